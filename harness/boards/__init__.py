@@ -1,0 +1,1 @@
+"""Board profiles: what a board is and how it wants to be flashed, as TOML."""

@@ -1,0 +1,59 @@
+"""The `harness` command. Each subcommand is a module here, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError
+
+# name -> (one line for --help, module that defines `command`)
+COMMANDS: dict[str, str] = {}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"harness.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="harness")
+@click.option("-v", "--verbose", is_flag=True, help="Show a traceback with an error.")
+@click.pass_context
+def cli(ctx: click.Context, verbose: bool) -> None:
+    """Bench .tflite models on edge boards, attached or emulated."""
+    ctx.obj = {"verbose": verbose}
+
+
+def main() -> None:
+    """Run the command line and exit; errors for people are one line and a non-zero status."""
+    verbose = any(a in ("-v", "--verbose") for a in sys.argv[1:])
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print("harness: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except HarnessError as error:
+        if verbose:
+            raise
+        print(f"harness: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

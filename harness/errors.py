@@ -1,0 +1,30 @@
+"""The errors that a person reads: one line each, with what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HarnessError(Exception):
+    """Something the user can mend; the command line prints its message alone and exits with `exit_code`."""
+
+    exit_code = 2
+
+
+class BoardError(HarnessError):
+    """A board, its boot loader or the line to it did not do what it should have."""
+
+    exit_code = 1
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which known word `word` was probably meant to be, as a clause to append to a message.
+
+    Returns `"; did you mean 'x'?"`, or `"; known: a, b"` where none is near.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known: {', '.join(names)}" if names else ""

@@ -1,0 +1,172 @@
+"""The record: everything about one run, immutable once written (schema version 1)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Origin = Literal["measured", "emulated", "estimated", "published"]
+
+SCHEMA_VERSION = 1
+
+
+class _Part(BaseModel):
+    """A part of a record: immutable; unknown keys are kept, so that newer records stay readable."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Board(_Part):
+    """The board that ran: which profile described it and how it was reached."""
+
+    id: str
+    name: str
+    profile_sha256: str
+    clock_hz: int
+    serial_number: str | None = None
+    port: str
+    port_kind: Literal["emulated", "serial", "pty", "socket", "rfc2217"]
+
+
+class Firmware(_Part):
+    """What answered on the port, by its own account, and the image that was flashed (where one was)."""
+
+    protocol: str
+    name: str
+    version: str
+    build_hash: str | None = None
+    kernels: str | None = None
+    image_sha256: str | None = None
+
+
+class Vela(_Part):
+    """How a model was compiled for the NPU."""
+
+    version: str
+    accelerator: str
+    settings: dict[str, str | int | float]
+    summary: dict[str, str | int | float] = Field(default_factory=dict)
+
+
+class Model(_Part):
+    """The file that ran on the board, and the int8 file that it was compiled from where Vela made it."""
+
+    name: str
+    file: str
+    sha1: str
+    sha256: str
+    bytes: int
+    precision: str
+    source_sha1: str | None = None
+    source_sha256: str | None = None
+    source_file: str | None = None
+    vela: Vela | None = None
+
+
+class Inputs(_Part):
+    """What was streamed into the input tensors: how it was asked for, and the digest of the bytes."""
+
+    spec: list[str]
+    sha256: str
+
+
+class Invoke(_Part):
+    """Invoke times as the device counted them; seconds = ticks / tick_hz."""
+
+    origin: Origin
+    ticks: list[int]
+    tick_hz: int
+    resolution_us: float
+    warmup: int
+    requested: int
+    error_percent: float | None = None
+    method: str
+
+
+class Ram(_Part):
+    """Tensor arena and memory in bytes; None where the firmware does not report a figure."""
+
+    origin: Origin
+    arena_used_bytes: int | None = None
+    arena_head_bytes: int | None = None
+    arena_tail_bytes: int | None = None
+    arena_size_bytes: int | None = None
+    heap_free_bytes: int | None = None
+    stack_high_water_bytes: int | None = None
+    method: str
+
+
+class Layer(_Part):
+    """Time of one operator over one invoke, in device ticks."""
+
+    index: int
+    operator: str
+    ticks: int
+    origin: Origin
+
+
+class Outputs(_Part):
+    """Digests of the output tensors, or why there are none."""
+
+    origin: Origin | None = None
+    sha256: list[str] | None = None
+    reason: str | None = None
+
+
+class Verification(_Part):
+    """Outputs against the desktop runtime: largest difference in units of the last place."""
+
+    verdict: Literal["exact", "within_tolerance", "differs", "not_available"]
+    reference: str | None = None
+    max_ulp: int | None = None
+    tolerance_ulp: int = 1
+    reason: str | None = None
+
+
+class Incident(_Part):
+    """Something that went wrong on the way and was survived."""
+
+    kind: str
+    text: str
+    at_s: float | None = None
+
+
+class Git(_Part):
+    """The checkout that the harness ran from."""
+
+    commit: str
+    dirty: bool
+
+
+class Host(_Part):
+    """The computer at the other end of the line."""
+
+    system: str
+    machine: str
+    python: str
+
+
+class Record(_Part):
+    """One run of one model on one board."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    created: datetime
+    board: Board
+    firmware: Firmware
+    model: Model
+    inputs: Inputs
+    invoke: Invoke
+    ram: Ram
+    outputs: Outputs
+    verification: Verification
+    layers: list[Layer] = Field(default_factory=list)
+    clock_drift_ppm: float | None = None
+    incidents: list[Incident] = Field(default_factory=list)
+    complete: bool = True
+    host: Host
+    versions: dict[str, str]
+    git: Git | None = None
+    notes: list[str] = Field(default_factory=list)

@@ -1,0 +1,1 @@
+"""The line to the firmware: ports, framing, and the protocols that firmware speaks."""
