@@ -11,7 +11,9 @@ from harness import __version__
 from harness.errors import HarnessError
 
 # name -> (one line for --help, module that defines `command`)
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "boards": "List the board profiles, show one, or check one of your own.",
+}
 
 
 class LazyGroup(click.Group):
