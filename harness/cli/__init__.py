@@ -11,7 +11,9 @@ from harness import __version__
 from harness.errors import HarnessError
 
 # name -> (one line for --help, module that defines `command`)
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "compile": "Compile a model for a board's NPU with Vela.",
+}
 
 
 class LazyGroup(click.Group):
