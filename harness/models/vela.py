@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import HarnessError
-from harness.models import cache, tflite
+from harness.models import cache, ethosu, tflite
+from harness.models.ops import ETHOS_U
 
-NPU_OPERATOR = "ethos-u"
 _PACKAGE = "ethos-u-vela"
 _TIMEOUT_S = 600.0
 _COMPILED, _SOURCE, _SUMMARY, _LAYERS, _LOG = (
@@ -148,11 +148,6 @@ def version() -> str:
     return metadata.version(_PACKAGE)
 
 
-def is_compiled(model: tflite.Model) -> bool:
-    """Say whether a model has been through Vela, that is, has NPU operators."""
-    return any(o.custom_code == NPU_OPERATOR for s in model.subgraphs for o in s.operators)
-
-
 def compile(
     data: bytes,
     name: str,
@@ -168,7 +163,7 @@ def compile(
     Raises ModelError where `data` is no model, VelaError where it is compiled already or Vela refuses it.
     """
     model = tflite.parse(data, name)
-    if is_compiled(model):
+    if ethosu.is_compiled(model):
         raise VelaError(f"{name}: already compiled by Vela; give the int8 model that it was made from")
     request = {
         "source": model.sha256,
@@ -195,7 +190,7 @@ def source_of(sha256: str) -> Compiled | None:
 def _compiled(entry: cache.Entry, name: str) -> Compiled:
     data = entry.files[_COMPILED]
     operators = [o for s in tflite.parse(data, f"{name}, compiled").subgraphs for o in s.operators]
-    left = tuple(o.label for o in operators if o.custom_code != NPU_OPERATOR)
+    left = tuple(o.label for o in operators if o.custom_code != ETHOS_U)
     settings = {"accelerator": str(entry.facts["accelerator"]), "optimise": str(entry.facts["optimise"])}
     for section, values in entry.facts["settings"].items():
         kind, _, called = section.partition(".")
