@@ -10,7 +10,9 @@ import click
 
 @click.command("bench", short_help="Bench models on boards, attached or emulated.")
 @click.argument("models", nargs=-1, metavar="[MODEL ...]")
-@click.option("--board", "-b", "boards", multiple=True, metavar="ID", help="Board id or profile; may be repeated.")
+@click.option(
+    "--board", "-b", "boards", multiple=True, metavar="ID", help="Board id or profile; may be repeated."
+)
 @click.option(
     "--port",
     metavar="URL|emulated",

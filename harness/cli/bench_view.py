@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from harness.results.record import Record
 from harness.runner import Observer, Result
 from harness.runner.plan import Job
-from harness.results.record import Record
 
 _UNITS = {"stream": "bytes", "invoke": "invokes"}
 
@@ -120,7 +120,9 @@ def print_table(result: Result) -> None:
             table.add_row(*_row(record))
         console.print(table)
     for skip in result.skipped:
-        console.print(f"left out: {skip.model} on {skip.board}: {skip.reason}", highlight=False, soft_wrap=True)
+        console.print(
+            f"left out: {skip.model} on {skip.board}: {skip.reason}", highlight=False, soft_wrap=True
+        )
     for path in result.paths:
         console.print(f"recorded: {_short(path)}", highlight=False, soft_wrap=True)
     errors = Console(stderr=True)

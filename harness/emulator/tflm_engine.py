@@ -12,9 +12,9 @@ from harness.boards import Profile
 from harness.boards.profile import Region
 from harness.emulator.engine import EngineError, MemoryUse, ModelEntry, TensorSpec
 from harness.emulator.flash_memory import BoardFlash
-from harness.emulator.timing import Timing, time_of
 from harness.emulator.tflm import Interpreter, TflmError
 from harness.models import ethosu, ops, tflite, vela
+from harness.models.estimate import Estimate, estimate
 from harness.models.tflite import Model, Tensor
 from harness.wire.messages import ErrorCode
 
@@ -28,7 +28,7 @@ class _Selected:
 
     model: Model
     inputs: list[bytearray]
-    timing: Timing
+    estimate: Estimate
     interpreter: Interpreter | None
     memory: MemoryUse
 
@@ -47,7 +47,10 @@ class TflmEngine:
         """Return the models in the regions that may hold one, each at the start of a block."""
         return [
             ModelEntry(
-                address, model.extent, bytes.fromhex(_sha256(model.data[: model.extent])), model.description[:64]
+                address,
+                model.extent,
+                bytes.fromhex(_sha256(model.data[: model.extent])),
+                model.description[:64],
             )
             for address, model in self._scan().items()
         ]
@@ -83,13 +86,13 @@ class TflmEngine:
         model = self._scan().get(address)
         if model is None:
             raise EngineError(ErrorCode.NO_MODEL, f"no model at {address:#x}")
-        runnable, timing = self._resolve(model)
+        runnable, time_needed = self._resolve(model)
         graph = model.subgraphs[0]
         inputs = [bytearray(graph.tensors[i].bytes) for i in graph.inputs]
         interpreter = None
         if runnable is not None:
             interpreter = self._interpreter(runnable)
-        self._selected = _Selected(model, inputs, timing, interpreter, self._memory(model, interpreter))
+        self._selected = _Selected(model, inputs, time_needed, interpreter, self._memory(model, interpreter))
         used = self._selected.memory.arena_used or 0
         if used > self._profile.arena.size_bytes:
             self._selected = None
@@ -99,17 +102,27 @@ class TflmEngine:
                 used,
             )
 
-    def _resolve(self, model: Model) -> tuple[Model | None, Timing]:
+    def _resolve(self, model: Model) -> tuple[Model | None, Estimate]:
         """Return the model that TFLite-Micro runs in its place (None: none is known) and its time."""
         npu = self._profile.vela is not None
         lacking = ops.unsupported(model, npu=npu)
         if lacking:
             raise EngineError(ErrorCode.UNSUPPORTED_OPERATOR, f"no kernel for {ops.describe(lacking)}")
         if not ethosu.is_compiled(model):
-            return model, time_of(model, self._profile)
+            return model, self._estimate(model, None)
         compiled = _compilation_of(model)
-        timing = time_of(model, self._profile, compiled)
-        return (tflite.parse(compiled.source, "source") if compiled else None), timing
+        source = tflite.parse(compiled.source, "source") if compiled else None
+        return source, self._estimate(model, compiled)
+
+    def _estimate(self, model: Model, compiled: vela.Compiled | None) -> Estimate:
+        npu = self._profile.vela
+        return estimate(
+            model,
+            self._profile.estimate.mapping(),
+            clock_hz=self._profile.clock_hz,
+            vela_settings=npu.settings() if npu else None,
+            compiled=compiled,
+        )
 
     def _interpreter(self, model: Model) -> Interpreter:
         try:
@@ -121,7 +134,7 @@ class TflmEngine:
     def _memory(self, model: Model, interpreter: Interpreter | None) -> MemoryUse:
         size = self._profile.arena.size_bytes
         if ethosu.is_compiled(model):
-            # The int8 source that runs in its place plans its memory otherwise; the file's own plan is the truth.
+            # The int8 source that runs in its place plans its memory otherwise.
             planned = ethosu.arena_bytes(model)
             return MemoryUse(arena_used=planned, arena_head=planned, arena_size=size)
         assert interpreter is not None
@@ -168,8 +181,9 @@ class TflmEngine:
                 selected.interpreter.invoke()
             except TflmError as error:
                 raise EngineError(ErrorCode.INVOKE_FAILED, str(error)) from None
-        self._layers = selected.timing.layers if profile else ()
-        return selected.timing.ticks
+        operators = selected.estimate.operators if profile else ()
+        self._layers = [(operator.label, operator.cycles) for operator in operators]
+        return selected.estimate.cycles
 
     def read_output(self, index: int) -> bytes:
         """Return an output of the last invoke."""
@@ -177,13 +191,15 @@ class TflmEngine:
         if selected.interpreter is None:
             raise EngineError(
                 ErrorCode.NOT_SUPPORTED,
-                "this virtual board has no NPU, and the int8 model that the file was compiled from is not known",
+                "the virtual board has no NPU, and the int8 model behind this Vela file is not known",
             )
         return selected.interpreter.output(index).tobytes()
 
     def memory(self) -> MemoryUse:
         """Return RAM figures for the selected model."""
-        return self._selected.memory if self._selected else MemoryUse(arena_size=self._profile.arena.size_bytes)
+        return (
+            self._selected.memory if self._selected else MemoryUse(arena_size=self._profile.arena.size_bytes)
+        )
 
     def layers(self) -> Sequence[tuple[str, int]]:
         """Return (operator, ticks) of the last profiled invoke."""

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import BoardError, HarnessError
+from harness.models import reference
+from harness.results import store
+from harness.results.record import Record
 from harness.runner.connect import EMULATED, Connection, choose_port, connection
 from harness.runner.measure import Measurement, measure
 from harness.runner.plan import Job, Plan, Settings, Skip, plan
 from harness.runner.prepare import Prepared, prepare
 from harness.runner.recording import make_record, verify
-from harness.errors import BoardError, HarnessError
-from harness.models import reference
-from harness.results import store
-from harness.results.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,9 +113,7 @@ def bench(
     return result
 
 
-def _run(
-    prepared: Prepared, settings: Settings, directory: Path, observer: Observer, result: Result
-) -> None:
+def _run(prepared: Prepared, settings: Settings, directory: Path, observer: Observer, result: Result) -> None:
     """Run one job; whatever ends it, samples that came are recorded."""
     held: list[Measurement] = []
     with ExitStack() as stack:
@@ -156,5 +154,3 @@ def _keep(
     result.records.append(record)
     result.paths.append(path)
     observer.recorded(record, path)
-
-

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.runner.flash import program_virtual
-from harness.runner.plan import Settings
-from harness.runner.prepare import Prepared
 from harness.boards import Profile
 from harness.emulator.process import BoardProcess
 from harness.errors import BoardError, HarnessError
+from harness.runner.flash import program_virtual
+from harness.runner.plan import Settings
+from harness.runner.prepare import Prepared
 from harness.wire.port import SerialPort, open_port
 from harness.wire.session import Session, connect
 

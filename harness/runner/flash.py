@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.runner.prepare import Prepared
 from harness.emulator.flash_memory import BoardFlash
+from harness.runner.prepare import Prepared
 
 
 def program_virtual(prepared: Prepared, directory: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.runner.plan import Settings
-from harness.runner.prepare import Prepared
 from harness.errors import BoardError
 from harness.models.tflite import Model
+from harness.runner.plan import Settings
+from harness.runner.prepare import Prepared
 from harness.wire.session import DeviceRefused, Identity, Incident, Memory, RunInterrupted, Session
 
 Progress = Callable[[str, int, int], None]
@@ -32,7 +32,11 @@ class Measurement:
 
 
 def measure(
-    session: Session, prepared: Prepared, settings: Settings, progress: Progress, keep: Callable[[Measurement], None]
+    session: Session,
+    prepared: Prepared,
+    settings: Settings,
+    progress: Progress,
+    keep: Callable[[Measurement], None],
 ) -> None:
     """Run the model on the device.
 
@@ -56,7 +60,7 @@ def measure(
                 raise BoardError(
                     f"input {index} has {array.nbytes} bytes here and {size} on the board: not the same model"
                 )
-            session.load(index, array.tobytes(), lambda part, _, before=done: progress("stream", before + part, total))
+            session.load(index, array.tobytes(), _shifted(progress, done, total))
             done += array.nbytes
 
         def on_sample(index: int, ticks: int) -> None:
@@ -80,6 +84,11 @@ def measure(
         taken.incidents = list(session.incidents)
 
 
+def _shifted(progress: Progress, before: int, total: int) -> Callable[[int, int], None]:
+    """Return progress of one tensor as part of the stream of them all."""
+    return lambda part, _: progress("stream", before + part, total)
+
+
 def find_model(session: Session, model: Model) -> int:
     """Return the flash address at which the device holds exactly `model`.
 
@@ -91,9 +100,9 @@ def find_model(session: Session, model: Model) -> int:
     held = session.models()
     for entry in held:
         # A device cannot see the file's size, only how far the model in it reaches; padding may follow.
-        if entry.size <= len(model.data) and not model.data[entry.size :].strip(b"\x00\xff"):
-            if hashlib.sha256(model.data[: entry.size]).hexdigest() == entry.sha256:
-                return entry.address
+        padding_only = not model.data[entry.size :].strip(b"\x00\xff")
+        if padding_only and hashlib.sha256(model.data[: entry.size]).hexdigest() == entry.sha256:
+            return entry.address
     names = ", ".join(f"{entry.name or 'a model'} at {entry.address:#x}" for entry in held) or "no model"
     raise BoardError(f"the board does not hold {model.name}: in its flash is {names}; flash the model first")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.runner.plan import Job, Settings
 from harness.errors import HarnessError
 from harness.models import ethosu, tensors, tflite, vela
 from harness.models.tflite import Model
 from harness.models.vela import Compiled
+from harness.runner.plan import Job, Settings
 
 if TYPE_CHECKING:
     import numpy as np

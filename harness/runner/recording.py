@@ -6,17 +6,16 @@ import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from harness.errors import HarnessError
+from harness.models import compare, ethosu, inspect, reference
+from harness.results import record as records
+from harness.results.record import Record
+from harness.results.store import new_id
 from harness.runner import provenance
 from harness.runner.connect import Connection
 from harness.runner.measure import Measurement
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
-from harness.errors import HarnessError
-from harness.models import compare, ethosu, inspect, reference
-from harness.models.tflite import Model
-from harness.results import record as records
-from harness.results.record import Record
-from harness.results.store import new_id
 from harness.wire.session import Identity
 
 if TYPE_CHECKING:
@@ -107,7 +106,9 @@ def inputs_digest(inputs: list[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def verify(outputs: list[bytes] | None, why_none: str | None, ran: reference.Reference | None) -> records.Verification:
+def verify(
+    outputs: list[bytes] | None, why_none: str | None, ran: reference.Reference | None
+) -> records.Verification:
     """Hold the device's outputs against the desktop runtime's."""
     import numpy as np
 
@@ -152,7 +153,7 @@ def _model(prepared: Prepared) -> records.Model:
         vela=records.Vela(
             version=compiled.version,
             accelerator=compiled.accelerator,
-            settings=compiled.settings,
+            settings=dict(compiled.settings),
             summary=compiled.summary,
         )
         if compiled
@@ -188,4 +189,3 @@ def _outputs(taken: Measurement, virtual: bool) -> records.Outputs:
         origin="emulated" if virtual else "measured",
         sha256=[hashlib.sha256(data).hexdigest() for data in taken.outputs],
     )
-

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.runner.plan import Settings
 from harness.emulator.process import BoardProcess
 from harness.emulator.tflm import Interpreter
 from harness.models.resolve import resolve
+from harness.runner.plan import Settings
 from harness.wire.port import open_port
 from harness.wire.session import connect
 
@@ -36,7 +36,9 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def in_turn(rounds: int, first: Callable[[], object], second: Callable[[], object]) -> tuple[list[float], list[float]]:
+def in_turn(
+    rounds: int, first: Callable[[], object], second: Callable[[], object]
+) -> tuple[list[float], list[float]]:
     """Time two rivals alternately, after one round that is not counted."""
     first()
     second()
@@ -47,7 +49,8 @@ def in_turn(rounds: int, first: Callable[[], object], second: Callable[[], objec
 def show(name: str, times: list[float]) -> float:
     """Print median and quartiles, and return the median."""
     low, median, high = statistics.quantiles(times, n=4, method="inclusive")
-    print(f"  {name:<44} {median * 1e3:9.1f} ms   (quartiles {low * 1e3:.1f} to {high * 1e3:.1f}, n={len(times)})")
+    quartiles = f"quartiles {low * 1e3:.1f} to {high * 1e3:.1f}, n={len(times)}"
+    print(f"  {name:<44} {median * 1e3:9.1f} ms   ({quartiles})")
     return median
 
 
@@ -71,7 +74,9 @@ def main_job() -> None:
     print("main job: harness bench --port emulated (3 boards, 10 invokes each)")
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "harness", "bench", "--port", "emulated", "--out", directory]
-        show("", [seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(3)])
+        show(
+            "", [seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(3)]
+        )
     print()
 
 
@@ -90,16 +95,18 @@ def emulated_invokes(model_name: str) -> None:
                 interpreter.set_input(place, array)
             interpreter.invoke()
 
-    with BoardProcess("xiao_esp32s3", ["--model", model_name]) as board:
-        with connect("bench", open_port(board.url)) as session:
-            session.select(session.models()[0].address)
+    with (
+        BoardProcess("xiao_esp32s3", ["--model", model_name]) as board,
+        connect("bench", open_port(board.url)) as session,
+    ):
+        session.select(session.models()[0].address)
 
-            def emulated() -> None:
-                for place, array in enumerate(arrays):
-                    session.load(place, array.tobytes())
-                session.run(settings.warmup, settings.invokes)
+        def emulated() -> None:
+            for place, array in enumerate(arrays):
+                session.load(place, array.tobytes())
+            session.run(settings.warmup, settings.invokes)
 
-            ours, theirs = in_turn(9, emulated, in_process)
+        ours, theirs = in_turn(9, emulated, in_process)
     print(f"100 invokes of {model.name.rsplit('/', 1)[-1]}")
     ratio = show("emulated board, over its port", ours) / show("TFLite-Micro in process", theirs)
     print(f"  ratio {ratio:.2f}")
