@@ -112,9 +112,7 @@ def _names(enum: str) -> dict[int, str]:
 
 def _in_range(index: int, count: int, what: str) -> int:
     if not 0 <= index < count:
-        raise Damaged(
-            f"{what} {index} is outside 0 to {count - 1}" if count else f"there is no {what} {index}"
-        )
+        raise Damaged(f"{what} {index} does not exist ({count} do)")
     return index
 
 
