@@ -12,6 +12,9 @@ from harness.errors import HarnessError
 
 # name -> (one line for --help, module that defines `command`)
 COMMANDS: dict[str, str] = {
+    "compare": "Show how two sets of runs differ.",
+    "gate": "Fail on a slowdown, RAM growth or changed outputs against a baseline.",
+    "report": "Report on runs: tables, a page with pictures, exports.",
     "inspect": "Show what a model is made of and what it costs.",
 }
 
