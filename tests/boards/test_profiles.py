@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from harness import assets, boards
 from harness.boards import UnknownBoard
 from harness.boards.facts import facts
-from harness.boards.profile import Profile, Table
+from harness.boards.profile import Profile
+from harness.boards.table import Table
 from harness.errors import HarnessError
 
 BOARDS = ["grove_vision_ai", "grove_vision_ai_we2", "sensecap_a1101", "xiao_esp32s3"]
@@ -177,7 +178,7 @@ def test_uf2_settings_of_the_two_himax_we1_boards():
     for board, label in (("grove_vision_ai", "GROVEAI"), ("sensecap_a1101", "VISIONAI")):
         uf2 = boards.load(board).flash.uf2
         assert uf2 is not None
-        assert (uf2.drive_label, uf2.family_id, uf2.touch_baud) == (label, 0xEF32C892, 1200)
+        assert (uf2.drive_labels[0], uf2.family_id, uf2.touch_baud) == (label, 0xEF32C892, 1200)
 
 
 def tables(table: Table):
