@@ -10,6 +10,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+# How words that say what a figure or an outcome is worth look in a terminal.
+_STYLES = {
+    "measured": "bold",
+    "emulated": "cyan",
+    "estimated": "magenta",
+    "published": "blue",
+    "pass": "green",
+    "no regression": "green",
+    "fail": "bold red",
+    "regression": "bold red",
+    "not enough data": "yellow",
+}
+
 
 def console() -> Console:
     """Return a console on standard output; in a pipe no line is folded to a width.
@@ -54,7 +67,7 @@ def table(out: Console, headings: Sequence[str], rows: Iterable[Sequence[object]
             heading.removeprefix(">"), justify="right" if right else "left", no_wrap=right, overflow="fold"
         )
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
+        table.add_row(*(Text(_cell(value), style=_STYLES.get(str(value), "")) for value in row))
     out.print()
     _print(out, table)
 

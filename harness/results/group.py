@@ -46,6 +46,12 @@ class Group:
         return float(np.median(medians)) if len(medians) else None
 
     @property
+    def typical_us(self) -> float | None:
+        """The geometric mean of the runs' medians, in microseconds: what comparisons compare."""
+        medians = self.medians_us
+        return float(np.exp(np.log(medians).mean())) if len(medians) and medians.min() > 0 else None
+
+    @property
     def between_percent(self) -> float | None:
         """The standard deviation between the runs' medians, in percent of their mean; None for one run."""
         medians = self.medians_us

@@ -53,7 +53,9 @@ def test_the_table_names_origin_and_unit_of_every_figure(tmp_path: Path) -> None
 
 
 def test_results_come_back_as_a_frame_and_are_read_back_from_disk(tmp_path: Path) -> None:
-    result = harness.bench([SMALL], ["xiao_esp32s3", "grove_vision_ai"], port="emulated", invokes=4, out=tmp_path)
+    result = harness.runner(
+        [SMALL], ["xiao_esp32s3", "grove_vision_ai"], port="emulated", invokes=4, out=tmp_path
+    )
     frame = result.frame()
     assert list(frame["board"]) == ["xiao_esp32s3", "grove_vision_ai"]
     assert list(frame["samples"]) == [4, 4]
@@ -64,8 +66,13 @@ def test_results_come_back_as_a_frame_and_are_read_back_from_disk(tmp_path: Path
 def test_the_same_inputs_reach_every_board(tmp_path: Path) -> None:
     image = np.random.default_rng(7).integers(-128, 128, (1, 32, 32, 3), dtype=np.int8)
     np.save(tmp_path / "image.npy", image)
-    result = harness.bench(
-        [SMALL], port="emulated", invokes=1, warmup=0, inputs=[str(tmp_path / "image.npy")], out=tmp_path / "out"
+    result = harness.runner(
+        [SMALL],
+        port="emulated",
+        invokes=1,
+        warmup=0,
+        inputs=[str(tmp_path / "image.npy")],
+        out=tmp_path / "out",
     )
     assert len(result.records) == 3
     assert len({record.inputs.sha256 for record in result.records}) == 1
@@ -74,7 +81,7 @@ def test_the_same_inputs_reach_every_board(tmp_path: Path) -> None:
 
 def test_a_board_started_by_hand_is_benched_through_its_port(tmp_path: Path) -> None:
     with BoardProcess("xiao_esp32s3", ["--model", SMALL]) as board:
-        result = harness.bench([SMALL], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path)
+        result = harness.runner([SMALL], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path)
     record = result.records[0]
     assert record.verification.verdict == "exact"
     assert record.board.port_kind == "pty"
@@ -83,7 +90,7 @@ def test_a_board_started_by_hand_is_benched_through_its_port(tmp_path: Path) -> 
 
 def test_a_board_that_does_not_hold_the_model_says_what_it_holds(tmp_path: Path) -> None:
     with BoardProcess("xiao_esp32s3", ["--model", SMALL]) as board:
-        result = harness.bench(
+        result = harness.runner(
             ["mnist_mbv2_035_32_int8"], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path
         )
     assert not result.records
@@ -92,7 +99,9 @@ def test_a_board_that_does_not_hold_the_model_says_what_it_holds(tmp_path: Path)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 @pytest.mark.parametrize("delay", [0.05, 0.4, 1.0, 2.0])
-def test_ctrl_c_ends_at_once_keeps_what_was_measured_and_leaves_no_child(tmp_path: Path, delay: float) -> None:
+def test_ctrl_c_ends_at_once_keeps_what_was_measured_and_leaves_no_child(
+    tmp_path: Path, delay: float
+) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "harness", "bench", "person_mbv2_035_96_int8", "-n", "100000", "--json"],
         cwd=tmp_path,
@@ -128,7 +137,9 @@ def test_the_board_ends_with_a_harness_that_is_killed(tmp_path: Path) -> None:
     while not children and time.monotonic() < deadline:
         time.sleep(0.05)
         children = [
-            child for child in psutil.Process(process.pid).children() if "emulate" in " ".join(child.cmdline())
+            child
+            for child in psutil.Process(process.pid).children()
+            if "emulate" in " ".join(child.cmdline())
         ]
     assert children
     process.kill()
