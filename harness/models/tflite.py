@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, printable
 from harness.models import flatbuffer
 from harness.models.flatbuffer import Damaged, Work, child, children, numbers, text
 from harness.models.graph import BITS, Model, Operator, Quantization, Signature, Subgraph, Tensor
@@ -277,7 +277,7 @@ def _operator(
 ) -> Operator:
     code, custom, version = codes[_in_range(operator.OpcodeIndex(), len(codes), f"operator {index}: code")]
     flatbuffer.charge(operator, _UNITS_PER_ENTRY + len(custom or ""))
-    where = f"operator {index} ({(custom or code)[:80]})"
+    where = f"operator {index} ({printable((custom or code)[:80])})"
     options = _options(operator, "BuiltinOptions", where) | _options(operator, "BuiltinOptions2", where)
     for name, value in options.items():
         if name.endswith("subgraph_index"):
