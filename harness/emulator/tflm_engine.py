@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +36,12 @@ class _Selected:
 class TflmEngine:
     """Finds models in flash and runs one of them; implements `harness.emulator.engine.Engine`."""
 
-    def __init__(self, profile: Profile, flash: BoardFlash) -> None:
+    def __init__(
+        self, profile: Profile, flash: BoardFlash, regions: Collection[str] | None = None
+    ) -> None:
+        """`regions`: names of the flash regions that the firmware looks for models in; None = all that may."""
         self._profile = profile
+        self._regions = regions
         self._flash = flash
         self._found: dict[int, Model] | None = None
         self._selected: _Selected | None = None
@@ -59,12 +63,12 @@ class TflmEngine:
         if self._found is None:
             self._found = {}
             for region in self._profile.flash.regions:
-                if "model" in region.holds:
+                if "model" in region.holds and (self._regions is None or region.name in self._regions):
                     self._found.update(self._scan_region(region))
         return self._found
 
     def _scan_region(self, region: Region) -> dict[int, Model]:
-        cells = self._flash.read(region.offset, region.size_bytes)
+        cells = self._flash.read_by_core(region.offset, region.size_bytes)
         found: dict[int, Model] = {}
         at = 0
         while at < len(cells):
