@@ -91,6 +91,7 @@ class BenchFirmware(Firmware):
             if isinstance(item, Text):
                 assert self._text is not None
                 self._out += self._text.command(item.command)
+                self._dirty.update(range(len(self._inputs)))  # it may have loaded an input of its own
             else:
                 self._on_body(item)
 

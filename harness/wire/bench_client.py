@@ -18,10 +18,12 @@ from harness.wire.clock import ClockCheck, Reading
 from harness.wire.framing import Decoder, encode, encoded_size
 from harness.wire.hints import ASKING, what_answers
 from harness.wire.pace import SMALLEST_BLOCK, AnswerTime, BlockSize
-from harness.wire.port import Port, PortError, PortLost
+from harness.wire.port import Port, PortLost
+from harness.wire.reconnect import RECONNECT_S, reopen
 from harness.wire.sender import Sender, TransferRefused
 from harness.wire.session import (
     DeviceRefused,
+    DeviceReset,
     FlashModel,
     Identity,
     Incident,
@@ -48,8 +50,6 @@ LEAST_IN_FLIGHT = 8192
 OUTPUT_PART = 4096
 SLOWEST_LINE = 11520
 """Bytes a second of the slowest line that replies are waited for on: 115200 baud."""
-RECONNECT_S = 15.0
-REOPEN_EVERY_S = 0.1
 CLOCK_READINGS = 3
 RESTARTS = 3
 """Resets in a row, without a sample between them, after which a run is given up."""
@@ -66,10 +66,6 @@ _REFUSALS = {
 
 
 _R = TypeVar("_R", bound=m.Message)
-
-
-class DeviceReset(BoardError):
-    """The device has been reset since it was greeted: what it was told is gone."""
 
 
 @dataclass
@@ -311,7 +307,7 @@ class BenchSession(Session):
             self._ask(m.Reset(), m.Resetting)
         deadline = self._port.now() + RECONNECT_S
         while self._device.boot == boot:
-            self._device = self._reconnect(deadline, reopen=False)
+            self._device = self._reconnect(deadline, lost=False)
         self._forget_device_state()
         self._address = None
         self._loaded.clear()
@@ -641,7 +637,7 @@ class BenchSession(Session):
         """Wait for a port that went away; raises PortLost where it stays away, DeviceReset after a reboot."""
         self._note("port-lost", str(error))
         boot = self._device.boot
-        self._device = self._reconnect(self._port.now() + RECONNECT_S, reopen=True)
+        self._device = self._reconnect(self._port.now() + RECONNECT_S, lost=True)
         if self._device.boot != boot:
             self._forget_device_state()
             raise DeviceReset(f"the board at {self._port.url} went away and came back reset")
@@ -651,7 +647,7 @@ class BenchSession(Session):
         """After a reset: greet, select and load as before."""
         self._note("reset", f"{reason}; model and inputs were set up again")
         self._view = None
-        self._device = self._reconnect(self._port.now() + RECONNECT_S, reopen=False)
+        self._device = self._reconnect(self._port.now() + RECONNECT_S, lost=False)
         self._forget_device_state()
         loaded, address = dict(self._loaded), self._address
         if address is not None:
@@ -662,25 +658,20 @@ class BenchSession(Session):
         self._number = 0
         self._sender = Sender(self._device.window)
 
-    def _reconnect(self, deadline: float, reopen: bool) -> m.Welcome:
+    def _reconnect(self, deadline: float, lost: bool) -> m.Welcome:
         while True:
             try:
-                if reopen:
-                    self._port.reopen()
+                if lost:
+                    reopen(self._port, deadline)
                     self._decoder.drop_partial()
-                    reopen = False
                 welcome = self._hello(min(deadline, self._port.now() + 2.0))
                 if welcome is not None:
                     return self._checked(welcome)
+                lost = False
             except PortLost:
-                reopen = True
-            except PortError as error:
-                if self._port.now() >= deadline:
-                    raise PortLost(f"port {self._port.url} did not come back: {error}") from error
+                lost = True
             if self._port.now() >= deadline:
                 raise PortLost(f"the board at {self._port.url} did not come back within {RECONNECT_S:g} s")
-            if reopen:
-                self._port.pause(REOPEN_EVERY_S)
 
     def _note(self, kind: str, text: str) -> None:
         self.incidents.append(Incident(kind, text, self._port.now() - self._started))
