@@ -95,9 +95,7 @@ def test_an_unfinished_frame_can_be_given_up() -> None:
 )
 @settings(max_examples=200)
 def test_text_commands_and_frames_share_a_port(sent: list[bytes | Text], sizes: list[int]) -> None:
-    line = b"".join(
-        item.command.encode() + b"%" if isinstance(item, Text) else encode(item) for item in sent
-    )
+    line = b"".join(item.command.encode() + b"%" if isinstance(item, Text) else encode(item) for item in sent)
     decoder = Decoder(2048, text=True)
     found: list[bytes | Text] = []
     for portion in in_portions(line, sizes):

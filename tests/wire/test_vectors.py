@@ -1,4 +1,4 @@
-"""Bytes and meaning in tests/vectors, held against this implementation and against one written apart from it."""
+"""Bytes and meaning in tests/vectors, held against this implementation and one written apart from it."""
 
 import json
 import re
@@ -70,7 +70,9 @@ def test_encoder_and_decoder_agree_with_the_vector(vector: dict) -> None:
 @pytest.mark.parametrize("vector", VECTORS["messages"], ids=lambda vector: vector["name"])
 def test_a_plain_implementation_makes_the_same_line_of_the_body(vector: dict) -> None:
     body = bytes.fromhex(vector["body"])
-    assert body[:8] == struct.pack("<BBHI", 0xBE, int(vector["type"], 16), vector["number"], vector["session"])
+    assert body[:8] == struct.pack(
+        "<BBHI", 0xBE, int(vector["type"], 16), vector["number"], vector["session"]
+    )
     checked = body + plain_crc(body).to_bytes(4, "little")
     assert (b"\x00" + plain_cobs(checked) + b"\x00").hex() == vector["line"]
 
@@ -126,7 +128,9 @@ def test_tables_of_codes_are_those_of_the_vectors(table: str, names: type) -> No
 
 def test_the_specification_lists_every_message_with_its_type_and_every_error() -> None:
     listed = {int(number, 16) for number in re.findall(r"\| (\d[0-9A-F]|[0-9A-F]\d) [A-Z]", PROTOCOL)}
-    listed |= {int(number, 16) for number in re.findall(r"^\| ([0-9A-F]{2}) [A-Z_]+ ", PROTOCOL, re.MULTILINE)}
+    listed |= {
+        int(number, 16) for number in re.findall(r"^\| ([0-9A-F]{2}) [A-Z_]+ ", PROTOCOL, re.MULTILINE)
+    }
     assert listed >= set(m.BY_TYPE)
     for code in m.ErrorCode:
         assert f"| {int(code)} | {code.name} |" in PROTOCOL
