@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
-from enum import Enum, auto
 
-from harness.emulator.engine import DeviceInfo, Engine, EngineError, Line
+from harness.emulator.engine import DeviceInfo, Engine, EngineError
+from harness.emulator.firmware import Firmware
 from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.receiver import Receiver
 from harness.wire import messages as m
@@ -19,7 +19,7 @@ from harness.wire.framing import Decoder, Text, encode, encoded_size
 
 SAMPLES_PER_FRAME = 16
 SAMPLE_BATCH_S = 0.02
-SILENCE_S = 0.5
+SILENCE_S = 2.0
 """An unfinished frame is dropped when the line has been silent so long."""
 
 
@@ -34,14 +34,7 @@ class Limits:
     """Samples kept until the host has acknowledged them."""
 
 
-class Exit(Enum):
-    """Why `serve` came back."""
-
-    RESET = auto()
-    STOPPED = auto()
-
-
-class BenchFirmware:
+class BenchFirmware(Firmware):
     """One boot of the firmware. `boot` is a number that differs from the last boot's."""
 
     def __init__(
@@ -53,6 +46,7 @@ class BenchFirmware:
         limits: Limits | None = None,
         text: MlperfText | None = None,
     ) -> None:
+        super().__init__()
         self._info = info
         self._engine = engine
         self._boot = boot
@@ -60,7 +54,6 @@ class BenchFirmware:
         self._text = text
         longest = encoded_size(m.DATA_OVERHEAD + self._limits.max_block)
         self._decoder = Decoder(longest, text=text is not None)
-        self._out = bytearray()
         self._last_receive = 0
         self._session = 0
         self._last_number = 0
@@ -70,7 +63,6 @@ class BenchFirmware:
         self._dirty: set[int] = set()
         self._receiver = self._new_receiver()
         self._run = _RunProgress()
-        self.reset_asked = False
         if text is not None:
             self._out += text.banner()
 
@@ -78,7 +70,7 @@ class BenchFirmware:
 
     @property
     def busy(self) -> bool:
-        """Whether `step` has an invoke to do now."""
+        """See Firmware.busy."""
         run = self._run
         if run.state == m.RunState.WARMING:
             return True
@@ -86,11 +78,11 @@ class BenchFirmware:
 
     @property
     def buffered(self) -> int:
-        """Bytes of line data and samples held at the moment."""
+        """See Firmware.buffered."""
         return self._decoder.buffered + 8 * self._run.kept + len(self._out)
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the line."""
+        """See Firmware.receive."""
         now = self._engine.ticks()
         if now - self._last_receive > SILENCE_S * self._info.tick_hz:
             self._decoder.drop_partial()
@@ -99,11 +91,12 @@ class BenchFirmware:
             if isinstance(item, Text):
                 assert self._text is not None
                 self._out += self._text.command(item.command)
+                self._dirty.update(range(len(self._inputs)))  # it may have loaded an input of its own
             else:
                 self._on_body(item)
 
     def step(self) -> None:
-        """Do one invoke of the run, if one is due."""
+        """See Firmware.step."""
         run = self._run
         if not self.busy:
             return
@@ -123,50 +116,29 @@ class BenchFirmware:
         if run.state not in (m.RunState.WARMING, m.RunState.MEASURING) or self._batch_due():
             self._send_samples()
 
-    def take_output(self) -> bytes:
-        """Return the bytes that are due on the line, and forget them."""
-        out = bytes(self._out)
-        self._out.clear()
-        return out
-
-    def serve(self, line: Line) -> Exit:
-        """Answer on `line` until a reset is asked for; raises LineClosed when the line goes.
-
-        The device's state outlives the line: serve the next line with the same object.
-        """
-        while True:
-            if self._out:
-                line.write(self.take_output())
-            if self.reset_asked:
-                return Exit.RESET
-            data = line.read(0 if self.busy else None)
-            if data:
-                self.receive(data)
-            self.step()
-
     # ---- frames in
 
     def _on_body(self, body: bytes) -> None:
-        try:
-            envelope = m.unpack(body)
-        except m.Malformed as error:
-            if len(body) >= m.HEADER.size:
-                _, kind, number, session = m.HEADER.unpack_from(body)
-                unknown = kind not in m.BY_TYPE
-                code = m.ErrorCode.UNKNOWN_TYPE if unknown else m.ErrorCode.BAD_MESSAGE
-                self._send(number, session, m.Refusal(code, 0, kind, str(error)))
+        if len(body) < m.HEADER.size:
             return
-        message, number = envelope.message, envelope.number
+        _, kind, number, session = m.HEADER.unpack_from(body)
+        message: m.Message | EngineError
+        try:
+            message = m.unpack(body).message
+        except m.Malformed as error:
+            known = kind in m.BY_TYPE
+            code = m.ErrorCode.BAD_MESSAGE if known else m.ErrorCode.UNKNOWN_TYPE
+            message = EngineError(code, str(error), kind)
         if isinstance(message, m.Hello):
-            self._on_hello(number, envelope.session, message)
-        elif envelope.session != self._session or self._session == 0:
+            self._on_hello(number, session, message)
+        elif session != self._session or self._session == 0:
             refusal = m.Refusal(m.ErrorCode.NO_SESSION, 0, self._boot, "greet the device first")
-            self._send(number, envelope.session, refusal)
+            self._send(number, session, refusal)
         elif isinstance(message, m.Open | m.Data | m.Probe):
             self._on_stream(number, message)
         elif isinstance(message, m.SamplesAck):
             self._on_samples_ack(message)
-        elif type(message) in m.HOST_MESSAGES:
+        elif kind < m.FIRST_STREAM_TYPE:
             self._on_request(number, message)
 
     def _on_hello(self, number: int, session: int, hello: m.Hello) -> None:
@@ -217,7 +189,7 @@ class BenchFirmware:
             run.sent = run.acked
             self._send_samples()
 
-    def _on_request(self, number: int, message: m.Message) -> None:
+    def _on_request(self, number: int, message: m.Message | EngineError) -> None:
         if number == self._last_number:
             self._out += self._last_reply
             return
@@ -227,6 +199,8 @@ class BenchFirmware:
                 self._send(number, self._session, m.Refusal(m.ErrorCode.SEQUENCE, 0, self._last_number, text))
             return
         try:
+            if isinstance(message, EngineError):
+                raise message
             reply = self._reply(message)
         except EngineError as error:
             reply = m.Refusal(error.code, 0, error.detail & 0xFFFFFFFF, error.text)

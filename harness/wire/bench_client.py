@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from harness.errors import BoardError
@@ -18,10 +19,12 @@ from harness.wire.clock import ClockCheck, Reading
 from harness.wire.framing import Decoder, encode, encoded_size
 from harness.wire.hints import ASKING, what_answers
 from harness.wire.pace import SMALLEST_BLOCK, AnswerTime, BlockSize
-from harness.wire.port import Port, PortError, PortLost
+from harness.wire.port import Port, PortLost
+from harness.wire.reconnect import RECONNECT_S, reopen
 from harness.wire.sender import Sender, TransferRefused
 from harness.wire.session import (
     DeviceRefused,
+    DeviceReset,
     FlashModel,
     Identity,
     Incident,
@@ -48,8 +51,6 @@ LEAST_IN_FLIGHT = 8192
 OUTPUT_PART = 4096
 SLOWEST_LINE = 11520
 """Bytes a second of the slowest line that replies are waited for on: 115200 baud."""
-RECONNECT_S = 15.0
-REOPEN_EVERY_S = 0.1
 CLOCK_READINGS = 3
 RESTARTS = 3
 """Resets in a row, without a sample between them, after which a run is given up."""
@@ -66,10 +67,7 @@ _REFUSALS = {
 
 
 _R = TypeVar("_R", bound=m.Message)
-
-
-class DeviceReset(BoardError):
-    """The device has been reset since it was greeted: what it was told is gone."""
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -123,49 +121,20 @@ class BenchSession(Session):
 
     def identify(self) -> Identity:
         """See Session.identify."""
-        got = self._ask(m.Identify(), m.Identified)
-        if got.tick_hz == 0:
-            raise self._absurd("a tick rate of 0 Hz")
-        capabilities = m.Capability(self._device.capabilities)
-        self._identity = Identity(
-            board=got.board,
-            firmware_name=got.firmware_name,
-            firmware_version=got.firmware_version,
-            build_hash=got.build_hash or None,
-            kernels=got.kernels or None,
-            clock_hz=got.clock_hz,
-            tick_hz=got.tick_hz,
-            resolution_ticks=got.resolution_ticks,
-            engine=got.engine or None,
-            capabilities=frozenset(
-                (flag.name or "").lower() for flag in m.Capability if flag in capabilities
-            ),
-            operators=self._operators() if m.Capability.OPERATORS in capabilities else None,
-        )
+        self._identity = self._again(self._identify)
         return self._identity
 
     def models(self) -> list[FlashModel]:
         """See Session.models."""
-        found: list[FlashModel] = []
-        total = 1
-        while len(found) < total:
-            entry = self._ask(m.GetModel(len(found)), m.FlashEntry)
-            total = self._plausible(entry.total, LARGEST_COUNT, "models in flash")
-            if total:
-                digest = entry.sha256.hex() if any(entry.sha256) else None
-                found.append(FlashModel(len(found), entry.address, entry.size, entry.name, digest))
-        return found
+        return self._again(self._models)
 
     def select(self, address: int) -> ModelInfo:
         """See Session.select."""
         self._loaded.clear()
         self._address = None
-        got = self._ask(m.Select(address), m.Selected, timeout=self._invoke_timeout)
+        info = self._again(partial(self._select, address))
         self._address = address
-        return ModelInfo(
-            tuple(self._tensor(m.TensorKind.INPUT, i) for i in range(got.inputs)),
-            tuple(self._tensor(m.TensorKind.OUTPUT, i) for i in range(got.outputs)),
-        )
+        return info
 
     def load(self, input_index: int, data: bytes, progress: Progress | None = None) -> None:
         """See Session.load."""
@@ -177,21 +146,12 @@ class BenchSession(Session):
         `tensors` yields (input index, bytes) and is read as the line has room; a later tensor for the same
         input takes the place of an earlier one. `progress` counts the bytes of one tensor at a time.
         """
-        feed = iter(tensors)
         unfinished: dict[int, tuple[int, bytes]] = {}
-        resets = 0
-        while True:
-            try:
-                self._stream(feed, unfinished, progress)
-                return
-            except DeviceReset as error:
-                resets += 1
-                if resets > RESTARTS:
-                    raise
-                self._restore(str(error))
-            except BoardError:
-                self._sender.abandon()
-                raise
+        try:
+            self._again(partial(self._stream, iter(tensors), unfinished, progress))
+        except BoardError:
+            self._sender.abandon()
+            raise
 
     def run(
         self,
@@ -311,7 +271,7 @@ class BenchSession(Session):
             self._ask(m.Reset(), m.Resetting)
         deadline = self._port.now() + RECONNECT_S
         while self._device.boot == boot:
-            self._device = self._reconnect(deadline, reopen=False)
+            self._device = self._reconnect(deadline, lost=False)
         self._forget_device_state()
         self._address = None
         self._loaded.clear()
@@ -375,6 +335,45 @@ class BenchSession(Session):
         if not isinstance(got, reply):
             raise self._absurd(f"{type(got).__name__} in reply to {type(request).__name__}")
         return got
+
+    def _identify(self) -> Identity:
+        got = self._ask(m.Identify(), m.Identified)
+        if got.tick_hz == 0:
+            raise self._absurd("a tick rate of 0 Hz")
+        capabilities = m.Capability(self._device.capabilities)
+        return Identity(
+            board=got.board,
+            firmware_name=got.firmware_name,
+            firmware_version=got.firmware_version,
+            build_hash=got.build_hash or None,
+            kernels=got.kernels or None,
+            clock_hz=got.clock_hz,
+            tick_hz=got.tick_hz,
+            resolution_ticks=got.resolution_ticks,
+            engine=got.engine or None,
+            capabilities=frozenset(
+                (flag.name or "").lower() for flag in m.Capability if flag in capabilities
+            ),
+            operators=self._operators() if m.Capability.OPERATORS in capabilities else None,
+        )
+
+    def _models(self) -> list[FlashModel]:
+        found: list[FlashModel] = []
+        total = 1
+        while len(found) < total:
+            entry = self._ask(m.GetModel(len(found)), m.FlashEntry)
+            total = self._plausible(entry.total, LARGEST_COUNT, "models in flash")
+            if total:
+                digest = entry.sha256.hex() if any(entry.sha256) else None
+                found.append(FlashModel(len(found), entry.address, entry.size, entry.name, digest))
+        return found
+
+    def _select(self, address: int) -> ModelInfo:
+        got = self._ask(m.Select(address), m.Selected, timeout=self._invoke_timeout)
+        return ModelInfo(
+            tuple(self._tensor(m.TensorKind.INPUT, i) for i in range(got.inputs)),
+            tuple(self._tensor(m.TensorKind.OUTPUT, i) for i in range(got.outputs)),
+        )
 
     def _tensor(self, kind: m.TensorKind, index: int) -> TensorInfo:
         got = self._ask(m.GetTensor(kind, index), m.TensorDescription)
@@ -578,7 +577,9 @@ class BenchSession(Session):
             self._welcome = message
         elif isinstance(message, m.Refusal) and message.code == m.ErrorCode.NO_SESSION:
             if self._welcome is not None:
-                raise DeviceReset(f"the board at {self._port.url} was reset")
+                raise DeviceReset(
+                    f"the board at {self._port.url} was reset, or another program has greeted it"
+                )
         elif number == self._awaited:
             self._reply = message
 
@@ -641,46 +642,55 @@ class BenchSession(Session):
         """Wait for a port that went away; raises PortLost where it stays away, DeviceReset after a reboot."""
         self._note("port-lost", str(error))
         boot = self._device.boot
-        self._device = self._reconnect(self._port.now() + RECONNECT_S, reopen=True)
+        self._device = self._reconnect(self._port.now() + RECONNECT_S, lost=True)
         if self._device.boot != boot:
             self._forget_device_state()
             raise DeviceReset(f"the board at {self._port.url} went away and came back reset")
         self._note("reconnected", f"port {self._port.url} came back; the board had kept its state")
 
+    def _again(self, action: Callable[[], _T]) -> _T:
+        """Do `action`, and after a reset of the board once more."""
+        for _ in range(RESTARTS):
+            try:
+                return action()
+            except DeviceReset as error:
+                self._restore(str(error))
+        return action()
+
     def _restore(self, reason: str) -> None:
         """After a reset: greet, select and load as before."""
         self._note("reset", f"{reason}; model and inputs were set up again")
         self._view = None
-        self._device = self._reconnect(self._port.now() + RECONNECT_S, reopen=False)
-        self._forget_device_state()
-        loaded, address = dict(self._loaded), self._address
-        if address is not None:
-            self.select(address)
-            self.load_all(sorted(loaded.items()))
+        for attempt in range(RESTARTS):
+            try:
+                self._device = self._reconnect(self._port.now() + RECONNECT_S, lost=False)
+                self._forget_device_state()
+                if self._address is not None:
+                    self._select(self._address)
+                    self._stream(iter(sorted(self._loaded.items())), {}, None)
+                return
+            except DeviceReset:
+                if attempt == RESTARTS - 1:
+                    raise
 
     def _forget_device_state(self) -> None:
         self._number = 0
         self._sender = Sender(self._device.window)
 
-    def _reconnect(self, deadline: float, reopen: bool) -> m.Welcome:
+    def _reconnect(self, deadline: float, lost: bool) -> m.Welcome:
         while True:
             try:
-                if reopen:
-                    self._port.reopen()
+                if lost:
+                    reopen(self._port, deadline)
                     self._decoder.drop_partial()
-                    reopen = False
                 welcome = self._hello(min(deadline, self._port.now() + 2.0))
                 if welcome is not None:
                     return self._checked(welcome)
+                lost = False
             except PortLost:
-                reopen = True
-            except PortError as error:
-                if self._port.now() >= deadline:
-                    raise PortLost(f"port {self._port.url} did not come back: {error}") from error
+                lost = True
             if self._port.now() >= deadline:
                 raise PortLost(f"the board at {self._port.url} did not come back within {RECONNECT_S:g} s")
-            if reopen:
-                self._port.pause(REOPEN_EVERY_S)
 
     def _note(self, kind: str, text: str) -> None:
         self.incidents.append(Incident(kind, text, self._port.now() - self._started))
