@@ -56,10 +56,11 @@ class TflmEngine:
                 bytes.fromhex(_sha256(model.data[: model.extent])),
                 model.description[:64],
             )
-            for address, model in self._scan().items()
+            for address, model in self.found().items()
         ]
 
-    def _scan(self) -> dict[int, Model]:
+    def found(self) -> dict[int, Model]:
+        """Return the models in flash by address, in order."""
         if self._found is None:
             self._found = {}
             for region in self._profile.flash.regions:
@@ -87,7 +88,7 @@ class TflmEngine:
         """Load the model at `address` into TFLite-Micro; raises EngineError as the firmware would."""
         self._selected = None
         self._layers = ()
-        model = self._scan().get(address)
+        model = self.found().get(address)
         if model is None:
             raise EngineError(ErrorCode.NO_MODEL, f"no model at {address:#x}")
         runnable, time_needed = self._resolve(model)
