@@ -138,7 +138,7 @@ class PtyEndpoint:
         self._poll.register(self._master, select.POLLIN)
         self._waker = _Waker()
         self._poll.register(self._waker.inside, select.POLLIN)
-        self._speed = self._read_speed()
+        self._speed: int | None = None
 
     def read(self, limit: int, timeout: float) -> bytes:
         deadline = time.monotonic() + timeout
@@ -148,7 +148,7 @@ class PtyEndpoint:
             woken = self._waker.inside.fileno() in events
             if woken:
                 self._waker.clear()
-            self._check_speed()
+            self._check_speed(bool(events.get(self._master, 0) & select.POLLHUP))
             if woken:
                 return b""
             if events.get(self._master, 0) & select.POLLIN:
@@ -161,8 +161,9 @@ class PtyEndpoint:
             if events:  # hung up: poll answers at once until a host opens the port
                 time.sleep(min(0.005, max(0.0, left)))
 
-    def _check_speed(self) -> None:
-        speed = self._read_speed()
+    def _check_speed(self, hung_up: bool) -> None:
+        # The setting outlives the host that made it: nobody there, no speed.
+        speed = None if hung_up else self._read_speed()
         if speed != self._speed:
             self._speed = speed
             self.on_lines(Lines(baud=speed))
