@@ -18,6 +18,7 @@ from harness.emulator.boot import Wiring, rom
 from harness.emulator.controls import Boot, Controls
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.transport import Endpoint, listen
+from harness.flash.drives import virtual_root
 
 READ_BYTES = 1 << 16
 TOUCH_BAUD = 1200
@@ -78,7 +79,7 @@ def run(
     load_models(profile, flash, models)
     with contextlib.ExitStack() as stack:
         if drives is None:
-            drives = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-drive-")))
+            drives = _own_directory(profile.id, stack)
         endpoint = listen(listen_on)
         stack.callback(endpoint.close)
         has_lines = "lines" in endpoint.shows
@@ -108,6 +109,18 @@ def run(
             power.power_on(
                 BoardLine(EndpointLine(endpoint), controls), Boot.LOADER if loader else Boot.APPLICATION
             )
+
+
+def _own_directory(board: str, stack: contextlib.ExitStack) -> Path:
+    """Return a new directory where flashers look for the drives of virtual boards; it goes with the stack."""
+    root = virtual_root()
+    with contextlib.suppress(OSError):
+        root.mkdir(parents=True, exist_ok=True)
+    try:
+        made = tempfile.TemporaryDirectory(prefix=f"{board}-", dir=root, ignore_cleanup_errors=True)
+    except OSError:
+        made = tempfile.TemporaryDirectory(prefix="harness-", ignore_cleanup_errors=True)
+    return Path(stack.enter_context(made))
 
 
 def _end(signum: int, frame: FrameType | None) -> None:

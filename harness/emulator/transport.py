@@ -254,9 +254,9 @@ class SocketEndpoint:
             if not data:
                 self._hang_up()
                 continue
-            data = self._received(data)
-            if data is not None:
-                return data
+            received = self._received(data)
+            if received is not None:
+                return received
 
     def _opened(self) -> None:
         """A host has come."""

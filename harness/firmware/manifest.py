@@ -41,20 +41,25 @@ class Part(_Table):
 
 
 class Image(_Table):
-    """A firmware image. `file` is where its only part is kept; None for one that is built when needed."""
+    """A firmware image.
+
+    `build` is what the running firmware reports as its build hash, where that is known. `file` is where the
+    only part is kept; None for an image that is built when needed.
+    """
 
     board: str
     protocol: str
     version: str
     runs_on: RunsOn
     source: str
+    build: str | None = None
     file: str | None = None
     parts: tuple[Part, ...] = Field(alias="part", min_length=1)
 
     @property
     def label(self) -> str:
         """A name for messages: protocol, version, and what it runs on."""
-        return f"{self.protocol} {self.version} for {'the virtual' if self.runs_on == 'virtual' else ''} {self.board}".replace("  ", " ")
+        return f"{self.protocol} {self.version} for {'the virtual ' if self.runs_on == 'virtual' else ''}{self.board}"
 
 
 class _Manifest(_Table):
@@ -123,7 +128,7 @@ def _check(image: Image, part: Part, data: bytes) -> None:
 def to_toml(image: Image) -> str:
     """Return the manifest's entry for an image."""
     lines = ["[[image]]"]
-    for key in ("board", "protocol", "version", "runs_on", "source", "file"):
+    for key in ("board", "protocol", "version", "runs_on", "source", "build", "file"):
         value = getattr(image, key)
         if value is not None:
             lines.append(f"{key} = {_string(value)}")

@@ -15,7 +15,7 @@ from harness.errors import HarnessError
 from harness.firmware import container, espimage
 from harness.firmware.espimage import Partition, Segment
 
-VERSION = "1.0"
+VERSION = "1.0+virtual"
 PROJECT = "harness-virtual-"
 """What an application's name begins with, the protocol behind it."""
 SOURCE = "built by this project (harness.firmware.virtual)"
@@ -110,15 +110,24 @@ def _filler(seed: str, size: int) -> bytes:
     return hashlib.shake_256(seed.encode()).digest(size)
 
 
+def build_hash(board: Profile, parts: list[BuiltPart]) -> str:
+    """Return what the firmware of an image reports as its build hash: the SHA-256 that ends or heads it."""
+    data = parts[-1][2]
+    if board.flash.method == "esptool":
+        return espimage.read(data).sha256.hex()
+    return container.read(data).sha256.hex()
+
+
 def _entries() -> Iterator[str]:
     from harness import boards
     from harness.firmware.manifest import Image, Part, to_toml
 
     for board in boards.all_profiles():
         for protocol in board.protocols.supported:
+            built = build(board, protocol)
             parts = tuple(
                 Part(name=name, offset=offset, size=len(data), sha256=hashlib.sha256(data).hexdigest())
-                for name, offset, data in build(board, protocol)
+                for name, offset, data in built
             )
             yield to_toml(
                 Image(
@@ -127,6 +136,7 @@ def _entries() -> Iterator[str]:
                     version=VERSION,
                     runs_on="virtual",
                     source=SOURCE,
+                    build=build_hash(board, built),
                     part=parts,
                 )
             )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.boards import Profile
 from harness.boards.profile import Region as MapRegion
 from harness.errors import HarnessError
-from harness.firmware import container, espimage
+from harness.firmware import container, espimage, virtual
 from harness.firmware.container import NotAContainer
 from harness.firmware.espimage import CHIP_ID, CHIPS, NotAnImage
 from harness.flash.method import Region
@@ -31,6 +31,26 @@ def check(board: Profile, regions: Sequence[Region]) -> None:
                 f"{before.name} ({before.address:#x} to {before.end:#x}) and {after.name} "
                 f"(from {after.address:#x}) overlap; write one of them somewhere else"
             )
+
+
+def refuse_virtual(board: Profile, regions: Sequence[Region]) -> None:
+    """Raise HarnessError where a region is an image that runs on virtual boards only."""
+    for region in regions:
+        if region.use == "firmware" and _is_virtual(region.data):
+            raise HarnessError(
+                f"{region.name}: this image runs on the virtual {board.id} only, and this is a real one; build a "
+                "firmware to firmware/PROTOCOL.md or get the vendor's, and add it with `harness firmware add`"
+            )
+
+
+def _is_virtual(data: bytes) -> bool:
+    if data.startswith(container.MAGIC):
+        return True
+    try:
+        descriptor = espimage.read(data).descriptor
+    except NotAnImage:
+        return False
+    return descriptor is not None and descriptor.project.startswith(virtual.PROJECT)
 
 
 def _check_place(board: Profile, region: Region) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import assets
+
 INFO = "INFO_UF2.TXT"
 _BY_LABEL = Path("/dev/disk/by-label")
 
@@ -27,9 +29,21 @@ class Drive:
         return not (self.path / INFO).exists()
 
 
-def find(extra: Iterable[Path] = ()) -> list[Drive]:
-    """Return the drives of boot loaders: mounted ones, and directories in (or at) `extra`."""
-    candidates = dict.fromkeys([*_inside(extra), *_mounted()])
+def _of_virtual_boards() -> list[Path]:
+    return list(_inside([virtual_root()]))
+
+
+def virtual_root() -> Path:
+    """Return where virtual boards that were started by hand show their drives, a directory for each."""
+    return assets.user_cache() / "drives"
+
+
+def find(among: Iterable[Path] = ()) -> list[Drive]:
+    """Return the drives of boot loaders: those in (or at) the directories `among`, else all that are mounted.
+
+    Virtual boards' are among the latter.
+    """
+    candidates = dict.fromkeys(_inside(among) if among else [*_mounted(), *_inside(_of_virtual_boards())])
     return [drive for path in candidates if (drive := _read(path)) is not None]
 
 

@@ -171,7 +171,7 @@ def _errors(port: str) -> Iterator[None]:
         raise BoardError(f"{port}: the port went away while flashing ({error}); plug it in again") from None
 
 
-class _Log(TemplateLogger):  # type: ignore[misc]
+class _Log(TemplateLogger):
     """esptool's output: its progress is passed on, the rest is not shown."""
 
     def __init__(self) -> None:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from harness.boards import Profile
 from harness.errors import HarnessError, nearest
+from harness.wire.port import Port
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Target:
     Attributes:
         port: the pyserial URL of its port; None where only its drive is there.
         press: presses a button, "reset" or "boot", where the caller can (a virtual board, a wired bench).
-        restart: makes the running firmware reset the board; returns whether it did.
+        restart: has the running firmware reset the board, over its open port; returns whether it did.
         drives: directories in which drives appear, besides the system's.
         ask: tells a person to press a button.
         options: of the method, such as stub=False.
@@ -74,7 +75,7 @@ class Target:
     profile: Profile
     port: str | None
     press: Callable[[str], None] | None = None
-    restart: Callable[[], bool] | None = None
+    restart: Callable[[Port], bool] | None = None
     drives: tuple[Path, ...] = ()
     ask: Callable[[str], None] = tell_on_stderr
     options: dict[str, object] = field(default_factory=dict)

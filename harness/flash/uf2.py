@@ -22,6 +22,8 @@ from harness.wire.port import PortError, open_serial
 APPEAR_S = 15.0
 """How long a drive may take to appear after the touch; systems take their time to mount it."""
 BUTTON_WAIT_S = 60.0
+TOUCH_S = 0.1
+TOUCH_EVERY_S = 2.0
 TAKE_S = 60.0
 """How long a drive may take to burn a file, after it has been written, before it goes away."""
 BACK_S = 10.0
@@ -53,7 +55,7 @@ class Uf2Loader:
         progress(region.name, 0, size)
         path = drive.path / f"{region.use}.uf2"
         _copy(path, data, drive, lambda done: progress(region.name, size * done // len(data), size))
-        _wait(lambda: drive.gone, TAKE_S, lambda: _not_taken(drive, region))
+        _wait_until_gone(drive, region)
         progress(region.name, size, size)
         return Outcome(
             region.name,
@@ -87,10 +89,19 @@ def _enter(target: Target) -> Drive:
         raise HarnessError(f"several boot loaders' drives are there: {paths}; choose one with --drive")
     if found:
         return found[0]
-    _touch(target)
     patience = APPEAR_S if target.port or target.press else BUTTON_WAIT_S
-    _wait(lambda: bool(_drives(target)), patience, lambda: _not_there(target, patience))
-    return _drives(target)[0]
+    deadline = time.monotonic() + patience
+    touch_at = 0.0
+    while not (found := _drives(target)):
+        now = time.monotonic()
+        if now > deadline:
+            raise BoardError(_not_there(target, patience))
+        if now >= touch_at:
+            # A board that is still starting misses a touch.
+            touch_at = now + (TOUCH_EVERY_S if target.port else patience)
+            _touch(target)
+        time.sleep(LOOK_EVERY_S)
+    return found[0]
 
 
 def _drives(target: Target) -> list[Drive]:
@@ -120,7 +131,7 @@ def _touch(target: Target) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-    time.sleep(0.05)
+    time.sleep(TOUCH_S)
     port.close()
 
 
@@ -140,11 +151,14 @@ def _copy(path: Path, data: bytes, drive: Drive, report: Callable[[int], None]) 
             ) from None
 
 
-def _wait(done: Callable[[], bool], patience_s: float, message: Callable[[], str]) -> None:
-    deadline = time.monotonic() + patience_s
-    while not done():
+def _wait_until_gone(drive: Drive, region: Region) -> None:
+    deadline = time.monotonic() + TAKE_S
+    while not drive.gone:
         if time.monotonic() > deadline:
-            raise BoardError(message())
+            raise BoardError(
+                f"{drive.path}: the drive is still there {TAKE_S:.0f} s after {region.name} was copied to it, so "
+                "it was not taken; is this the right board? Unplug it, plug it in and try again"
+            )
         time.sleep(LOOK_EVERY_S)
 
 
@@ -157,11 +171,4 @@ def _not_there(target: Target, patience_s: float) -> str:
     return (
         f"{target.port or target.profile.name}: no drive {' or '.join(labels)} within {patience_s:.0f} s; press "
         "the board's button twice (or name the drive's directory with --drive)"
-    )
-
-
-def _not_taken(drive: Drive, region: Region) -> str:
-    return (
-        f"{drive.path}: the drive is still there {TAKE_S:.0f} s after {region.name} was copied to it, so it was "
-        "not taken; is this the right board? Unplug it, plug it in and try again"
     )

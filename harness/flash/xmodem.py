@@ -26,6 +26,7 @@ KEY_EVERY_S = 0.01
 MENU = b"Send data using the xmodem protocol from your terminal"
 CHOICE = b"Xmodem download and burn FW image"
 QUESTION = b"Do you want to end file transmission and reboot system? (y)"
+WINDOW = b"Please input any key to enter X-Modem mode"
 POLL = b"C"
 VIRTUAL = b"(virtual board)"
 LARGEST_IMAGE = 1 << 20
@@ -49,7 +50,7 @@ logging.getLogger("xmodem").addHandler(logging.NullHandler())
 logging.getLogger("xmodem").propagate = False
 
 
-class _Modem(XMODEM):  # type: ignore[misc]
+class _Modem(XMODEM):
     """The library's sender, with the checksum from the standard library: it is on every block's way."""
 
     def calc_crc(self, data: bytes, crc: int = 0) -> int:
@@ -181,7 +182,7 @@ def enter(target: Target) -> Iterator[We2Loader]:
 
 def _reach_menu(target: Target, port: Port) -> bytes:
     """Have the board reset, flood its window with keys, choose XMODEM; return all that was heard."""
-    if target.restart is not None and target.restart():
+    if target.restart is not None and target.restart(port):
         patience = RESET_WAIT_S
     elif target.press is not None:
         target.press("reset")

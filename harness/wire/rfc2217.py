@@ -5,7 +5,7 @@ from __future__ import annotations
 from serial import rfc2217
 
 
-class Rfc2217Serial(rfc2217.Serial):  # type: ignore[misc]
+class Rfc2217Serial(rfc2217.Serial):
     """Negotiates line settings when they change, and not, at 0.1 s each time, when a time-out does."""
 
     _negotiated: tuple[object, ...] = ()
