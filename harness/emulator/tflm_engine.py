@@ -36,9 +36,7 @@ class _Selected:
 class TflmEngine:
     """Finds models in flash and runs one of them; implements `harness.emulator.engine.Engine`."""
 
-    def __init__(
-        self, profile: Profile, flash: BoardFlash, regions: Collection[str] | None = None
-    ) -> None:
+    def __init__(self, profile: Profile, flash: BoardFlash, regions: Collection[str] | None = None) -> None:
         """`regions`: names of the flash regions that the firmware looks for models in; None = all that may."""
         self._profile = profile
         self._regions = regions

@@ -113,9 +113,7 @@ def listen(where: str) -> Endpoint:
         from harness.emulator.rfc2217 import Rfc2217Endpoint
 
         return Rfc2217Endpoint(parts.hostname, port)
-    raise HarnessError(
-        f"cannot listen on '{where}': write pty, rfc2217://HOST:PORT or socket://HOST:PORT"
-    )
+    raise HarnessError(f"cannot listen on '{where}': write pty, rfc2217://HOST:PORT or socket://HOST:PORT")
 
 
 class PtyEndpoint:

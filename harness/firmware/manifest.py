@@ -113,6 +113,21 @@ def contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
     return list(zip(image.parts, got, strict=True))
 
 
+def verify() -> list[tuple[str, str | None]]:
+    """Return every image's label, and what is wrong with it (None: nothing)."""
+    from harness import boards
+
+    found: list[tuple[str, str | None]] = []
+    for image in (*shipped(), *added()):
+        try:
+            contents(image, boards.load(image.board))
+        except HarnessError as error:
+            found.append((image.label, str(error)))
+        else:
+            found.append((image.label, None))
+    return found
+
+
 def _check(image: Image, part: Part, data: bytes) -> None:
     where = f"{image.label}, {part.name}"
     if len(data) != part.size:

@@ -37,7 +37,9 @@ def build(board: Profile, protocol: str) -> list[BuiltPart]:
     try:
         make = _BUILDERS[board.flash.method]
     except KeyError:
-        raise HarnessError(f"{board.id}: no virtual firmware for boards flashed by {board.flash.method}") from None
+        raise HarnessError(
+            f"{board.id}: no virtual firmware for boards flashed by {board.flash.method}"
+        ) from None
     return make(board, protocol)
 
 
@@ -46,7 +48,9 @@ def _esp32s3(board: Profile, protocol: str) -> list[BuiltPart]:
     descriptor = espimage.descriptor(
         PROJECT + protocol, VERSION, hashlib.sha256(program).digest(), _IDF, _DATE, _TIME
     )
-    app = espimage.build([Segment(_DROM, descriptor + _notice(board, protocol)), Segment(_IRAM, program)], _ENTRY)
+    app = espimage.build(
+        [Segment(_DROM, descriptor + _notice(board, protocol)), Segment(_IRAM, program)], _ENTRY
+    )
     loader = espimage.build(
         [
             Segment(_BOOT_DRAM, espimage.boot_descriptor(_IDF, f"{_DATE} {_TIME}") + _notice(board, "boot")),
@@ -97,7 +101,9 @@ def _use(board: Profile, use: str) -> int:
 
 
 def _notice(board: Profile, part: str) -> bytes:
-    text = f"{board.id} {part} {VERSION}: for the virtual board alone, there is no program for the chip in it\n"
+    text = (
+        f"{board.id} {part} {VERSION}: for the virtual board alone, there is no program for the chip in it\n"
+    )
     return text.encode().ljust(256, b"\0")
 
 

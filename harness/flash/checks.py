@@ -59,8 +59,7 @@ def _check_place(board: Profile, region: Region) -> None:
         (
             memory
             for memory in board.memories
-            if memory.kind == "flash"
-            and memory.base <= region.address < memory.base + memory.size_bytes
+            if memory.kind == "flash" and memory.base <= region.address < memory.base + memory.size_bytes
         ),
         None,
     )
@@ -88,7 +87,11 @@ def _check_place(board: Profile, region: Region) -> None:
 def _check_merged(board: Profile, region: Region, where: str) -> None:
     """A firmware image at the image offset may reach over several regions, but not into models or reserves."""
     for other in board.flash.regions:
-        if {"model", "reserved"} & set(other.holds) and other.offset < region.end and region.address < other.end:
+        if (
+            {"model", "reserved"} & set(other.holds)
+            and other.offset < region.end
+            and region.address < other.end
+        ):
             limit = other.offset - region.address
             raise HarnessError(
                 f"{where} reach into '{other.name}' at {other.offset:#x}; a firmware image may have at most "
@@ -108,7 +111,9 @@ def _check_image(board: Profile, region: Region) -> None:
             raise HarnessError(f"{region.name}: {error}; get or build the file again") from None
         wanted = container.SOCS.get(board.chip.name)
         if image.soc != wanted:
-            raise HarnessError(f"{region.name}: an image for the {image.soc}, but {board.id} has the {wanted}")
+            raise HarnessError(
+                f"{region.name}: an image for the {image.soc}, but {board.id} has the {wanted}"
+            )
         if image.sha256 != image.stored_sha256:
             raise HarnessError(f"{region.name}: its SHA-256 does not match what is in it; get the file again")
     elif region.data[0] == espimage.MAGIC and region.data[12:14] == CHIP_ID.to_bytes(2, "little"):

@@ -62,7 +62,9 @@ class EspLoader:
                 no_compress=not self._compress,
             )
             if self._esp.flash_md5sum(region.address, size) != expected:
-                raise BoardError(f"{region.name}: what is in flash at {region.address:#x} is not what was sent")
+                raise BoardError(
+                    f"{region.name}: what is in flash at {region.address:#x} is not what was sent"
+                )
         progress(region.name, size, size)
         return Outcome(
             region.name,
@@ -113,7 +115,9 @@ def _connect(target: Target, port: Any, chip: str) -> Any:
         esp.connect("default-reset" if by_lines else "no-reset", _ATTEMPTS, warnings=False)
     except FatalError as error:
         if "This chip is" in str(error):
-            raise BoardError(f"{target.port}: {str(error).split('. ')[0]}; is that the right board?") from None
+            raise BoardError(
+                f"{target.port}: {str(error).split('. ')[0]}; is that the right board?"
+            ) from None
         raise BoardError(_no_answer(target, by_lines, str(error))) from None
     return esp
 

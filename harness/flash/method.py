@@ -111,7 +111,9 @@ def enter(target: Target) -> Iterator[Loader]:
     """
     method = target.profile.flash.method
     if method not in METHODS:
-        raise HarnessError(f"{target.profile.id}: unknown flashing method '{method}'{nearest(method, METHODS)}")
+        raise HarnessError(
+            f"{target.profile.id}: unknown flashing method '{method}'{nearest(method, METHODS)}"
+        )
     entered: AbstractContextManager[Loader] = importlib.import_module(METHODS[method]).enter(target)
     with entered as loader:
         yield loader

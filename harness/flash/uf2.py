@@ -40,7 +40,9 @@ class Uf2Loader:
         self._drive: Drive | None = drive
         board = drive.info.get("Board-ID", "") + drive.info.get("Model", "")
         self.virtual = "virtual" in board
-        self.description = f"drive {drive.label} ({drive.info.get('Model', 'no model given')}) at {drive.path}"
+        self.description = (
+            f"drive {drive.label} ({drive.info.get('Model', 'no model given')}) at {drive.path}"
+        )
 
     def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:
         """Copy each region as a UF2 file of its own and wait for the drive to go away."""

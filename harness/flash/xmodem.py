@@ -215,6 +215,8 @@ def _not_reached(target: Target, heard: bytes, patience: float) -> str:
     if not heard:
         return f"{where}, the line is silent; check the cable, and reset the board when asked to"
     if b"jump_addr" in heard or b"slot flash_offset" in heard:
-        return f"{where}, the board started its firmware instead; try again, another program may hold the line"
+        return (
+            f"{where}, the board started its firmware instead; try again, another program may hold the line"
+        )
     said = printable(heard[-60:].decode("ascii", "replace"))
     return f"{where}, what came was {said!r}; check the baud rate, and reset the board when asked to"

@@ -95,7 +95,9 @@ def holders(device: str) -> tuple[Holder, ...]:
 
 def _numbered(root: Path) -> Iterable[Path]:
     try:
-        return sorted((path for path in root.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+        return sorted(
+            (path for path in root.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)
+        )
     except OSError:
         return []
 

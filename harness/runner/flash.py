@@ -45,7 +45,9 @@ def firmware_regions(board: Profile, protocol: str, runs_on: RunsOn) -> list[Reg
 
 def image_regions(image: Image, board: Profile) -> list[Region]:
     """Return the parts of an image as regions; raises HarnessError where it is damaged."""
-    return [Region(part.name, part.offset, data, "firmware") for part, data in manifest.contents(image, board)]
+    return [
+        Region(part.name, part.offset, data, "firmware") for part, data in manifest.contents(image, board)
+    ]
 
 
 def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
@@ -57,7 +59,11 @@ def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
         if protocol == "sscma"
         else f"build one to firmware/PROTOCOL.md{' or with MLPerf Tiny' if protocol == 'mlperf-tiny' else ''}"
     )
-    only = " (the shipped one runs on the virtual board only)" if manifest.find(board.id, protocol, "virtual") else ""
+    only = (
+        " (the shipped one runs on the virtual board only)"
+        if manifest.find(board.id, protocol, "virtual")
+        else ""
+    )
     return (
         f"{board.id}: no {protocol} firmware for the hardware{only}; {how}, then "
         f"`harness firmware add FILE --board {board.id} --protocol {protocol}`"
@@ -111,7 +117,9 @@ def flash(
     if reach.emulated and protocol is not None:
         check(board, [*firmware_regions(board, protocol, "virtual"), *regions])
     with enter(reach.target(options)) as loader:
-        first = firmware_regions(board, protocol, "virtual" if loader.virtual else "hardware") if protocol else []
+        first = (
+            firmware_regions(board, protocol, "virtual" if loader.virtual else "hardware") if protocol else []
+        )
         every = [*first, *regions]
         check(board, every)
         if not loader.virtual:

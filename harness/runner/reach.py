@@ -116,7 +116,14 @@ def reach(board: Profile, port: str, drive: Path | None = None) -> Iterator[Reac
         # A board whose loader is entered by DTR and RTS is entered by them; the others have buttons.
         press = None if board.flash.enter == "dtr_rts" else process.press
         yield Reach(
-            board, port, process.url, press=press, drives=(drives,), blank=blank, starting=True, process=process
+            board,
+            port,
+            process.url,
+            press=press,
+            drives=(drives,),
+            blank=blank,
+            starting=True,
+            process=process,
         )
 
 

@@ -98,7 +98,9 @@ class Esp32S3Rom:
             _say(line, f"csum err:{image.checksum:#04x}!={image.stored_checksum:#04x}")
             raise _Unbootable
         if image.chip_id != espimage.CHIP_ID:
-            _say(line, f"E (0) boot_comm: mismatch chip ID, expected {espimage.CHIP_ID}, found {image.chip_id}")
+            _say(
+                line, f"E (0) boot_comm: mismatch chip ID, expected {espimage.CHIP_ID}, found {image.chip_id}"
+            )
             raise _Unbootable
         if image.stored_sha256 not in (None, image.sha256):
             # The real ROM says so too, and then boots what it has; what it has here is known to be damaged.
