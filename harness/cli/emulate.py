@@ -20,7 +20,7 @@ import click
     "--firmware",
     metavar="PROTOCOL|none",
     default=None,
-    help="Put the virtual firmware of this protocol into its flash [the board's default; with --flash: none].",
+    help="Put this protocol's virtual firmware into its flash [the board's default; with --flash: none].",
 )
 @click.option("--model", "models", multiple=True, metavar="MODEL", help="Put this model into its flash.")
 @click.option(

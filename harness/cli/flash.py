@@ -16,7 +16,7 @@ import click
 @click.option(
     "--firmware",
     metavar="PROTOCOL|FILE|none",
-    help="Firmware image that speaks this protocol, or a file [the board's default; none where models are given].",
+    help="Protocol of the firmware, or a file [the board's default; with models: none].",
 )
 @click.option(
     "--model", "-m", "models", multiple=True, metavar="MODEL[@ADDRESS]", help="Model; may be repeated."

@@ -49,7 +49,7 @@ ROMS: dict[str, str] = {
     "xmodem": "harness.emulator.rom.we2",
     "uf2": "harness.emulator.rom.we1",
 }
-"""Flashing method -> module of the ROM that is spoken to by it, which defines `rom(profile, flash, wiring)`."""
+"""Flashing method -> module of the ROM that understands it, which defines `rom(profile, flash, wiring)`."""
 
 
 def rom(profile: Profile, flash: BoardFlash, wiring: Wiring) -> Rom:

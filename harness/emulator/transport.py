@@ -65,16 +65,12 @@ class _Waker:
         self._outside.setblocking(False)
 
     def wake(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):  # it is awake
             self._outside.send(b"!")
-        except BlockingIOError:
-            pass  # it is awake
 
     def clear(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             self.inside.recv(4096)
-        except BlockingIOError:
-            pass
 
     def close(self) -> None:
         self.inside.close()

@@ -59,7 +59,8 @@ class Image(_Table):
     @property
     def label(self) -> str:
         """A name for messages: protocol, version, and what it runs on."""
-        return f"{self.protocol} {self.version} for {'the virtual ' if self.runs_on == 'virtual' else ''}{self.board}"
+        kind = "the virtual " if self.runs_on == "virtual" else ""
+        return f"{self.protocol} {self.version} for {kind}{self.board}"
 
 
 class _Manifest(_Table):
@@ -135,8 +136,8 @@ def _check(image: Image, part: Part, data: bytes) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != part.sha256:
         raise HarnessError(
-            f"{where}: its SHA-256 is {found[:12]}..., the manifest says {part.sha256[:12]}...; it was changed "
-            "or damaged, add the image again"
+            f"{where}: its SHA-256 is {found[:12]}..., the manifest says {part.sha256[:12]}...; it was "
+            "changed or damaged, add the image again"
         )
 
 

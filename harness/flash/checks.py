@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from harness.boards import Profile
 from harness.boards.profile import Region as MapRegion
@@ -25,7 +26,7 @@ def check(board: Profile, regions: Sequence[Region]) -> None:
         if region.use == "firmware":
             _check_image(board, region)
     ordered = sorted(regions, key=lambda region: region.address)
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if before.end > after.address:
             raise HarnessError(
                 f"{before.name} ({before.address:#x} to {before.end:#x}) and {after.name} "
@@ -38,8 +39,8 @@ def refuse_virtual(board: Profile, regions: Sequence[Region]) -> None:
     for region in regions:
         if region.use == "firmware" and _is_virtual(region.data):
             raise HarnessError(
-                f"{region.name}: this image runs on the virtual {board.id} only, and this is a real one; build a "
-                "firmware to firmware/PROTOCOL.md or get the vendor's, and add it with `harness firmware add`"
+                f"{region.name}: this image runs on the virtual {board.id} only, and this is a real one; build "
+                "a firmware to firmware/PROTOCOL.md or get the vendor's, and add it with `harness firmware add`"
             )
 
 
@@ -85,7 +86,7 @@ def _check_place(board: Profile, region: Region) -> None:
 
 
 def _check_merged(board: Profile, region: Region, where: str) -> None:
-    """A firmware image at the image offset may reach over several regions, but not into models or reserves."""
+    """A firmware image at the image offset may reach over regions, but not into models or reserves."""
     for other in board.flash.regions:
         if (
             {"model", "reserved"} & set(other.holds)
@@ -132,8 +133,8 @@ def _check_esp(board: Profile, region: Region) -> None:
         raise HarnessError(f"{region.name}: an image for the {chip}, but {board.id} has the ESP32-S3")
     if image.checksum != image.stored_checksum:
         raise HarnessError(
-            f"{region.name}: its checksum is {image.checksum:#04x}, the file says {image.stored_checksum:#04x}; "
-            "it is damaged, get the file again"
+            f"{region.name}: its checksum is {image.checksum:#04x}, the file says "
+            f"{image.stored_checksum:#04x}; it is damaged, get the file again"
         )
     if image.stored_sha256 not in (None, image.sha256):
         raise HarnessError(f"{region.name}: its SHA-256 does not match what is in it; get the file again")

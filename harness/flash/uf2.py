@@ -120,7 +120,8 @@ def _touch(target: Target) -> None:
             target.press("boot")
         else:
             target.ask(
-                f"{target.profile.name}: press its button twice now (waiting {BUTTON_WAIT_S:.0f} s for its drive)"
+                f"{target.profile.name}: press its button twice now (waiting {BUTTON_WAIT_S:.0f} s for its "
+                "drive)"
             )
         return
     deadline = time.monotonic() + BACK_S
@@ -158,8 +159,8 @@ def _wait_until_gone(drive: Drive, region: Region) -> None:
     while not drive.gone:
         if time.monotonic() > deadline:
             raise BoardError(
-                f"{drive.path}: the drive is still there {TAKE_S:.0f} s after {region.name} was copied to it, so "
-                "it was not taken; is this the right board? Unplug it, plug it in and try again"
+                f"{drive.path}: the drive is still there {TAKE_S:.0f} s after {region.name} was copied to it, "
+                "so it was not taken; is this the right board? Unplug it, plug it in and try again"
             )
         time.sleep(LOOK_EVERY_S)
 
@@ -171,6 +172,6 @@ def _not_there(target: Target, patience_s: float) -> str:
     if device is not None:
         return f"the drive {device.name} is there but not mounted; mount it: udisksctl mount -b {device}"
     return (
-        f"{target.port or target.profile.name}: no drive {' or '.join(labels)} within {patience_s:.0f} s; press "
-        "the board's button twice (or name the drive's directory with --drive)"
+        f"{target.port or target.profile.name}: no drive {' or '.join(labels)} within {patience_s:.0f} s; "
+        "press the board's button twice (or name the drive's directory with --drive)"
     )

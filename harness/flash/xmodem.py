@@ -135,8 +135,8 @@ class We2Loader:
             left = deadline - self._port.now()
             if left <= 0:
                 raise BoardError(
-                    f"{self._port.url}: the boot loader did not say that {what} is burnt; reset the board and "
-                    "try again"
+                    f"{self._port.url}: the boot loader did not say that {what} is burnt; reset the board "
+                    "and try again"
                 )
             heard += self._port.read(4096, left)
         self._held.clear()

@@ -41,7 +41,7 @@ def connection(prepared: Prepared, settings: Settings, progress: Progress) -> It
     """Yield the board with the model in its flash, greeted; an emulated board ends with the context.
 
     Raises:
-        HarnessError: the port is not there, is in use, or may not be opened; or there is no firmware to flash.
+        HarnessError: the port is not there, is in use, or may not be opened; or there is no firmware.
         BoardError: nothing answers on it, or not with the protocol that was asked for.
     """
     board = prepared.job.board
