@@ -37,7 +37,7 @@ class TflmEngine:
     """Finds models in flash and runs one of them; implements `harness.emulator.engine.Engine`."""
 
     def __init__(self, profile: Profile, flash: BoardFlash, regions: Collection[str] | None = None) -> None:
-        """`regions`: names of the flash regions that are searched for models; None = all that may hold one."""
+        """`regions`: names of the flash regions to search for models; None = all that may hold one."""
         self._profile = profile
         self._regions = regions
         self._flash = flash
