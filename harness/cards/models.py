@@ -1,0 +1,134 @@
+"""Which model a row is of: the file that its link ends in, or an explicit mapping; never a guess."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from harness.results.record import Record
+
+# What may stand at the end of a link of a model zoo; only .tflite files are ever benched.
+_FILE = re.compile(r"[^/\\]+\.(?:tflite|onnx|pth|pt|h5|pb|keras|bin|engine|zip)", re.IGNORECASE)
+_SHA1 = re.compile(r"(?:^|[^0-9a-z])(?:sha1_)?([0-9a-f]{40})(?:_vela)?\.\w+$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model as a card names it: its file, and the SHA-1 in that name where there is one.
+
+    In the name of a Vela-compiled file the SHA-1 is that of the int8 file it was compiled from.
+    """
+
+    file: str
+    sha1: str | None
+    vela: bool
+
+
+class Benched:
+    """The records that an update may draw on, found by the model they are of."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.records = tuple(records)
+        self._by_sha1: dict[str, list[Record]] = defaultdict(list)
+        self._by_file: dict[str, list[Record]] = defaultdict(list)
+        self._by_source: dict[str, list[Record]] = defaultdict(list)
+        for record in self.records:
+            model = record.model
+            self._by_sha1[model.sha1.lower()].append(record)
+            self._by_file[model.file].append(record)
+            if model.vela is not None:
+                self._by_source[(model.source_sha1 or "").lower()].append(record)
+                self._by_source[model.source_file or ""].append(record)
+
+    def of(self, model: Reference) -> list[Record]:
+        """Return the records of a model that a card names."""
+        if model.sha1 is not None:
+            found = self._by_sha1.get(model.sha1, [])
+            source = model.sha1
+        else:
+            found = self._by_file.get(model.file, [])
+            source = re.sub(r"_vela(?=\.\w+$)", "", model.file, flags=re.IGNORECASE)
+        compiled = self._by_source.get(source, []) if model.vela else []
+        return list({record.id: record for record in (*found, *compiled)}.values())
+
+    def called(self, name: str) -> list[Record]:
+        """Return the records of a model by its SHA-1 or by the name of its file, as a person says it."""
+        return self._by_sha1.get(name.lower()) or self._by_file.get(name, [])
+
+    def names(self) -> set[str]:
+        """Return the names of the files that were benched."""
+        return set(self._by_file)
+
+    def near_miss(self, model: Reference) -> str | None:
+        """Say that a file of this name but another SHA-1 was benched: a damaged or a newer download."""
+        if model.sha1 is None or model.file not in self._by_file:
+            return None
+        record = self._by_file[model.file][0]
+        return (
+            f"record {record.id} is of a file named so whose SHA-1 is {record.model.sha1}, not the one in "
+            "its name: not used"
+        )
+
+
+def reference(address: str) -> Reference | None:
+    """Return the model file that a link's address (or a plain file name) ends in, or None for none."""
+    try:
+        path = unquote(urlsplit(address.strip()).path)
+    except ValueError:
+        return None
+    name = path.replace("\\", "/").rpartition("/")[2]
+    if not _FILE.fullmatch(name):
+        return None
+    sha1 = _SHA1.search(name)
+    stem = name.rpartition(".")[0]
+    return Reference(name, sha1[1].lower() if sha1 else None, stem.lower().endswith("_vela"))
+
+
+@dataclass(frozen=True)
+class Match:
+    """The records of a row's model, and how a person would name that model."""
+
+    name: str
+    records: Sequence[Record] = ()
+    mapped: str | None = None
+    problem: str | None = None
+    note: str | None = None
+
+
+def match(
+    row: Sequence[Reference], texts: Iterable[str], benched: Benched, models: Mapping[str, str]
+) -> Match:
+    """Return the records of the model of a row that links the files `row` and has `texts` in its cells.
+
+    An explicit mapping goes before the links. Several files that were benched, or a name without a SHA-1
+    that the records know two files by, are a problem.
+    """
+    mapped = next((text for text in (*(ref.file for ref in row), *texts) if text in models), None)
+    if mapped is not None:
+        found, name, sure = benched.called(models[mapped]), mapped, len(models[mapped]) == 40
+    elif not row:
+        return Match("(no model)")
+    else:
+        linked = [reference for reference in row if benched.of(reference)]
+        if len(linked) > 1:
+            files = " and ".join(reference.file for reference in linked)
+            return Match(files, problem=f"the row links {files}; say which it is of with --map")
+        one = linked[0] if linked else row[0]
+        found, name, sure = benched.of(one), one.file, one.sha1 is not None
+        if not found:
+            return Match(name, note=benched.near_miss(one))
+    if not sure and len({_source(record) for record in found}) > 1:
+        listed = " and ".join(sorted({record.model.sha1[:12] for record in found})[:3])
+        problem = (
+            f"the records know several files as {name} (SHA-1 {listed}): say which with --map {name}=SHA1"
+        )
+        return Match(name, mapped=mapped, problem=problem)
+    return Match(name, found, mapped)
+
+
+def _source(record: Record) -> str:
+    """Return the SHA-1 of the file a model comes from: several compilations of one file are one model."""
+    return (record.model.vela is not None and record.model.source_sha1) or record.model.sha1
