@@ -11,7 +11,13 @@ from harness import __version__
 from harness.errors import HarnessError
 
 # name -> (one line for --help, module that defines `command`)
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "bench": "Bench models on boards, attached or emulated.",
+    "compile": "Compile a model for a board's NPU with Vela.",
+    "emulate": "Run a virtual board on a pseudo-terminal or socket.",
+    "inspect": "Show what a model is made of and what it costs.",
+    "boards": "List the board profiles, show one, or check one of your own.",
+}
 
 
 class LazyGroup(click.Group):
