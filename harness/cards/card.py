@@ -67,7 +67,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Value:
-    """One figure as a card shows it; `board` is None where the card does not say which board it is of."""
+    """One figure as a card shows it; `board` is None where the card does not say which board it is of.
+
+    `origin` is "published" unless the card marks the figure, or "unreadable" for a cell that is no figure.
+    """
 
     column: str
     board: str | None

@@ -86,6 +86,8 @@ def read_card(path: Path, encoding: str | None = None) -> CardFile:
             f"{path}: is not {named.upper()}{at}; save it as UTF-8, or name its encoding with --encoding "
             "(a Chinese card is often gb18030)"
         ) from error
+    if "\0" in text:
+        raise CardError(f"{path}: is not text, or is UTF-16 without a byte order mark (--encoding utf-16-le)")
     if not same:
         raise CardError(f"{path}: {named} would not give its bytes back as they are; save it as UTF-8")
     return CardFile(path, data, text, named, bom)
@@ -102,7 +104,7 @@ def check_writable(card: CardFile) -> None:
 
 
 def write_cards(cards: Sequence[tuple[CardFile, str]]) -> None:
-    """Write new texts to cards, each whole or not at all, all of them made ready before the first is replaced.
+    """Write new texts to cards, each whole or not at all; all are ready before the first is replaced.
 
     A card keeps its mode and, as a link, its target. Raises CardError where one cannot be written or has
     changed since it was read.

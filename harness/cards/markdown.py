@@ -151,6 +151,7 @@ def _shown(document: Document, benchmark: Benchmark, row: Line, words: Words) ->
                 for board in [boards.get(key) or f"({key})" for key in segment.keys] or own:
                     if segment.number is not None:
                         name = unit.name if unit else None
-                        values.append(Value(column.header, board, segment.number, name, segment.origin))
+                        origin = "published" if segment.origin == "measured" else segment.origin
+                        values.append(Value(column.header, board, segment.number, name, origin))
     files = " + ".join(model.file for model in linked) or None
     return card.Row(row.line, files, linked[0].sha1 if len(linked) == 1 else None, tuple(values), note)

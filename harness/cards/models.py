@@ -17,10 +17,7 @@ _SHA1 = re.compile(r"(?:^|[^0-9a-z])(?:sha1_)?([0-9a-f]{40})(?:_vela)?\.\w+$", r
 
 @dataclass(frozen=True)
 class Reference:
-    """A model as a card names it: its file, and the SHA-1 in that name where there is one.
-
-    In the name of a Vela-compiled file the SHA-1 is that of the int8 file it was compiled from.
-    """
+    """A model as a card names it: its file, and the SHA-1 in that name where there is one."""
 
     file: str
     sha1: str | None
@@ -38,25 +35,38 @@ class Benched:
         for record in self.records:
             model = record.model
             self._by_sha1[model.sha1.lower()].append(record)
-            self._by_file[model.file].append(record)
-            if model.vela is not None:
-                self._by_source[(model.source_sha1 or "").lower()].append(record)
-                self._by_source[model.source_file or ""].append(record)
+            self._by_file[_name(model.file)].append(record)
+            for source in {(model.source_sha1 or "").lower(), _name(model.source_file or "")} - {""}:
+                self._by_source[source].append(record)
 
     def of(self, model: Reference) -> list[Record]:
-        """Return the records of a model that a card names."""
-        if model.sha1 is not None:
-            found = self._by_sha1.get(model.sha1, [])
-            source = model.sha1
-        else:
-            found = self._by_file.get(model.file, [])
-            source = re.sub(r"_vela(?=\.\w+$)", "", model.file, flags=re.IGNORECASE)
-        compiled = self._by_source.get(source, []) if model.vela else []
-        return list({record.id: record for record in (*found, *compiled)}.values())
+        """Return the records of a model that a card names.
 
-    def called(self, name: str) -> list[Record]:
-        """Return the records of a model by its SHA-1 or by the name of its file, as a person says it."""
-        return self._by_sha1.get(name.lower()) or self._by_file.get(name, [])
+        The SHA-1 in the name of a compiled file is that of its source: such a model has the records of what
+        was compiled from that source, of a compiled file with that SHA-1, and of the file of this name, whose
+        own SHA-1 the name does not tell.
+        """
+        by_file = self._by_file.get(model.file, [])
+        by_sha1 = self._by_sha1.get(model.sha1 or "", [])
+        if not model.vela:
+            # What the bench compiled by itself has the name of its source.
+            return by_sha1 if model.sha1 else [record for record in by_file if not _is_compiled(record)]
+        uncompiled = re.sub(r"_vela(?=\.\w+$)", "", model.file, flags=re.IGNORECASE)
+        from_source = self._by_source.get(model.sha1 or uncompiled, [])
+        compiled = [record for record in by_sha1 if _is_compiled(record)]
+        return _once(*by_file, *from_source, *compiled)
+
+    def called(self, name: str, vela: bool | None = None) -> list[Record]:
+        """Return the records of a model by its SHA-1 or by the name of its file, as a person says it.
+
+        `vela`: only of compiled files (by the SHA-1 of their source, too), or only of others.
+        """
+        found = self._by_sha1.get(name.lower(), []) + self._by_file.get(name, [])
+        if vela is None:
+            return _once(*found)
+        if vela:
+            found = found + self._by_source.get(name.lower(), []) + self._by_source.get(name, [])
+        return _once(*(record for record in found if _is_compiled(record) == vela))
 
     def names(self) -> set[str]:
         """Return the names of the files that were benched."""
@@ -64,7 +74,7 @@ class Benched:
 
     def near_miss(self, model: Reference) -> str | None:
         """Say that a file of this name but another SHA-1 was benched: a damaged or a newer download."""
-        if model.sha1 is None or model.file not in self._by_file:
+        if model.sha1 is None or model.vela or model.file not in self._by_file:
             return None
         record = self._by_file[model.file][0]
         return (
@@ -108,7 +118,8 @@ def match(
     """
     mapped = next((text for text in (*(ref.file for ref in row), *texts) if text in models), None)
     if mapped is not None:
-        found, name, sure = benched.called(models[mapped]), mapped, len(models[mapped]) == 40
+        form = row[0].vela if len(row) == 1 else None
+        found, name, sure = benched.called(models[mapped], form), mapped, False
     elif not row:
         return Match("(no model)")
     else:
@@ -129,6 +140,20 @@ def match(
     return Match(name, found, mapped)
 
 
+def _is_compiled(record: Record) -> bool:
+    named = reference(record.model.file)
+    made = record.model.vela is not None or record.model.source_sha1 is not None
+    return made or (named is not None and named.vela)
+
+
+def _name(file: str) -> str:
+    return file.replace("\\", "/").rpartition("/")[2]
+
+
+def _once(*records: Record) -> list[Record]:
+    return list({record.id: record for record in records}.values())
+
+
 def _source(record: Record) -> str:
     """Return the SHA-1 of the file a model comes from: several compilations of one file are one model."""
-    return (record.model.vela is not None and record.model.source_sha1) or record.model.sha1
+    return record.model.source_sha1 or record.model.sha1

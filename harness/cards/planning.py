@@ -37,7 +37,8 @@ def update(
     """
     rules = rules or Rules()
     result = plan(text, Benched(records), rules)
-    problems = [*result.problems, *(f"{c}: more than {rules.max_factor:g}" for c in drastic(result, rules))]
+    beyond = [f"{change}: a change of more than {rules.max_factor:g}x" for change in drastic(result, rules)]
+    problems = [*result.problems, *beyond]
     if problems:
         raise CardError("\n".join(problems))
     return result.text, result.changes

@@ -107,7 +107,8 @@ def show(text: str, words: Words) -> Overview:
             only = devices[0] if len(devices) == 1 else None
             for board, origin, node in _figures(metric.value):
                 named = words.board(board) or board if board is not None else only
-                values.append(Value(metric.key, named, _number(node), unit, origin))
+                published = "published" if origin == "measured" else origin
+                values.append(Value(metric.key, named, _number(node), unit, published))
         rows.append(
             card.Row(entry.line, model.file if model else None, model.sha1 if model else None, tuple(values))
         )

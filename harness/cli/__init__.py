@@ -13,6 +13,7 @@ from harness.errors import HarnessError
 # name -> (one line for --help, module that defines `command`)
 COMMANDS: dict[str, str] = {
     "bench": "Bench models on boards, attached or emulated.",
+    "cards": "Write records into the tables of model cards.",
     "compile": "Compile a model for a board's NPU with Vela.",
     "emulate": "Run a virtual board on a pseudo-terminal or socket.",
     "inspect": "Show what a model is made of and what it costs.",
