@@ -64,7 +64,8 @@ def place(document: Document, row: Line, table: Layout, words: Words) -> tuple[i
     """Return how many columns further right a row's cells belong, and what to say of it.
 
     A row with as many cells as the header has is what it seems (0). Another is matched from the left or
-    from the right, whichever side its cells make sense from; None where neither or both do.
+    from the right, whichever side its cells make sense from: each holds what the cells of whole rows hold
+    in its column. None where neither or both do.
     """
     width, count = len(table.kinds), len(row.cells)
     if count == width:
@@ -75,17 +76,15 @@ def place(document: Document, row: Line, table: Layout, words: Words) -> tuple[i
         for index in range(count):
             column = index + shift
             kind = _kind(document, row, index, words)
-            if not 0 <= column < width:
-                # What stands beside the table is nothing a reader sees.
-                clash += kind is not None
-            elif kind is not None and table.kinds[column] not in (None, kind):
+            if 0 <= column < width and kind is not None and table.kinds[column] not in (None, kind):
                 clash += 1
         clashes[shift] = clash
     said = f"has {count} cells under a header of {width}"
     left, right = clashes[0], clashes[width - count]
-    if left == right:
-        return None, f"{said}, and they make as much sense from either side: left alone"
-    side, shift = ("left", 0) if left < right else ("right", width - count)
+    if bool(left) == bool(right):
+        sense = "do not make sense" if left else "make sense"
+        return None, f"{said}, and they {sense} from either side"
+    side, shift = ("right", width - count) if left else ("left", 0)
     return shift, f"{said}: matched from the {side}"
 
 

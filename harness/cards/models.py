@@ -120,6 +120,9 @@ def match(
     if mapped is not None:
         form = row[0].vela if len(row) == 1 else None
         found, name, sure = benched.called(models[mapped], form), mapped, False
+        if not found:
+            kind = "compiled with Vela" if form else "of the file before Vela"
+            return Match(name, mapped=mapped, note=f"no record of {models[mapped]} is {kind}")
     elif not row:
         return Match("(no model)")
     else:
