@@ -20,6 +20,20 @@ class Form:
     text: str
     root: Node
 
+    def between(self) -> str:
+        """Return what stands between two parts on one line: a space is put where the file has one after ':'."""
+        return "," + self.colon()[1:]
+
+    def colon(self) -> str:
+        """Return what stands between a key and its value: as the first one of the file has it."""
+        node = self.root
+        while not node.members and node.items:
+            node = node.items[0]
+        if not node.members:
+            return ": "
+        first = node.members[0]
+        return ":" + self.text[first.key_end : first.value.start].partition(":")[2]
+
     def newline(self) -> str:
         return "\r\n" if "\r\n" in self.text else "\n"
 
@@ -81,8 +95,7 @@ class Form:
         space = self.text[node.start + 1 : parts[0][0]]
         if "\n" in space:
             return "," + space
-        compact = node.members and self.text[node.members[0].key_end : node.members[0].value.start] == ":"
-        return "," if compact else ", "
+        return self.between()
 
     def _value(self, value: Added, indent: str, spread: bool) -> str:
         if isinstance(value, str):
@@ -93,12 +106,12 @@ class Form:
 
     def _object(self, members: Mapping[str, Added], indent: str, spread: bool) -> str:
         inner = indent + self.step() if spread else indent
-        parts = [f"{json.dumps(k)}: {self._value(v, inner, spread)}" for k, v in members.items()]
+        parts = [f"{json.dumps(k)}{self.colon()}{self._value(v, inner, spread)}" for k, v in members.items()]
         return self._wrapped("{}", parts, indent, spread)
 
     def _wrapped(self, brackets: str, parts: Sequence[str], indent: str, spread: bool) -> str:
         if not spread:
-            return brackets[0] + ", ".join(parts) + brackets[1]
+            return brackets[0] + self.between().join(parts) + brackets[1]
         newline = self.newline() + indent
         inner = newline + self.step()
         return brackets[0] + inner + ("," + inner).join(parts) + newline + brackets[1]

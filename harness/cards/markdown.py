@@ -46,7 +46,7 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
         for row in benchmark.table.rows:
             _update_row(document, benchmark, row, benched, rules, words, log)
     if not benchmarks:
-        log.notes.append("no benchmark table: no header names an invoke time or RAM column")
+        log.notes.append("no benchmark table: no table has a header that names an invoke time or RAM")
     elif not log.matched:
         log.notes.append("no row is of a model in the records")
     changes: list[Change] = []

@@ -186,13 +186,14 @@ class Target:
         """Raise Refused where a foot-note of the cell may be that of the board that is to be added."""
         if not unknown:
             return
-        said = next((note.text for note in self.benchmark.group.notes if note.key == unknown[0]), None)
-        what = (
-            f"names no board that is known ('{short(said)}')" if said else "is not explained below the table"
-        )
-        raise Refused(
-            f"foot-note {unknown[0]} {what}; mend it, or add the name under [boards] of a --words file"
-        )
+        said = [note.text for note in self.benchmark.group.notes if note.key == unknown[0]]
+        if len(said) > 1:
+            what = "stands for several boards below the table; number them anew"
+        elif said:
+            what = f"names no known board ('{short(said[0])}'); add the name under [boards] of a --words file"
+        else:
+            what = "is not explained below the table; add a line for it"
+        raise Refused(f"foot-note {unknown[0]} {what}")
 
     def _form(self, segment: cell.Segment | None) -> tuple[Unit, Callable[[Figure], str]]:
         """Return the unit of a figure and how it is shown: as the one it replaces, else as its column."""

@@ -192,7 +192,8 @@ def _print_changes(session: Session, verb: str) -> None:
             click.echo(f"{card.file.path}: {change}")
         click.echo(f"{card.file.path}: {verb}")
     if not session.changed:
-        click.echo(f"{len(session.cards)} cards, all up to date")
+        names = [str(card.file.path) for card in session.cards]
+        click.echo(f"{names[0] if len(names) == 1 else f'{len(names)} cards'}: up to date")
 
 
 def _print_json(session: Session) -> None:

@@ -14,16 +14,26 @@ _ALLOWANCES = ("board", "clock", "firmware", "origin", "inputs", "outputs", "mis
 
 @click.command()
 @click.argument("what", nargs=-1, metavar="[RUN|DIR|QUERY]...")
-@click.option("--baseline", default="results/baseline", show_default=True, help="FILE, DIR or git:REV[:PATH].")
+@click.option(
+    "--baseline", default="results/baseline", show_default=True, help="FILE, DIR or git:REV[:PATH]."
+)
 @click.option("--from", "store", default="results", show_default=True, help="Where runs are looked for.")
 @click.option("--board", "boards", multiple=True, metavar="ID", help="Only this board (repeatable).")
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Only this model (repeatable).")
-@click.option("--max-slowdown", default="3%", show_default=True, help="Growth of the invoke time that is allowed.")
+@click.option(
+    "--max-slowdown", default="3%", show_default=True, help="Growth of the invoke time that is allowed."
+)
 @click.option("--max-ram", default="+0", show_default=True, help="Growth of the arena: +BYTES, +2KiB or +1%.")
 @click.option("--confidence", default="95%", show_default=True, help="With which a verdict on time holds.")
-@click.option("--run-to-run", metavar="PERCENT", help="The board's known spread between runs, for one run a side.")
 @click.option(
-    "--allow", "allowed", multiple=True, type=click.Choice(_ALLOWANCES), help="Compare all the same (repeatable)."
+    "--run-to-run", metavar="PERCENT", help="The board's known spread between runs, for one run a side."
+)
+@click.option(
+    "--allow",
+    "allowed",
+    multiple=True,
+    type=click.Choice(_ALLOWANCES),
+    help="Compare all the same (repeatable).",
 )
 @click.option("--junit", type=click.Path(dir_okay=False), help="Write JUnit XML to this file.")
 @click.option("--github", is_flag=True, help="Write a step summary and annotations for GitHub Actions.")

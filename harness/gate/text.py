@@ -67,7 +67,9 @@ def differences(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _only_time(item: Comparison) -> bool:
-    return item.outcome == "pass" or all(f.about == "time" for f in item.findings if f.outcome == item.outcome)
+    return item.outcome == "pass" or all(
+        f.about == "time" for f in item.findings if f.outcome == item.outcome
+    )
 
 
 def _time(side: Group | None) -> str:
@@ -92,7 +94,8 @@ def github_summary(comparisons: Sequence[Comparison], code: int) -> str:
     """Return Markdown for a GitHub step summary ($GITHUB_STEP_SUMMARY)."""
     shown = table(comparisons)
     marked = [
-        (*row[:-1], f"{_MARKS[item.outcome]} {row[-1]}") for row, item in zip(shown.rows, comparisons, strict=True)
+        (*row[:-1], f"{_MARKS[item.outcome]} {row[-1]}")
+        for row, item in zip(shown.rows, comparisons, strict=True)
     ]
     outcome = {0: "✅ no regression", 1: "❌ regression", 3: "❔ not enough data"}[code]
     text = f"### Invoke time and RAM: {outcome}\n\n{headline(comparisons)}.\n\n"
@@ -100,7 +103,9 @@ def github_summary(comparisons: Sequence[Comparison], code: int) -> str:
     lines = findings(comparisons)
     if lines:
         text += "\n" + "".join(f"- {line}\n" for line in lines)
-    return text + "\nRuns in brackets; each bound of an interval holds with the stated confidence by itself.\n"
+    return (
+        text + "\nRuns in brackets; each bound of an interval holds with the stated confidence by itself.\n"
+    )
 
 
 def github_annotations(comparisons: Sequence[Comparison]) -> list[str]:
