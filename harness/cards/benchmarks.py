@@ -86,13 +86,17 @@ class Benchmark:
 
     def boards_beside(self, row: Line, column: Column, shift: int) -> set[str]:
         """Return the boards that the other measured cells of a row name."""
-        boards = self.group.boards()
         found = set()
         for other in self.layout.measured:
-            figures = self.cells.get((row.line, other.index - shift))
-            if other.index != column.index and figures:
-                found |= {boards.get(key) or f"({key})" for key in figures.keys}
+            if other.index != column.index:
+                found |= self.boards_in(row, other.index - shift)
         return found
+
+    def boards_in(self, row: Line, index: int) -> set[str]:
+        """Return the boards that a cell has figures of; unknown foot-notes are one each."""
+        boards = self.group.boards()
+        figures = self.cells.get((row.line, index))
+        return {boards.get(key) or f"({key})" for key in (figures.keys if figures else ())}
 
 
 def find_benchmarks(document: Document, words: Words) -> tuple[list[Benchmark], list[Group]]:

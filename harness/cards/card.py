@@ -12,6 +12,10 @@ class CardError(HarnessError):
     """A card cannot be updated as asked; each line of the message is one problem."""
 
 
+class Refused(Exception):
+    """A figure cannot be put into a card without guessing."""
+
+
 @dataclass(frozen=True)
 class Edit:
     """Replace text[start:end] by `text`."""

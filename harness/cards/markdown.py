@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.cards import card, cell, columns
 from harness.cards.benchmarks import Benchmark, find_benchmarks, models
 from harness.cards.card import Change, Edit, Overview, Plan, Value, apply
 from harness.cards.footnotes import Group, note_edits
-from harness.cards.models import Benched, match
+from harness.cards.models import Benched, Match, match
 from harness.cards.rules import Rules
 from harness.cards.tables import Document, Line
 from harness.cards.target import Target
@@ -43,8 +43,18 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
     benchmarks, groups = find_benchmarks(document, words)
     log = _Log()
     for benchmark in benchmarks:
-        for row in benchmark.table.rows:
-            _update_row(document, benchmark, row, benched, rules, words, log)
+        matched = [
+            placed
+            for row in benchmark.table.rows
+            if (placed := _matched(document, benchmark, row, benched, rules, words, log))
+        ]
+        shown: dict[tuple[str, int], dict[int, set[str]]] = {}
+        for placed in matched:
+            for column in benchmark.layout.measured:
+                boards = benchmark.boards_in(placed.row, column.index - placed.shift)
+                shown.setdefault((placed.match.name, column.index), {})[placed.row.line] = boards
+        for placed in matched:
+            _update_row(benchmark, placed, shown, rules, words, log)
     if not benchmarks:
         log.notes.append("no benchmark table: no table has a header that names an invoke time or RAM")
     elif not log.matched:
@@ -54,17 +64,26 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
         mine = [change for change, of in log.changes if of is group]
         if mine:
             _find_marks(group, benchmarks)
-            edits, lines = note_edits(document, group, words)
+            edits, added = note_edits(document, group, words)
             log.edits += edits
             for change in mine:
-                line = lines.pop(change.board, None) or lines.pop(change.origin, None)
-                changes.append(replace(change, footnote=line))
+                footnote = added.pop(change.board, None) or added.pop(change.origin, None)
+                changes.append(replace(change, footnote=footnote))
     changes.sort(key=lambda change: change.line)
     new = apply(text, log.edits)
     return Plan(new, tuple(changes), tuple(log.notes), tuple(log.problems), frozenset(log.mapped))
 
 
-def _update_row(
+@dataclass(frozen=True)
+class _Placed:
+    """A row of a model that was benched, and how its cells lie under the header."""
+
+    row: Line
+    shift: int
+    match: Match
+
+
+def _matched(
     document: Document,
     benchmark: Benchmark,
     row: Line,
@@ -72,8 +91,8 @@ def _update_row(
     rules: Rules,
     words: Words,
     log: _Log,
-) -> None:
-    """Put the figures of a row's model into its cells."""
+) -> _Placed | None:
+    """Return a row whose model is in the records, None for any other."""
     where = f"line {row.line}: "
     shift, note = columns.place(document, row, benchmark.layout, words)
     linked = models(document, benchmark, row, shift or 0)
@@ -85,18 +104,34 @@ def _update_row(
     if found.problem:
         log.problems.append(where + found.problem)
     if not found.records:
-        return
+        return None
     log.matched = True
     if note:
         (log.problems if shift is None else log.notes).append(where + note)
-    if shift is None:
-        return
+    return None if shift is None else _Placed(row, shift, found)
+
+
+def _update_row(
+    benchmark: Benchmark,
+    placed: _Placed,
+    shown: Mapping[tuple[str, int], Mapping[int, set[str]]],
+    rules: Rules,
+    words: Words,
+    log: _Log,
+) -> None:
+    """Put the figures of a row's model into its cells.
+
+    `shown` are the boards of the cells before the update, by model and column, and then by line.
+    """
+    row, shift = placed.row, placed.shift
     for column in benchmark.layout.measured:
         same = [c.header for c in benchmark.layout.measured if c.quantity == column.quantity]
         if len(same) > 1:
-            log.problems.append(f"{where}the table has several columns for one figure ({', '.join(same)})")
+            headers = ", ".join(same)
+            log.problems.append(f"line {row.line}: the table has several columns for one figure ({headers})")
             return
-        outcome = Target(benchmark, row, column, shift, found, rules, words).update()
+        same_model = shown[placed.match.name, column.index]
+        outcome = Target(benchmark, row, column, shift, placed.match, same_model, rules, words).update()
         log.notes += outcome.notes
         if outcome.problem:
             log.problems.append(outcome.problem)

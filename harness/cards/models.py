@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from harness.cards.card import Refused
 from harness.results.record import Record
 
 # What may stand at the end of a link of a model zoo; only .tflite files are ever benched.
@@ -141,6 +142,26 @@ def match(
         )
         return Match(name, mapped=mapped, problem=problem)
     return Match(name, found, mapped)
+
+
+def other_place(board: str, line: int, shown: Mapping[int, set[str]]) -> int | None:
+    """Return the line of the row that a board's first figure belongs in, None for the row on `line`.
+
+    `shown` are the boards that each row of the model has figures of, by the row's line. Rows that have figures go before empty ones: a zoo links the int8 file from its float row as well.
+    Raises Refused where several rows are alike in this.
+    """
+    own = shown[line]
+    others = [other for other in shown if other != line]
+    filled = [other for other in others if shown[other]]
+    there = [other for other in filled if board in shown[other]]
+    if there or (filled and not own):
+        return (there or filled)[0]
+    if others and not (own and not filled):
+        raise Refused(
+            f"line {(filled or others)[0]} is of the same model, and nothing tells which of the two is "
+            f"for {board}; put a figure or a '-' with its foot-note into one"
+        )
+    return None
 
 
 def _is_compiled(record: Record) -> bool:

@@ -8,10 +8,10 @@ from fractions import Fraction
 
 from harness.cards import cell
 from harness.cards.benchmarks import Benchmark
-from harness.cards.card import Change, Edit
+from harness.cards.card import Change, Edit, Refused
 from harness.cards.columns import Column
 from harness.cards.figures import Disagreement, Figure, choose, usable
-from harness.cards.models import Match
+from harness.cards.models import Match, other_place
 from harness.cards.rules import Rules
 from harness.cards.tables import Line
 from harness.cards.units import (
@@ -25,10 +25,6 @@ from harness.cards.units import (
     to_fraction,
 )
 from harness.cards.words import Words
-
-
-class Refused(Exception):
-    """A figure cannot be put into a cell without guessing."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +49,17 @@ class _New:
 
 @dataclass(frozen=True)
 class Target:
-    """A cell of a row, and the records of the row's model."""
+    """A cell of a row, and the records of the row's model.
+
+    `same_model` are the boards that the rows of this model have figures of, by the line of the row.
+    """
 
     benchmark: Benchmark
     row: Line
     column: Column
     shift: int
     match: Match
+    same_model: Mapping[int, set[str]]
     rules: Rules
     words: Words
 
@@ -118,17 +118,20 @@ class Target:
         """Return what changes, by foot-note key (None: the number that has none)."""
         named = self.benchmark.group.boards()
         of_key = {key: segment for segment in figures.segments for key in segment.keys}
-        keys_of: dict[str, list[str]] = {board: [] for board in boards}
+        keys_of: dict[str, list[str]] = {}
         for key in figures.keys:
             keys_of.setdefault(named.get(key) or "", []).append(key)
         bare = self._board_of_bare_figure(figures, own)
         new: dict[str | None, _New] = {}
         for board in sorted(boards, key=lambda board: (_order(board, named), board)):
             of_board = [figure for figure in allowed if figure.record.board.id == board]
-            keys = keys_of[board]
+            keys = keys_of.get(board, [])
             if len(keys) > 1:
                 raise Refused(f"{board} has several figures in the cell (foot-notes {', '.join(keys)})")
             segment = of_key[keys[0]] if keys else figures.segments[0] if bare == board else None
+            if segment is None and (line := other_place(board, self.row.line, self.same_model)):
+                notes.append(f"the figure of {board} is left out: line {line}, of the same model, is for it")
+                continue
             if segment is None and (figures.unmarked or bare is not None):
                 self._check_bare_figure(figures, allowed, bare, board, notes)
                 continue

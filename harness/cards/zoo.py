@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness.cards import card
-from harness.cards.card import CardError, Change, Edit, Overview, Plan, Value, apply
+from harness.cards.card import CardError, Change, Edit, Overview, Plan, Refused, Value, apply
 from harness.cards.figures import UNMEASURED, Disagreement, Figure, choose, usable
-from harness.cards.jsonedit import Form
+from harness.cards.jsonedit import Added, Form
 from harness.cards.jsontext import Member, Node, parse
-from harness.cards.models import Benched, Match, match, reference
+from harness.cards.models import Benched, Match, match, other_place, reference
 from harness.cards.rules import Rules
-from harness.cards.target import Refused, factor, short
+from harness.cards.target import factor, short
 from harness.cards.units import (
     AS_THE_COLUMN,
     EMPTY_COLUMN,
@@ -59,7 +59,6 @@ class _Log:
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     mapped: set[str] = field(default_factory=set)
-    matched: bool = False
 
 
 def plan(text: str, benched: Benched, rules: Rules) -> Plan:
@@ -69,6 +68,7 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
     entries = list(_entries(text, root))
     form = Form(text, root)
     log = _Log()
+    matched: list[tuple[_Entry, Match]] = []
     for entry in entries:
         where = f"line {entry.line}: "
         model = reference(entry.url)
@@ -80,11 +80,15 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
         if found.problem:
             log.problems.append(where + found.problem)
         if found.records:
-            log.matched = True
-            _Update(form, entries, entry, found, rules, words, log).run()
+            matched.append((entry, found))
+    of_model: dict[str, list[_Entry]] = {}
+    for entry, found in matched:
+        of_model.setdefault(found.name, []).append(entry)
+    for entry, found in matched:
+        _Update(form, entries, entry, found, of_model[found.name], rules, words, log).run()
     if not entries:
         log.notes.append("no benchmark: no object with a 'url' and 'metrics'")
-    elif not log.matched:
+    elif not matched:
         log.notes.append("no benchmark is of a model in the records")
     new = apply(text, log.edits)
     return Plan(new, tuple(log.changes), tuple(log.notes), tuple(log.problems), frozenset(log.mapped))
@@ -167,12 +171,13 @@ def _number(node: Node) -> str | None:
 
 @dataclass
 class _Update:
-    """One benchmark and the records of its model."""
+    """One benchmark and the records of its model; `same_model` are all of that model."""
 
     form: Form
     entries: Sequence[_Entry]
     entry: _Entry
     match: Match
+    same_model: Sequence[_Entry]
     rules: Rules
     words: Words
     log: _Log
@@ -229,10 +234,9 @@ class _Update:
             added: dict[str, str] = {}
             for board in boards:
                 self._board(name, None, board, unit, allowed, added)
-            node = self.entry.metrics.value
-            spread = self.form.spread(node if node.members else self.entry.node)
-            self.log.edits.append(self.form.add_members(node, {name: added}, spread))
-            self._add_devices(boards, allowed)
+            if added:
+                self._add_metric(name, added)
+                self._add_devices([b for b in boards if b in added], allowed)
         elif metric.value.kind == "object":
             added = {}
             for board in boards:
@@ -277,9 +281,17 @@ class _Update:
         added: dict[str, str],
     ) -> None:
         """Change the figure of one board in a metric, or note it in `added` where there is none."""
-        members = [m for m in metric.members if self._is(m.key, board)] if metric else []
+        members = self._members(metric, board) if metric else []
         if len(members) > 1:
             raise Refused(f"{board} is there twice ({', '.join(member.key for member in members)})")
+        if not members:
+            shown = {entry.line: self._boards(entry, name) for entry in self.same_model}
+            if line := other_place(board, self.entry.line, shown):
+                self.log.notes.append(
+                    f"line {self.entry.line}: {self.match.name}: the figure of {board} is left out: line "
+                    f"{line}, of the same model, is for it"
+                )
+                return
         old = _number(members[0].value) if members else None
         of_board = [figure for figure in allowed if figure.record.board.id == board]
         chosen = choose(of_board, lambda figure: self._shown(figure, name, unit, old), self.rules)
@@ -296,9 +308,16 @@ class _Update:
                 self.log.edits.append(Edit(members[0].start, members[0].key_end, key))
         self._changed(name, unit, chosen, old, text)
 
-    def _is(self, key: str, board: str) -> bool:
-        base = _unmarked(key)[0]
-        return base == board or self.words.board(base) == board
+    def _members(self, metric: Node, board: str) -> list[Member]:
+        """Return the members of a metric that are of a board, under whichever of its names."""
+        bases = [(member, _unmarked(member.key)[0]) for member in metric.members]
+        return [member for member, base in bases if base == board or self.words.board(base) == board]
+
+    def _boards(self, entry: _Entry, name: str) -> set[str]:
+        """Return the boards that a benchmark has figures of under a metric."""
+        metric = entry.metrics.value.get(name)
+        keys = [key for key, _, _ in _figures(metric.value) if key] if metric else []
+        return {self.words.board(key) or key for key in keys}
 
     def _replace(self, node: Node, text: str) -> None:
         quote = '"' if node.kind == "string" else ""
@@ -352,10 +371,13 @@ class _Update:
             return
         chosen = choose(fit, lambda figure: self._shown(figure, name, unit, None), self.rules)
         text = self._shown(chosen, name, unit, None)
+        self._add_metric(name, text)
+        self._changed(name, unit, chosen, None, text)
+
+    def _add_metric(self, name: str, value: Added) -> None:
         node = self.entry.metrics.value
         spread = self.form.spread(node if node.members else self.entry.node)
-        self.log.edits.append(self.form.add_members(node, {name: text}, spread))
-        self._changed(name, unit, chosen, None, text)
+        self.log.edits.append(self.form.add_members(node, {name: value}, spread))
 
     def _add_devices(self, boards: Sequence[str], allowed: Sequence[Figure]) -> None:
         """Keep the list of devices in step with the boards that have a measured figure."""

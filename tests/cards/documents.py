@@ -73,6 +73,48 @@ class Doc:
         return "".join(self.pieces)
 
 
+@dataclass
+class Form:
+    """How a table is written: with outer pipes or without, padded to widths or with the same spaces."""
+
+    outer: bool
+    alignments: list[str]
+    widths: list[int] | None
+    spaces: tuple[str, str]
+
+    def cells(self, texts: list[str]) -> list[str]:
+        if self.widths is None:
+            return [self.spaces[0] + text + self.spaces[1] for text in texts]
+        padded = []
+        for text, width, alignment in zip(texts, self.widths, self.alignments, strict=True):
+            spare = width - cell_len(text)
+            left = {":-:": spare // 2, "--:": spare - 1}.get(alignment, 1)
+            padded.append(" " * left + text + " " * (spare - left))
+        return padded
+
+    def rule(self) -> list[str]:
+        widths = self.widths or [3] * len(self.alignments)
+        return [a[0] + "-" * (width - 2) + a[2] for a, width in zip(self.alignments, widths, strict=True)]
+
+    def line(self, cells: list[str]) -> str:
+        return f"|{'|'.join(cells)}|" if self.outer else "|".join(cells)
+
+
+@st.composite
+def forms(draw: st.DrawFn, headers: list[str], rows: list[Row]) -> Form:
+    """Return a way to write a table."""
+    aligned = draw(st.booleans())
+    columns = zip(headers, *(row.cells for row in rows), strict=True)
+    widths = [max(map(cell_len, texts)) + 2 + draw(st.integers(0, 6)) for texts in columns]
+    outer = aligned or draw(st.booleans())
+    return Form(
+        outer=outer,
+        alignments=[draw(st.sampled_from((":-:", ":--", "--:", "---"))) for _ in headers],
+        widths=widths if aligned else None,
+        spaces=draw(st.sampled_from((("", ""), (" ", " "), ("", " "), (" ", "")))) if outer else (" ", " "),
+    )
+
+
 @st.composite
 def cell_of_figures(draw: st.DrawFn, keys: list[str], unclosed: bool) -> tuple[str, dict[str, str]]:
     """Return a cell and its numbers by foot-note key."""
@@ -130,38 +172,16 @@ def documents(draw: st.DrawFn, broken: bool = True) -> Doc:
             rows.append(Row([content.get(h, figure) for h in headers], _sha(serial)))
             doc.rows[table, index] = rows[-1]
             doc.boards[table, index] = {BOARDS[keys[key]]: number for key, number in numbers.items()}
-        aligned = draw(st.booleans())
-        if aligned:
+        form = draw(forms(headers, rows))
+        if form.widths:
             doc.aligned.add(table)
-        outer = aligned or draw(st.booleans())
-        alignments = [draw(st.sampled_from((":-:", ":--", "--:", "---"))) for _ in headers]
-        widths = [
-            max(cell_len(x) for x in (h, *(r.cells[i] for r in rows))) + 2 for i, h in enumerate(headers)
-        ]
-        slack = [draw(st.integers(0, 6)) for _ in headers]
-        spaces = draw(st.sampled_from((("", ""), (" ", " "), ("", " "), (" ", "")))) if outer else (" ", " ")
-
-        def padded(text: str, i: int) -> str:
-            if not aligned:
-                return spaces[0] + text + spaces[1]
-            spare = widths[i] + slack[i] - cell_len(text)
-            left = {":-:": spare // 2, "--:": spare - 1}.get(alignments[i], 1)
-            return " " * left + text + " " * (spare - left)
-
-        def rule(i: int) -> str:
-            width = widths[i] + slack[i] if aligned else 3
-            return (alignments[i][0] + "-" * (width - 2) + alignments[i][2]).replace(" ", "")
-
-        def line(cells: list[str]) -> str:
-            return f"|{'|'.join(cells)}|" if outer else "|".join(cells)
-
-        doc.pieces.append(line([padded(h, i) for i, h in enumerate(headers)]) + newline)
-        doc.pieces.append(line([rule(i) for i in range(len(headers))]) + newline)
-        breakable = broken and draw(st.booleans())
+        doc.pieces.append(form.line(form.cells(headers)) + newline)
+        doc.pieces.append(form.line(form.rule()) + newline)
+        breakable = broken and form.outer and draw(st.booleans())
         for index, row in enumerate(rows):
-            cells = [padded(text, i) for i, text in enumerate(row.cells)]
+            cells = form.cells(row.cells)
             at = time
-            if breakable and index and outer and draw(st.booleans()):
+            if breakable and index and draw(st.booleans()):
                 row.dropped = draw(st.sampled_from(("left", "right")))
                 gone = 0 if row.dropped == "left" else len(cells) - 1
                 if headers[gone] not in ("Link", headers[time]):
@@ -170,11 +190,11 @@ def documents(draw: st.DrawFn, broken: bool = True) -> Doc:
                 else:
                     row.dropped = ""
             before, after = cells[:at], cells[at + 1 :]
-            start = ("|" if outer else "") + "".join(f"{c}|" for c in before)
+            start = ("|" if form.outer else "") + "".join(f"{c}|" for c in before)
             doc.pieces.append(start)
             doc.figure[table, index] = len(doc.pieces)
             doc.pieces.append(cells[at])
-            doc.pieces.append("".join(f"|{c}" for c in after) + ("|" if outer else "") + newline)
+            doc.pieces.append("".join(f"|{c}" for c in after) + ("|" if form.outer else "") + newline)
         doc.pieces.append(
             newline + draw(st.sampled_from(("*注:*", "***Table Notes:***", "Notes:"))) + newline * 2
         )

@@ -24,7 +24,7 @@ def benched(
     verdict: str = "exact",
     **rest: Any,
 ) -> Record:
-    """Return the record of a run whose median invoke time is `ms`; `compiled_from` is the int8 file's SHA-1."""
+    """Return the record of a run with a median invoke time; `compiled_from` is the int8 file's SHA-1."""
     ticks = round(ms * 1000)
     verification: dict[str, Any] = {"verdict": verdict}
     made = record(

@@ -15,7 +15,7 @@ import pytest
 
 from harness.cli import main
 from harness.results import store
-from tests.cards.making import OTHER_SHA1, benched, link
+from tests.cards.making import OTHER_SHA1, SHA1, benched, link
 
 CARD = f"""# Card
 
@@ -74,22 +74,15 @@ def test_check_says_what_is_out_of_date_and_writes_nothing(run: Run, place: Path
 
 
 def test_a_dry_run_prints_a_patch_that_applies(run: Run, place: Path) -> None:
+    entry = {"metrics": {"Inference(ms)": {"xiao_esp32s3": 582}}, "url": f"x_sha1_{SHA1}.tflite"}
     (place / "sub").mkdir()
-    (place / "sub" / "zoo.json").write_text(
-        '{"benchmark": [{"metrics": {"Inference(ms)": {"xiao_esp32s3": 582}}, "url": "x_sha1_%s.tflite"}]}'
-        % benched(1).model.sha1
-    )
+    (place / "sub" / "zoo.json").write_text(json.dumps({"benchmark": [entry]}))
     code, patch, _ = run("update", "--dry-run", "card.md", "sub")
     assert code == 0
     assert (place / "card.md").read_text() == CARD
     subprocess.run(["patch", "-p0"], input=patch.encode(), cwd=place, check=True, capture_output=True)
     assert (place / "card.md").read_text() == NEW
-    assert (
-        json.loads((place / "sub" / "zoo.json").read_text())["benchmark"][0]["metrics"]["Inference(ms)"][
-            "xiao_esp32s3"
-        ]
-        == 500
-    )
+    assert '"xiao_esp32s3": 500}' in (place / "sub" / "zoo.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -231,7 +224,7 @@ def test_a_large_change_asks_first(run: Run, place: Path) -> None:
 
 
 def test_a_card_without_a_match_says_so(run: Run, place: Path) -> None:
-    (place / "card.md").write_text(CARD.replace(benched(1).model.sha1, OTHER_SHA1))
+    (place / "card.md").write_text(CARD.replace(SHA1, OTHER_SHA1))
     code, out, err = run("update", "card.md")
     assert (code, out) == (0, "card.md: up to date\n")
     assert err == "harness: card.md: no row is of a model in the records\n"

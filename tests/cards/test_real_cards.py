@@ -32,7 +32,7 @@ pytestmark = pytest.mark.interop
 
 
 def cells(shared: Path, name: str) -> list[tuple[str, str, str, str]]:
-    """Return every figure of a card as (model file, SHA-1, board, text); only .tflite files can be benched."""
+    """Return every figure of a .tflite file, which alone can be benched: (file, SHA-1, board, text)."""
     overview = show((shared / "cards" / name).read_bytes().decode())
     return [
         (row.model, row.sha1, value.board, value.text)

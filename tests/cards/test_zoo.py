@@ -69,6 +69,11 @@ def test_line_ends_and_number_styles_are_the_files_own() -> None:
     assert new.count("\n") == new.count("\r\n")
 
 
+def test_a_second_benchmark_of_one_model_does_not_get_what_the_first_has() -> None:
+    text = zoo(entry({"Top-1(%)": 1}, None), entry({"Inference(ms)": {"xiao_esp32s3": 582}}))
+    assert update(text, [benched(500)])[0] == text.replace("582", "500")
+
+
 def test_another_name_of_a_board_keeps_its_key() -> None:
     text = zoo(entry({"Inference(ms)": {"we2": 76.0}}, ["we2"]))
     new, _ = update(text, [benched(70, board="grove_vision_ai_we2")])
