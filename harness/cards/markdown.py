@@ -48,11 +48,11 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
             for row in benchmark.table.rows
             if (placed := _matched(document, benchmark, row, benched, rules, words, log))
         ]
-        shown: dict[tuple[str, int], dict[int, set[str]]] = {}
+        shown: dict[tuple[str, int], dict[str, set[str]]] = {}
         for placed in matched:
             for column in benchmark.layout.measured:
                 boards = benchmark.boards_in(placed.row, column.index - placed.shift)
-                shown.setdefault((placed.match.name, column.index), {})[placed.row.line] = boards
+                shown.setdefault((placed.match.name, column.index), {})[f"line {placed.row.line}"] = boards
         for placed in matched:
             _update_row(benchmark, placed, shown, rules, words, log)
     if not benchmarks:
@@ -114,7 +114,7 @@ def _matched(
 def _update_row(
     benchmark: Benchmark,
     placed: _Placed,
-    shown: Mapping[tuple[str, int], Mapping[int, set[str]]],
+    shown: Mapping[tuple[str, int], Mapping[str, set[str]]],
     rules: Rules,
     words: Words,
     log: _Log,

@@ -144,22 +144,23 @@ def match(
     return Match(name, found, mapped)
 
 
-def other_place(board: str, line: int, shown: Mapping[int, set[str]]) -> int | None:
-    """Return the line of the row that a board's first figure belongs in, None for the row on `line`.
+def other_place(board: str, here: str, shown: Mapping[str, set[str]]) -> str | None:
+    """Return the row that a board's first figure belongs in, None for the row `here`.
 
-    `shown` are the boards that each row of the model has figures of, by the row's line. Rows that have figures go before empty ones: a zoo links the int8 file from its float row as well.
-    Raises Refused where several rows are alike in this.
+    `shown` are the boards that each row of one model has figures of, by what a person calls the row. Rows
+    that have figures go before empty ones: a zoo links the int8 file from its float row as well. Raises
+    Refused where several rows are alike in this.
     """
-    own = shown[line]
-    others = [other for other in shown if other != line]
+    own = shown[here]
+    others = [other for other in shown if other != here]
     filled = [other for other in others if shown[other]]
     there = [other for other in filled if board in shown[other]]
     if there or (filled and not own):
         return (there or filled)[0]
     if others and not (own and not filled):
         raise Refused(
-            f"line {(filled or others)[0]} is of the same model, and nothing tells which of the two is "
-            f"for {board}; put a figure or a '-' with its foot-note into one"
+            f"{(filled or others)[0]} is of the same model, and nothing tells which of the two is for {board}; "
+            "put a figure or a '-' with its foot-note into one"
         )
     return None
 

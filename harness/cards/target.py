@@ -51,7 +51,7 @@ class _New:
 class Target:
     """A cell of a row, and the records of the row's model.
 
-    `same_model` are the boards that the rows of this model have figures of, by the line of the row.
+    `same_model` are the boards that the rows of this model have figures of, by `line N` of the row.
     """
 
     benchmark: Benchmark
@@ -59,7 +59,7 @@ class Target:
     column: Column
     shift: int
     match: Match
-    same_model: Mapping[int, set[str]]
+    same_model: Mapping[str, set[str]]
     rules: Rules
     words: Words
 
@@ -129,8 +129,8 @@ class Target:
             if len(keys) > 1:
                 raise Refused(f"{board} has several figures in the cell (foot-notes {', '.join(keys)})")
             segment = of_key[keys[0]] if keys else figures.segments[0] if bare == board else None
-            if segment is None and (line := other_place(board, self.row.line, self.same_model)):
-                notes.append(f"the figure of {board} is left out: line {line}, of the same model, is for it")
+            if segment is None and (place := other_place(board, f"line {self.row.line}", self.same_model)):
+                notes.append(f"the figure of {board} is left out: {place}, of the same model, is for it")
                 continue
             if segment is None and (figures.unmarked or bare is not None):
                 self._check_bare_figure(figures, allowed, bare, board, notes)

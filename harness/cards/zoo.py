@@ -51,6 +51,11 @@ class _Entry:
     line: int
     metrics: Member
 
+    @property
+    def place(self) -> str:
+        """What a person calls it; a file may be all on one line."""
+        return f"line {self.line} (character {self.node.start})"
+
 
 @dataclass
 class _Log:
@@ -285,11 +290,11 @@ class _Update:
         if len(members) > 1:
             raise Refused(f"{board} is there twice ({', '.join(member.key for member in members)})")
         if not members:
-            shown = {entry.line: self._boards(entry, name) for entry in self.same_model}
-            if line := other_place(board, self.entry.line, shown):
+            shown = {entry.place: self._boards(entry, name) for entry in self.same_model}
+            if place := other_place(board, self.entry.place, shown):
                 self.log.notes.append(
-                    f"line {self.entry.line}: {self.match.name}: the figure of {board} is left out: line "
-                    f"{line}, of the same model, is for it"
+                    f"line {self.entry.line}: {self.match.name}: the figure of {board} is left out: "
+                    f"{place}, of the same model, is for it"
                 )
                 return
         old = _number(members[0].value) if members else None
