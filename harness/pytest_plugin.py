@@ -5,8 +5,8 @@
         assert run.invoke_ms.median < 60
         assert run.no_slower_than(baseline, by=0.03)
 
-Options: `--board ID`, `--port URL|emulated`, `--baseline FILE|DIR|git:REV`. Where another plugin has an option
-of that name already, its value is used. What loads numpy and the rest is imported by the fixtures alone.
+Options: `--board ID`, `--port URL|emulated`, `--baseline FILE|DIR|git:REV`. Where another plugin has an
+option of that name already, its value is used. What is slow to import is imported by the fixtures alone.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def baseline(request: pytest.FixtureRequest) -> list[Record]:
-    """The records of `--baseline`, or of results/baseline below the root directory; skips where there are none."""
+    """The records of `--baseline`, or of results/baseline below the root directory; skips without either."""
     from harness.results import baseline as baselines
 
     where = request.config.getoption("--baseline", None)

@@ -21,15 +21,12 @@ from harness.results.table import kibibytes, milliseconds
 if TYPE_CHECKING:
     import pandas as pd
 
-    # What runs can be held against: other runs, records, or the name of a baseline.
-    Against = "Benched | Sequence[Record] | str | Path"
-
 _ANY_RAM = 2**62
 
 
 @dataclass(frozen=True)
 class Times:
-    """Invoke times in milliseconds; `median` is the median of the runs' medians, the rest is over all samples."""
+    """Invoke times in milliseconds; `median` is that of the runs' medians, the rest is over all samples."""
 
     median: float
     mean: float
@@ -101,7 +98,9 @@ class Benched:
 
         return frame.runs(self.records)
 
-    def no_slower_than(self, other: Against, by: float = 0.03, allow: Iterable[str] = ()) -> Check:
+    def no_slower_than(
+        self, other: Benched | Sequence[Record] | str | Path, by: float = 0.03, allow: Iterable[str] = ()
+    ) -> Check:
         """Check that the invoke time grew by no more than the share `by`, as `harness gate` decides it.
 
         Too little data to say is not enough to hold. `allow` names differences that are not held against the
@@ -109,17 +108,27 @@ class Benched:
         """
         return self._check(other, Limits(by, _ANY_RAM, allow=frozenset({*allow, "outputs"})), "no slower")
 
-    def no_bigger_than(self, other: Against, by: int = 0, allow: Iterable[str] = ()) -> Check:
+    def no_bigger_than(
+        self, other: Benched | Sequence[Record] | str | Path, by: int = 0, allow: Iterable[str] = ()
+    ) -> Check:
         """Check that the arena grew by no more than `by` bytes."""
         limits = Limits(ram_bytes=by, allow=frozenset({*allow, "outputs"}))
         return self._check(other, limits, "no bigger", leave_out="time")
 
-    def same_outputs_as(self, other: Against, allow: Iterable[str] = ()) -> Check:
+    def same_outputs_as(
+        self, other: Benched | Sequence[Record] | str | Path, allow: Iterable[str] = ()
+    ) -> Check:
         """Check that the output tensors are the same, for the same inputs."""
         limits = Limits(ram_bytes=_ANY_RAM, allow=frozenset(allow))
         return self._check(other, limits, "same outputs", leave_out="time")
 
-    def _check(self, other: Against, limits: Limits, what: str, leave_out: str | None = None) -> Check:
+    def _check(
+        self,
+        other: Benched | Sequence[Record] | str | Path,
+        limits: Limits,
+        what: str,
+        leave_out: str | None = None,
+    ) -> Check:
         pairs = [
             pair for pair in compare(_records(other), self.records, limits) if pair.candidate is not None
         ]
@@ -151,7 +160,7 @@ def _sides(pair: Comparison) -> str:
     return f"{then} then, {now} now"
 
 
-def _records(other: Against) -> Sequence[Record]:
+def _records(other: Benched | Sequence[Record] | str | Path) -> Sequence[Record]:
     if isinstance(other, Benched):
         return other.records
     if isinstance(other, (str, Path)):

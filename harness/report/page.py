@@ -166,7 +166,7 @@ def _card(one: Group, name: str, baseline: Group | None) -> str:
     latest = one.latest
     verdict, checked = summary.verdict(one), latest.verification
     runs = _count(len(one.records), "run")
-    of = f"of {kibibytes(latest.board.memory_bytes)}, " if latest.board.memory_bytes else ""
+    of = f"of {kibibytes(one.memory_bytes)}, " if one.memory_bytes else ""
     facts = [
         ("invoke time", milliseconds(one.median_us), f"{_count(one.samples, 'sample')} in {runs}"),
         ("RAM", kibibytes(one.arena_used_bytes), f"{of}{latest.ram.origin}"),

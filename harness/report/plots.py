@@ -103,7 +103,9 @@ def distribution(one: Group) -> str:
             [
                 Line2D([], [], linestyle="", label=f"median ({one.origin})", **_marker(one.origin, 5.5)),
                 Line2D([], [], color=COLOUR[one.origin], linewidth=3.2, label="middle half"),
-                Patch(color=COLOUR[one.origin], alpha=0.25, label="density of 90 % of the samples", linewidth=0),
+                Patch(
+                    color=COLOUR[one.origin], alpha=0.25, label="density of 90 % of the samples", linewidth=0
+                ),
             ],
         )
         return inline(figure, "Distribution of the invoke time in each run", tips)
@@ -193,7 +195,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
         axes = figure.subplots()
         split = False
         for row, (one, _) in enumerate(shown):
-            ram, limit = one.latest.ram, one.latest.board.memory_bytes
+            ram, limit = one.latest.ram, one.memory_bytes
             used = one.arena_used_bytes or 0
             whole = limit or used or 1
             if limit:
