@@ -72,7 +72,8 @@ def page(
 <main>
 {"".join(part for part in body if part)}
 <footer>harness {html.escape(__version__)}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.
-Times are the device's own clock, per invoke; the median of a run's samples stands for the run.</footer>
+Times are the device's own clock, per invoke; the median of a run's samples stands for
+the run. Spread is the middle half of a run's samples, between runs the standard deviation of the medians.</footer>
 </main>
 </body>
 </html>
@@ -127,7 +128,7 @@ def _badge(origin: str) -> str:
 
 
 def _summary(groups: Sequence[Group], names: Sequence[str], held: dict[int, Group]) -> str:
-    heads = ["", ">invoke time", "", ">spread in a run", ">between runs", ">runs", ">RAM", "", "outputs"]
+    heads = ["", ">invoke time", "", ">spread", ">between runs", ">runs", ">RAM", "", "outputs"]
     heads += [">since baseline"] if held else []
     rows = []
     for place, (one, name) in enumerate(zip(groups, names, strict=True)):
@@ -165,13 +166,13 @@ def _card(one: Group, name: str, baseline: Group | None) -> str:
     latest = one.latest
     verdict, checked = summary.verdict(one), latest.verification
     runs = _count(len(one.records), "run")
-    of = f"of {kibibytes(latest.board.memory_bytes)}, " if latest.board.memory_bytes else ""
+    of = f"of {kibibytes(one.memory_bytes)}, " if one.memory_bytes else ""
     facts = [
         ("invoke time", milliseconds(one.median_us), f"{_count(one.samples, 'sample')} in {runs}"),
         ("RAM", kibibytes(one.arena_used_bytes), f"{of}{latest.ram.origin}"),
         ("outputs", summary.VERDICTS[verdict], checked.reference or checked.reason or ""),
     ]
-    if one.between_percent is not None:
+    if one.between_percent is not None and one.origin != "estimated":
         facts.insert(
             1, ("between runs", percent(one.between_percent, 2), "standard deviation of the medians")
         )

@@ -95,7 +95,7 @@ def distribution(one: Group) -> str:
             )
         axes.set_xlim(-0.7, max(len(records) - 0.3, 1.7))
         axes.set_xticks(*_run_ticks(records))
-        _focus(axes, np.concatenate([invoke_us(record) for record in records]) / 1000)
+        _focus(axes, np.concatenate([np.percentile(invoke_us(r) / 1000, [5, 95]) for r in records]))
         axes.grid(axis="x", visible=False)
         axes.set_ylabel("ms")
         _legend(
@@ -103,7 +103,9 @@ def distribution(one: Group) -> str:
             [
                 Line2D([], [], linestyle="", label=f"median ({one.origin})", **_marker(one.origin, 5.5)),
                 Line2D([], [], color=COLOUR[one.origin], linewidth=3.2, label="middle half"),
-                Patch(color=COLOUR[one.origin], alpha=0.25, label="density of the samples", linewidth=0),
+                Patch(
+                    color=COLOUR[one.origin], alpha=0.25, label="density of 90 % of the samples", linewidth=0
+                ),
             ],
         )
         return inline(figure, "Distribution of the invoke time in each run", tips)
@@ -125,7 +127,7 @@ def drift(one: Group) -> str:
             newest = record is latest
             if newest:
                 axes.plot(*_thin(changes), color=COLOUR[one.origin], linewidth=0.6, alpha=0.45)
-                shown += list(np.percentile(changes, [1, 99]))
+                shown += list(np.percentile(changes, [5, 95]))
             axes.plot(
                 places,
                 smooth,
@@ -169,7 +171,7 @@ def layers(record: Record) -> str:
         for row, (time, _, origin) in enumerate(shown):
             _bar(axes, row, time, origin)
             axes.annotate(
-                f"{milliseconds(time * 1000)}  {percent(100 * time / total, 0)}",
+                f"{milliseconds(time * 1000)} ({percent(100 * time / total, 0)})",
                 (time, row),
                 (5, 0),
                 textcoords="offset points",
@@ -193,7 +195,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
         axes = figure.subplots()
         split = False
         for row, (one, _) in enumerate(shown):
-            ram, limit = one.latest.ram, one.latest.board.memory_bytes
+            ram, limit = one.latest.ram, one.memory_bytes
             used = one.arena_used_bytes or 0
             whole = limit or used or 1
             if limit:
@@ -209,7 +211,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
                 else f"{kibibytes(used)}; the board's is not known"
             )
             axes.annotate(
-                f"{of}   {percent(100 * used / whole) if limit else ''}",
+                f"{of} ({percent(100 * used / whole)})" if limit else of,
                 (max(100, 100 * used / whole), row),
                 (8, 0),
                 textcoords="offset points",
@@ -287,8 +289,8 @@ def _bar(axes: Axes, row: int, length: float, origin: Origin, height: float = 0.
 
 
 def _violin(axes: Axes, place: float, times: np.ndarray, origin: Origin) -> None:
-    """Draw the density of the samples between their 1st and 99th percentile as a shape around `place`."""
-    low, high = np.percentile(times, [1, 99])
+    """Draw the density of the samples between their 5th and 95th percentile as a shape around `place`."""
+    low, high = np.percentile(times, [5, 95])
     if len(times) < 8 or not high > low:
         axes.plot(
             [place - 0.3, place + 0.3], [np.median(times)] * 2, color=COLOUR[origin], alpha=0.35, linewidth=3
@@ -317,11 +319,11 @@ def _thin(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _focus(axes: Axes, values: np.ndarray, least: float = 0.0) -> None:
-    """Show the range of nearly all values; a lone outlier does not flatten the rest.
+    """Show the range of these values with a margin.
 
     At least one percent of the value is shown, so that noise of the timer does not look like a change.
     """
-    low, high = np.percentile(values, [0.5, 99.5])
+    low, high = values.min(), values.max()
     middle = (low + high) / 2
     span = max(high - low, 0.01 * abs(middle), least)
     axes.set_ylim(middle - 0.62 * span, middle + 0.78 * span)

@@ -49,6 +49,7 @@ def make_record(
             name=job.board.name,
             profile_sha256=job.board.sha256,
             clock_hz=clock_hz,
+            memory_bytes=job.board.arena.size_bytes,
             serial_number=connection.serial_number,
             port=connection.port,
             port_kind=connection.port_kind,
