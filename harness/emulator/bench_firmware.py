@@ -177,7 +177,7 @@ class BenchFirmware:
             self._session, self._last_number, self._last_reply = session, 0, b""
             self._receiver = self._new_receiver()
             self._run = _RunProgress()
-        capabilities = m.Capability.MEMORY | m.Capability.PROFILE | m.Capability.INPUTS_KEPT
+        capabilities = m.Capability.MEMORY | m.Capability.PROFILE
         if self._info.operators:
             capabilities |= m.Capability.OPERATORS
         if self._text is not None:
@@ -294,6 +294,7 @@ class BenchFirmware:
     def _select(self, address: int) -> m.Message:
         self._refuse_while_running()
         self._selected, self._inputs = False, []
+        self._run = _RunProgress()
         self._engine.select(address)
         self._selected = True
         self._inputs = [bytearray(spec.bytes) for spec in self._engine.inputs()]
@@ -325,16 +326,19 @@ class BenchFirmware:
             raise EngineError(m.ErrorCode.BAD_ARGUMENT, "run and n must be above 0")
         state = m.RunState.WARMING if start.warmup else m.RunState.MEASURING
         profile = bool(start.flags & m.PROFILE)
-        self._run = _RunProgress(start.run, state, start.warmup, start.n, profile)
+        self._run = _RunProgress(start.run, state, start.warmup, start.n, profile, start.outputs)
         self._run.last_sent = self._engine.ticks()
         return m.Running(start.run)
 
     def _output(self, index: int, offset: int, length: int) -> m.Message:
         self._refuse_while_running()
-        self._refuse_without_model()
+        if self._run.done == 0:
+            raise EngineError(m.ErrorCode.NO_RUN, "no run has brought outputs")
         count = len(self._engine.outputs())
         if index >= count:
             raise EngineError(m.ErrorCode.BAD_ARGUMENT, f"output {index} of {count}")
+        if not self._run.outputs >> index & 1:
+            raise EngineError(m.ErrorCode.BAD_ARGUMENT, f"output {index} was not asked for with the run")
         whole = self._engine.read_output(index)
         length = min(length, self._limits.max_block)
         part = whole[offset : offset + length]
@@ -415,12 +419,14 @@ class _RunProgress:
         warmup: int = 0,
         n: int = 0,
         profile: bool = False,
+        outputs: int = 0,
     ) -> None:
         self.id = id
         self.state = state
         self.warmup = warmup
         self.n = n
         self.profile = profile
+        self.outputs = outputs
         self.error = 0
         self.text = ""
         self.ticks: list[int] = []

@@ -152,9 +152,8 @@ class BenchSession(Session):
             entry = self._ask(m.GetModel(len(found)), m.FlashEntry)
             total = self._plausible(entry.total, LARGEST_COUNT, "models in flash")
             if total:
-                found.append(
-                    FlashModel(len(found), entry.address, entry.size, entry.name, entry.sha256.hex())
-                )
+                digest = entry.sha256.hex() if any(entry.sha256) else None
+                found.append(FlashModel(len(found), entry.address, entry.size, entry.name, digest))
         return found
 
     def select(self, address: int) -> ModelInfo:

@@ -126,8 +126,8 @@ class Decoder:
                 found.append(body)
 
     def _take_text(self, found: list[bytes | Text]) -> None:
-        # A frame's second byte is MARK, so only a chunk that begins like text is searched.
-        while self._pending and not self._pending[:2].translate(None, _TEXT_BYTES):
+        # A frame's second byte is MARK, so two bytes tell; the first alone may look like anything.
+        while len(self._pending) > 1 and not self._pending[:2].translate(None, _TEXT_BYTES):
             end = self._pending.find(_TEXT_END)
             if end < 0:
                 if not self._pending.translate(None, _TEXT_BYTES):

@@ -76,7 +76,6 @@ class Capability(IntFlag):
     PROFILE = 2
     OPERATORS = 4
     MLPERF_TEXT = 8
-    INPUTS_KEPT = 16
 
 
 class TensorKind(IntEnum):
@@ -306,7 +305,10 @@ class TensorDescription(Message):
 
 @dataclass(frozen=True)
 class StartRun(Message):
-    """Starts a run: `warmup` invokes that are not timed, then `n` that are."""
+    """Starts a run: `warmup` invokes that are not timed, then `n` that are.
+
+    Bit i of `outputs`: output i will be read afterwards.
+    """
 
     TYPE = 0x06
     FIXED = struct.Struct("<HHIII")
