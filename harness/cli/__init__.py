@@ -16,6 +16,9 @@ COMMANDS: dict[str, str] = {
     "cards": "Write records into the tables of model cards.",
     "compile": "Compile a model for a board's NPU with Vela.",
     "emulate": "Run a virtual board on a pseudo-terminal or socket.",
+    "compare": "Show how two sets of runs differ.",
+    "gate": "Fail on a slowdown, RAM growth or changed outputs against a baseline.",
+    "report": "Report on runs: tables, a page with pictures, exports.",
     "inspect": "Show what a model is made of and what it costs.",
     "boards": "List the board profiles, show one, or check one of your own.",
 }

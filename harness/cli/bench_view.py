@@ -13,6 +13,21 @@ from harness.results.record import Record
 from harness.runner import Observer, Result
 from harness.runner.plan import Job
 
+HEADINGS = (
+    "board",
+    "model",
+    "precision",
+    ">invoke time",
+    ">spread",
+    ">n",
+    "time is",
+    ">arena RAM",
+    "RAM is",
+    "outputs",
+)
+TABLE_WIDTH = 120
+"""Columns that the table needs; on a narrower terminal there is a paragraph a run."""
+
 _UNITS = {"stream": "bytes", "invoke": "invokes"}
 
 
@@ -99,41 +114,34 @@ def print_json(result: Result) -> None:
 
 def print_table(result: Result) -> None:
     """Print a row a run, then what was left out, what failed, and where the records are."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    from harness.cli import terminal
 
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    if result.records:
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column("board", no_wrap=True)
-        table.add_column("model", overflow="fold")
-        table.add_column("precision")
-        table.add_column("invoke time", justify="right")
-        table.add_column("spread", justify="right")
-        table.add_column("n", justify="right")
-        table.add_column("time is")
-        table.add_column("arena RAM", justify="right")
-        table.add_column("RAM is")
-        table.add_column("outputs")
-        for record in result.records:
-            table.add_row(*_row(record))
-        console.print(table)
+    out = terminal.console()
+    rows = [_row(record) for record in result.records]
+    if out.width >= TABLE_WIDTH:
+        if rows:
+            terminal.table(out, HEADINGS, rows)
+    else:
+        for board, model, precision, time, spread, n, time_is, ram, ram_is, outputs in rows:
+            out.print(f"\n{board}: {model}, {precision}")
+            terminal.facts(
+                out,
+                [
+                    ("  invoke time", f"{time} {spread}, n = {n}, {time_is}"),
+                    ("  arena RAM", f"{ram}, {ram_is}"),
+                    ("  outputs", outputs),
+                ],
+            )
+        out.print()
     for skip in result.skipped:
-        console.print(
-            f"left out: {skip.model} on {skip.board}: {skip.reason}", highlight=False, soft_wrap=True
-        )
+        print(terminal.printable(f"left out: {skip.model} on {skip.board}: {skip.reason}"))
     for path in result.paths:
-        console.print(f"recorded: {_short(path)}", highlight=False, soft_wrap=True)
-    errors = Console(stderr=True)
+        print(terminal.printable(f"recorded: {_short(path)}"))
     for failure in result.failures:
-        errors.print(
-            f"harness: error: {failure.model} on {failure.board}: {failure.message}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        message = f"harness: error: {failure.model} on {failure.board}: {failure.message}"
+        print(terminal.printable(message), file=sys.stderr)
     if result.interrupted:
-        errors.print("harness: interrupted; what was measured is recorded", highlight=False)
+        print("harness: interrupted; what was measured is recorded", file=sys.stderr)
 
 
 def _row(record: Record) -> tuple[str, ...]:

@@ -77,10 +77,9 @@ def plan(models: Sequence[str], board_names: Sequence[str]) -> Plan:
     for name in models or (DEFAULT_MODEL,):
         model = resolve.resolve(name)
         reasons = {profile.id: why_not(model, profile) for profile in profiles}
-        if board_names or all(reasons.values()):
-            for reason in reasons.values():
-                if reason:
-                    raise HarnessError(f"{model.name}: {reason}")
+        against = {board: reason for board, reason in reasons.items() if reason}
+        if against and (board_names or len(against) == len(profiles)):
+            raise HarnessError(f"{model.name}: {'; '.join(dict.fromkeys(against.values()))}")
         for profile in profiles:
             reason = reasons[profile.id]
             if reason:

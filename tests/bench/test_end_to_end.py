@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import pytest
 import harness
 from harness.emulator.process import BoardProcess
 from harness.results import store
+from harness.runner import Observer
+from harness.runner.plan import Job
 
 SMALL = "cifar10_mbv2_035_32_int8"
 
@@ -53,7 +56,7 @@ def test_the_table_names_origin_and_unit_of_every_figure(tmp_path: Path) -> None
 
 
 def test_results_come_back_as_a_frame_and_are_read_back_from_disk(tmp_path: Path) -> None:
-    result = harness.runner(
+    result = harness.bench(
         [SMALL], ["xiao_esp32s3", "grove_vision_ai"], port="emulated", invokes=4, out=tmp_path
     )
     frame = result.frame()
@@ -66,7 +69,7 @@ def test_results_come_back_as_a_frame_and_are_read_back_from_disk(tmp_path: Path
 def test_the_same_inputs_reach_every_board(tmp_path: Path) -> None:
     image = np.random.default_rng(7).integers(-128, 128, (1, 32, 32, 3), dtype=np.int8)
     np.save(tmp_path / "image.npy", image)
-    result = harness.runner(
+    result = harness.bench(
         [SMALL],
         port="emulated",
         invokes=1,
@@ -81,7 +84,7 @@ def test_the_same_inputs_reach_every_board(tmp_path: Path) -> None:
 
 def test_a_board_started_by_hand_is_benched_through_its_port(tmp_path: Path) -> None:
     with BoardProcess("xiao_esp32s3", ["--model", SMALL]) as board:
-        result = harness.runner([SMALL], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path)
+        result = harness.bench([SMALL], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path)
     record = result.records[0]
     assert record.verification.verdict == "exact"
     assert record.board.port_kind == "pty"
@@ -90,7 +93,7 @@ def test_a_board_started_by_hand_is_benched_through_its_port(tmp_path: Path) -> 
 
 def test_a_board_that_does_not_hold_the_model_says_what_it_holds(tmp_path: Path) -> None:
     with BoardProcess("xiao_esp32s3", ["--model", SMALL]) as board:
-        result = harness.runner(
+        result = harness.bench(
             ["mnist_mbv2_035_32_int8"], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path
         )
     assert not result.records
@@ -98,7 +101,7 @@ def test_a_board_that_does_not_hold_the_model_says_what_it_holds(tmp_path: Path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
-@pytest.mark.parametrize("delay", [0.05, 0.4, 1.0, 2.0])
+@pytest.mark.parametrize("delay", [0.2, 0.5, 1.0, 2.0])
 def test_ctrl_c_ends_at_once_keeps_what_was_measured_and_leaves_no_child(
     tmp_path: Path, delay: float
 ) -> None:
@@ -115,7 +118,8 @@ def test_ctrl_c_ends_at_once_keeps_what_was_measured_and_leaves_no_child(
     started = time.monotonic()
     out, err = process.communicate(timeout=20)
     assert time.monotonic() - started < 2.0
-    assert process.returncode == 130
+    # Before Python has its handler in place, the signal itself ends the process.
+    assert process.returncode in (130, -signal.SIGINT)
     assert b"Traceback" not in err
     _, alive = psutil.wait_procs(children, timeout=2)
     assert not alive
@@ -161,3 +165,19 @@ def test_emulate_prints_its_url_first_and_ends_when_told_to(tmp_path: Path) -> N
     _, err = process.communicate(timeout=5)
     assert process.returncode == 0
     assert err == ""
+
+
+def test_a_store_that_fails_after_the_run_does_not_lose_what_was_measured(tmp_path: Path) -> None:
+    out = tmp_path / "results"
+
+    class Saboteur(Observer):
+        def job(self, job: Job, number: int, total: int) -> None:
+            out.rmdir()
+            out.write_text("in the way")
+
+    result = harness.bench(
+        [SMALL], ["xiao_esp32s3"], port="emulated", invokes=2, out=out, observer=Saboteur()
+    )
+    assert "the record is in" in result.failures[0].message
+    assert store.read(result.paths[0]).invoke.ticks == result.records[0].invoke.ticks
+    shutil.rmtree(result.paths[0].parents[1])
