@@ -106,10 +106,11 @@ def check_writable(card: CardFile) -> None:
 def write_cards(cards: Sequence[tuple[CardFile, str]]) -> None:
     """Write new texts to cards, each whole or not at all; all are ready before the first is replaced.
 
-    A card keeps its mode and, as a link, its target. Raises CardError where one cannot be written or has
+    A card keeps its owner and mode and, as a link, its target. Raises CardError where one cannot be written or has
     changed since it was read.
     """
     ready: list[tuple[CardFile, Path]] = []
+    replacing = False
     try:
         for card, text in cards:
             check_writable(card)
@@ -117,12 +118,15 @@ def write_cards(cards: Sequence[tuple[CardFile, str]]) -> None:
         for card, _ in ready:
             if card.path.read_bytes() != card.data:
                 raise CardError(f"{card.path}: changed while it was being updated; nothing was written")
+        replacing = True
         while ready:
             card, new = ready[0]
             os.replace(new, card.path.resolve())
             ready.pop(0)
     except OSError as error:
-        raise CardError(f"{card.path}: cannot be written: {error.strerror or error}") from error
+        done = [str(done.path) for done, _ in cards[: len(cards) - len(ready)]] if replacing else []
+        already = f"; written before it: {', '.join(done)}" if done else ""
+        raise CardError(f"{card.path}: cannot be written: {error.strerror or error}{already}") from error
     finally:
         for _, new in ready:
             with contextlib.suppress(OSError):
@@ -130,7 +134,7 @@ def write_cards(cards: Sequence[tuple[CardFile, str]]) -> None:
 
 
 def _beside(card: CardFile, data: bytes) -> Path:
-    """Write bytes to a new file beside a card, with its mode, and return that file once it is on the disk."""
+    """Write bytes to a new file beside a card, with its owner and mode, and return that file once it is on the disk."""
     target = card.path.resolve()
     handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
     try:
@@ -138,7 +142,12 @@ def _beside(card: CardFile, data: bytes) -> Path:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, stat.S_IMODE(target.stat().st_mode))
+        old = target.stat()
+        if hasattr(os, "chown") and (old.st_uid, old.st_gid) != (os.getuid(), os.getgid()):
+            # Someone who runs the bench as root should not take the cards from their owner.
+            with contextlib.suppress(PermissionError):
+                os.chown(name, old.st_uid, old.st_gid)
+        os.chmod(name, stat.S_IMODE(old.st_mode))
     except BaseException:
         os.unlink(name)
         raise

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from harness.cards import card, cell, columns
 from harness.cards.benchmarks import Benchmark, find_benchmarks, models
 from harness.cards.card import Change, Edit, Overview, Plan, Value, apply
+from harness.cards.figures import usable
 from harness.cards.footnotes import Group, note_edits
 from harness.cards.models import Benched, Match, match
 from harness.cards.rules import Rules
@@ -127,9 +128,10 @@ def _update_row(
     for column in benchmark.layout.measured:
         same = [c.header for c in benchmark.layout.measured if c.quantity == column.quantity]
         if len(same) > 1:
-            headers = ", ".join(same)
-            log.problems.append(f"line {row.line}: the table has several columns for one figure ({headers})")
-            return
+            if column.header == same[0] and usable(placed.match.records, column.quantity, rules)[0]:
+                said = f"the table has several columns for one figure ({', '.join(same)})"
+                log.problems.append(f"line {row.line}: {said}")
+            continue
         same_model = shown[placed.match.name, column.index]
         outcome = Target(benchmark, row, column, shift, placed.match, same_model, rules, words).update()
         log.notes += outcome.notes

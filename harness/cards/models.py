@@ -159,8 +159,8 @@ def other_place(board: str, here: str, shown: Mapping[str, set[str]]) -> str | N
         return (there or filled)[0]
     if others and not (own and not filled):
         raise Refused(
-            f"{(filled or others)[0]} is of the same model, and nothing tells which of the two is for {board}; "
-            "put a figure or a '-' with its foot-note into one"
+            f"{(filled or others)[0]} is of the same model, and nothing tells which of the two is for "
+            f"{board}; put a figure or a '-' with its foot-note into one"
         )
     return None
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.terminal import printable
+
 if TYPE_CHECKING:
     from harness.cards.session import Session
 
@@ -103,7 +105,7 @@ def update(
         click.echo(f"harness: {broken.path}: {broken.reason}; passed over", err=True)
     session = prepare(cards, records, rules, encoding)
     for note in session.notes:
-        click.echo(f"harness: {note}", err=True)
+        click.echo(printable(f"harness: {note}"), err=True)
     if not dry_run and not check:
         _accept(session)
         session.write()
@@ -134,7 +136,7 @@ def show(cards: tuple[Path, ...], words: Path | None, encoding: str | None, as_j
         shown = [{"file": str(path), **dataclasses.asdict(overview)} for path, overview in found.items()]
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return
-    from harness.cli.terminal import console, printable, table
+    from harness.cli.terminal import console, table
 
     out = console()
     for path, overview in found.items():
@@ -178,7 +180,7 @@ def _accept(session: Session) -> None:
     if not drastic:
         return
     for path, change in drastic:
-        click.echo(f"harness: {path}: {change}", err=True)
+        click.echo(printable(f"harness: {path}: {change}"), err=True)
     what = f"{len(drastic)} figures change" if len(drastic) > 1 else "a figure changes"
     limit = f"{what} by more than a factor of {session.rules.max_factor:g}"
     if not sys.stdin.isatty():
@@ -189,7 +191,7 @@ def _accept(session: Session) -> None:
 def _print_changes(session: Session, verb: str) -> None:
     for card in session.changed:
         for change in card.plan.changes:
-            click.echo(f"{card.file.path}: {change}")
+            click.echo(printable(f"{card.file.path}: {change}"))
         click.echo(f"{card.file.path}: {verb}")
     if not session.changed:
         names = [str(card.file.path) for card in session.cards]

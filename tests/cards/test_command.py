@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import os
 import stat
@@ -221,6 +222,22 @@ def test_a_large_change_asks_first(run: Run, place: Path) -> None:
     assert (place / "card.md").read_text() == CARD
     assert run("update", "card.md", "--from", "fast", "--yes")[0] == 0
     assert "| 50<sup>(1)</sup>  |" in (place / "card.md").read_text()
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 130), ("y\n", 0)])
+def test_at_a_terminal_a_large_change_is_a_question(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    store.write(benched(50, id="fast"), place / "fast")
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    got, _, err = run("update", "card.md", "--from", "fast")
+    assert got == code
+    assert "a figure changes by more than a factor of 2. Write it? [y/N]" in err
+    assert ("| 50<sup>" in (place / "card.md").read_text()) == (code == 0)
 
 
 def test_a_card_without_a_match_says_so(run: Run, place: Path) -> None:

@@ -198,6 +198,16 @@ def test_an_estimate_is_marked_until_a_measured_figure_takes_its_place(title: st
     assert update(text, both, rules)[0] == before
 
 
+def test_an_estimate_in_a_list_of_paragraphs_comes_and_goes_with_its_own() -> None:
+    notes = "\n<sup>1</sup> Measured on SenseCAP A1101.\n\nText.\n"
+    before = card("22<sup>(1)", notes=notes)
+    estimate = benched(23, board="sensecap_a1101", origin="estimated")
+    text, _ = update(before, [estimate], Rules(allow_estimated=True))
+    assert "| 23<sup>(1)(est.) |" in text
+    assert "A1101.\n\n<sup>est.</sup> Estimated by a model of the chip, not measured.\n\nText.\n" in text
+    assert update(text, [benched(22, board="sensecap_a1101")])[0] == before
+
+
 def test_an_estimate_of_a_new_board_has_its_number_and_the_mark() -> None:
     rules = Rules(allow_estimated=True)
     estimate = benched(7, board="sensecap_a1101", origin="estimated")
@@ -390,6 +400,7 @@ def test_two_time_columns_are_refused() -> None:
     text = f"{head}| 5<sup>(1)</sup> | 6<sup>(1)</sup> | {link()} |\n{NOTES}"
     with pytest.raises(CardError, match="several columns for one figure"):
         update(text, [benched(7)])
+    assert update(text, [benched(7, origin="estimated")]) == (text, ())
 
 
 def test_a_change_that_is_too_large_is_refused_unless_accepted() -> None:
