@@ -106,8 +106,8 @@ def check_writable(card: CardFile) -> None:
 def write_cards(cards: Sequence[tuple[CardFile, str]]) -> None:
     """Write new texts to cards, each whole or not at all; all are ready before the first is replaced.
 
-    A card keeps its owner and mode and, as a link, its target. Raises CardError where one cannot be written or has
-    changed since it was read.
+    A card keeps its owner and mode and, as a link, its target. Raises CardError where one cannot be written
+    or has changed since it was read.
     """
     ready: list[tuple[CardFile, Path]] = []
     replacing = False
@@ -134,7 +134,7 @@ def write_cards(cards: Sequence[tuple[CardFile, str]]) -> None:
 
 
 def _beside(card: CardFile, data: bytes) -> Path:
-    """Write bytes to a new file beside a card, with its owner and mode, and return that file once it is on the disk."""
+    """Write bytes to a new file beside a card, with its owner and mode, and return it once it is on the disk."""
     target = card.path.resolve()
     handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
     try:
