@@ -134,7 +134,7 @@ def write_cards(cards: Sequence[tuple[CardFile, str]]) -> None:
 
 
 def _beside(card: CardFile, data: bytes) -> Path:
-    """Write bytes to a new file beside a card, with its owner and mode, and return it once it is on the disk."""
+    """Write bytes to a new file beside a card, with its owner and mode, and return it, synced."""
     target = card.path.resolve()
     handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cards import CardError, files
 from harness.cli import main
 from harness.results import store
 from tests.cards.making import OTHER_SHA1, SHA1, benched, link
@@ -174,6 +175,15 @@ def test_a_disk_that_fails_leaves_the_card_whole(
     code, _, err = run("update", "card.md")
     assert (code, err) == (2, "harness: error: card.md: cannot be written: No space left on device\n")
     assert (place / "card.md").read_text() == CARD
+    assert sorted(p.name for p in place.iterdir()) == ["card.md", "results"]
+
+
+def test_a_card_that_someone_else_changes_meanwhile_is_left_to_them(place: Path) -> None:
+    read = files.read_card(place / "card.md")
+    (place / "card.md").write_text("theirs")
+    with pytest.raises(CardError, match=r"card.md: changed while it was being updated; nothing was written"):
+        files.write_cards([(read, NEW)])
+    assert (place / "card.md").read_text() == "theirs"
     assert sorted(p.name for p in place.iterdir()) == ["card.md", "results"]
 
 

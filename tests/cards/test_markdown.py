@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from rich.cells import cell_len
 
 from harness.cards import CardError, Rules, show, update
 from harness.cards.units import parse_digits
@@ -170,6 +171,42 @@ def test_a_table_in_a_quote_gets_its_foot_note_in_the_quote() -> None:
     text, _ = update(quoted, [benched(22)])
     assert text.endswith("> | b | - | [Link]() |\n>\n> <sup>1</sup> Measured on ESP32-S3 (XIAO).\n")
     assert "| 22.0<sup>(1)</sup> |" in text
+
+
+def test_foot_notes_are_those_of_the_first_list_below_the_table_outside_of_code() -> None:
+    code = "\n```\n- ***1:** grove_vision_ai.*\n```\n"
+    later = "\n## Other\n\n- ***1:** sensecap_a1101.*\n"
+    assert show(card("5<sup>(1)</sup>", notes=code + NOTES + later)).tables[0].boards == {
+        "1": "xiao_esp32s3",
+        "2": "grove_vision_ai_we2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [(":-------------------:", left) for left in (2, 3, 4)]
+    + [(":--------------------", left) for left in (1, 2, 3)]
+    + [("--------------------:", left) for left in (3, 4, 5)],
+)
+def test_padding_comes_back_as_it_was_where_a_cell_stands_off_the_usual_place(rule: str, left: int) -> None:
+    cell = (" " * left + "5<sup>(1)</sup>").ljust(len(rule))
+    text = f"|    Inference(ms)    | Link |\n|{rule}|------|\n|{cell}| {link()} |\n{NOTES}"
+    for ms in (6, 66, 666):
+        new, _ = update(text, [benched(ms)], Rules(accept=True))
+        assert len(new.split("\n")[2]) == len(text.split("\n")[2])
+        assert update(new, [benched(5)], Rules(accept=True))[0] == text
+
+
+@pytest.mark.parametrize("header", ["推理时间(ms)           ", "Inference(ms)          "])
+def test_a_column_keeps_its_display_width_when_wide_characters_come_in(header: str) -> None:
+    rule = f"|-{'-' * cell_len(header)}-|------|"
+    figure = "582<sup>(1)</sup>".ljust(cell_len(header))
+    text = f"# 模型卡片\n\n| {header} | Link |\n{rule}\n| {figure} | {link()} |\n{NOTES}"
+    new, _ = update(text, [benched(6, origin="estimated")], Rules(accept=True, allow_estimated=True))
+    (row,) = [line for line in new.split("\n") if "估算" in line and line.startswith("|")]
+    assert row.startswith("| 6<sup>(1)(估算)</sup> ")
+    assert cell_len(row.split("|")[1]) == cell_len(header) + 2
+    assert update(new, [benched(582)], Rules(accept=True))[0] == text
 
 
 def test_two_tables_share_the_list_below_them() -> None:
