@@ -72,8 +72,8 @@ def page(
 <main>
 {"".join(part for part in body if part)}
 <footer>harness {html.escape(__version__)}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.
-Times are the device's own clock, per invoke; the median of a run's samples stands for
-the run. Spread is the middle half of a run's samples, between runs the standard deviation of the medians.</footer>
+Times are by the device's own clock, per invoke; the median of its samples stands for a run. The spread
+is the middle half of a run's samples, between runs is the standard deviation of the medians.</footer>
 </main>
 </body>
 </html>

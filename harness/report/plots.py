@@ -325,7 +325,7 @@ def _focus(axes: Axes, values: np.ndarray, least: float = 0.0) -> None:
     """
     low, high = values.min(), values.max()
     middle = (low + high) / 2
-    span = max(high - low, 0.01 * abs(middle), least)
+    span = max(high - low, 0.01 * abs(middle), least) or 1.0
     axes.set_ylim(middle - 0.62 * span, middle + 0.78 * span)
 
 
