@@ -155,14 +155,30 @@ def drift(one: Group) -> str:
 
 def layers(record: Record) -> str:
     """Draw the time of each operator as a bar, the longest first."""
-    times = sorted(
-        ((layer.ticks * 1e3 / record.invoke.tick_hz, f"{layer.operator}  {layer.index}", layer.origin)
-         for layer in record.layers),
-        reverse=True,
-    )  # fmt: skip
-    total = sum(time for time, _, _ in times) or 1.0
-    rest = times[_MOST_LAYERS:]
-    shown = times[:_MOST_LAYERS]
+    times = [
+        (layer.ticks * 1e3 / record.invoke.tick_hz, f"{layer.operator}  {layer.index}", layer.origin)
+        for layer in record.layers
+    ]
+    return _bars(times, "Time by layer")
+
+
+def operators(record: Record) -> str:
+    """Draw the time of each kind of operator as a bar, the longest first."""
+    times: dict[tuple[str, Origin], float] = {}
+    counts: dict[str, int] = {}
+    for layer in record.layers:
+        key = (layer.operator, layer.origin)
+        times[key] = times.get(key, 0.0) + layer.ticks * 1e3 / record.invoke.tick_hz
+        counts[layer.operator] = counts.get(layer.operator, 0) + 1
+    bars = [(time, f"{counts[name]} × {name}", origin) for (name, origin), time in times.items()]
+    return _bars(bars, "Time by kind of operator")
+
+
+def _bars(times: Sequence[tuple[float, str, Origin]], label: str) -> str:
+    """Draw times in milliseconds, each with its name and origin, as bars with their share of the whole."""
+    ranked = sorted(times, reverse=True)
+    total = sum(time for time, _, _ in ranked) or 1.0
+    shown, rest = ranked[:_MOST_LAYERS], ranked[_MOST_LAYERS:]
     if rest:
         shown.append((sum(time for time, _, _ in rest), f"{len(rest)} others", rest[0][2]))
     with styled():
@@ -178,13 +194,13 @@ def layers(record: Record) -> str:
                 va="center",
                 fontsize=8,
             )
-        axes.set_yticks(range(len(shown)), [_short(label, 26) for _, label, _ in shown], color=COLOUR["ink"])
+        axes.set_yticks(range(len(shown)), [_short(name, 26) for _, name, _ in shown], color=COLOUR["ink"])
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.set_xlim(0, max(time for time, _, _ in shown) * 1.32 or 1)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("ms")
-        _origin_legend(axes, [origin for _, _, origin in shown], "time of an operator", bar=True)
-        return inline(figure, "Time by layer")
+        _origin_legend(axes, [origin for _, _, origin in shown], "time", bar=True)
+        return inline(figure, label)
 
 
 def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
@@ -220,7 +236,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
             )
         axes.set_yticks(range(len(shown)), [name for _, name in shown], color=COLOUR["ink"])
         axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.set_xlim(0, 136)
+        axes.set_xlim(0, 145)
         axes.set_xticks([0, 25, 50, 75, 100])
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("% of the memory that the board has for a tensor arena", loc="left")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import junitparser
@@ -13,21 +11,7 @@ import pytest
 from harness.results import baseline
 from tests.gate.test_compare import runs
 from tests.results.making import put, record
-
-
-def harness(
-    *words: str | Path, cwd: Path, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    import os
-
-    root = str(Path(__file__).resolve().parents[2])
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *map(str, words)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": root, **(env or {})},
-        capture_output=True,
-        text=True,
-    )
+from tests.results.running import harness
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from harness.report import exports, summary
 from harness.results import frame
 from harness.results.group import group
 from tests.gate.test_compare import runs
-from tests.gate.test_gate_command import harness
 from tests.results.making import put, record
+from tests.results.running import harness
 
 LAYERS = [{"index": 0, "operator": "CONV_2D", "ticks": 900, "origin": "measured"}]
 

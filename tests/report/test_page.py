@@ -81,10 +81,19 @@ def read(text: str) -> _References:
     return parser
 
 
+@pytest.fixture(scope="module")
+def text() -> str:
+    """The page on 24 runs with a baseline."""
+    records = many(24)
+    return page(records, baseline=records[:6])
+
+
 def test_a_page_of_200_runs_is_small_and_loads_nothing() -> None:
     records = many(200)
     text = page(records, baseline=records[:12])
-    assert len(text.encode()) < 5_000_000
+    size = len(text.encode())
+    print(f"a page of 200 runs: {size / 1e6:.2f} MB")
+    assert size < 5_000_000
     found = read(text)
     assert found.found == []
     assert len(found.ids) == len(set(found.ids))
@@ -93,6 +102,7 @@ def test_a_page_of_200_runs_is_small_and_loads_nothing() -> None:
     assert "default-src 'none'" in text
 
 
+@pytest.mark.soak
 def test_a_page_of_200_groups_stays_small() -> None:
     rng = np.random.default_rng(1)
     records = [
@@ -101,16 +111,14 @@ def test_a_page_of_200_groups_stays_small() -> None:
     assert len(page(records).encode()) < 5_000_000
 
 
-def test_every_reference_inside_a_picture_leads_somewhere() -> None:
-    text = page(many(12))
+def test_every_reference_inside_a_picture_leads_somewhere(text: str) -> None:
     ids = set(read(text).ids)
     used = set(re.findall(r'(?:xlink:href="|url\()#([^")]+)', text))
     assert used
     assert used <= ids
 
 
-def test_every_figure_and_legend_names_an_origin() -> None:
-    text = page(many(24))
+def test_every_figure_and_legend_names_an_origin(text: str) -> None:
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
     assert len(captions) > 10
     assert all(re.search("measured|estimated|emulated|published", caption) for caption in captions)
@@ -118,8 +126,8 @@ def test_every_figure_and_legend_names_an_origin() -> None:
         assert re.search(r"\((measured|estimated|emulated|published)\)", picture)
 
 
-def test_no_colour_is_fixed_so_that_both_schemes_work() -> None:
-    pictures = "".join(re.findall(r"<svg.*?</svg>", page(many(24)), flags=re.DOTALL))
+def test_no_colour_is_fixed_so_that_both_schemes_work(text: str) -> None:
+    pictures = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
     assert not re.findall(r"(?:fill|stroke)\s*[:=]\s*\"?#[0-9a-f]{3,6}", pictures)
 
 
@@ -236,10 +244,9 @@ def always(browser: _Browser) -> set[str]:
 @pytest.mark.interop
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_chromium_draws_it_in_both_schemes_and_asks_for_nothing_else(
-    scheme: str, browser: _Browser, always: set[str]
+    scheme: str, text: str, browser: _Browser, always: set[str]
 ) -> None:
-    records = many(24)
-    picture, hosts = browser.shoot(page(records, baseline=records[:6]), scheme)
+    picture, hosts = browser.shoot(text, scheme)
     assert hosts - always == set()
     assert "report.invalid" in hosts
     background = np.median(picture)
