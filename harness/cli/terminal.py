@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from harness.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -88,8 +90,3 @@ def _cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return printable(str(value))
-
-
-def printable(text: str) -> str:
-    """Return `text` with whatever would steer a terminal escaped, for words out of files and off the line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
