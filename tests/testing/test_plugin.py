@@ -83,7 +83,7 @@ def test_a_regression_fails_and_shows_the_comparison(
     result.stdout.fnmatch_lines(
         ["E*ms then*ms now: regression: +*", "E*<baseline */results/baseline: 5 runs>*", "*- harness -*"]
     )
-    shown = [line for line in result.outlines if line.startswith("person (int8) on xiao_esp32s3: ")]
+    shown = [line for line in result.outlines if line.startswith("person int8 on xiao_esp32s3: ")]
     assert len(shown) == 1
     assert "5 against 5 runs" in shown[0]
 
