@@ -209,7 +209,8 @@ def _pictures(one: Group, baseline: Group | None) -> str:
             f"Within each run every sample is the same ({why}), so there is no distribution and no drift."
         )
     else:
-        parts.append(_figure("<b>Distribution</b> in each run", origin, plots.distribution(one)))
+        which = "each run" if len(sampled) <= plots.MOST_RUNS else f"each of the last {plots.MOST_RUNS} runs"
+        parts.append(_figure(f"<b>Distribution</b> in {which}", origin, plots.distribution(one)))
         if len(invoke_us(sampled[-1])) >= 10:
             parts.append(_figure("<b>Drift</b> over a run", origin, plots.drift(one)))
     if len(sampled) > 1 or baseline is not None:

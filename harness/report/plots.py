@@ -21,7 +21,7 @@ from harness.results.row import invoke_us
 from harness.results.table import kibibytes, milliseconds, percent
 
 _WIDTH = 6.4
-_MOST_RUNS = 24
+MOST_RUNS = 24
 _MOST_LAYERS = 14
 _MOST_DRIFTS = 5
 # A figure that nobody measured is drawn hollow, dashed or hatched, so that it shows without colour too.
@@ -75,7 +75,7 @@ def overview(groups: Sequence[Group], names: Sequence[str]) -> str:
 
 def distribution(one: Group) -> str:
     """Draw how the samples of each run lie: their density, the middle half, and the median."""
-    records = [record for record in one.records if record.invoke.ticks][-_MOST_RUNS:]
+    records = [record for record in one.records if record.invoke.ticks][-MOST_RUNS:]
     with styled():
         figure = new_figure(_WIDTH, 2.75)
         axes = figure.subplots()
