@@ -446,8 +446,9 @@ def test_a_change_that_is_too_large_is_refused_unless_accepted() -> None:
     assert update(card("582<sup>(1)</sup>"), [benched(54)], Rules(max_factor=11))[1]
 
 
-def test_a_large_card_is_updated_as_a_small_one_is() -> None:
+@pytest.mark.parametrize("size", [500_000, pytest.param(10_000_000, marks=pytest.mark.soak)])
+def test_a_large_card_is_updated_as_a_small_one_is(size: int) -> None:
     row = f"| a | - | {link(OTHER_SHA1)} |\n"
     head, _, rest = card("582<sup>(1)</sup>").partition("| b |")
-    text = head + row * (2_000_000 // len(row)) + "| b |" + rest
+    text = head + row * (size // len(row)) + "| b |" + rest
     assert update(text, [benched(500)])[0] == text.replace("582<", "500<")
