@@ -22,7 +22,9 @@ def max_ulp(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> i
         raise HarnessError(
             f"cannot compare outputs: {len(outputs)} tensor(s) against {len(reference)} of the reference"
         )
-    return max((_tensor_ulp(i, a, b) for i, (a, b) in enumerate(zip(outputs, reference, strict=True))), default=0)
+    return max(
+        (_tensor_ulp(i, a, b) for i, (a, b) in enumerate(zip(outputs, reference, strict=True))), default=0
+    )
 
 
 def _tensor_ulp(index: int, a: np.ndarray, b: np.ndarray) -> int:
