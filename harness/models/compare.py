@@ -49,7 +49,7 @@ def _tensor_ulp(index: int, a: np.ndarray, b: np.ndarray) -> int:
 
 
 def _ordinals(values: np.ndarray) -> np.ndarray:
-    """Number the values of a float type in order, neighbours by one apart, both zeros 0 (as Python integers)."""
+    """Number the values of a float type in order, as Python integers: neighbours differ by 1, zeros are 0."""
     import numpy as np
 
     bits = values.dtype.itemsize * 8
