@@ -115,7 +115,7 @@ def arena(model: Model) -> Arena:
             asked = Requests()
             try:
                 step(Node(model, graph, operator, variables, asked))
-            except LookupError:
+            except (LookupError, ArithmeticError):
                 unaccounted.setdefault(place, _unaccounted(graph, operator))
             for size in asked.persistent:
                 of_operator[place] += tail.take("operator data", size, _ALIGNMENT)
@@ -221,7 +221,7 @@ def _preparing_bytes(graph: Subgraph, operator: Operator, scratch: int) -> int:
 
 
 def _quantization_records(tensor: Tensor) -> tuple[int, ...]:
-    """Return the sizes of what a full tensor record needs for scales and zero points; none if not quantized."""
+    """Return the sizes of what the full record of a quantized tensor refers to: scales and zero points."""
     if tensor.quantization is None:
         return ()
     return (_AFFINE_QUANTIZATION, _POINTER * (1 + len(tensor.quantization.scales)))

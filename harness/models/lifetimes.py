@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from harness.models.graph import Model, Operator, Tensor
 from harness.models.planner import Buffer
+from harness.models.tflite import ModelError
 
 # TFLite-Micro's size of one element. Unlike in the file, int4 values take a byte each.
 ELEMENT_BYTES = {
@@ -41,6 +42,9 @@ _CALLED = {
 _OFFLINE_PLAN = "OfflineMemoryAllocation"
 _ONLINE = -1
 _ALIGNMENT = 16
+# Real models nest a few subgraphs; a file made for it could ask for runs without end.
+_MOST_RUNS = 10_000
+_DEEPEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,8 @@ def offline_offsets(model: Model) -> tuple[int, ...] | None:
 
 def called(operator: Operator) -> tuple[int, ...]:
     """Return the subgraphs that an operator runs, in the order they are planned."""
-    return tuple(int(operator.options[name]) for name in _CALLED.get(operator.code, ()))  # type: ignore[arg-type]
+    options = operator.options
+    return tuple(int(options[n]) for n in _CALLED.get(operator.code, ()) if n in options)  # type: ignore[arg-type]
 
 
 def buffers(
@@ -93,11 +98,12 @@ def buffers(
 
     That is every tensor the file holds no data for, but for variables (they outlive an invoke and lie in
     the tail) and those `elsewhere` (subgraph, tensor) whose values are kept by an operator; then the
-    scratch buffers. Sizes are rounded up to 16 bytes.
+    scratch buffers. Sizes are rounded up to 16 bytes. Raises ModelError where subgraphs call each other
+    without end.
     """
     lives = [[_Life() for _ in graph.tensors] for graph in model.subgraphs]
     scratch_lives = [_Life() for _ in scratch]
-    _walk(model, 0, 0, lives, scratch, scratch_lives, ())
+    _Walk(model, lives, scratch, scratch_lives).run(0, 0, ())
     plan = offline_offsets(model)
     found = []
     number = 0
@@ -123,37 +129,45 @@ def aligned(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
-def _walk(
-    model: Model,
-    index: int,
-    scope: int,
-    lives: list[list[_Life]],
-    scratch: Sequence[Scratch],
-    scratch_lives: Sequence[_Life],
-    callers: tuple[int, ...],
-) -> int:
-    """Mark what the run of one subgraph from `scope` on uses; returns the last scope."""
-    graph, mine = model.subgraphs[index], lives[index]
-    for tensor in graph.inputs:
-        mine[tensor].use(scope)
-    for operator in graph.operators:
-        scope += 1
-        start = scope
-        for tensor in operator.outputs:
-            if mine[tensor].first == -1:
-                mine[tensor].first = scope
-        for callee in called(operator):
-            if callee not in (*callers, index):
-                scope = _walk(model, callee, scope + 1, lives, scratch, scratch_lives, (*callers, index))
-        for tensor in operator.inputs:
-            if tensor >= 0:
+@dataclass(slots=True)
+class _Walk:
+    """A run through the subgraphs of a model that marks what each step uses."""
+
+    model: Model
+    lives: list[list[_Life]]
+    scratch: Sequence[Scratch]
+    scratch_lives: Sequence[_Life]
+    entered: int = 0
+
+    def run(self, index: int, scope: int, callers: tuple[int, ...]) -> int:
+        """Mark what one run of a subgraph from `scope` on uses; returns the last scope."""
+        self.entered += 1
+        if self.entered > _MOST_RUNS or len(callers) > _DEEPEST:
+            raise ModelError(f"{self.model.name}: its subgraphs call each other too often to be planned")
+        graph, mine = self.model.subgraphs[index], self.lives[index]
+        for tensor in graph.inputs:
+            mine[tensor].use(scope)
+        for operator in graph.operators:
+            scope += 1
+            start = scope
+            for tensor in operator.outputs:
+                if mine[tensor].first == -1:
+                    mine[tensor].first = scope
+            for callee in called(operator):
+                if callee not in (*callers, index):
+                    scope = self.run(callee, scope + 1, (*callers, index))
+            for tensor in operator.inputs:
+                if tensor >= 0:
+                    mine[tensor].last = scope
+            for tensor in operator.outputs:
                 mine[tensor].last = scope
-        for tensor in operator.outputs:
-            mine[tensor].last = scope
-        for request, life in zip(scratch, scratch_lives, strict=True):
+            self._mark_scratch(index, operator, start, scope)
+        for tensor in graph.outputs:
+            mine[tensor].use(scope)
+        return scope
+
+    def _mark_scratch(self, index: int, operator: Operator, start: int, scope: int) -> None:
+        for request, life in zip(self.scratch, self.scratch_lives, strict=True):
             if (request.subgraph, request.operator) == (index, operator.index):
                 life.use(start)
                 life.last = scope
-    for tensor in graph.outputs:
-        mine[tensor].use(scope)
-    return scope

@@ -154,6 +154,7 @@ _EVAL_TENSOR = 12
 _CIRCULAR_BUFFER = 24
 _INT16_TABLE = 2 * 513
 _QUANTIZED = ("int8", "int16")
+_MOST_BUFFERS = 1 << 16
 
 
 @dataclass
@@ -202,10 +203,16 @@ class Node:
     def flag(self, option: str) -> bool:
         return bool(self.operator.options.get(option, False))
 
-    def keep(self, size: int) -> None:
-        self.asked.persistent.append(size)
+    def keep(self, size: int, times: int = 1) -> None:
+        """Ask for persistent memory; raises LookupError for amounts that no kernel could mean."""
+        if size < 0 or times > _MOST_BUFFERS:
+            raise LookupError("size")
+        self.asked.persistent += [size] * times
 
     def scratch(self, size: int) -> None:
+        """Ask for a scratch buffer."""
+        if size < 0:
+            raise LookupError("size")
         self.asked.scratch.append(size)
 
     def keep_shape(self, tensor: Tensor) -> None:
@@ -218,12 +225,10 @@ class Node:
         from flatbuffers import flexbuffers
 
         try:
-            found = flexbuffers.Loads(self.operator.custom_options)
+            found = flexbuffers.GetRoot(self.operator.custom_options).AsMap
+            return {str(found.Keys[i].AsKey): found.Values[i].AsInt for i in range(len(found))}
         except Exception as error:  # the reader of flexbuffers raises whatever damaged bytes lead it to
             raise LookupError("custom options") from error
-        if not isinstance(found, dict):
-            raise LookupError("custom options")
-        return {str(k): int(v) for k, v in found.items() if isinstance(v, (int, float))}
 
 
 def options_structure(operator: Operator) -> tuple[int, int] | None:
@@ -254,8 +259,7 @@ def prepare(node: Node) -> None:
 
 def _per_channel(node: Node, channels: int) -> None:
     """Multiplier and shift for each output channel."""
-    node.keep(4 * channels)
-    node.keep(4 * channels)
+    node.keep(4 * channels, times=2)
 
 
 def _unpacked_filter(node: Node, filter: Tensor) -> None:
@@ -337,8 +341,7 @@ def _mean_or_sum(node: Node) -> None:
 
 def _softmax(node: Node) -> None:
     if node.need(0).type == "int16":
-        node.keep(_INT16_TABLE)
-        node.keep(_INT16_TABLE)
+        node.keep(_INT16_TABLE, times=2)
 
 
 def _if_int8(size: int) -> Callable[[Node], None]:
@@ -425,25 +428,20 @@ def _circular(capacity: int) -> int:
 
 def _delay(node: Node) -> None:
     rows, frame = _rows(node.need(0), 1), node.need(0).shape[-1]
-    node.keep(4 * rows)
-    node.keep(4 * rows)
-    for _ in range(rows):
-        node.keep(_circular(frame + node.custom["delay_length"]))
+    node.keep(4 * rows, times=2)
+    node.keep(_circular(frame + node.custom["delay_length"]), times=rows)
 
 
 def _framer(node: Node) -> None:
     rows, frame, step = _rows(node.need(0), 1), node.custom["frame_size"], node.custom["frame_step"]
-    node.keep(4 * rows)
-    node.keep(4 * rows)
-    for _ in range(rows):
-        node.keep(_circular(-(-frame // step) * step))
+    node.keep(4 * rows, times=2)
+    node.keep(_circular(-(-frame // step) * step), times=rows)
 
 
 def _overlap_add(node: Node) -> None:
     rows, frame = _rows(node.need(0), 2), node.need(0).shape[-1]
     node.keep(4 * rows)
-    for _ in range(rows):
-        node.keep(frame * ELEMENT_BYTES[node.need(0).type])
+    node.keep(frame * ELEMENT_BYTES[node.need(0).type], times=rows)
 
 
 def _stacker(node: Node) -> None:
