@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from harness.models import lifetimes, operator_memory, planner
 from harness.models.graph import Model, Operator, Subgraph, Tensor
 from harness.models.lifetimes import Scratch
-from harness.models.operator_memory import Node, Requests, Variables
+from harness.models.operator_memory import REFERENCE, Kernels, Node, Requests, Variables
 
 # Sizes with 4-byte pointers, from TFLite-Micro's headers.
 _ARENA_ALLOCATOR = 36
@@ -95,8 +95,11 @@ class _Tail:
         return self.bytes - before
 
 
-def arena(model: Model) -> Arena:
-    """Return the arena use of `model` with TFLite-Micro's reference kernels on a 32-bit target."""
+def arena(model: Model, kernels: Kernels = REFERENCE) -> Arena:
+    """Return the arena use of `model` with `kernels` on a 32-bit target.
+
+    Raises ModelError where subgraphs call each other without end.
+    """
     tail = _Tail()
     of_operator: Counter[tuple[int, int]] = Counter()
     unaccounted: dict[tuple[int, int], Unaccounted] = {}
@@ -114,7 +117,7 @@ def arena(model: Model) -> Arena:
             place = (graph.index, operator.index)
             asked = Requests()
             try:
-                step(Node(model, graph, operator, variables, asked))
+                step(Node(model, graph, operator, variables, asked), kernels)
             except (LookupError, ArithmeticError):
                 unaccounted.setdefault(place, _unaccounted(graph, operator))
             for size in asked.persistent:

@@ -12,7 +12,7 @@ AllocatePersistentBuffer and RequestScratchBufferInArena in tensorflow/lite/micr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from harness.models.graph import Model, Operator, Subgraph, Tensor
@@ -226,9 +226,26 @@ class Node:
 
         try:
             found = flexbuffers.GetRoot(self.operator.custom_options).AsMap
-            return {str(found.Keys[i].AsKey): found.Values[i].AsInt for i in range(len(found))}
+            pairs = [(found.Keys[i].AsKey, found.Values[i]) for i in range(len(found))]
+            return {str(key): value.AsInt for key, value in pairs if value.IsInt or value.IsBool}
         except Exception as error:  # the reader of flexbuffers raises whatever damaged bytes lead it to
             raise LookupError("custom options") from error
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Optimised kernels, by what they keep that the reference kernels do not.
+
+    `state` replaces the size of the structure that init allocates, `prepare` asks for more once an operator
+    is prepared.
+    """
+
+    name: str
+    state: Mapping[str, int]
+    prepare: Callable[[Node], None]
+
+
+REFERENCE = Kernels("TFLite-Micro's reference kernels", {}, lambda node: None)
 
 
 def options_structure(operator: Operator) -> tuple[int, int] | None:
@@ -236,7 +253,7 @@ def options_structure(operator: Operator) -> tuple[int, int] | None:
     return _OPTIONS.get(operator.label)
 
 
-def init(node: Node) -> None:
+def init(node: Node, kernels: Kernels) -> None:
     """Ask for what the operator allocates when it is initialised.
 
     Raises LookupError where the operator lacks an input or option that the amount depends on, or is not
@@ -246,15 +263,16 @@ def init(node: Node) -> None:
     if label not in ACCOUNTED:
         raise LookupError(label)
     if label in _STATE:
-        node.keep(_STATE[label])
+        node.keep(kernels.state.get(label, _STATE[label]))
     if label in _INIT:
         _INIT[label](node)
 
 
-def prepare(node: Node) -> None:
+def prepare(node: Node, kernels: Kernels) -> None:
     """Ask for what the operator allocates when it is prepared; raises as `init` does."""
     if node.operator.label in _PREPARE:
         _PREPARE[node.operator.label](node)
+    kernels.prepare(node)
 
 
 def _per_channel(node: Node, channels: int) -> None:

@@ -1,7 +1,8 @@
 """The arena of the 32-bit target, held against figures of a real 32-bit TFLite-Micro.
 
 `arena_32bit.csv` is what arena_used_bytes() gave for the corpus in TFLite-Micro of August 2026 built for
-32-bit Arm Linux (reference kernels), with head and tail as the allocator counts them.
+32-bit Arm Linux (reference kernels), with head and tail as the allocator counts them; `arena_esp32s3.csv`
+the same with esp-tflite-micro's kernels of August 2026 and ESP-NN's buffer sizes for the ESP32-S3.
 """
 
 from __future__ import annotations
@@ -19,40 +20,50 @@ import pytest
 from harness.models import bundled, operator_memory, ops, tflite
 from harness.models.arena import Arena, arena
 from harness.models.build import Builder
+from harness.models.esp_nn import ESP32S3
+from harness.models.operator_memory import REFERENCE, Kernels
 from tests.models import corpus
 
-FIGURES = Path(__file__).with_name("arena_32bit.csv")
+Figures = tuple[int, int, int]
 
 
 @cache
-def _figures() -> dict[str, tuple[int, int, int]]:
-    with FIGURES.open(newline="") as file:
-        rows = csv.DictReader(file)
-        return {r["model"]: (int(r["used"]), int(r["head"]), int(r["tail"])) for r in rows}
+def _figures(file: str) -> dict[str, Figures]:
+    with Path(__file__).with_name(file).open(newline="") as rows:
+        return {r["model"]: (int(r["used"]), int(r["head"]), int(r["tail"])) for r in csv.DictReader(rows)}
 
 
 def _of(data: bytes, name: str = "made") -> Arena:
     return arena(tflite.parse(data, name))
 
 
-def _differing(seed: int) -> dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]]:
+def _differing(seed: int, kernels: Kernels, file: str) -> dict[str, tuple[Figures, Figures]]:
     found = {}
+    figures = _figures(file)
     for name, data in (*corpus.one_operator(seed), *corpus.networks(seed, 30)):
-        use = _of(data, name)
-        ours = (use.used_bytes, use.head_bytes, use.tail_bytes)
-        assert use.exact, name
-        if ours != _figures()[name]:
-            found[name] = (ours, _figures()[name])
+        if name in figures:
+            use = arena(tflite.parse(data, name), kernels)
+            ours = (use.used_bytes, use.head_bytes, use.tail_bytes)
+            assert use.exact, name
+            if ours != figures[name]:
+                found[name] = (ours, figures[name])
     return found
 
 
 def test_every_operator_and_network_uses_the_arena_that_a_32_bit_target_reports() -> None:
-    assert _differing(0) == {}
+    assert len(_figures("arena_32bit.csv")) == 584
+    assert _differing(0, REFERENCE, "arena_32bit.csv") == {}
+
+
+def test_with_esp_nn_convolutions_and_networks_use_what_an_esp32s3_reports() -> None:
+    assert len(_figures("arena_esp32s3.csv")) > 80
+    assert _differing(0, ESP32S3, "arena_esp32s3.csv") == {}
 
 
 @pytest.mark.soak
 def test_other_shapes_use_the_arena_that_a_32_bit_target_reports() -> None:
-    assert _differing(1) == {}
+    assert _differing(1, REFERENCE, "arena_32bit.csv") == {}
+    assert _differing(1, ESP32S3, "arena_esp32s3.csv") == {}
 
 
 def test_every_operator_of_the_resolver_is_accounted_for_and_in_the_corpus() -> None:
@@ -62,36 +73,42 @@ def test_every_operator_of_the_resolver_is_accounted_for_and_in_the_corpus() -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "used", "head"),
+    ("name", "used", "head", "esp_nn"),
     [
-        ("person_mbv2_035_96_int8", 204668, 138240),
-        ("cifar10_mbv2_035_32_int8", 25436, 15360),
-        ("mnist_mbv2_035_32_int8", 25436, 15360),
+        ("person_mbv2_035_96_int8", 204668, 138240, 224412),
+        ("cifar10_mbv2_035_32_int8", 25436, 15360, 41516),
+        ("mnist_mbv2_035_32_int8", 25436, 15360, 41516),
     ],
 )
-def test_bundled_models_use_what_the_32_bit_build_reports(name: str, used: int, head: int) -> None:
-    use = _of(bundled.build(name), name)
+def test_bundled_models_use_what_the_32_bit_build_reports(
+    name: str, used: int, head: int, esp_nn: int
+) -> None:
+    model = tflite.parse(bundled.build(name), name)
+    use = arena(model)
     assert (use.used_bytes, use.head_bytes, use.minimum_bytes) == (used, head, used + 4)
+    assert arena(model, ESP32S3).used_bytes == esp_nn
 
 
 @pytest.mark.interop
 @pytest.mark.parametrize(
-    ("file", "used", "head", "minimum"),
+    ("file", "used", "head", "minimum", "esp_nn"),
     [
         # The first four are also what an ESP32 reports (facts/tflm-memory.md).
-        ("person_detect", 82300, 55296, 82304),
-        ("kws_ref_model", 22780, 16000, 22784),
-        ("pretrainedResnet_quant", 54364, 49152, 54368),
-        ("ad01_int8", 2380, 768, 2816),
-        ("vww_96_int8", 100668, 73728, 100672),
-        ("pfld_meter_int8", 446060, 416000, 446064),
-        ("person_detect_vela", 74940, 74544, 74944),
+        ("person_detect", 82300, 55296, 82304, 122572),
+        ("kws_ref_model", 22780, 16000, 22784, 35500),
+        ("pretrainedResnet_quant", 54364, 49152, 54368, 110140),
+        ("ad01_int8", 2380, 768, 2816, 2380),
+        ("vww_96_int8", 100668, 73728, 100672, 122508),
+        ("pfld_meter_int8", 446060, 416000, 446064, 446236),
+        ("person_detect_vela", 74940, 74544, 74944, 74940),
     ],
 )
 def test_real_models_use_what_a_device_reports(
-    shared: Path, file: str, used: int, head: int, minimum: int
+    shared: Path, file: str, used: int, head: int, minimum: int, esp_nn: int
 ) -> None:
-    use = arena(tflite.read(shared / "models" / f"{file}.tflite"))
+    model = tflite.read(shared / "models" / f"{file}.tflite")
+    assert arena(model, ESP32S3).used_bytes == esp_nn
+    use = arena(model)
     assert (use.used_bytes, use.head_bytes, use.minimum_bytes) == (used, head, minimum)
     assert use.used_bytes == use.head_bytes + use.tail_bytes
     assert sum(use.breakdown.values()) == use.tail_bytes
