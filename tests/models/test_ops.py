@@ -91,12 +91,12 @@ def test_a_lacking_operator_is_named_with_its_first_place_and_count() -> None:
         x, y = graph.input("x", (1, 4), "int8"), graph.output("y", (1, 4), "int8")
         graph.operator("RELU", [x], [y])
         graph.operator("TOPK_V2", [x], [y])
-    main.custom("Odd", [0], [1])
+    main.custom("Odd\n", [0], [1])
     model = tflite.parse(out.finish(), "m.tflite")
-    assert ops.unsupported(model) == [ops.Unsupported("TOPK_V2", 0, 1, 2), ops.Unsupported("Odd", 0, 2, 1)]
+    assert ops.unsupported(model) == [ops.Unsupported("TOPK_V2", 0, 1, 2), ops.Unsupported("Odd\n", 0, 2, 1)]
     with pytest.raises(tflite.ModelError) as caught:
         ops.require_supported(model)
-    assert "m.tflite: TFLite-Micro has no TOPK_V2 (operator 1 of subgraph 0), Odd (operator 2" in str(
+    assert "m.tflite: TFLite-Micro has no TOPK_V2 (operator 1 of subgraph 0), Odd\\n (operator 2" in str(
         caught.value
     )
 

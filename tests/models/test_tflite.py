@@ -251,6 +251,14 @@ def test_a_damaged_field_is_named_with_its_place(change: Any, says: str) -> None
     assert says in refusal(edited(DATA, change))
 
 
+def test_a_label_from_the_file_cannot_break_the_line_of_a_message() -> None:
+    def spoil(tree: Any) -> None:
+        tree.operatorCodes[-1].customCode = b"Odd\n\x1b[2J"
+        tree.subgraphs[0].operators[-1].inputs = [99]
+
+    assert "operator 6 (Odd\\n\\x1b[2J): input tensor 99 does not exist" in refusal(edited(DATA, spoil))
+
+
 def test_a_builtin_from_a_newer_schema_is_kept_by_number() -> None:
     def renumber(tree: Any) -> None:
         tree.operatorCodes[1].builtinCode = 300

@@ -193,23 +193,6 @@ def test_an_atomic_write_has_the_permissions_of_any_new_file(tmp_path: Path) -> 
 
 
 @pytest.mark.interop
-@pytest.mark.parametrize(
-    ("name", "cycles"),
-    [
-        ("ad01_int8", 804736),
-        ("kws_ref_model", 201309),
-        ("person_detect", 1161991),
-        ("pfld_meter_int8", 2173893),
-        ("pretrainedResnet_quant", 510896),
-        ("vww_96_int8", 543711),
-    ],
-)
-def test_real_models_compile_with_velas_figures(name: str, cycles: int, shared: Path) -> None:
-    found = compiled((shared / "models" / f"{name}.tflite").read_bytes(), name)
-    assert (found.cycles, found.cpu_operators, found.npu_operators) == (cycles, (), 1)
-
-
-@pytest.mark.interop
 def test_a_real_compiled_model_is_refused(shared: Path) -> None:
     with pytest.raises(VelaError, match="already compiled"):
         compiled((shared / "models" / "person_detect_vela.tflite").read_bytes())
