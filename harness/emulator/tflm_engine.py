@@ -118,7 +118,7 @@ class TflmEngine:
         npu = self._profile.vela
         return estimate(
             model,
-            self._profile.estimate.mapping(),
+            self._profile.coefficients(),
             clock_hz=self._profile.clock_hz,
             vela_settings=npu.settings() if npu else None,
             compiled=compiled,
