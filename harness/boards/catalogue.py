@@ -20,7 +20,6 @@ from harness.boards.problems import Problem, ProfileError
 from harness.boards.profile import Profile, build
 from harness.errors import HarnessError, nearest
 
-
 _EXTENDS = "extends"
 
 
@@ -90,9 +89,7 @@ def read(path: Path) -> Profile:
     return profile
 
 
-def _extended(
-    values: dict[str, Any], data: bytes, path: Path, text: str
-) -> tuple[dict[str, Any], bytes]:
+def _extended(values: dict[str, Any], data: bytes, path: Path, text: str) -> tuple[dict[str, Any], bytes]:
     """Put `values` over those of the profile that they extend: each key and table of theirs takes its place.
 
     Returns the values and the bytes that stand for both files.

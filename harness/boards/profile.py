@@ -299,7 +299,7 @@ class EstimateError(Table):
 
 
 class Estimate(Table):
-    """How invoke time on the core is estimated: cycles = fixed + operators, each by what it computes and moves.
+    """How invoke time on the core is estimated: fixed cycles, and operators by what they compute and move.
 
     An operator costs cycles_per_operator + MACs * cycles_per_mac + output elements * cycles_per_element, and
     for each byte of its constants and of its other inputs and its outputs the cycles_per_byte of the memory

@@ -3,7 +3,8 @@
 On the CPU an operator costs
 
     cycles_per_operator + MACs * cycles_per_mac[operator] + output elements * cycles_per_element[operator]
-    + bytes of constants * cycles_per_byte[weights] + bytes of other inputs and outputs * cycles_per_byte[arena]
+    + bytes of constants * cycles_per_byte[weights]
+    + bytes of other inputs and of outputs * cycles_per_byte[arena]
 
 with coefficients from the board's profile, and an invoke `fixed_cycles` besides. On the NPU the cycles are
 Vela's own where it compiled the model here, and else what the command stream tells
@@ -113,8 +114,9 @@ def estimate(
     """Estimate an invoke of `model` on a board whose CPU has a clock of `clock_hz`.
 
     `coefficients` are those of a profile: cycles_per_mac and cycles_per_element by operator with a default,
-    cycles_per_operator, fixed_cycles, and cycles_per_byte of "weights" and "arena" (0 where left out). For a model with NPU operators `vela_settings` are the sections of
-    Vela's configuration, and `compiled` is Vela's account of it where there is one.
+    cycles_per_operator, fixed_cycles, and cycles_per_byte of "weights" and "arena" (0 where left out). For
+    a model with NPU operators `vela_settings` are the sections of Vela's configuration, and `compiled` is
+    Vela's account of it where there is one.
 
     Raises HarnessError for a model with NPU operators where `vela_settings` are missing, ModelError where
     its command stream is damaged.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +38,7 @@ class Table:
 
     def parts(self, works: Iterable[Work]) -> dict[str, float]:
         """Return the cycles of each part of some work, without what an invoke costs besides."""
-        found: Counter[str] = Counter()
+        found: defaultdict[str, float] = defaultdict(float)
         for work in works:
             mac, element = (_key(work.kernel, t) for t in (self.per_mac, self.per_element))
             found[_part(mac if mac != "default" else element)] += (

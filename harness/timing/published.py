@@ -49,9 +49,8 @@ def table(chip: Chip, arena: str | None) -> Table:
     """Return a chip's unfitted coefficients where the arena is in a memory of the kind `arena`."""
     assert chip.prior is not None
     by_kind = chip.prior.cycles_per_byte.mapping()
-    of = {
-        use: by_kind.get(kind or "", by_kind["default"]) for use, kind in (("weights", "flash"), ("arena", arena))
-    }
+    places = {"weights": "flash", "arena": arena or ""}
+    of = {use: by_kind.get(kind, by_kind["default"]) for use, kind in places.items()}
     return Table(chip.prior.cycles_per_mac.mapping(), chip.prior.cycles_per_element.mapping(), of)
 
 
