@@ -17,6 +17,7 @@ from harness.emulator.bench_firmware import BenchFirmware, Exit
 from harness.emulator.engine import DeviceInfo
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.mlperf_firmware import MlperfText
+from harness.emulator.tflm import require_runtime
 from harness.emulator.tflm_engine import TflmEngine
 from harness.emulator.transport import Endpoint, listen
 from harness.errors import HarnessError
@@ -116,6 +117,7 @@ def run(
     Raises:
         HarnessError: the board, a model or the place to listen on is not there.
     """
+    require_runtime()
     profile = boards.load(board)
     flash = BoardFlash(profile, flash_directory)
     load_models(profile, flash, models)

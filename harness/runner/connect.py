@@ -14,6 +14,7 @@ from typing import Literal
 
 from harness.boards import Profile
 from harness.emulator.process import BoardProcess
+from harness.emulator.tflm import require_runtime
 from harness.errors import BoardError, HarnessError
 from harness.runner.flash import program_virtual
 from harness.runner.plan import Settings
@@ -79,6 +80,7 @@ def connection(prepared: Prepared, settings: Settings, port: str) -> Iterator[Co
     protocol = settings.protocol or board.protocols.default
     with ExitStack() as stack:
         if port == EMULATED:
+            require_runtime()
             flash = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-")))
             program_virtual(prepared, flash)
             process = stack.enter_context(BoardProcess(str(board.path), ["--flash", str(flash)]))
