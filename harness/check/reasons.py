@@ -118,7 +118,8 @@ def _npu(model: Model, board: Profile, *, will_compile: bool) -> Iterator[Reason
 
 def _operators(model: Model, board: Profile, firmware: Firmware, *, before_vela: bool) -> Iterator[Reason]:
     npu = board.vela is not None
-    lacking = [u for u in ops.unsupported(model, npu=npu) if u.operator != ETHOS_U]
+    own = {ETHOS_U, *(firmware.operators or ())}
+    lacking = [u for u in ops.unsupported(model, npu=npu) if u.operator not in own]
     if lacking:
         yield Reason(
             "operator",
