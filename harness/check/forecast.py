@@ -151,24 +151,45 @@ def _cpu_layer(demand: Demand, seconds: float | None, target: str = "CPU") -> La
 
 
 def _npu_layers(demand: Demand, compiled: Compiled) -> list[Layer]:
-    """Return Vela's operations; their cycles are of the NPU's clock and add up to Vela's total."""
+    """Return Vela's operations; their cycles are of the NPU's clock and add up to Vela's total.
+
+    Vela names them by what they put out, and so does the source model: the bytes are those of the operator
+    there, given once where Vela made several operations of it.
+    """
     clock = float(compiled.summary["core_clock"])
-    return [
-        Layer(
-            demand.subgraph,
-            demand.index,
-            layer.npu_operator,
-            layer.target,
-            layer.cycles / clock,
-            None,
-            layer.macs,
-            None,
-            None,
-            layer.name,
+    sources = _by_output(tflite.parse(compiled.source, "source"))
+    layers = []
+    for operation in compiled.layers:
+        # An activation that is fused into what comes before takes no cycles of its own.
+        if operation.target != "NPU" or not operation.cycles:
+            continue
+        source = sources.pop(operation.name, None)
+        layers.append(
+            Layer(
+                demand.subgraph,
+                demand.index,
+                operation.npu_operator,
+                "NPU",
+                operation.cycles / clock,
+                None,
+                operation.macs,
+                source.weight_bytes if source else None,
+                source.arena_bytes if source else None,
+                operation.name,
+            )
         )
-        for layer in compiled.layers
-        if layer.target == "NPU"
-    ]
+    return layers
+
+
+def _by_output(source: Model) -> dict[str, Demand]:
+    """Return what each operator of a model needs, by the name of its first output."""
+    found = {}
+    for need in demands(source):
+        graph = source.subgraphs[need.subgraph]
+        outputs = graph.operators[need.index].outputs
+        if outputs:
+            found[graph.tensors[outputs[0]].name] = need
+    return found
 
 
 def _shared(layers: list[Layer], total: float) -> list[Layer]:

@@ -17,7 +17,10 @@ _KERNELS: dict[str, Kernels] = {"ESP-NN": ESP32S3}
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One memory of the board in bytes; `firmware_bytes` and so `left_bytes` are None where not known."""
+    """One memory of the board in bytes; `firmware_bytes` is None where not known.
+
+    Then `left_bytes` is what is left at most.
+    """
 
     memory: str
     kind: str
@@ -27,10 +30,8 @@ class Use:
     model_bytes: int
 
     @property
-    def left_bytes(self) -> int | None:
-        if self.firmware_bytes is None:
-            return None
-        return self.size_bytes - self.firmware_bytes - self.arena_bytes - self.model_bytes
+    def left_bytes(self) -> int:
+        return self.size_bytes - (self.firmware_bytes or 0) - self.arena_bytes - self.model_bytes
 
 
 @dataclass(frozen=True, slots=True)

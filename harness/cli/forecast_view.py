@@ -81,7 +81,7 @@ def show(fate: Forecast, board: Profile, *, layers: bool) -> None:
                 "?" if use.firmware_bytes is None else use.firmware_bytes,
                 use.arena_bytes or None,
                 use.model_bytes or None,
-                "?" if use.left_bytes is None else use.left_bytes,
+                use.left_bytes if use.firmware_bytes is not None else f"at most {use.left_bytes:,}",
             )
             for use in fate.ram.memories
         ),

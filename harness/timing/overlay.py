@@ -23,7 +23,6 @@ def estimate_tables(
     fitted: int,
     percent: float | None,
     not_modelled: Sequence[str],
-    npu: bool = False,
 ) -> str:
     """Return the text of [estimate] and its tables, every fact from `source`.
 
@@ -34,20 +33,17 @@ def estimate_tables(
         f"fixed_cycles = {_number(coefficients['fixed_cycles'])}",
         f"cycles_per_operator = {_number(coefficients['cycles_per_operator'])}",
     ]
-    if "npu_cycles_per_vela_cycle" in coefficients:
-        lines.append(f"npu_cycles_per_vela_cycle = {_number(coefficients['npu_cycles_per_vela_cycle'])}")
     lines += [f"source = {json.dumps(source)}", ""]
     for name in _ORDER:
         if name in coefficients:
             lines.append(f"[estimate.{name}]")
             lines += [f"{key} = {_number(value)}" for key, value in _default_last(coefficients[name])]
             lines += [f"source = {json.dumps(source)}", ""]
-    lines.append("[estimate.npu_error]" if npu else "[estimate.error]")
+    lines.append("[estimate.error]")
     if percent is not None:
         lines.append(f"percent = {_number(max(percent, 0.1))}")
     lines += [f"held_out = {held_out}", f"fitted = {fitted}"]
-    if not_modelled:
-        lines.append(f"not_modelled = {json.dumps(list(not_modelled), ensure_ascii=False)}")
+    lines.append(f"not_modelled = {json.dumps(list(not_modelled), ensure_ascii=False)}")
     lines += [f"source = {json.dumps(source, ensure_ascii=False)}", ""]
     return "\n".join(lines)
 
