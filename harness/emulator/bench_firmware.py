@@ -6,7 +6,6 @@ firmware/PROTOCOL.md asks of a device; an engine stands in for flash memory and 
 
 from __future__ import annotations
 
-import struct
 import zlib
 from dataclasses import dataclass
 
@@ -14,10 +13,10 @@ from harness.emulator.engine import DeviceInfo, Engine, EngineError
 from harness.emulator.firmware import Firmware
 from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.receiver import Receiver
+from harness.emulator.run_progress import SAMPLES_PER_FRAME, RunProgress
 from harness.wire import messages as m
 from harness.wire.framing import Decoder, Text, encode, encoded_size
 
-SAMPLES_PER_FRAME = 16
 SAMPLE_BATCH_S = 0.02
 SILENCE_S = 2.0
 """An unfinished frame is dropped when the line has been silent so long."""
@@ -62,7 +61,7 @@ class BenchFirmware(Firmware):
         self._inputs: list[bytearray] = []
         self._dirty: set[int] = set()
         self._receiver = self._new_receiver()
-        self._run = _RunProgress()
+        self._run = RunProgress()
         if text is not None:
             self._out += text.banner()
 
@@ -148,7 +147,7 @@ class BenchFirmware(Firmware):
         if common and session and session != self._session:
             self._session, self._last_number, self._last_reply = session, 0, b""
             self._receiver = self._new_receiver()
-            self._run = _RunProgress()
+            self._run = RunProgress()
         capabilities = m.Capability.MEMORY | m.Capability.PROFILE
         if self._info.operators:
             capabilities |= m.Capability.OPERATORS
@@ -181,12 +180,7 @@ class BenchFirmware(Firmware):
         self._send(highest, self._session, ack)
 
     def _on_samples_ack(self, ack: m.SamplesAck) -> None:
-        run = self._run
-        if ack.run != run.id or run.id == 0:
-            return
-        run.acknowledge(ack.next)
-        if ack.flags & m.RESEND:
-            run.sent = run.acked
+        if self._run.acknowledge(ack):
             self._send_samples()
 
     def _on_request(self, number: int, message: m.Message | EngineError) -> None:
@@ -268,7 +262,7 @@ class BenchFirmware(Firmware):
     def _select(self, address: int) -> m.Message:
         self._refuse_while_running()
         self._selected, self._inputs = False, []
-        self._run = _RunProgress()
+        self._run = RunProgress()
         self._engine.select(address)
         self._selected = True
         self._inputs = [bytearray(spec.bytes) for spec in self._engine.inputs()]
@@ -300,7 +294,7 @@ class BenchFirmware(Firmware):
             raise EngineError(m.ErrorCode.BAD_ARGUMENT, "run and n must be above 0")
         state = m.RunState.WARMING if start.warmup else m.RunState.MEASURING
         profile = bool(start.flags & m.PROFILE)
-        self._run = _RunProgress(start.run, state, start.warmup, start.n, profile, start.outputs)
+        self._run = RunProgress(start.run, state, start.warmup, start.n, profile, start.outputs)
         self._run.last_sent = self._engine.ticks()
         return m.Running(start.run)
 
@@ -360,72 +354,15 @@ class BenchFirmware(Firmware):
 
     def _batch_due(self) -> bool:
         run = self._run
-        if run.done - run.sent >= SAMPLES_PER_FRAME:
-            return True
-        elapsed = self._engine.ticks() - run.last_sent
-        return run.done > run.sent and elapsed >= SAMPLE_BATCH_S * self._info.tick_hz
+        waited = self._engine.ticks() - run.last_sent
+        return run.unsent >= SAMPLES_PER_FRAME or (
+            run.unsent > 0 and waited >= SAMPLE_BATCH_S * self._info.tick_hz
+        )
 
     def _send_samples(self) -> None:
-        """Send what has not been sent; where there is nothing, one empty frame that tells the state."""
-        run = self._run
-        run.last_sent = self._engine.ticks()
-        while True:
-            part = run.since(run.sent, SAMPLES_PER_FRAME)
-            raw = struct.pack(f"<{len(part)}Q", *part)
-            last = run.sent + len(part) == run.done
-            state = run.state if last else m.RunState.MEASURING
-            self._send(0, self._session, m.Samples(run.id, state, run.error, run.sent, raw))
-            run.sent += len(part)
-            if last:
-                return
+        self._run.last_sent = self._engine.ticks()
+        for frame in self._run.frames():
+            self._send(0, self._session, frame)
 
     def _send(self, number: int, session: int, message: m.Message) -> None:
         self._out += encode(m.pack(number, session, message))
-
-
-class _RunProgress:
-    """A run and its samples; those that the host has acknowledged are forgotten."""
-
-    def __init__(
-        self,
-        id: int = 0,
-        state: m.RunState = m.RunState.IDLE,
-        warmup: int = 0,
-        n: int = 0,
-        profile: bool = False,
-        outputs: int = 0,
-    ) -> None:
-        self.id = id
-        self.state = state
-        self.warmup = warmup
-        self.n = n
-        self.profile = profile
-        self.outputs = outputs
-        self.error = 0
-        self.text = ""
-        self.ticks: list[int] = []
-        self.acked = 0
-        self.sent = 0
-        self.last_sent = 0
-
-    @property
-    def going(self) -> bool:
-        return self.state in (m.RunState.WARMING, m.RunState.MEASURING)
-
-    @property
-    def kept(self) -> int:
-        return len(self.ticks)
-
-    @property
-    def done(self) -> int:
-        return self.acked + len(self.ticks)
-
-    def acknowledge(self, next: int) -> None:
-        if self.acked < next <= self.done:
-            del self.ticks[: next - self.acked]
-            self.acked = next
-            self.sent = max(self.sent, next)
-
-    def since(self, first: int, count: int) -> list[int]:
-        at = first - self.acked
-        return self.ticks[at : at + count]

@@ -53,7 +53,7 @@ class MlperfText:
             lines = self._answer(words) if words else ""
         except EngineError as error:
             lines = f"e-[{error.text}]\r\n"
-        return (lines + _READY).encode("ascii")
+        return (lines + _READY).encode("ascii", "replace")
 
     def _answer(self, words: list[str]) -> str:
         match words:
@@ -85,8 +85,10 @@ class MlperfText:
                 return "e-[Command 'db load' requires the # of bytes]\r\n"
             case ["load", count, *_]:
                 size = _leading_number(count)
-                if not 0 < size <= MAX_BUFFER:
+                if size <= 0:
                     return "e-[Command 'db load' must be >0 bytes]\r\n"
+                if size > MAX_BUFFER:
+                    return f"e-[Command 'db load' takes at most {MAX_BUFFER} bytes]\r\n"
                 self._size = size
                 self._buffer.clear()
                 return f"m-[Expecting {size} bytes]\r\n"

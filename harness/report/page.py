@@ -72,7 +72,8 @@ def page(
 <main>
 {"".join(part for part in body if part)}
 <footer>harness {html.escape(__version__)}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.
-Times are the device's own clock, per invoke; the median of a run's samples stands for the run.</footer>
+Times are per invoke; the median of its samples stands for a run. The spread is the middle half of a run's
+samples, between runs is the standard deviation of the medians.</footer>
 </main>
 </body>
 </html>
@@ -127,13 +128,13 @@ def _badge(origin: str) -> str:
 
 
 def _summary(groups: Sequence[Group], names: Sequence[str], held: dict[int, Group]) -> str:
-    heads = ["", ">invoke time", "", ">spread in a run", ">between runs", ">runs", ">RAM", "", "outputs"]
+    heads = ["", ">invoke time", "", ">spread", ">between runs", ">runs", ">RAM", "", "outputs"]
     heads += [">since baseline"] if held else []
     rows = []
     for place, (one, name) in enumerate(zip(groups, names, strict=True)):
         verdict = summary.verdict(one)
         cells = [
-            f"<b>{html.escape(name)}</b>",
+            _two_lines(name),
             f"<b>{milliseconds(one.median_us)}</b>",
             _badge(one.origin),
             percent(one.within_percent),
@@ -156,6 +157,11 @@ def _summary(groups: Sequence[Group], names: Sequence[str], held: dict[int, Grou
 """
 
 
+def _two_lines(name: str) -> str:
+    first, _, rest = name.partition(" · ")
+    return f'<b>{html.escape(first)}</b><br><span class="quiet">{html.escape(rest)}</span>'
+
+
 def _figure(caption: str, origins: Sequence[str], picture: str) -> str:
     badges = " ".join(_badge(origin) for origin in dict.fromkeys(origins))
     return f"<figure><figcaption>{caption} {badges}</figcaption>{picture}</figure>"
@@ -165,13 +171,13 @@ def _card(one: Group, name: str, baseline: Group | None) -> str:
     latest = one.latest
     verdict, checked = summary.verdict(one), latest.verification
     runs = _count(len(one.records), "run")
-    of = f"of {kibibytes(latest.board.memory_bytes)}, " if latest.board.memory_bytes else ""
+    of = f"of {kibibytes(one.memory_bytes)}, " if one.memory_bytes else ""
     facts = [
         ("invoke time", milliseconds(one.median_us), f"{_count(one.samples, 'sample')} in {runs}"),
         ("RAM", kibibytes(one.arena_used_bytes), f"{of}{latest.ram.origin}"),
         ("outputs", summary.VERDICTS[verdict], checked.reference or checked.reason or ""),
     ]
-    if one.between_percent is not None:
+    if one.between_percent is not None and one.origin != "estimated":
         facts.insert(
             1, ("between runs", percent(one.between_percent, 2), "standard deviation of the medians")
         )
@@ -203,7 +209,8 @@ def _pictures(one: Group, baseline: Group | None) -> str:
             f"Within each run every sample is the same ({why}), so there is no distribution and no drift."
         )
     else:
-        parts.append(_figure("<b>Distribution</b> in each run", origin, plots.distribution(one)))
+        which = "each run" if len(sampled) <= plots.MOST_RUNS else f"each of the last {plots.MOST_RUNS} runs"
+        parts.append(_figure(f"<b>Distribution</b> in {which}", origin, plots.distribution(one)))
         if len(invoke_us(sampled[-1])) >= 10:
             parts.append(_figure("<b>Drift</b> over a run", origin, plots.drift(one)))
     if len(sampled) > 1 or baseline is not None:
@@ -211,8 +218,10 @@ def _pictures(one: Group, baseline: Group | None) -> str:
     with_layers = [record for record in one.records if record.layers]
     if with_layers:
         newest = with_layers[-1]
-        caption = "<b>Time by layer</b>, operator and its number"
-        parts.append(_figure(caption, [layer.origin for layer in newest.layers], plots.layers(newest)))
+        origins = [layer.origin for layer in newest.layers]
+        parts.append(_figure("<b>Time by layer</b>, operator and its number", origins, plots.layers(newest)))
+        if len({layer.operator for layer in newest.layers}) < len(origins):
+            parts.append(_figure("<b>Time by kind of operator</b>", origins, plots.operators(newest)))
     else:
         said.append("The firmware reported no time by layer.")
     return "".join(parts) + "".join(f'<p class="quiet wide">{text}</p>' for text in said)

@@ -21,7 +21,7 @@ from harness.results.row import invoke_us
 from harness.results.table import kibibytes, milliseconds, percent
 
 _WIDTH = 6.4
-_MOST_RUNS = 24
+MOST_RUNS = 24
 _MOST_LAYERS = 14
 _MOST_DRIFTS = 5
 # A figure that nobody measured is drawn hollow, dashed or hatched, so that it shows without colour too.
@@ -75,7 +75,7 @@ def overview(groups: Sequence[Group], names: Sequence[str]) -> str:
 
 def distribution(one: Group) -> str:
     """Draw how the samples of each run lie: their density, the middle half, and the median."""
-    records = [record for record in one.records if record.invoke.ticks][-_MOST_RUNS:]
+    records = [record for record in one.records if record.invoke.ticks][-MOST_RUNS:]
     with styled():
         figure = new_figure(_WIDTH, 2.75)
         axes = figure.subplots()
@@ -95,7 +95,7 @@ def distribution(one: Group) -> str:
             )
         axes.set_xlim(-0.7, max(len(records) - 0.3, 1.7))
         axes.set_xticks(*_run_ticks(records))
-        _focus(axes, np.concatenate([invoke_us(record) for record in records]) / 1000)
+        _focus(axes, np.concatenate([np.percentile(invoke_us(r) / 1000, [5, 95]) for r in records]))
         axes.grid(axis="x", visible=False)
         axes.set_ylabel("ms")
         _legend(
@@ -103,7 +103,9 @@ def distribution(one: Group) -> str:
             [
                 Line2D([], [], linestyle="", label=f"median ({one.origin})", **_marker(one.origin, 5.5)),
                 Line2D([], [], color=COLOUR[one.origin], linewidth=3.2, label="middle half"),
-                Patch(color=COLOUR[one.origin], alpha=0.25, label="density of the samples", linewidth=0),
+                Patch(
+                    color=COLOUR[one.origin], alpha=0.25, label="density of 90 % of the samples", linewidth=0
+                ),
             ],
         )
         return inline(figure, "Distribution of the invoke time in each run", tips)
@@ -125,7 +127,7 @@ def drift(one: Group) -> str:
             newest = record is latest
             if newest:
                 axes.plot(*_thin(changes), color=COLOUR[one.origin], linewidth=0.6, alpha=0.45)
-                shown += list(np.percentile(changes, [1, 99]))
+                shown += list(np.percentile(changes, [5, 95]))
             axes.plot(
                 places,
                 smooth,
@@ -153,14 +155,30 @@ def drift(one: Group) -> str:
 
 def layers(record: Record) -> str:
     """Draw the time of each operator as a bar, the longest first."""
-    times = sorted(
-        ((layer.ticks * 1e3 / record.invoke.tick_hz, f"{layer.operator}  {layer.index}", layer.origin)
-         for layer in record.layers),
-        reverse=True,
-    )  # fmt: skip
-    total = sum(time for time, _, _ in times) or 1.0
-    rest = times[_MOST_LAYERS:]
-    shown = times[:_MOST_LAYERS]
+    times = [
+        (layer.ticks * 1e3 / record.invoke.tick_hz, f"{layer.operator}  {layer.index}", layer.origin)
+        for layer in record.layers
+    ]
+    return _bars(times, "Time by layer")
+
+
+def operators(record: Record) -> str:
+    """Draw the time of each kind of operator as a bar, the longest first."""
+    times: dict[tuple[str, Origin], float] = {}
+    counts: dict[str, int] = {}
+    for layer in record.layers:
+        key = (layer.operator, layer.origin)
+        times[key] = times.get(key, 0.0) + layer.ticks * 1e3 / record.invoke.tick_hz
+        counts[layer.operator] = counts.get(layer.operator, 0) + 1
+    bars = [(time, f"{counts[name]} × {name}", origin) for (name, origin), time in times.items()]
+    return _bars(bars, "Time by kind of operator")
+
+
+def _bars(times: Sequence[tuple[float, str, Origin]], label: str) -> str:
+    """Draw times in milliseconds, each with its name and origin, as bars with their share of the whole."""
+    ranked = sorted(times, reverse=True)
+    total = sum(time for time, _, _ in ranked) or 1.0
+    shown, rest = ranked[:_MOST_LAYERS], ranked[_MOST_LAYERS:]
     if rest:
         shown.append((sum(time for time, _, _ in rest), f"{len(rest)} others", rest[0][2]))
     with styled():
@@ -169,20 +187,20 @@ def layers(record: Record) -> str:
         for row, (time, _, origin) in enumerate(shown):
             _bar(axes, row, time, origin)
             axes.annotate(
-                f"{milliseconds(time * 1000)}  {percent(100 * time / total, 0)}",
+                f"{milliseconds(time * 1000)} ({percent(100 * time / total, 0)})",
                 (time, row),
                 (5, 0),
                 textcoords="offset points",
                 va="center",
                 fontsize=8,
             )
-        axes.set_yticks(range(len(shown)), [_short(label, 26) for _, label, _ in shown], color=COLOUR["ink"])
+        axes.set_yticks(range(len(shown)), [_short(name, 26) for _, name, _ in shown], color=COLOUR["ink"])
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.set_xlim(0, max(time for time, _, _ in shown) * 1.32 or 1)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("ms")
-        _origin_legend(axes, [origin for _, _, origin in shown], "time of an operator", bar=True)
-        return inline(figure, "Time by layer")
+        _origin_legend(axes, [origin for _, _, origin in shown], "time", bar=True)
+        return inline(figure, label)
 
 
 def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
@@ -193,7 +211,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
         axes = figure.subplots()
         split = False
         for row, (one, _) in enumerate(shown):
-            ram, limit = one.latest.ram, one.latest.board.memory_bytes
+            ram, limit = one.latest.ram, one.memory_bytes
             used = one.arena_used_bytes or 0
             whole = limit or used or 1
             if limit:
@@ -209,7 +227,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
                 else f"{kibibytes(used)}; the board's is not known"
             )
             axes.annotate(
-                f"{of}   {percent(100 * used / whole) if limit else ''}",
+                f"{of} ({percent(100 * used / whole)})" if limit else of,
                 (max(100, 100 * used / whole), row),
                 (8, 0),
                 textcoords="offset points",
@@ -218,7 +236,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
             )
         axes.set_yticks(range(len(shown)), [name for _, name in shown], color=COLOUR["ink"])
         axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.set_xlim(0, 136)
+        axes.set_xlim(0, 145)
         axes.set_xticks([0, 25, 50, 75, 100])
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("% of the memory that the board has for a tensor arena", loc="left")
@@ -287,8 +305,8 @@ def _bar(axes: Axes, row: int, length: float, origin: Origin, height: float = 0.
 
 
 def _violin(axes: Axes, place: float, times: np.ndarray, origin: Origin) -> None:
-    """Draw the density of the samples between their 1st and 99th percentile as a shape around `place`."""
-    low, high = np.percentile(times, [1, 99])
+    """Draw the density of the samples between their 5th and 95th percentile as a shape around `place`."""
+    low, high = np.percentile(times, [5, 95])
     if len(times) < 8 or not high > low:
         axes.plot(
             [place - 0.3, place + 0.3], [np.median(times)] * 2, color=COLOUR[origin], alpha=0.35, linewidth=3
@@ -317,13 +335,13 @@ def _thin(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _focus(axes: Axes, values: np.ndarray, least: float = 0.0) -> None:
-    """Show the range of nearly all values; a lone outlier does not flatten the rest.
+    """Show the range of these values with a margin.
 
     At least one percent of the value is shown, so that noise of the timer does not look like a change.
     """
-    low, high = np.percentile(values, [0.5, 99.5])
+    low, high = values.min(), values.max()
     middle = (low + high) / 2
-    span = max(high - low, 0.01 * abs(middle), least)
+    span = max(high - low, 0.01 * abs(middle), least) or 1.0
     axes.set_ylim(middle - 0.62 * span, middle + 0.78 * span)
 
 

@@ -67,7 +67,7 @@ def plain(groups: Sequence[Group], baseline: Sequence[Record] = ()) -> list[dict
             "invoke_iqr_percent": one.within_percent,
             "run_to_run_percent": one.between_percent,
             "arena_used_bytes": one.arena_used_bytes,
-            "memory_bytes": one.latest.board.memory_bytes,
+            "memory_bytes": one.memory_bytes,
             "ram_origin": one.latest.ram.origin,
             "verdict": verdict(one),
             "baseline_invoke_median_us": held[place].median_us if place in held else None,
@@ -84,7 +84,7 @@ def verdict(one: Group) -> str:
 
 def ram(one: Group) -> str:
     """Write the arena use, and its share of the memory that the board has for it."""
-    used, memory = one.arena_used_bytes, one.latest.board.memory_bytes
+    used, memory = one.arena_used_bytes, one.memory_bytes
     share = f" ({percent(100 * used / memory, 0)})" if used is not None and memory else ""
     return f"{kibibytes(used)}{share}"
 

@@ -31,6 +31,11 @@ class Group:
         return self.records[-1]
 
     @property
+    def memory_bytes(self) -> int | None:
+        """The memory that the board has for a tensor arena, else the size of the firmware's arena."""
+        return self.latest.board.memory_bytes or self.latest.ram.arena_size_bytes
+
+    @property
     def samples(self) -> int:
         return sum(len(record.invoke.ticks) for record in self.records)
 

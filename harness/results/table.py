@@ -35,8 +35,10 @@ def milliseconds(time_us: float | None) -> str:
 
 
 def kibibytes(count: int | None) -> str:
-    """Write a count of bytes as KiB with one decimal: `117.2 KiB`."""
-    return "–" if count is None else f"{count / 1024:,.1f} KiB"
+    """Write a count of bytes as KiB with one decimal where it needs one: `117.2 KiB`, `512 KiB`."""
+    if count is None:
+        return "–"
+    return f"{count / 1024:,.1f}".removesuffix(".0") + " KiB"
 
 
 def percent(value: float | None, digits: int = 1) -> str:

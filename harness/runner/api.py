@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -104,7 +105,7 @@ def bench(
     settings = Settings(
         invokes, warmup, tuple(inputs), protocol, port, profile_layers, Path(drive) if drive else None
     )
-    planned: Plan = plan(models, boards)
+    planned: Plan = plan(models, boards, protocol)
     if port not in (None, AUTO, EMULATED) and len({job.board.id for job in planned.jobs}) > 1:
         raise HarnessError(f"several boards cannot all be at {port}; name the one that is with --board")
     observer = observer or Observer()
@@ -130,14 +131,7 @@ def _run(prepared: Prepared, settings: Settings, directory: Path, observer: Obse
     """Run one job; whatever ends it, samples that came are recorded."""
     held: list[Measurement] = []
     with ExitStack() as stack:
-        # The desktop runtime works while the board does.
-        ran = None
-        if prepared.source is not None:
-            ran = stack.enter_context(
-                reference.start(
-                    prepared.source.data, prepared.inputs, invokes=settings.warmup + settings.invokes
-                )
-            )
+        expected = _start_reference(prepared, settings, stack)
         link = stack.enter_context(connection(prepared, settings, observer.progress))
         result.flashed.append(link.flashed)
         observer.flashed(link.flashed)
@@ -146,9 +140,22 @@ def _run(prepared: Prepared, settings: Settings, directory: Path, observer: Obse
         except (KeyboardInterrupt, BoardError) as error:
             if held and held[0].samples:
                 why = "interrupted by the user" if isinstance(error, KeyboardInterrupt) else str(error)
-                _keep(prepared, settings, link, held[0], None, directory, observer, result, why)
+                _keep(prepared, settings, link, held[0], why, directory, observer, result, why)
             raise
-        _keep(prepared, settings, link, held[0], ran, directory, observer, result, None)
+        _keep(prepared, settings, link, held[0], expected, directory, observer, result, None)
+
+
+def _start_reference(prepared: Prepared, settings: Settings, stack: ExitStack) -> reference.Reference | str:
+    """Start the desktop runtime, which works while the board does; or say why there is none."""
+    if prepared.source is None:
+        return "the int8 model that this file was compiled from is not known here"
+    try:
+        ran = reference.start(
+            prepared.source.data, prepared.inputs, invokes=settings.warmup + settings.invokes
+        )
+    except reference.ReferenceError as error:
+        return str(error)
+    return stack.enter_context(ran)
 
 
 def _keep(
@@ -156,15 +163,21 @@ def _keep(
     settings: Settings,
     link: Connection,
     taken: Measurement,
-    ran: reference.Reference | None,
+    expected: reference.Reference | str,
     directory: Path,
     observer: Observer,
     result: Result,
     interrupted: str | None,
 ) -> None:
-    verification = verify(taken.outputs, interrupted or taken.outputs_reason, ran)
+    verification = verify(taken, expected)
     record = make_record(prepared, settings, link, taken, verification, interrupted)
-    path = store.write(record, directory)
+    try:
+        path = store.write(record, directory)
+    except HarnessError as error:
+        # What was measured took minutes and a board: it is not lost for a disk that has filled up since.
+        path = store.write(record, tempfile.mkdtemp(prefix="harness-results-"))
+        message = f"{error}; the record is in {path} instead"
+        result.failures.append(Failure(prepared.job.model.name, prepared.job.board.id, message))
     result.records.append(record)
     result.paths.append(path)
     observer.recorded(record, path)

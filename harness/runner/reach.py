@@ -15,6 +15,7 @@ from typing import Literal
 
 from harness.boards import Profile
 from harness.emulator.process import BoardProcess
+from harness.emulator.tflm import require_runtime
 from harness.errors import BoardError, HarnessError
 from harness.flash.method import Target
 from harness.runner.emulated import flash_directory
@@ -76,7 +77,7 @@ class Reach:
         )
 
     def _restart(self, port: Port) -> bool:
-        from harness.wire.bench_client import ask_for_reset
+        from harness.wire.bench_link import ask_for_reset
 
         return ask_for_reset(port)
 
@@ -99,12 +100,13 @@ class VirtualPort(SerialPort):
 def reach(board: Profile, port: str, drive: Path | None = None) -> Iterator[Reach]:
     """Yield the board on `port`; an emulated one is started, and ends with the context.
 
-    Raises BoardError where it does not start.
+    Raises HarnessError where this computer cannot run one, BoardError where it does not start.
     """
     if port != EMULATED:
         url = None if port.startswith("drive:") else port
         yield Reach(board, port, url, drives=(drive,) if drive else ())
         return
+    require_runtime()
     with ExitStack() as stack:
         flash, blank = stack.enter_context(flash_directory(board))
         drives = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-")))

@@ -45,6 +45,7 @@ def make_record(
             name=job.board.name,
             profile_sha256=job.board.sha256,
             clock_hz=clock_hz,
+            memory_bytes=job.board.arena.size_bytes,
             serial_number=connection.serial_number,
             port=connection.port,
             port_kind=connection.port_kind,
@@ -97,30 +98,27 @@ def inputs_digest(inputs: list[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def verify(
-    outputs: list[bytes] | None, why_none: str | None, ran: reference.Reference | None
-) -> records.Verification:
-    """Hold the device's outputs against the desktop runtime's."""
+def verify(taken: Measurement, expected: reference.Reference | str) -> records.Verification:
+    """Hold the device's outputs against the desktop runtime's; a str says why that did not run."""
     import numpy as np
 
-    if outputs is None or ran is None:
-        reason = why_none or "the int8 model that this file was compiled from is not known here"
+    if taken.outputs is None or isinstance(expected, str):
+        reason = expected if isinstance(expected, str) else taken.outputs_reason
         return records.Verification(verdict="not_available", reason=reason, tolerance_ulp=TOLERANCE_ULP)
     name = "{} {}, reference kernels".format(*reference.runtime())
     try:
-        expected = ran.result()
+        arrays = expected.result()
         got = [
             np.frombuffer(data, array.dtype).reshape(array.shape)
-            for data, array in zip(outputs, expected, strict=True)
+            for data, array in zip(taken.outputs, arrays, strict=True)
         ]
-        ulp = compare.max_ulp(got, expected)
+        ulp = compare.max_ulp(got, arrays)
     except (HarnessError, ValueError) as error:
         return records.Verification(
             verdict="not_available", reference=name, reason=str(error), tolerance_ulp=TOLERANCE_ULP
         )
-    verdict: str = "exact" if ulp == 0 else "within_tolerance" if ulp <= TOLERANCE_ULP else "differs"
     return records.Verification(
-        verdict=verdict,  # type: ignore[arg-type]
+        verdict="exact" if ulp == 0 else "within_tolerance" if ulp <= TOLERANCE_ULP else "differs",
         reference=name,
         max_ulp=ulp,
         tolerance_ulp=TOLERANCE_ULP,

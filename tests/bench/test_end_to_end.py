@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import pytest
 import harness
 from harness.emulator.process import BoardProcess
 from harness.results import store
+from harness.runner import Observer
+from harness.runner.plan import Job
 
 SMALL = "cifar10_mbv2_035_32_int8"
 
@@ -162,3 +165,19 @@ def test_emulate_prints_its_url_first_and_ends_when_told_to(tmp_path: Path) -> N
     _, err = process.communicate(timeout=5)
     assert process.returncode == 0
     assert err == ""
+
+
+def test_a_store_that_fails_after_the_run_does_not_lose_what_was_measured(tmp_path: Path) -> None:
+    out = tmp_path / "results"
+
+    class Saboteur(Observer):
+        def job(self, job: Job, number: int, total: int) -> None:
+            out.rmdir()
+            out.write_text("in the way")
+
+    result = harness.bench(
+        [SMALL], ["xiao_esp32s3"], port="emulated", invokes=2, out=out, observer=Saboteur()
+    )
+    assert "the record is in" in result.failures[0].message
+    assert store.read(result.paths[0]).invoke.ticks == result.records[0].invoke.ticks
+    shutil.rmtree(result.paths[0].parents[1])
