@@ -77,9 +77,12 @@ def test_a_drive_that_never_appears_is_one_clear_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uf2, "APPEAR_S", 0.3)
-    with talking(b"") as url, pytest.raises(BoardError, match="no drive GROVEAI within") as error:
-        with enter(Target(WE1, url, drives=(tmp_path,))):
-            pass
+    with (
+        talking(b"") as url,
+        pytest.raises(BoardError, match="no drive GROVEAI within") as error,
+        enter(Target(WE1, url, drives=(tmp_path,))),
+    ):
+        pass
     assert "press the board's button twice" in str(error.value)
 
 
@@ -100,7 +103,7 @@ def test_several_drives_ask_for_a_choice(tmp_path: Path) -> None:
         (tmp_path / place / "GROVEAI").mkdir(parents=True)
         (tmp_path / place / "GROVEAI" / "INFO_UF2.TXT").write_text("")
     target = Target(WE1, None, drives=(tmp_path / "a", tmp_path / "b"))
-    with pytest.raises(HarnessError, match="several boot loaders' drives are there.*--drive"), enter(target):
+    with pytest.raises(HarnessError, match=r"several boot loaders' drives are there.*--drive"), enter(target):
         pass
 
 
@@ -133,7 +136,9 @@ def test_a_virtual_image_is_refused_by_hardware_and_says_how_to_get_a_real_one(t
     (tmp_path / "GROVEAI").mkdir()
     (tmp_path / "GROVEAI" / "INFO_UF2.TXT").write_text("Model: Grove Vision AI\nBoard-ID: real\n")
     reached = Reach(WE1, "drive:", None, drives=(tmp_path,))
-    with pytest.raises(HarnessError, match="no bench firmware for the hardware .*PROTOCOL.md.*firmware add"):
+    with pytest.raises(
+        HarnessError, match=r"no bench firmware for the hardware .*PROTOCOL\.md.*firmware add"
+    ):
         flash(reached, [], "bench", lambda *_: None)
     with pytest.raises(HarnessError, match="runs on the virtual grove_vision_ai only"):
         flash(reached, firmware(WE1), None, lambda *_: None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,7 +134,7 @@ def test_nothing_passes_that_overlaps_or_leaves_the_models_region(
     allowed = [r for r in board.flash.regions if "model" in r.holds]
     inside = all(any(r.offset <= g.address and g.end <= r.end for r in allowed) for g in regions)
     spans = sorted((g.address, g.end) for g in regions)
-    apart = all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+    apart = all(before[1] <= after[0] for before, after in pairwise(spans))
     try:
         check(board, regions)
     except HarnessError:

@@ -1,8 +1,8 @@
 """The boot loader of a virtual Grove Vision AI WE2, with the words of the real one.
 
 Messages: HimaxWiseEyePlus/Seeed_Grove_Vision_AI_Module_V2 README, its issue 62 (the menu), and boot logs in
-edgeimpulse/edge-impulse-cli issue 53. "(virtual board)" is this project's. What the real one prints about an image that it does not take is not
-published; here the same line says FAIL.
+edgeimpulse/edge-impulse-cli issue 53; "(virtual board)" is this project's. What the real one prints about an
+image that it does not take is not published: here the same line says FAIL.
 """
 
 from __future__ import annotations
