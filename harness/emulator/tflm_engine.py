@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +37,10 @@ class _Selected:
 class TflmEngine:
     """Finds models in flash and runs one of them; implements `harness.emulator.engine.Engine`."""
 
-    def __init__(self, profile: Profile, flash: BoardFlash) -> None:
+    def __init__(self, profile: Profile, flash: BoardFlash, regions: Collection[str] | None = None) -> None:
+        """`regions`: names of the flash regions that are searched for models; None = all that may hold one."""
         self._profile = profile
+        self._regions = regions
         self._flash = flash
         self._found: dict[int, Model] | None = None
         self._selected: _Selected | None = None
@@ -53,19 +55,20 @@ class TflmEngine:
                 bytes.fromhex(_sha256(model.data[: model.extent])),
                 model.description[:64],
             )
-            for address, model in self._scan().items()
+            for address, model in self.found().items()
         ]
 
-    def _scan(self) -> dict[int, Model]:
+    def found(self) -> dict[int, Model]:
+        """Return the models in flash by address, in order."""
         if self._found is None:
             self._found = {}
             for region in self._profile.flash.regions:
-                if "model" in region.holds:
+                if "model" in region.holds and (self._regions is None or region.name in self._regions):
                     self._found.update(self._scan_region(region))
         return self._found
 
     def _scan_region(self, region: Region) -> dict[int, Model]:
-        cells = self._flash.read(region.offset, region.size_bytes)
+        cells = self._flash.read_by_core(region.offset, region.size_bytes)
         found: dict[int, Model] = {}
         at = 0
         while at < len(cells):
@@ -84,7 +87,7 @@ class TflmEngine:
         """Load the model at `address` into TFLite-Micro; raises EngineError as the firmware would."""
         self._selected = None
         self._layers = ()
-        model = self._scan().get(address)
+        model = self.found().get(address)
         if model is None:
             raise EngineError(ErrorCode.NO_MODEL, f"no model at {address:#x}")
         runnable, time_needed = self._resolve(model)

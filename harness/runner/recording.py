@@ -16,16 +16,12 @@ from harness.runner.connect import Connection
 from harness.runner.measure import Measurement
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
-from harness.wire.session import Identity
 
 if TYPE_CHECKING:
     import numpy as np
 
 TOLERANCE_ULP = 1
 """A difference that kernels of another instruction set may show: a rounding at a tie."""
-
-# How a virtual board names itself, so that its figures are never taken for measured ones.
-VIRTUAL = "virtual"
 
 
 def make_record(
@@ -38,7 +34,7 @@ def make_record(
 ) -> Record:
     """Return the record of a run; `interrupted` says what ended it before its time, where something did."""
     job, identity = prepared.job, taken.identity
-    virtual = is_virtual(identity)
+    virtual = connection.virtual
     clock_hz = identity.clock_hz or job.board.clock_hz
     notes = [interrupted] if interrupted else []
     return Record(
@@ -92,11 +88,6 @@ def make_record(
         git=provenance.git(),
         notes=notes,
     )
-
-
-def is_virtual(identity: Identity) -> bool:
-    """Say whether a virtual board answered, by its own account: then no time of it is measured."""
-    return (identity.engine or "").startswith(VIRTUAL)
 
 
 def inputs_digest(inputs: list[np.ndarray]) -> str:
