@@ -1,5 +1,24 @@
 """Records of runs: their schema, the store that keeps them, and the frames that people work with."""
 
-from harness.results.record import Record
+from __future__ import annotations
 
-__all__ = ["Record"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.results.frame import load
+    from harness.results.record import Record
+
+__all__ = ["Record", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    # pydantic and pandas are loaded by those who use them.
+    if name == "Record":
+        from harness.results.record import Record
+
+        return Record
+    if name == "load":
+        from harness.results.frame import load
+
+        return load
+    raise AttributeError(f"module 'harness.results' has no attribute {name!r}")

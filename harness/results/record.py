@@ -1,11 +1,14 @@
-"""The record: everything about one run, immutable once written (schema version 1)."""
+"""The record: everything about one run, immutable once written (schema version 1).
+
+An added optional key does not change the version: readers keep keys that they do not know. The version
+rises when an older reader would misunderstand; every version ever written stays readable.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Origin = Literal["measured", "emulated", "estimated", "published"]
 
@@ -15,7 +18,7 @@ SCHEMA_VERSION = 1
 class _Part(BaseModel):
     """A part of a record: immutable; unknown keys are kept, so that newer records stay readable."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
 
 class Board(_Part):
@@ -25,6 +28,10 @@ class Board(_Part):
     name: str
     profile_sha256: str
     clock_hz: int
+    memory_bytes: int | None = Field(default=None, description="memory that a tensor arena can take at most")
+    run_to_run_percent: float | None = Field(
+        default=None, ge=0, description="known standard deviation between runs, in percent of the invoke time"
+    )
     serial_number: str | None = None
     port: str
     port_kind: Literal["emulated", "serial", "pty", "socket", "rfc2217"]
@@ -76,8 +83,8 @@ class Invoke(_Part):
     """Invoke times as the device counted them; seconds = ticks / tick_hz."""
 
     origin: Origin
-    ticks: list[int]
-    tick_hz: int
+    ticks: list[Annotated[int, Field(ge=0, lt=2**63)]]
+    tick_hz: int = Field(gt=0)
     resolution_us: float
     warmup: int
     requested: int
@@ -103,7 +110,7 @@ class Layer(_Part):
 
     index: int
     operator: str
-    ticks: int
+    ticks: int = Field(ge=0, lt=2**63)
     origin: Origin
 
 
@@ -152,8 +159,8 @@ class Record(_Part):
     """One run of one model on one board."""
 
     schema_version: int = SCHEMA_VERSION
-    id: str
-    created: datetime
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    created: AwareDatetime
     board: Board
     firmware: Firmware
     model: Model
@@ -170,3 +177,8 @@ class Record(_Part):
     versions: dict[str, str]
     git: Git | None = None
     notes: list[str] = Field(default_factory=list)
+    digest: str | None = Field(
+        default=None,
+        description="SHA-256 of this object without `digest`, as JSON with sorted keys and no white space;"
+        " set by the store when the record is written",
+    )

@@ -1,0 +1,110 @@
+"""Virtual boards as child processes that never outlive whoever started them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from harness.errors import BoardError
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 1.0
+
+
+class BoardProcess:
+    """A running virtual board; `url` is the port that it answers on."""
+
+    def __init__(self, board: str, options: Sequence[str] = (), *, listen: str | None = None) -> None:
+        """Start the board and wait until its port is there.
+
+        Args:
+            board: a board id or the path of a profile.
+            options: further options of `harness emulate`.
+            listen: where it listens; by default a pty, or a loopback socket where there are no ptys.
+
+        Raises:
+            BoardError: the process ended, or printed no URL within 30 s; with what it said.
+        """
+        if listen is None:
+            listen = "socket://127.0.0.1:0" if sys.platform == "win32" else "pty"
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
+        # The lifeline: the board ends when its standard input closes, however this process ends.
+        # A session of its own keeps the terminal's Ctrl-C from reaching it before the run is recorded.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "harness", "emulate", board, "--listen", listen, "--lifeline", *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        try:
+            self.url = self._first_line()
+        except BaseException:
+            self.stop()
+            raise
+        if not self.url:
+            self._process.wait(STOP_TIMEOUT_S)
+            said = self.said()
+            self.stop()
+            raise BoardError(f"the virtual {board} did not start: {said or 'it printed nothing'}")
+
+    def _first_line(self) -> str:
+        import threading
+
+        assert self._process.stdout is not None
+        # A watchdog closes the pipe of a board that hangs before it listens; readline() has no time-out.
+        watchdog = threading.Timer(START_TIMEOUT_S, self._process.kill)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            return self._process.stdout.readline().decode().strip()
+        finally:
+            watchdog.cancel()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the board."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the process ended (negative: by that signal), or None while it runs."""
+        return self._process.poll()
+
+    def said(self) -> str:
+        """Return the last line the board's process printed to standard error."""
+        self._log.seek(0)
+        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def stop(self) -> None:
+        """End the process; killed where it does not go by itself."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while self._process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def __enter__(self) -> BoardProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._log.close()
+
+
+def flash_file(directory: Path) -> Path:
+    """Return the path of a virtual board's flash inside `directory`."""
+    return directory / "flash.bin"

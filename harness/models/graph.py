@@ -1,0 +1,141 @@
+"""What a TFLite model is made of, as plain immutable data (see `harness.models.tflite` for the reader)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# Bits an element takes in memory. A resource is a 32-bit handle in TFLite-Micro; strings and variants have
+# no fixed size.
+BITS = {
+    "float32": 32,
+    "float16": 16,
+    "int32": 32,
+    "uint8": 8,
+    "int64": 64,
+    "string": 0,
+    "bool": 8,
+    "int16": 16,
+    "complex64": 64,
+    "int8": 8,
+    "float64": 64,
+    "complex128": 128,
+    "uint64": 64,
+    "resource": 32,
+    "variant": 0,
+    "uint32": 32,
+    "uint16": 16,
+    "int4": 4,
+    "bfloat16": 16,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """real = scale * (stored - zero point), one pair a tensor or one for each index along `axis`.
+
+    As many zero points as scales; that they are as many as the dimension `axis` has is the file's promise.
+    """
+
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of a subgraph; `constant` where the file holds its data, `variable` where it is state.
+
+    `shape_signature` has -1 where a dimension was open when the model was converted; () where it had none.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    type: str
+    buffer: int
+    constant: bool
+    variable: bool
+    quantization: Quantization | None
+    shape_signature: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """How many values the tensor has (1 for a scalar)."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Size in memory; two int4 values share a byte."""
+        return (self.elements * BITS[self.type] + 7) // 8
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator of a subgraph; tensors by index, -1 for an optional input that is absent.
+
+    `options` are named as in the TFLite schema, in snake case (`fused_activation_function` is
+    `fused_activation`), with enumerations by name: padding "SAME", fused_activation "RELU6".
+    """
+
+    index: int
+    code: str
+    custom_code: str | None
+    version: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    intermediates: tuple[int, ...]
+    options: Mapping[str, int | float | bool | str | tuple[int | float, ...]]
+
+    @property
+    def label(self) -> str:
+        """The name to show: a custom operator's own, otherwise the builtin's."""
+        return self.custom_code or self.code
+
+
+@dataclass(frozen=True, slots=True)
+class Subgraph:
+    """A graph of operators in execution order; the first one of a model is its entry point."""
+
+    index: int
+    name: str
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A named entry into a subgraph: argument and result names to tensor indices."""
+
+    key: str
+    subgraph: int
+    inputs: Mapping[str, int]
+    outputs: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A model file: its bytes, what they say, and where each buffer lies in them (start, length)."""
+
+    name: str
+    data: bytes = field(repr=False)
+    sha1: str
+    sha256: str
+    version: int
+    description: str
+    subgraphs: tuple[Subgraph, ...]
+    signatures: tuple[Signature, ...]
+    metadata: Mapping[str, bytes]
+    buffers: tuple[tuple[int, int], ...] = field(repr=False)
+
+    def buffer(self, index: int) -> memoryview:
+        """Return the bytes of buffer `index` (empty where it has none); raises IndexError."""
+        start, length = self.buffers[index]
+        return memoryview(self.data)[start : start + length]
+
+    def constant(self, tensor: Tensor) -> memoryview | None:
+        """Return the data of a constant tensor, None where it is computed or fed at run time."""
+        return self.buffer(tensor.buffer) if tensor.constant else None

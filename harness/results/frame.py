@@ -1,0 +1,268 @@
+"""Records as tidy pandas frames: runs (a row a run), samples (a row an invoke), layers (a row an operator).
+
+Every column whose figures have a unit ends in it (`_us`, `_bytes`, `_hz`, `_ppm`, `_percent`, `_ticks`).
+Names are categories, counts are integers; what a run does not report is missing, never zero.
+"""
+
+from __future__ import annotations
+
+import warnings
+from array import array
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from harness.results.record import Record
+from harness.results.store import Damaged, scan
+
+Table = Literal["runs", "samples", "layers"]
+
+# The columns of the runs frame, in their order, each with its type.
+RUN_TYPES = {
+    "run": "string",
+    "created": "datetime64[us, UTC]",
+    "board": "category",
+    "board_name": "category",
+    "serial_number": "category",
+    "port_kind": "category",
+    "clock_hz": "Int64",
+    "memory_bytes": "Int64",
+    "profile_sha256": "string",
+    "protocol": "category",
+    "firmware": "category",
+    "firmware_version": "category",
+    "firmware_sha256": "string",
+    "firmware_build": "string",
+    "model": "category",
+    "model_file": "category",
+    "model_bytes": "Int64",
+    "model_sha1": "string",
+    "model_sha256": "string",
+    "precision": "category",
+    "accelerator": "category",
+    "vela_version": "category",
+    "inputs_sha256": "string",
+    "origin": "category",
+    "samples": "Int64",
+    "warmup": "Int64",
+    "invoke_median_us": "float64",
+    "invoke_mean_us": "float64",
+    "invoke_std_us": "float64",
+    "invoke_min_us": "float64",
+    "invoke_p25_us": "float64",
+    "invoke_p75_us": "float64",
+    "invoke_p95_us": "float64",
+    "invoke_max_us": "float64",
+    "resolution_us": "float64",
+    "error_percent": "float64",
+    "ram_origin": "category",
+    "arena_used_bytes": "Int64",
+    "arena_head_bytes": "Int64",
+    "arena_tail_bytes": "Int64",
+    "arena_size_bytes": "Int64",
+    "heap_free_bytes": "Int64",
+    "stack_high_water_bytes": "Int64",
+    "outputs_sha256": "string",
+    "verdict": "category",
+    "max_ulp": "Int64",
+    "layers": "Int64",
+    "clock_drift_ppm": "float64",
+    "incidents": "Int64",
+    "complete": "bool",
+    "harness_version": "category",
+    "git_commit": "string",
+}
+
+
+class Builder:
+    """Collects records into columns, so that a record need not be kept once it is added."""
+
+    def __init__(self, table: Table) -> None:
+        if table not in ("runs", "samples", "layers"):
+            raise ValueError(f"table '{table}': runs, samples or layers")
+        self._table = table
+        self._rows: list[dict[str, Any]] = []
+        self._keys: list[tuple[str, str, str, str]] = []
+        self._lengths: list[int] = []
+        self._ticks = array("q")
+        self._tick_hz: list[int] = []
+        self._operators: list[str] = []
+        self._indices = array("q")
+        self._origins: list[str] = []
+
+    def add(self, record: Record) -> None:
+        """Add the rows of one run."""
+        if self._table == "runs":
+            self._rows.append(run_row(record))
+            return
+        self._keys.append((record.id, record.board.id, record.model.name, record.invoke.origin))
+        self._tick_hz.append(record.invoke.tick_hz)
+        if self._table == "samples":
+            self._lengths.append(len(record.invoke.ticks))
+            self._ticks.extend(record.invoke.ticks)
+            self._indices.extend(range(len(record.invoke.ticks)))
+            return
+        self._lengths.append(len(record.layers))
+        for layer in record.layers:
+            self._ticks.append(layer.ticks)
+            self._indices.append(layer.index)
+            self._operators.append(layer.operator)
+            self._origins.append(layer.origin)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the rows added so far."""
+        return self._runs() if self._table == "runs" else self._long()
+
+    def _runs(self) -> pd.DataFrame:
+        return pd.DataFrame(self._rows, columns=list(RUN_TYPES)).astype(RUN_TYPES)
+
+    def _long(self) -> pd.DataFrame:
+        lengths = np.asarray(self._lengths, dtype=np.int64)
+        columns: dict[str, Any] = {}
+        for place, name in enumerate(("run", "board", "model", "origin")):
+            codes, labels = pd.factorize(np.array([key[place] for key in self._keys], dtype=object))
+            columns[name] = pd.Categorical.from_codes(np.repeat(codes, lengths), categories=labels)
+        ticks = np.frombuffer(self._ticks, dtype=np.int64).copy() if self._ticks else np.empty(0, np.int64)
+        indices = np.frombuffer(self._indices, dtype=np.int64).copy() if self._indices else ticks.copy()
+        time_us = ticks * 1e6 / np.repeat(np.asarray(self._tick_hz, dtype=np.float64), lengths)
+        if self._table == "samples":
+            return pd.DataFrame({**columns, "sample": indices, "ticks": ticks, "invoke_us": time_us})
+        columns["origin"] = pd.Categorical(self._origins)
+        run_of = np.repeat(np.arange(len(lengths)), lengths)
+        totals = (
+            np.bincount(run_of, weights=time_us, minlength=len(lengths))[run_of] if len(run_of) else time_us
+        )
+        return pd.DataFrame(
+            {
+                **columns,
+                "layer": indices,
+                "operator": pd.Categorical(self._operators),
+                "ticks": ticks,
+                "time_us": time_us,
+                "share_percent": np.divide(
+                    100 * time_us, totals, out=np.zeros_like(time_us), where=totals > 0
+                ),
+            }
+        )
+
+
+def load(path: Path | str | Iterable[Path | str] = "results", table: Table = "runs") -> pd.DataFrame:
+    """Read the records under `path` into one frame.
+
+    Args:
+        path: a store, the directory or file of one run, or several of these.
+        table: "runs" (a row a run), "samples" (a row an invoke) or "layers" (a row an operator and run).
+
+    A damaged record is left out, warned about, and listed in `frame.attrs["damaged"]` as (path, reason).
+    Raises HarnessError where there is no such path.
+    """
+    builder = Builder(table)
+    damaged: list[tuple[str, str]] = []
+    for item in scan(*([path] if isinstance(path, (str, Path)) else path)):
+        if isinstance(item, Damaged):
+            damaged.append((str(item.path), item.reason))
+            warnings.warn(f"set aside {item.path}: {item.reason}", stacklevel=2)
+        else:
+            builder.add(item)
+    frame = builder.frame()
+    frame.attrs["damaged"] = damaged
+    return frame
+
+
+def runs(records: Iterable[Record]) -> pd.DataFrame:
+    """Return a frame of a row a run."""
+    return _of(records, "runs")
+
+
+def samples(records: Iterable[Record]) -> pd.DataFrame:
+    """Return a frame of a row an invoke: its number in the run, ticks, and time in microseconds."""
+    return _of(records, "samples")
+
+
+def layers(records: Iterable[Record]) -> pd.DataFrame:
+    """Return a frame of a row an operator of a run: ticks, microseconds, and share of the run's layers."""
+    return _of(records, "layers")
+
+
+def _of(records: Iterable[Record], table: Table) -> pd.DataFrame:
+    builder = Builder(table)
+    for record in records:
+        builder.add(record)
+    return builder.frame()
+
+
+def invoke_us(record: Record) -> np.ndarray:
+    """Return the invoke times of a run in microseconds, shape (n,), in the order they were taken."""
+    return np.asarray(record.invoke.ticks, dtype=np.float64) * 1e6 / record.invoke.tick_hz
+
+
+def run_row(record: Record) -> dict[str, Any]:
+    """Return one row of the runs frame; a figure that the run does not report is None."""
+    board, firmware, model, invoke, ram = (
+        record.board,
+        record.firmware,
+        record.model,
+        record.invoke,
+        record.ram,
+    )
+    return {
+        "run": record.id,
+        "created": record.created,
+        "board": board.id,
+        "board_name": board.name,
+        "serial_number": board.serial_number,
+        "port_kind": board.port_kind,
+        "clock_hz": board.clock_hz,
+        "memory_bytes": board.memory_bytes,
+        "profile_sha256": board.profile_sha256,
+        "protocol": firmware.protocol,
+        "firmware": firmware.name,
+        "firmware_version": firmware.version,
+        "firmware_sha256": firmware.image_sha256,
+        "firmware_build": firmware.build_hash,
+        "model": model.name,
+        "model_file": model.file,
+        "model_bytes": model.bytes,
+        "model_sha1": model.sha1,
+        "model_sha256": model.sha256,
+        "precision": model.precision,
+        "accelerator": model.vela.accelerator if model.vela else None,
+        "vela_version": model.vela.version if model.vela else None,
+        "inputs_sha256": record.inputs.sha256,
+        "origin": invoke.origin,
+        "samples": len(invoke.ticks),
+        "warmup": invoke.warmup,
+        **_statistics(invoke_us(record)),
+        "resolution_us": invoke.resolution_us,
+        "error_percent": invoke.error_percent,
+        "ram_origin": ram.origin,
+        "arena_used_bytes": ram.arena_used_bytes,
+        "arena_head_bytes": ram.arena_head_bytes,
+        "arena_tail_bytes": ram.arena_tail_bytes,
+        "arena_size_bytes": ram.arena_size_bytes,
+        "heap_free_bytes": ram.heap_free_bytes,
+        "stack_high_water_bytes": ram.stack_high_water_bytes,
+        "outputs_sha256": " ".join(record.outputs.sha256) if record.outputs.sha256 else None,
+        "verdict": record.verification.verdict,
+        "max_ulp": record.verification.max_ulp,
+        "layers": len(record.layers),
+        "clock_drift_ppm": record.clock_drift_ppm,
+        "incidents": len(record.incidents),
+        "complete": record.complete,
+        "harness_version": record.versions.get("harness"),
+        "git_commit": record.git.commit if record.git else None,
+    }
+
+
+def _statistics(time_us: np.ndarray) -> dict[str, float | None]:
+    """Return median, mean, spread and extremes of one run's samples; None each where it has none."""
+    names = [name for name in RUN_TYPES if name.startswith("invoke_")]
+    if not len(time_us):
+        return dict.fromkeys(names)
+    p25, median, p75, p95 = np.percentile(time_us, [25, 50, 75, 95])
+    std = float(time_us.std(ddof=1)) if len(time_us) > 1 else None
+    values = (median, time_us.mean(), std, time_us.min(), p25, p75, p95, time_us.max())
+    return {name: None if value is None else float(value) for name, value in zip(names, values, strict=True)}
