@@ -11,7 +11,9 @@ from harness import __version__
 from harness.errors import HarnessError
 
 # name -> (one line for --help, module that defines `command`)
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "inspect": "Show what a model is made of and what it costs.",
+}
 
 
 class LazyGroup(click.Group):

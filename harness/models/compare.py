@@ -22,7 +22,9 @@ def max_ulp(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> i
         raise HarnessError(
             f"cannot compare outputs: {len(outputs)} tensor(s) against {len(reference)} of the reference"
         )
-    return max((_tensor_ulp(i, a, b) for i, (a, b) in enumerate(zip(outputs, reference, strict=True))), default=0)
+    return max(
+        (_tensor_ulp(i, a, b) for i, (a, b) in enumerate(zip(outputs, reference, strict=True))), default=0
+    )
 
 
 def _tensor_ulp(index: int, a: np.ndarray, b: np.ndarray) -> int:
@@ -47,7 +49,7 @@ def _tensor_ulp(index: int, a: np.ndarray, b: np.ndarray) -> int:
 
 
 def _ordinals(values: np.ndarray) -> np.ndarray:
-    """Number the values of a float type in order, neighbours by one apart, both zeros 0 (as Python integers)."""
+    """Number the values of a float type in order, as Python integers: neighbours differ by 1, zeros are 0."""
     import numpy as np
 
     bits = values.dtype.itemsize * 8

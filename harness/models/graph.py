@@ -118,7 +118,11 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A model file: its bytes, what they say, and where each buffer lies in them (start, length)."""
+    """A model file: its bytes, what they say, and where each buffer lies in them (start, length).
+
+    `extent` is the count of bytes from the start that the model reaches to; what follows is not part of it.
+    Read from flash, where no file size is known, that is the size of the model.
+    """
 
     name: str
     data: bytes = field(repr=False)
@@ -130,6 +134,7 @@ class Model:
     signatures: tuple[Signature, ...]
     metadata: Mapping[str, bytes]
     buffers: tuple[tuple[int, int], ...] = field(repr=False)
+    extent: int
 
     def buffer(self, index: int) -> memoryview:
         """Return the bytes of buffer `index` (empty where it has none); raises IndexError."""

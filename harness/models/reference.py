@@ -11,7 +11,6 @@ with `invokes=k`; for a model without state one invoke says it all, and only one
 from __future__ import annotations
 
 import importlib.util
-import io
 import json
 import subprocess
 import sys
@@ -23,12 +22,14 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
 from harness.errors import HarnessError
+from harness.models import tflite
 
 if TYPE_CHECKING:
     import numpy as np
 
 _RUNTIMES = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "ai-edge-litert"}
 _TIMEOUT_S = 300.0
+_QUANTIZED_DIMENSION = 16  # vtable slot of QuantizationParameters.quantized_dimension
 _STATE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
 
 
@@ -113,16 +114,18 @@ def start(model: bytes, inputs: Sequence[np.ndarray], *, invokes: int = 1) -> Re
     """Start the desktop runtime on a model and its inputs, and return at once.
 
     `inputs` have the model's order, shapes and types. `invokes` counts from the initial state (see above).
+    Raises ReferenceError where there is no runtime, ModelError where the bytes are no model.
     """
     runtime()
+    stateful = has_state(tflite.parse(model, "model"))
     header = {
         "model": len(model),
         "inputs": [[array.dtype.str, list(array.shape)] for array in inputs],
-        "invokes": invokes if _has_state(model) else 1,
+        "invokes": invokes if stateful else 1,
     }
     # Files rather than pipes: neither side ever waits for the other, and they vanish with their last user.
-    request, answer, log = tempfile.TemporaryFile(), tempfile.TemporaryFile(), tempfile.TemporaryFile()
-    with request:
+    answer, log = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (Reference closes them)
+    with tempfile.TemporaryFile() as request:
         request.write(json.dumps(header).encode() + b"\n" + mended(model))
         for array in inputs:
             request.write(array.tobytes())
@@ -142,45 +145,35 @@ def run(
 
 
 def mended(model: bytes) -> bytes:
-    """Return the model without a flaw that the desktop runtime refuses and every device ignores.
+    """Return a readable model without a flaw that the desktop runtime refuses and every device ignores.
 
     Old converters wrote the weights' quantised dimension (3) into the 1-D bias of a depthwise convolution
     too (person_detect.tflite has them). TFLite checks that the dimension exists, TFLite-Micro does not
     look. There is only one dimension such a tensor can mean, so it is set to 0 in place.
     """
-    import struct
-
     from ethosu.vela.tflite.Model import Model
 
     one_dimensional: set[int] = set()
     other: set[int] = set()  # tables may be shared, and those of larger tensors must stay as they are
-    try:
-        root = Model.GetRootAs(model, 0)
-        for s in range(root.SubgraphsLength()):
-            subgraph = root.Subgraphs(s)
-            for t in range(subgraph.TensorsLength()):
-                tensor = subgraph.Tensors(t)
-                table = tensor.Quantization()
-                field = table._tab.Offset(_QUANTIZED_DIMENSION) if table is not None else 0
-                if field:
-                    (one_dimensional if tensor.ShapeLength() == 1 else other).add(table._tab.Pos + field)
-    except (struct.error, IndexError, TypeError, ValueError):
-        return model  # damaged: the runtime shall say what it makes of it
-    copy = io.BytesIO(model)
+    root = Model.GetRootAs(model, 0)
+    for s in range(root.SubgraphsLength()):
+        subgraph = root.Subgraphs(s)
+        for t in range(subgraph.TensorsLength()):
+            tensor = subgraph.Tensors(t)
+            table = tensor.Quantization()
+            field = table._tab.Offset(_QUANTIZED_DIMENSION) if table is not None else 0
+            if field:
+                (one_dimensional if tensor.ShapeLength() == 1 else other).add(table._tab.Pos + field)
+    copy = bytearray(model)
     for position in one_dimensional - other:
-        copy.seek(position)
-        copy.write(bytes(4))
-    return copy.getvalue()
+        copy[position : position + 4] = bytes(4)
+    return bytes(copy)
 
 
-_QUANTIZED_DIMENSION = 16  # vtable slot of QuantizationParameters.quantized_dimension
-
-
-def _has_state(model: bytes) -> bool:
-    from harness.models import tflite
-
+def has_state(model: tflite.Model) -> bool:
+    """Say whether a model may answer the same input differently on a later invoke."""
     return any(
         any(tensor.variable for tensor in subgraph.tensors)
         or any(operator.code in _STATE_OPERATORS for operator in subgraph.operators)
-        for subgraph in tflite.parse(model, "model").subgraphs
+        for subgraph in model.subgraphs
     )

@@ -1,0 +1,88 @@
+"""Finding profiles by id, alias or path, and reading them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness import assets
+from harness.boards import checks, problems
+from harness.boards.problems import Problem, ProfileError
+from harness.boards.profile import Profile, build
+from harness.errors import HarnessError, nearest
+
+
+class UnknownBoard(HarnessError):
+    """No profile has this id."""
+
+
+def ids() -> list[str]:
+    """Return the ids of the boards that ship with the package, sorted."""
+    return [profile.id for profile in all_profiles()]
+
+
+def all_profiles() -> list[Profile]:
+    """Return the profiles that ship with the package, sorted by id."""
+    return list(_shipped())
+
+
+def load(name_or_path: str | Path) -> Profile:
+    """Return the profile with this id or alias, or the one in this file (a path that ends in .toml or exists).
+
+    Raises UnknownBoard, and ProfileError for a file that is not a valid profile.
+    """
+    name = str(name_or_path)
+    known = {key: profile for profile in _shipped() for key in (profile.id, *profile.aliases)}
+    if name in known:
+        return known[name]
+    path = Path(name_or_path)
+    if name.endswith(".toml") or path.is_file():
+        return read(path)
+    raise UnknownBoard(
+        f"unknown board '{name}'{nearest(name, known)} (`harness boards` lists them; a path to a .toml profile works too)"
+    )
+
+
+@cache
+def _shipped() -> tuple[Profile, ...]:
+    paths = sorted(assets.directory("boards").glob("*.toml"))
+    return tuple(sorted((read(path) for path in paths), key=lambda profile: profile.id))
+
+
+def read(path: Path) -> Profile:
+    """Read and check the profile in `path`; raises ProfileError with every problem that it has."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise HarnessError(f"cannot read the board profile {path}: {error.strerror}") from error
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ProfileError(path, [Problem(line, "", "is not UTF-8 text")]) from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(path, [_syntax_problem(error, text)]) from error
+    try:
+        profile = build(values, path, hashlib.sha256(data).hexdigest())
+    except ValidationError as error:
+        raise ProfileError(path, problems.place(problems.findings(error), text)) from error
+    findings = checks.cross(profile)
+    if findings:
+        raise ProfileError(path, problems.place(findings, text))
+    return profile
+
+
+def _syntax_problem(error: tomllib.TOMLDecodeError, text: str) -> Problem:
+    """Take the line from tomllib's message, which is the one place where it gives it before Python 3.14."""
+    message = str(error)
+    match = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
+    what = message[: match.start()] if match else message
+    line = int(match[1]) if match and match[1] else max(1, len(text.splitlines()))
+    return Problem(line, "", f"is not valid TOML: {what[0].lower()}{what[1:]}")

@@ -1,0 +1,106 @@
+"""`harness inspect`: what a model is made of and what it costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from harness.models.inspect import Port, Summary
+
+
+@click.command("inspect")
+@click.argument("model")
+@click.option("--layers", is_flag=True, help="List every operator.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every operator.")
+def command(model: str, layers: bool, as_json: bool) -> None:
+    """Show inputs, outputs, operators and cost of MODEL, a .tflite file or the name of a bundled model."""
+    from harness.models import resolve
+    from harness.models.inspect import summarize
+
+    summary = summarize(resolve.resolve(model))
+    if as_json:
+        import json
+
+        click.echo(json.dumps(summary.to_dict(), indent=2))
+        return
+    _show(summary, layers)
+
+
+def _show(summary: Summary, layers: bool) -> None:
+    from harness.cli.terminal import console, facts, table
+
+    out = console()
+    facts(out, _facts(summary))
+    for title, ports in (("Input", summary.inputs), ("Output", summary.outputs), ("State", summary.state)):
+        if ports:
+            table(out, (title, "Shape", "Type", "Scale", "Zero point", ">Bytes"), map(_port, ports))
+    table(
+        out,
+        ("Operator", ">Count", ">MACs", ""),
+        ((o.operator, o.count, o.macs or None, _note(o.supported)) for o in summary.operators),
+    )
+    if len(summary.subgraphs) > 1:
+        table(
+            out,
+            (">Subgraph", "Name", ">Operators", ">Tensors", ">Inputs", ">Outputs"),
+            ((g.index, g.name, g.operators, g.tensors, g.inputs, g.outputs) for g in summary.subgraphs),
+        )
+    if layers:
+        table(
+            out,
+            (">Layer", "Operator", "Output", "Type", ">MACs", ">Weight bytes", ""),
+            (
+                (
+                    f"{layer.subgraph}:{layer.index}" if len(summary.subgraphs) > 1 else layer.index,
+                    layer.operator,
+                    _shape(layer.output_shape),
+                    layer.type,
+                    "?" if layer.macs is None else layer.macs or None,
+                    layer.weight_bytes or None,
+                    _note(layer.supported),
+                )
+                for layer in summary.layers
+            ),
+        )
+
+
+def _facts(summary: Summary) -> list[tuple[str, str]]:
+    macs = "inside the NPU's commands" if summary.macs is None else f"{summary.macs:,} an invoke"
+    facts = [
+        ("Model", summary.name),
+        ("Description", summary.description),
+        ("Precision", summary.precision),
+        ("Size", f"{summary.bytes:,} bytes"),
+        ("SHA-1", summary.sha1),
+        ("SHA-256", summary.sha256),
+        ("Parameters", f"{summary.parameters:,}"),
+        ("MACs", macs),
+        ("Signatures", ", ".join(summary.signatures)),
+    ]
+    if summary.npu:
+        by = f" by Vela {summary.npu.vela_version}" if summary.npu.vela_version else ""
+        facts.append(("Compiled for", summary.npu.accelerator + by))
+        facts.append(("NPU scratch", f"{max(p.scratch_bytes for p in summary.npu.payloads):,} bytes"))
+        facts.append(("NPU data", f"{sum(p.read_only_bytes for p in summary.npu.payloads):,} bytes"))
+    return [(key, value) for key, value in facts if value]
+
+
+def _port(port: Port) -> tuple[object, ...]:
+    scale = zero_point = ""
+    if port.quantization:
+        scale, zero_point = f"{port.quantization.scales[0]:.9g}", str(port.quantization.zero_points[0])
+        if (more := len(port.quantization.scales) - 1) > 0:
+            scale += f" (and {more} more)"
+    return port.name, _shape(port.shape), port.type, scale, zero_point, port.bytes
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    if shape is None:
+        return ""
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _note(supported: bool) -> str:
+    return "" if supported else "not in TFLite-Micro"

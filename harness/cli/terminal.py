@@ -1,0 +1,75 @@
+"""How commands print for people: tables that are pretty in a terminal and plain in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console() -> Console:
+    """Return a console on standard output; in a pipe no line is folded to a width."""
+    from rich.console import Console
+
+    found = Console(highlight=False, markup=False, emoji=False)
+    if not found.is_terminal:
+        found.width = 10_000
+    return found
+
+
+def facts(out: Console, rows: Iterable[tuple[str, str]]) -> None:
+    """Print names and values, one a line, values below each other."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold" if out.is_terminal else None)
+    table.add_column(overflow="fold")
+    for key, value in rows:
+        table.add_row(key, printable(value))
+    _print(out, table)
+
+
+def table(out: Console, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table after an empty line; a heading that starts with ">" has its column set flush right.
+
+    Whole numbers get thousands separators, None and "" leave a cell empty.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False, padding=(0, 1))
+    for heading in headings:
+        right = heading.startswith(">")
+        table.add_column(
+            heading.removeprefix(">"), justify="right" if right else "left", no_wrap=right, overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    out.print()
+    _print(out, table)
+
+
+def _print(out: Console, table: object) -> None:
+    """Print `table` without the spaces that fill its lines up where nobody sees them."""
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    out.file.writelines(line.rstrip() + "\n" for line in captured.get().splitlines())
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Return `text` with whatever would steer a terminal escaped, for words out of files and off the line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
