@@ -76,12 +76,15 @@ def _look_up(values: Int64, table: int, ofm: FeatureMap, memory: Memory, acceler
 def finish(values: Int64, activation: Activation, ofm: FeatureMap, memory: Memory, accelerator: Accelerator) -> Int64:
     """Add the output's zero point, apply the activation and keep to the range of the output's type.
 
-    `values` are scaled accumulators. Raises NpuFault on an undefined activation function.
+    `values` are scaled accumulators. A 32-bit output that is not forced into a smaller range takes
+    neither zero point nor range: Vela leaves those registers at values that only suit narrow outputs.
+    Raises NpuFault on an undefined activation function.
     """
     if activation.clip not in (0, *_CLIP):
         raise NpuFault(f"reserved clip range {activation.clip}")
     function = activation.function
     low, high = _CLIP.get(activation.clip, ofm.limits)
+    wide = ofm.bits == 32 and not activation.clip
     if function in (TANH, SIGMOID):
         if ofm.bits != 16:
             raise NotModelled(f"native {'tanh' if function == TANH else 'sigmoid'} with {ofm.bits}-bit output")
@@ -90,9 +93,9 @@ def finish(values: Int64, activation: Activation, ofm: FeatureMap, memory: Memor
         values = values + ofm.zero_point
     elif function != NONE and not LUT_FIRST <= function <= LUT_LAST:
         raise NpuFault(f"reserved activation function {function}")
-    elif ofm.zero_point:
+    elif ofm.zero_point and not wide:
         values = values + ofm.zero_point
-    if ofm.bits < 32 or activation.clip:
+    if not wide:
         low, high = max(low, activation.minimum), min(high, activation.maximum)
     if low > high:
         raise NpuFault(f"activation range {activation.minimum}..{activation.maximum} leaves no value")
