@@ -32,9 +32,10 @@ def all_profiles() -> list[Profile]:
 
 
 def load(name_or_path: str | Path) -> Profile:
-    """Return the profile with this id or alias, or the one in this file (a path that ends in .toml or exists).
+    """Return the profile with this id or alias, else the one in this file.
 
-    Raises UnknownBoard, and ProfileError for a file that is not a valid profile.
+    A name that ends in .toml, or that a file has, is a file. Raises UnknownBoard, and ProfileError for a
+    file that is not a valid profile.
     """
     name = str(name_or_path)
     known = {key: profile for profile in _shipped() for key in (profile.id, *profile.aliases)}
@@ -44,7 +45,8 @@ def load(name_or_path: str | Path) -> Profile:
     if name.endswith(".toml") or path.is_file():
         return read(path)
     raise UnknownBoard(
-        f"unknown board '{name}'{nearest(name, known)} (`harness boards` lists them; a path to a .toml profile works too)"
+        f"unknown board '{name}'{nearest(name, known)} "
+        "(`harness boards` lists them; a path to a .toml profile works too)"
     )
 
 
@@ -67,7 +69,7 @@ def read(path: Path) -> Profile:
         raise ProfileError(path, [Problem(line, "", "is not UTF-8 text")]) from error
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ProfileError(path, [_syntax_problem(error, text)]) from error
     try:
         profile = build(values, path, hashlib.sha256(data).hexdigest())
@@ -79,10 +81,18 @@ def read(path: Path) -> Profile:
     return profile
 
 
-def _syntax_problem(error: tomllib.TOMLDecodeError, text: str) -> Problem:
-    """Take the line from tomllib's message, which is the one place where it gives it before Python 3.14."""
+def _syntax_problem(error: ValueError | RecursionError, text: str) -> Problem:
+    """Say what tomllib has against `text`; its messages end in the place, which it gives nowhere else.
+
+    Besides its own error, tomllib lets through what Python has against a number of thousands of digits, and
+    against very deep nesting, both without a place.
+    """
+    if isinstance(error, RecursionError):
+        return Problem(1, "", "is not a profile: arrays or tables are nested too deeply")
     message = str(error)
     match = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
-    what = message[: match.start()] if match else message
-    line = int(match[1]) if match and match[1] else max(1, len(text.splitlines()))
+    if match is None:
+        return Problem(1, "", f"is not valid TOML: {message[0].lower()}{message[1:]}")
+    what = message[: match.start()]
+    line = int(match[1]) if match[1] else max(1, len(text.splitlines()))
     return Problem(line, "", f"is not valid TOML: {what[0].lower()}{what[1:]}")

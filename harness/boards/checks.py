@@ -28,17 +28,9 @@ def cross(profile: Profile) -> list[Finding]:
 
 def _sources(table: Table, where: Path) -> Iterator[Finding]:
     """Every fact of every table is covered by a source, and no source is for a key that is not there."""
-    facts: list[str] = []
-    for name, field in type(table).model_fields.items():
-        key, value = field.alias or name, getattr(table, name)
-        if isinstance(value, Table):
-            yield from _sources(value, (*where, key))
-        elif isinstance(value, tuple) and value and isinstance(value[0], Table):
-            for index, item in enumerate(value):
-                yield from _sources(item, (*where, key, index))
-        elif key != "source" and name in table.model_fields_set:
-            facts.append(key)
-    facts += list(table.model_extra or {})
+    for way, inner in table.tables():
+        yield from _sources(inner, (*where, *way))
+    facts = [key for key, _ in table.facts()]
     if isinstance(table.source, str):
         return
     for key in table.source:
@@ -150,33 +142,32 @@ def _vela(profile: Profile) -> Iterator[Finding]:
             yield ("model_format",), "'vela' needs the table [vela]"
         return
     described = vela.system.areas()
-    areas = {"Axi0": vela.system.axi0_port, "Axi1": vela.system.axi1_port}
-    for key, area in (("axi0_port", vela.system.axi0_port), ("axi1_port", vela.system.axi1_port)):
+    ports: dict[str, str] = {"Axi0": vela.system.axi0_port, "Axi1": vela.system.axi1_port}
+    for port, area in ports.items():
         if area not in described:
-            yield ("vela", "system", key), f"'{area}' needs the table [vela.system.{area}]"
+            yield ("vela", "system", f"{port.lower()}_port"), f"'{area}' needs the table [vela.system.{area}]"
     for area in described:
-        if area not in areas.values():
+        if area not in ports.values():
             yield ("vela", "system", area), "is on neither AXI port, so Vela would not read it"
-    # Vela's own rules of where each kind of data can be.
-    rules = {
-        "const_mem_area": ("Dram", "OnChipFlash", "OffChipFlash"),
-        "arena_mem_area": ("Sram", "Dram"),
-        "cache_mem_area": ("Sram",),
-    }
-    for key, allowed in rules.items():
-        area = areas[getattr(vela.memory, key)]
-        # Vela takes constants in SRAM where everything is: it then treats them as flash on the chip.
-        alone = (
-            key == "const_mem_area"
-            and area == "Sram"
-            and len(set(vela.memory.model_dump(exclude={"source"}).values())) == 1
-        )
-        if area not in allowed and not alone:
+    mode = vela.memory
+    for key, allowed in _VELA_AREAS.items():
+        area = ports[getattr(mode, key)]
+        # Where all is on one port, Vela takes constants in SRAM too, and calls that flash on the chip.
+        one_port = mode.const_mem_area == mode.arena_mem_area == mode.cache_mem_area
+        if area not in allowed and not (key == "const_mem_area" and area == "Sram" and one_port):
             yield ("vela", "memory", key), f"is on {area}; Vela wants {' or '.join(allowed)} there"
 
 
+# Vela's own rules of where each kind of data may be (ethos-u-vela 5.2.0 refuses anything else).
+_VELA_AREAS = {
+    "const_mem_area": ("Dram", "OnChipFlash", "OffChipFlash"),
+    "arena_mem_area": ("Sram", "Dram"),
+    "cache_mem_area": ("Sram",),
+}
+
+
 def _operators(profile: Profile) -> Iterator[Finding]:
-    """Coefficients are for operators that TFLite has, so that a misspelt name does not fall to the default."""
+    """Coefficients are for operators that TFLite has: a misspelt one would silently be the default."""
     from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
 
     known = [name for name in vars(BuiltinOperator) if name.isupper()]

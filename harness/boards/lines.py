@@ -7,7 +7,7 @@ import tomllib
 
 Path = tuple[str | int, ...]
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SCALAR = re.compile(r"[^,\]}#\n]+")
 
 
@@ -89,7 +89,7 @@ class _Scanner:
                 self.string()
                 parts.append(str(tomllib.loads(f"k = {self.text[start : self.at]}")["k"]))
             else:
-                match = _BARE_KEY.match(self.text, self.at)
+                match = BARE_KEY.match(self.text, self.at)
                 assert match is not None, "locate() is for text that tomllib accepts"
                 parts.append(match[0])
                 self.advance(match.end())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,9 @@ def dotted(where: lines.Path) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if text else part
+            # As TOML would have it: a key of other characters stands in quotes.
+            key = part if lines.BARE_KEY.fullmatch(part) else json.dumps(part, ensure_ascii=False)
+            text += f".{key}" if text else key
     return text
 
 
@@ -70,8 +73,10 @@ def findings(error: ValidationError) -> list[Finding]:
     found: list[Finding] = []
     for details in error.errors(include_url=False):
         where = _in_file(details["loc"])
-        # A union (source) reports one error for each of its forms.
         finding = (where, _say(details, where))
+        if details["type"] == "missing" and where[-1] == "source":
+            finding = (where[:-1], "lacks its source (add `source`)")
+        # A union (source) reports one error for each of its forms.
         if finding not in found:
             found.append(finding)
     return found
@@ -94,7 +99,7 @@ def _say(details: ErrorDetails, where: lines.Path) -> str:
     if kind == "extra_forbidden":
         return f"unknown key{nearest(str(where[-1]), keys_at(where[:-1]))}"
     if kind == "missing":
-        return f"is missing ({_description(where)})" if where[-1] != "source" else "lacks its source"
+        return f"is missing ({_description(where)})"
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error":
@@ -105,7 +110,7 @@ def _say(details: ErrorDetails, where: lines.Path) -> str:
     if kind in ("too_short", "string_too_short"):
         return "must not be empty"
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-        return f"{given!r}: {details['msg'][0].lower()}{details['msg'][1:]}"
+        return f"{given!r} is out of range; it must be {details['msg'].removeprefix('Input should be ')}"
     return details["msg"]
 
 

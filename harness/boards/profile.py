@@ -7,7 +7,7 @@ a quantity carries its SI unit in its name (`clock_hz`, `size_bytes`). boards/RE
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,11 +22,11 @@ from pydantic import (
 
 from harness.boards import units
 
-Bytes = Annotated[int, BeforeValidator(units.size)]
-Address = Annotated[int, BeforeValidator(units.address)]
-Hertz = Annotated[int, BeforeValidator(units.frequency)]
-Seconds = Annotated[float, BeforeValidator(units.time)]
-Baud = Annotated[int, BeforeValidator(units.baud)]
+Bytes = Annotated[int, BeforeValidator(units.size), units.SIZE]
+Address = Annotated[int, BeforeValidator(units.address), units.ADDRESS]
+Hertz = Annotated[int, BeforeValidator(units.frequency), units.FREQUENCY]
+Seconds = Annotated[float, BeforeValidator(units.time), units.TIME]
+Baud = Annotated[int, BeforeValidator(units.baud), units.BAUD]
 Text = Annotated[str, Field(min_length=1)]
 Cycles = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -70,6 +70,26 @@ class Table(BaseModel):
     source: Text | dict[str, Text] = Field(
         description="where the facts of this table come from: one text, or a table of texts by key"
     )
+
+    def facts(self) -> Iterator[tuple[str, Any]]:
+        """Yield the facts that the file gives in this table itself: TOML key and value."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            inner = isinstance(value, Table) or (
+                isinstance(value, tuple) and isinstance((*value, 0)[0], Table)
+            )
+            if name != "source" and name in self.model_fields_set and not inner:
+                yield field.alias or name, value
+        yield from (self.model_extra or {}).items()
+
+    def tables(self) -> Iterator[tuple[tuple[str | int, ...], Table]]:
+        """Yield the tables in this one: the way from here (TOML key, and index in an array) and the table."""
+        for name, field in type(self).model_fields.items():
+            value, key = getattr(self, name), field.alias or name
+            if isinstance(value, Table):
+                yield (key,), value
+            elif isinstance(value, tuple):
+                yield from (((key, i), item) for i, item in enumerate(value) if isinstance(item, Table))
 
     def source_of(self, key: str) -> str:
         """Return the source of the fact under the TOML key `key`; KeyError where there is none."""
@@ -159,7 +179,7 @@ class Arena(Table):
 class Region(Table):
     """A part of a flash memory."""
 
-    name: Identifier = Field(description="name of the region")
+    name: Identifier = Field(description="the region's name")
     memory: Text = Field(description="name of the flash memory that it is in")
     offset: Address = Field(description="where it starts, as the flashing method counts")
     size_bytes: Bytes = Field(alias="size", gt=0, description="size")
@@ -174,7 +194,7 @@ class Region(Table):
 class Esptool(Table):
     """What esptool needs to know."""
 
-    chip: Text = Field(description="esptool's name of the chip")
+    chip: Text = Field(description="esptool's name of the chip (--chip)")
 
 
 class Xmodem(Table):
@@ -288,7 +308,7 @@ class Vela(Table):
     def settings(self) -> dict[str, dict[str, str]]:
         """Return the sections of Vela's configuration file: section -> key -> value."""
         system = {
-            "core_clock": f"{float(self.system.core_clock_hz):g}",
+            "core_clock": str(self.system.core_clock_hz),
             "axi0_port": self.system.axi0_port,
             "axi1_port": self.system.axi1_port,
         }
@@ -297,13 +317,6 @@ class Vela(Table):
                 system[f"{name}_{key}"] = str(getattr(area, key))
         memory = self.memory.model_dump(exclude={"source"})
         return {f"System_Config.{self.system_config}": system, f"Memory_Mode.{self.memory_mode}": memory}
-
-    def ini(self) -> str:
-        """Return the text of Vela's configuration file (for its --config)."""
-        sections = []
-        for section, values in self.settings().items():
-            sections.append("\n".join([f"[{section}]", *(f"{key}={value}" for key, value in values.items())]))
-        return "\n\n".join(sections) + "\n"
 
 
 class Coefficients(Table):
@@ -350,8 +363,8 @@ class Profile(Table):
     chip: Chip = Field(description="the SoC")
     protocols: Protocols = Field(description="what the firmware speaks")
     serial: Serial = Field(description="the line to the board")
-    usb: tuple[Usb, ...] = Field(min_length=1, description="USB ids")
-    memories: tuple[Memory, ...] = Field(alias="memory", min_length=1, description="memories")
+    usb: tuple[Usb, ...] = Field(min_length=1, description="the USB ids under which the board appears")
+    memories: tuple[Memory, ...] = Field(alias="memory", min_length=1, description="the board's memories")
     arena: Arena = Field(description="the tensor arena")
     flash: Flash = Field(description="how the board is flashed")
     vela: Vela | None = Field(default=None, description="how a model is compiled for the NPU")

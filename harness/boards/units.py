@@ -13,40 +13,49 @@ class UnitError(ValueError):
     """A quantity that is not one, or one of another kind than is wanted."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
     """A kind of quantity: its units as multiples of the SI unit that it is parsed to."""
 
     name: str
     example: str
     units: dict[str, Fraction]
-    whole: str | None  # what the parsed number counts, where only whole numbers make sense
+    whole: str | None = None  # what the parsed number counts, where only whole numbers make sense
+    hexadecimal: bool = False  # whether "0x..." stands for a number of the SI unit
+
+    def __str__(self) -> str:
+        return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name}"
+
+    @property
+    def wanted(self) -> str:
+        """What to write instead, as a clause for a message."""
+        return f'{self} is wanted, such as "{self.example}"'
 
 
-_BINARY = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_DECIMAL = {"kB": 10**3, "MB": 10**6, "GB": 10**9}
+def _units(**scales: int | Fraction) -> dict[str, Fraction]:
+    return {unit: Fraction(scale) for unit, scale in scales.items()}
 
-SIZE = Kind("size", "8 MiB", {k: Fraction(v) for k, v in {"B": 1, **_BINARY, **_DECIMAL}.items()}, "bytes")
-FREQUENCY = Kind(
-    "frequency",
-    "240 MHz",
-    {k: Fraction(v) for k, v in {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}.items()},
-    "hertz",
-)
+
+_BINARY = _units(KiB=2**10, MiB=2**20, GiB=2**30)
+_BYTES = _units(B=1, kB=10**3, MB=10**6, GB=10**9) | _BINARY
+
+SIZE = Kind("size", "8 MiB", _BYTES, whole="bytes", hexadecimal=True)
+ADDRESS = Kind("address", "0x400000", _BYTES, whole="bytes", hexadecimal=True)
+FREQUENCY = Kind("frequency", "240 MHz", _units(Hz=1, kHz=10**3, MHz=10**6, GHz=10**9), whole="hertz")
 TIME = Kind(
-    "time",
-    "100 ms",
-    {"s": Fraction(1), "ms": Fraction(1, 10**3), "us": Fraction(1, 10**6), "ns": Fraction(1, 10**9)},
-    None,
+    "time", "100 ms", _units(s=1, ms=Fraction(1, 10**3), us=Fraction(1, 10**6), ns=Fraction(1, 10**9))
 )
-BAUD = Kind("line speed", "921600 Bd", {"Bd": Fraction(1), "kBd": Fraction(10**3)}, "baud")
+BAUD = Kind("line speed", "921600 Bd", _units(Bd=1, kBd=10**3), whole="baud")
 
-KINDS = (SIZE, FREQUENCY, TIME, BAUD)
+_KINDS = (SIZE, FREQUENCY, TIME, BAUD)
+
+# Every register, file and counter that a profile speaks of is 64 bits wide at most.
+_LIMIT = 1 << 64
 
 _QUANTITY = re.compile(
-    r"\s*(?P<number>[+-]?(?:\d[\d_]*)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)\s*(?P<unit>[^\W\d_]*)\s*"
+    r"\s*(?P<number>[+-]?[0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*(?P<unit>[^\W\d_]*)\s*"
 )
-_HEX = re.compile(r"0[xX][0-9a-fA-F]+(?:_[0-9a-fA-F]+)*")
+_HEX = re.compile(r"\s*0[xX][0-9a-fA-F]+(?:_[0-9a-fA-F]+)*\s*")
 
 
 def parse(value: object, kind: Kind) -> Fraction:
@@ -54,30 +63,39 @@ def parse(value: object, kind: Kind) -> Fraction:
 
     Raises UnitError that names the kind that is wanted, and the kind that was given where that is another.
     """
-    wanted = f'a {kind.name} is wanted, such as "{kind.example}"'
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise UnitError(f"{value!r} is not a {kind.name}; {wanted}")
-    text = str(value)
-    if _HEX.fullmatch(text.strip()) and kind is SIZE:
-        return Fraction(int(text, 16))
-    match = _QUANTITY.fullmatch(text)
+        raise UnitError(f"{_shown(value)} is not {kind}; {kind.wanted}")
+    if isinstance(value, str) and kind.hexadecimal and _HEX.fullmatch(value):
+        return _bounded(Fraction(int(value, 16)), value, kind)
+    match = _QUANTITY.fullmatch(str(value))
     if match is None:
-        raise UnitError(f"{value!r} is not a number with a unit; {wanted}")
-    number, unit = Fraction(match["number"].replace("_", "")), match["unit"]
-    if not unit:
-        if isinstance(value, str):
-            raise UnitError(f"{value!r} has no unit; {wanted}")
-        scale = Fraction(1)
-    elif unit in kind.units:
-        scale = kind.units[unit]
-    else:
-        other = next((k for k in KINDS if unit in k.units), None)
-        if other is not None:
-            raise UnitError(f"{value!r} is a {other.name}; {wanted}")
-        raise UnitError(f"{value!r}: '{unit}' is no unit of a {kind.name}{nearest(unit, kind.units)}")
-    if number < 0:
-        raise UnitError(f"{value!r} is negative; {wanted}")
-    quantity = number * scale
+        raise UnitError(f"{value!r} is not a number with a unit; {kind.wanted}")
+    if isinstance(value, str) and not match["unit"]:
+        raise UnitError(f"{value!r} has no unit; {kind.wanted}")
+    scale = _scale(match["unit"], value, kind) if match["unit"] else Fraction(1)
+    return _bounded(Fraction(match["number"].replace("_", "")) * scale, value, kind)
+
+
+def _shown(value: object) -> str:
+    return "this" if isinstance(value, dict | list | tuple) else repr(value)
+
+
+def _scale(unit: str, value: object, kind: Kind) -> Fraction:
+    if unit in kind.units:
+        return kind.units[unit]
+    other = next((other for other in _KINDS if unit in other.units), None)
+    if other is not None:
+        raise UnitError(f"{value!r} is {other}; {kind.wanted}")
+    # A wrong case is the commonest slip, and too far off for a comparison of letters.
+    meant = next((known for known in kind.units if known.casefold() == unit.casefold()), unit)
+    raise UnitError(f"{value!r}: '{unit}' is no unit of {kind}{nearest(meant, kind.units)}")
+
+
+def _bounded(quantity: Fraction, value: object, kind: Kind) -> Fraction:
+    if quantity < 0:
+        raise UnitError(f"{value!r} is negative; {kind.wanted}")
+    if quantity >= _LIMIT:
+        raise UnitError(f"{value!r} is too large for {kind}; it must fit in 64 bits")
     if kind.whole and quantity.denominator != 1:
         raise UnitError(f"{value!r} is not a whole number of {kind.whole}")
     return quantity
@@ -86,6 +104,11 @@ def parse(value: object, kind: Kind) -> Fraction:
 def size(value: object) -> int:
     """Parse a size ("8 MiB", "0x1000", 4096) to bytes."""
     return int(parse(value, SIZE))
+
+
+def address(value: object) -> int:
+    """Parse an address or an offset ("0x400000", 4194304, "4 MiB") to the number of the byte."""
+    return int(parse(value, ADDRESS))
 
 
 def frequency(value: object) -> int:
@@ -103,33 +126,14 @@ def baud(value: object) -> int:
     return int(parse(value, BAUD))
 
 
-def address(value: object) -> int:
-    """Parse an address or an offset ("0x400000", 4194304, "4 MiB") to a byte number of at most 64 bits."""
-    if isinstance(value, str) and not _HEX.fullmatch(value.strip()):
-        try:
-            number = size(value)
-        except UnitError:
-            raise UnitError(
-                f'{value!r} is not an address; an address is wanted, such as "0x400000"'
-            ) from None
-    else:
-        number = size(value)
-    if number >= 1 << 64:
-        raise UnitError(f"{value!r} does not fit in 64 bits")
-    return number
-
-
-def format_size(count: int) -> str:
-    """Write bytes in the largest binary unit that keeps the number whole ("8 MiB", "1135736 B")."""
-    for unit, scale in reversed(_BINARY.items()):
-        if count and count % scale == 0:
-            return f"{count // scale} {unit}"
-    return f"{count} B"
-
-
-def format_frequency(hertz: int) -> str:
-    """Write hertz in the largest unit that keeps the number whole ("240 MHz")."""
-    for unit, scale in (("GHz", 10**9), ("MHz", 10**6), ("kHz", 10**3)):
-        if hertz and hertz % scale == 0:
-            return f"{hertz // scale} {unit}"
-    return f"{hertz} Hz"
+def write(quantity: float, kind: Kind) -> str:
+    """Write a quantity in the largest unit that keeps it whole ("8 MiB", "1135736 B"); an address in hex."""
+    if kind is ADDRESS:
+        return f"{int(quantity):#x}"
+    exact = Fraction(str(quantity))
+    units = _BINARY | {"B": Fraction(1)} if kind is SIZE else kind.units
+    for unit, scale in sorted(units.items(), key=lambda item: item[1], reverse=True):
+        if exact and exact % scale == 0:
+            return f"{exact // scale} {unit}"
+    smallest = min(units, key=lambda unit: units[unit])
+    return f"{float(exact / units[smallest]):g} {smallest}"

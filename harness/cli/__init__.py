@@ -13,6 +13,7 @@ from harness.errors import HarnessError
 # name -> (one line for --help, module that defines `command`)
 COMMANDS: dict[str, str] = {
     "inspect": "Show what a model is made of and what it costs.",
+    "boards": "List the board profiles, show one, or check one of your own.",
 }
 
 

@@ -67,7 +67,7 @@ def _show(summary: Summary, layers: bool) -> None:
 
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
-    macs = "inside the NPU's commands" if summary.macs is None else f"{summary.macs:,} an invoke"
+    encoded = "encoded for the NPU"
     facts = [
         ("Model", summary.name),
         ("Description", summary.description),
@@ -75,8 +75,8 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         ("Size", f"{summary.bytes:,} bytes"),
         ("SHA-1", summary.sha1),
         ("SHA-256", summary.sha256),
-        ("Parameters", f"{summary.parameters:,}"),
-        ("MACs", macs),
+        ("Parameters", encoded if summary.parameters is None else f"{summary.parameters:,}"),
+        ("MACs", encoded if summary.macs is None else f"{summary.macs:,} an invoke"),
         ("Signatures", ", ".join(summary.signatures)),
     ]
     if summary.npu:

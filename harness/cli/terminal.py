@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,9 +12,14 @@ if TYPE_CHECKING:
 
 
 def console() -> Console:
-    """Return a console on standard output; in a pipe no line is folded to a width."""
+    """Return a console on standard output; in a pipe no line is folded to a width.
+
+    Characters that the output's encoding lacks are escaped rather than an error.
+    """
     from rich.console import Console
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     found = Console(highlight=False, markup=False, emoji=False)
     if not found.is_terminal:
         found.width = 10_000

@@ -16,7 +16,7 @@ from harness.models.graph import Model, Operator, Subgraph, Tensor
 from harness.models.ops import ETHOS_U
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OperatorCost:
     """The cost of one run of an operator; `macs` is None where the file does not tell (NPU, odd shapes)."""
 
@@ -126,7 +126,7 @@ def _lstm(graph: Subgraph, operator: Operator) -> int:
 
 
 def _svdf(graph: Subgraph, operator: Operator) -> int:
-    """Each filter takes the newest input through its feature weights, then its memory through time weights."""
+    """Each filter takes the input through its feature weights, then its memory through its time weights."""
     data = _tensor(graph, operator.inputs, 0)
     feature, time = (_tensor(graph, operator.inputs, p).elements for p in (1, 2))
     return data.shape[0] * (feature + time)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 _CONFIG, _COMMANDS, _NOP = 1, 2, 5
+# The configuration and the padding before the commands take 7 words at most.
+_PREAMBLE_WORDS = 16
 _PRODUCTS = {0: "ethos-u55", 1: "ethos-u65", 2: "ethos-u85"}
 
 
@@ -135,24 +137,25 @@ def _command_bytes(model: Model, graph: Subgraph, operator: Operator) -> memoryv
 def _driver_actions(model: Model, graph: Subgraph, operator: Operator) -> tuple[Configuration, int, int]:
     """Return the configuration, and start and length of the register commands, in words."""
     data = _command_bytes(model, graph, operator)
-    words = struct.unpack_from(f"<{len(data) // 4}I", data)
+    total = len(data) // 4
+    preamble = struct.unpack_from(f"<{min(total, _PREAMBLE_WORDS)}I", data)
     configuration = None
     at = 1
-    while at < len(words):
-        action, high, parameter = words[at] & 0xFF, words[at] >> 8 & 0xFF, words[at] >> 16
-        if action == _CONFIG and at + 2 < len(words):
-            configuration = _configuration(parameter, words[at + 1], words[at + 2])
+    while at < len(preamble):
+        action, high, parameter = preamble[at] & 0xFF, preamble[at] >> 8 & 0xFF, preamble[at] >> 16
+        if action == _CONFIG and at + 2 < len(preamble):
+            configuration = _configuration(parameter, preamble[at + 1], preamble[at + 2])
             at += 3
         elif action == _NOP:
             at += 1
         elif action == _COMMANDS and configuration:
             length = high << 16 | parameter
-            if at + 1 + length > len(words):
-                break
+            if at + 1 + length > total:
+                raise _damaged(model, operator, f"it has {total - at - 1} of {length} words of commands")
             return configuration, at + 1, length
         else:
-            raise _damaged(model, operator, f"word {at} of its driver payload is no action that is expected")
-    raise _damaged(model, operator, "its command stream is cut short")
+            raise _damaged(model, operator, f"word {at} of its driver payload is no known action")
+    raise _damaged(model, operator, "its driver payload has no commands")
 
 
 def _configuration(parameter: int, npu: int, architecture: int) -> Configuration:

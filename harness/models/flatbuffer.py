@@ -20,9 +20,9 @@ _U32 = struct.Struct("<I")
 _I32 = struct.Struct("<i")
 
 # The smallest table takes 8 bytes of its own (the reference to it and the reference to its vtable), so with
-# 32 units a table and 4 units a byte of file, a file that shares nothing cannot run out.
-_UNITS_PER_TABLE = 32
-_UNITS_PER_BYTE = 4
+# 16 units a table and 2 units a byte of file, a file that shares nothing does not run out.
+_UNITS_PER_TABLE = 16
+_UNITS_PER_BYTE = 2
 _SPARE_UNITS = 1 << 16
 
 
@@ -168,6 +168,11 @@ def numbers(owner: Any, field: str) -> tuple[Any, ...]:
     if getattr(owner, field + "IsNone")():
         return ()
     return tuple(getattr(owner, field + "AsNumpy")().tolist())
+
+
+def charge(owner: Any, units: int) -> None:
+    """Take `units` off the allowance of `owner`'s file, for what is shown once more; raises Damaged."""
+    owner._tab._work.charge(units)
 
 
 def text(raw: bytes | None) -> str:

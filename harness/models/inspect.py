@@ -14,7 +14,7 @@ from harness.models.graph import Model, Operator, Quantization, Subgraph, Tensor
 _ARITHMETIC = ("int8", "int16", "uint8", "int4", "float16", "bfloat16", "float32", "float64")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Port:
     """An input or output of the model, or a tensor that is state; bytes in memory."""
 
@@ -25,7 +25,7 @@ class Port:
     quantization: Quantization | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OperatorCount:
     """All operators of one name; `macs` leaves out those whose count is not known, `supported` is TFLM's."""
 
@@ -35,7 +35,7 @@ class OperatorCount:
     supported: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One operator; shape and type of its first output (None where it has none)."""
 
@@ -51,7 +51,7 @@ class Layer:
     supported: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Graph:
     """A subgraph in numbers."""
 
@@ -63,7 +63,7 @@ class Graph:
     outputs: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Npu:
     """What Vela compiled: for which accelerator, and how far its plan reaches into the arena."""
 
@@ -73,9 +73,12 @@ class Npu:
     payloads: tuple[ethosu.Payload, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Summary:
-    """What `harness inspect` says of a model. `macs` is None where part of it is inside NPU commands."""
+    """What `harness inspect` says of a model.
+
+    `macs` and `parameters` are None where part of the model is encoded for an NPU.
+    """
 
     name: str
     description: str
@@ -83,7 +86,7 @@ class Summary:
     sha1: str
     sha256: str
     precision: str
-    parameters: int
+    parameters: int | None
     macs: int | None
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -113,7 +116,7 @@ def summarize(model: Model) -> Summary:
         sha1=model.sha1,
         sha256=model.sha256,
         precision=precision(model),
-        parameters=cost.parameters(model),
+        parameters=None if npu else cost.parameters(model),
         macs=None if None in macs else sum(m for m in macs if m is not None),
         inputs=tuple(_port(main.tensors[i]) for i in main.inputs),
         outputs=tuple(_port(main.tensors[i]) for i in main.outputs),
@@ -185,23 +188,29 @@ def _port(tensor: Tensor) -> Port:
 
 
 def _state(model: Model) -> Iterable[Port]:
-    """Yield what outlives an invoke: variable tensors, and resources by the tensors that are put into them."""
-    handles: dict[str, Port] = {}
+    """Yield what outlives an invoke: variable tensors, then resources by name, shaped as what is put in."""
+    resources: dict[str, Port] = {}
     for graph in model.subgraphs:
         yield from (_port(t) for t in graph.tensors if t.variable)
-        names = {
+        handles = {
             o.outputs[0]: str(o.options.get("shared_name", ""))
             for o in graph.operators
             if o.code == "VAR_HANDLE" and o.outputs
         }
-        for name in names.values():
-            handles.setdefault(name, Port(name, (), "resource", 0, None))
+        for name in handles.values():
+            resources.setdefault(name, Port(name, (), "resource", 0, None))
         for o in graph.operators:
-            if o.code == "ASSIGN_VARIABLE" and len(o.inputs) == 2 and o.inputs[1] >= 0:
-                name, value = names.get(o.inputs[0]), graph.tensors[o.inputs[1]]
-                if name is not None:
-                    handles[name] = dataclasses.replace(_port(value), name=name)
-    yield from handles.values()
+            if (
+                o.code == "ASSIGN_VARIABLE"
+                and len(o.inputs) == 2
+                and o.inputs[0] in handles
+                and o.inputs[1] >= 0
+            ):
+                name = handles[o.inputs[0]]
+                resources[name] = dataclasses.replace(
+                    _port(graph.tensors[o.inputs[1]]), name=name, quantization=None
+                )
+    yield from resources.values()
 
 
 def _layers(model: Model) -> Iterable[Layer]:

@@ -15,132 +15,26 @@ from harness.models.tflite import ModelError
 # The custom operator that stands for a subgraph compiled for an Arm Ethos-U NPU.
 ETHOS_U = "ethos-u"
 
-BUILTIN = frozenset(
-    [
-        "ABS",
-        "ADD",
-        "ADD_N",
-        "ARG_MAX",
-        "ARG_MIN",
-        "ASSIGN_VARIABLE",
-        "AVERAGE_POOL_2D",
-        "BATCH_MATMUL",
-        "BATCH_TO_SPACE_ND",
-        "BROADCAST_ARGS",
-        "BROADCAST_TO",
-        "CALL_ONCE",
-        "CAST",
-        "CEIL",
-        "CONCATENATION",
-        "CONV_2D",
-        "COS",
-        "CUMSUM",
-        "DEPTHWISE_CONV_2D",
-        "DEPTH_TO_SPACE",
-        "DEQUANTIZE",
-        "DIV",
-        "DYNAMIC_UPDATE_SLICE",
-        "ELU",
-        "EMBEDDING_LOOKUP",
-        "EQUAL",
-        "EXP",
-        "EXPAND_DIMS",
-        "FILL",
-        "FLOOR",
-        "FLOOR_DIV",
-        "FLOOR_MOD",
-        "FULLY_CONNECTED",
-        "GATHER",
-        "GATHER_ND",
-        "GREATER",
-        "GREATER_EQUAL",
-        "HARD_SWISH",
-        "IF",
-        "L2_NORMALIZATION",
-        "L2_POOL_2D",
-        "LEAKY_RELU",
-        "LESS",
-        "LESS_EQUAL",
-        "LOG",
-        "LOGICAL_AND",
-        "LOGICAL_NOT",
-        "LOGICAL_OR",
-        "LOGISTIC",
-        "LOG_SOFTMAX",
-        "MAXIMUM",
-        "MAX_POOL_2D",
-        "MEAN",
-        "MINIMUM",
-        "MIRROR_PAD",
-        "MUL",
-        "NEG",
-        "NOT_EQUAL",
-        "PACK",
-        "PAD",
-        "PADV2",
-        "PRELU",
-        "QUANTIZE",
-        "READ_VARIABLE",
-        "REDUCE_ALL",
-        "REDUCE_MAX",
-        "REDUCE_MIN",
-        "RELU",
-        "RELU6",
-        "RESHAPE",
-        "RESIZE_BILINEAR",
-        "RESIZE_NEAREST_NEIGHBOR",
-        "REVERSE_V2",
-        "ROUND",
-        "RSQRT",
-        "SELECT_V2",
-        "SHAPE",
-        "SIN",
-        "SLICE",
-        "SOFTMAX",
-        "SPACE_TO_BATCH_ND",
-        "SPACE_TO_DEPTH",
-        "SPLIT",
-        "SPLIT_V",
-        "SQRT",
-        "SQUARE",
-        "SQUARED_DIFFERENCE",
-        "SQUEEZE",
-        "STRIDED_SLICE",
-        "SUB",
-        "SUM",
-        "SVDF",
-        "TANH",
-        "TRANSPOSE",
-        "TRANSPOSE_CONV",
-        "UNIDIRECTIONAL_SEQUENCE_LSTM",
-        "UNPACK",
-        "VAR_HANDLE",
-        "WHILE",
-        "ZEROS_LIKE",
-    ]
-)
+_BUILTIN_NAMES = """
+ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND
+BROADCAST_ARGS BROADCAST_TO CALL_ONCE CAST CEIL CONCATENATION CONV_2D COS CUMSUM DEPTHWISE_CONV_2D
+DEPTH_TO_SPACE DEQUANTIZE DIV DYNAMIC_UPDATE_SLICE ELU EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR
+FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER GREATER_EQUAL HARD_SWISH IF
+L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND LOGICAL_NOT LOGICAL_OR LOGISTIC
+LOG_SOFTMAX MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL PACK PAD PADV2 PRELU QUANTIZE
+READ_VARIABLE REDUCE_ALL REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR
+RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND
+SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM SVDF TANH
+TRANSPOSE TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE ZEROS_LIKE
+"""
+BUILTIN = frozenset(_BUILTIN_NAMES.split())
 
-CUSTOM = frozenset(
-    [
-        "CIRCULAR_BUFFER",
-        "SignalDelay",
-        "SignalEnergy",
-        "SignalFftAutoScale",
-        "SignalFilterBank",
-        "SignalFilterBankLog",
-        "SignalFilterBankSpectralSubtraction",
-        "SignalFilterBankSquareRoot",
-        "SignalFramer",
-        "SignalIrfft",
-        "SignalOverlapAdd",
-        "SignalPCAN",
-        "SignalRfft",
-        "SignalStacker",
-        "SignalWindow",
-        "TFLM_DECODE",
-        "TFLite_Detection_PostProcess",
-    ]
-)
+_CUSTOM_NAMES = """
+CIRCULAR_BUFFER SignalDelay SignalEnergy SignalFftAutoScale SignalFilterBank SignalFilterBankLog
+SignalFilterBankSpectralSubtraction SignalFilterBankSquareRoot SignalFramer SignalIrfft SignalOverlapAdd
+SignalPCAN SignalRfft SignalStacker SignalWindow TFLM_DECODE TFLite_Detection_PostProcess
+"""
+CUSTOM = frozenset(_CUSTOM_NAMES.split())
 
 
 @dataclass(frozen=True)

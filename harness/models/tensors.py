@@ -19,7 +19,7 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -114,8 +114,8 @@ def _archive(spec: str, inputs: Sequence[Tensor]) -> list[np.ndarray]:
             if len(set(wanted)) < len(wanted) or not set(wanted) <= set(members):
                 if len(members) != len(wanted):
                     raise InputError(
-                        f"input '{spec}' holds {len(members)} array(s) ({', '.join(members)}), "
-                        f"the model takes {len(wanted)} ({', '.join(wanted)})"
+                        f"input '{spec}' holds {len(members)} array(s) ({_listed(members)}), "
+                        f"the model takes {len(wanted)} ({_listed(wanted)})"
                     )
                 wanted = list(members)
             arrays = []
@@ -125,7 +125,9 @@ def _archive(spec: str, inputs: Sequence[Tensor]) -> list[np.ndarray]:
             return arrays
     except OSError as error:
         raise InputError(f"input '{spec}' cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # zipfile raises whatever its decompressors and struct do
         raise InputError(f"input '{spec}' is not a readable .npz file: {error}") from None
 
 
@@ -139,7 +141,7 @@ def _array(file: IO[bytes], spec: str, tensor: Tensor) -> np.ndarray:
         version = npy.read_magic(start)
         read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
         shape, fortran, dtype = read_header(start)
-    except (ValueError, KeyError, EOFError, MemoryError, RecursionError):
+    except Exception:  # NumPy parses the header as Python source, which raises whatever the parser does
         raise InputError(f"input '{spec}' is not a readable .npy array; write it with numpy.save") from None
     if dtype.hasobject or shape != tensor.shape or dtype.newbyteorder("=") != np.dtype(tensor.type):
         hint = ""
@@ -183,5 +185,9 @@ def _picture(path: Path, tensor: Tensor) -> np.ndarray:
     return (pixels.astype(object) * step + int(limits.min)).astype(dtype)
 
 
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
 def _described(tensor: Tensor) -> str:
-    return f"'{tensor.name}' {tensor.type} {list(tensor.shape)}"
+    return f"{tensor.name!r} {tensor.type} {list(tensor.shape)}"

@@ -36,8 +36,9 @@ __all__ = [
 
 SCHEMA_VERSION = 3
 
-# TFLite's kernels count elements in a signed 32-bit integer.
+# TFLite's kernels count elements in a signed 32-bit integer, and take far fewer dimensions than numpy's 32.
 _MOST_ELEMENTS = 2**31 - 1
+_MOST_DIMENSIONS = 32
 
 # What people hand over in place of a model: first bytes, what it is, what to do.
 _MISTAKEN = (
@@ -186,14 +187,12 @@ def _subgraph(
     operators = tuple(
         _operator(o, i, codes, len(tensors), graphs) for i, o in enumerate(children(graph, "Operators"))
     )
-    return Subgraph(
-        index=index,
-        name=text(graph.Name()),
-        tensors=tensors,
-        operators=operators,
-        inputs=_tensor_indices(graph, "Inputs", len(tensors), f"subgraph {index}: input tensor"),
-        outputs=_tensor_indices(graph, "Outputs", len(tensors), f"subgraph {index}: output tensor"),
-    )
+    inputs = _tensor_indices(graph, "Inputs", len(tensors), f"subgraph {index}: input tensor")
+    outputs = _tensor_indices(graph, "Outputs", len(tensors), f"subgraph {index}: output tensor")
+    for i in inputs + outputs:
+        quantization = tensors[i].quantization
+        flatbuffer.charge(graph, len(tensors[i].name) + (4 * len(quantization.scales) if quantization else 0))
+    return Subgraph(index, text(graph.Name()), tensors, operators, inputs, outputs)
 
 
 def _signature(entry: Any, subgraphs: tuple[Subgraph, ...]) -> Signature:
@@ -245,6 +244,8 @@ def _tensor(tensor: Any, index: int, buffers: tuple[tuple[int, int], ...]) -> Te
 
 
 def _check_shape(shape: tuple[int, ...], where: str) -> None:
+    if len(shape) > _MOST_DIMENSIONS:
+        raise Damaged(f"{where} has {len(shape)} dimensions, more than {_MOST_DIMENSIONS}")
     elements = 1
     for size in shape:
         if size < 0:
@@ -273,7 +274,8 @@ def _operator(
     operator: Any, index: int, codes: tuple[tuple[str, str | None, int], ...], tensors: int, graphs: int
 ) -> Operator:
     code, custom, version = codes[_in_range(operator.OpcodeIndex(), len(codes), f"operator {index}: code")]
-    where = f"operator {index} ({custom or code})"
+    flatbuffer.charge(operator, len(custom or ""))
+    where = f"operator {index} ({(custom or code)[:80]})"
     options = _options(operator, "BuiltinOptions", where) | _options(operator, "BuiltinOptions2", where)
     for name, value in options.items():
         if name.endswith("subgraph_index"):
