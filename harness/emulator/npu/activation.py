@@ -22,6 +22,8 @@ SIGMOID = 4
 LUT_FIRST = 16
 LUT_LAST = 23
 LUT_SLOT = 256
+# Entries of the sigmoid table to the unit.
+_STEPS = 24.0
 
 # act_clip_range -> the forced range
 _CLIP = {2: (0, 255), 3: (-128, 127), 5: (-32768, 32767)}
@@ -29,8 +31,16 @@ _CLIP = {2: (0, 255), 3: (-128, 127), 5: (-32768, 32767)}
 
 @cache
 def _sigmoid_table() -> Int64:
-    steps = np.arange(257) / 24.0
-    return np.minimum(np.floor(65536.0 / (1.0 + np.exp(-steps)) + 0.5), 65535).astype(np.int64)
+    """Return 257 values of the logistic function, 24 to the unit, in 1/65536.
+
+    The reference's entries lie above the curve by half of what linear interpolation errs between them,
+    h**2 / 8 times the second derivative; its last entry is the largest 16-bit value.
+    """
+    curve = 1.0 / (1.0 + np.exp(-np.arange(257) / _STEPS))
+    second_derivative = curve * (1.0 - curve) * (1.0 - 2.0 * curve)
+    table = np.floor(65536.0 * (curve - second_derivative / (16 * _STEPS**2)) + 0.5).astype(np.int64)
+    table[255:] = 65535
+    return table
 
 
 def _interpolate(magnitude: Int64, bits: int) -> Int64:
@@ -89,8 +99,7 @@ def finish(values: Int64, activation: Activation, ofm: FeatureMap, memory: Memor
         if ofm.bits != 16:
             raise NotModelled(f"native {'tanh' if function == TANH else 'sigmoid'} with {ofm.bits}-bit output")
         curve = tanh if function == TANH else sigmoid
-        values = curve(saturate(values, -32768, 32767))
-        values = values + ofm.zero_point
+        values = curve(values) + ofm.zero_point
     elif function != NONE and not LUT_FIRST <= function <= LUT_LAST:
         raise NpuFault(f"reserved activation function {function}")
     elif ofm.zero_point and not wide:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.emulator.npu.faults import NotModelled
-from harness.emulator.npu.rounding import Int64, Rounding, rescale, saturate, shift_right
+from harness.emulator.npu.rounding import Int64, rescale, saturate, shift_right
 from harness.emulator.npu.state import BlockOperation, Elementwise
 
 _BOTH_16 = 0
@@ -23,7 +22,7 @@ def _input_shift(bits: int) -> int:
 
 
 def _brought_together(op: BlockOperation, first: Int64, second: Int64) -> tuple[Int64, Int64]:
-    """Scale operands A and B of an ADD or SUB; `first` and `second` are in the order of the inputs."""
+    """Scale operands A and B of an ADD or SUB."""
     scale_a, shift_a, scale_b = op.operand_scales
     if op.scale_mode == _BOTH_16:
         return first * (scale_a & 0xFFFF), second * (scale_b & 0xFFFF)
@@ -62,14 +61,15 @@ def unary(op: BlockOperation, values: Int64) -> Int64:
 
 
 def binary(op: BlockOperation, first: Int64, second: Int64) -> Int64:
-    """A two-input operation of inputs less their zero points, `second` broadcastable to `first`."""
+    """A two-input operation of inputs (IFM, IFM2) less their zero points, broadcast to one another."""
     output = op.output
     mode = Elementwise(op.operation.mode)
     assert op.operand is not None
+    if op.operand.reversed:
+        # The order names the operands A and B, to which scaling refers as well.
+        first, second = second, first
     if mode in (Elementwise.ADD, Elementwise.SUB):
         first, second = _brought_together(op, first, second)
-        if op.operand.reversed:
-            first, second = second, first
         result = first + second if mode is Elementwise.ADD else first - second
         return rescale(result, output.scale, output.shift, output.rounding)
     if mode is Elementwise.MUL:
@@ -78,10 +78,6 @@ def binary(op: BlockOperation, first: Int64, second: Int64) -> Int64:
         return np.minimum(first, second)
     if mode is Elementwise.MAX:
         return np.maximum(first, second)
-    if op.operand.reversed:
-        first, second = second, first
     if mode is Elementwise.SHR:
         return shift_right(first, second, output.rounding)
-    if output.rounding is not Rounding.TFL and output.shift:
-        raise NotModelled("SHL with output scaling")
     return saturate(first << np.clip(second, 0, 31))
