@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from harness.boards.lines import Path
-from harness.boards.profile import REST, Coefficients, Profile, Region, Table
+from harness.boards.profile import Coefficients, Profile, Region
+from harness.boards.table import REST, Table
 from harness.errors import nearest
 
 Finding = tuple[Path, str]

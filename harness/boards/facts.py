@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 from harness.boards import units
 from harness.boards.problems import dotted
-from harness.boards.profile import Profile, Table
+from harness.boards.profile import Profile
+from harness.boards.table import Table
 
 
 @dataclass(frozen=True)

@@ -136,11 +136,11 @@ def _allowed(details: ErrorDetails) -> list[str]:
     return [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(", ")]
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
     """The models within a type, as in `tuple[Region, ...]` or `Vela | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for argument in get_args(annotation) for model in _models(argument)]
+    return [model for argument in get_args(annotation) for model in models_in(argument)]
 
 
 def _model_at(where: lines.Path) -> type[BaseModel] | None:
@@ -150,7 +150,7 @@ def _model_at(where: lines.Path) -> type[BaseModel] | None:
         if isinstance(part, int):
             continue
         field = next((f for n, f in model.model_fields.items() if part == (f.alias or n)), None)
-        inner = _models(field.annotation) if field else []
+        inner = models_in(field.annotation) if field else []
         if not inner:
             return None
         model = inner[0]

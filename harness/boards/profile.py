@@ -7,28 +7,13 @@ a quantity carries its SI unit in its name (`clock_hz`, `size_bytes`). boards/RE
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-)
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr
 
-from harness.boards import units
-
-Bytes = Annotated[int, BeforeValidator(units.size), units.SIZE]
-Address = Annotated[int, BeforeValidator(units.address), units.ADDRESS]
-Hertz = Annotated[int, BeforeValidator(units.frequency), units.FREQUENCY]
-Seconds = Annotated[float, BeforeValidator(units.time), units.TIME]
-Baud = Annotated[int, BeforeValidator(units.baud), units.BAUD]
-Text = Annotated[str, Field(min_length=1)]
-Cycles = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from harness.boards.table import Address, Baud, Bytes, Cycles, Hertz, Seconds, Table, Text
 
 ModelFormat = Literal["int8", "vela"]
 Protocol = Literal["bench", "mlperf-tiny", "sscma"]
@@ -36,9 +21,6 @@ FlashMethod = Literal["esptool", "xmodem", "uf2"]
 MemoryKind = Literal["sram", "psram", "tcm", "flash"]
 MemoryUse = Literal["arena", "weights", "code", "data"]
 RegionUse = Literal["boot_loader", "partition_table", "firmware", "model", "data", "reserved"]
-
-# The key of a table-formed `source` that covers every fact which it does not name.
-REST = "rest"
 
 _USB_ID = re.compile(r"[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}")
 _ID = re.compile(r"[a-z0-9][a-z0-9_]*")
@@ -60,42 +42,6 @@ def _identifier(text: str) -> str:
 
 
 Identifier = Annotated[str, AfterValidator(_identifier)]
-
-
-class Table(BaseModel):
-    """A table of a profile: immutable, no unknown keys, and `source` says where its facts are from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    source: Text | dict[str, Text] = Field(
-        description="where the facts of this table come from: one text, or a table of texts by key"
-    )
-
-    def facts(self) -> Iterator[tuple[str, Any]]:
-        """Yield the facts that the file gives in this table itself: TOML key and value."""
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
-            inner = isinstance(value, Table) or (
-                isinstance(value, tuple) and isinstance((*value, 0)[0], Table)
-            )
-            if name != "source" and name in self.model_fields_set and not inner:
-                yield field.alias or name, value
-        yield from (self.model_extra or {}).items()
-
-    def tables(self) -> Iterator[tuple[tuple[str | int, ...], Table]]:
-        """Yield the tables in this one: the way from here (TOML key, and index in an array) and the table."""
-        for name, field in type(self).model_fields.items():
-            value, key = getattr(self, name), field.alias or name
-            if isinstance(value, Table):
-                yield (key,), value
-            elif isinstance(value, tuple):
-                yield from (((key, i), item) for i, item in enumerate(value) if isinstance(item, Table))
-
-    def source_of(self, key: str) -> str:
-        """Return the source of the fact under the TOML key `key`; KeyError where there is none."""
-        if isinstance(self.source, str):
-            return self.source
-        return self.source[key] if key in self.source else self.source[REST]
 
 
 class Chip(Table):
@@ -208,7 +154,9 @@ class Xmodem(Table):
 class Uf2(Table):
     """How the boot loader takes UF2 files."""
 
-    drive_label: Text = Field(description="label of the drive that the boot loader shows")
+    drive_labels: tuple[Text, ...] = Field(
+        min_length=1, description="labels of the drive that the boot loader shows, the usual one first"
+    )
     family_id: Address = Field(lt=1 << 32, description="family id in every block")
     touch_baud: Baud = Field(gt=0, description="opening the port at this speed enters the boot loader")
     word_swapped: tuple[RegionUse, ...] = Field(

@@ -12,6 +12,12 @@ from harness.errors import HarnessError
 
 # name -> (one line for --help, module that defines `command`)
 COMMANDS: dict[str, str] = {
+    "bench": "Bench models on boards, attached or emulated.",
+    "compile": "Compile a model for a board's NPU with Vela.",
+    "emulate": "Run a virtual board on a pseudo-terminal or socket.",
+    "compare": "Show how two sets of runs differ.",
+    "gate": "Fail on a slowdown, RAM growth or changed outputs against a baseline.",
+    "report": "Report on runs: tables, a page with pictures, exports.",
     "inspect": "Show what a model is made of and what it costs.",
     "boards": "List the board profiles, show one, or check one of your own.",
 }

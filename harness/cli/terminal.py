@@ -7,8 +7,23 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from harness.errors import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
+
+# How words that say what a figure or an outcome is worth look in a terminal.
+_STYLES = {
+    "measured": "bold",
+    "emulated": "cyan",
+    "estimated": "magenta",
+    "published": "blue",
+    "pass": "green",
+    "no regression": "green",
+    "fail": "bold red",
+    "regression": "bold red",
+    "not enough data": "yellow",
+}
 
 
 def console() -> Console:
@@ -54,7 +69,7 @@ def table(out: Console, headings: Sequence[str], rows: Iterable[Sequence[object]
             heading.removeprefix(">"), justify="right" if right else "left", no_wrap=right, overflow="fold"
         )
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
+        table.add_row(*(Text(_cell(value), style=_STYLES.get(str(value), "")) for value in row))
     out.print()
     _print(out, table)
 
@@ -75,8 +90,3 @@ def _cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return printable(str(value))
-
-
-def printable(text: str) -> str:
-    """Return `text` with whatever would steer a terminal escaped, for words out of files and off the line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -102,5 +102,3 @@ class BoardProcess:
     ) -> None:
         self.stop()
         self._log.close()
-
-

@@ -101,7 +101,7 @@ def _plain_side(side: Group | None) -> dict[str, Any] | None:
         "runs": [record.id for record in side.records],
         "samples": side.samples,
         "origin": side.origin,
-        "invoke_median_us": side.median_us,
+        "invoke_us": side.typical_us,
         "arena_used_bytes": side.arena_used_bytes,
     }
 
@@ -122,7 +122,8 @@ def compare(
     before = _sides(baseline, {})
     after = _sides(candidate, {key: side.origin for key, side in before.items()})
     if across and len(before) == len(after) == 1:
-        return [_pair(*before.values(), *after.values(), limits)]
+        (a,), (b,) = before.values(), after.values()
+        return [_pair(a, b, limits)]
     by_model = {key[1:]: side for key, side in after.items()} if "board" in limits.allow else {}
     compared = set()
     result = []
@@ -144,7 +145,7 @@ def _key(side: Group) -> _Key:
 
 
 def _sides(records: Sequence[Record], origins: Mapping[_Key, str]) -> dict[_Key, Group]:
-    """Group runs by board, model and precision; of several origins, the one asked for, else the newest run's."""
+    """Group runs by board, model and precision; of several origins, the one asked for or the newest."""
     sides: dict[_Key, Group] = {}
     for side in sorted(group(records), key=lambda side: side.latest.created):
         key = _key(side)

@@ -15,10 +15,11 @@ rigorous Java performance evaluation", OOPSLA 2007):
   narrow in some cases of unequal runs or unequal spreads; with a single run on one side Student's is all
   there is.
 - One run on each side: nothing in the data says how runs differ, so the board's known run-to-run spread is
-  needed. The standard error is that spread for each side and the error of each median, taken from the
-  medians of ten batches of the run, which keeps autocorrelation inside the batches (Schmeiser, "Batch size
-  effects in the analysis of simulation output", Operations Research 30, 1982). The quantile is the normal
-  distribution's, since the spread is taken as known.
+  needed. The standard error is that spread for each side and the error of each median: that of a normal
+  sample's median, sqrt(pi/2) s/sqrt(n), with n the effective number of samples, n (1 - r)/(1 + r) for
+  autocorrelation r of neighbours (Bayley and Hammersley, "The 'effective' number of independent observations
+  in an autocorrelated time series", JRSS supplement 8, 1946), s from the middle half and r from ranks, so that
+  outliers count little. The quantile is the normal distribution's, since the spread is taken as known.
 - A time that was computed (origin `estimated`) has no spread: the ratio is exact.
 - The resolution of the device's timer is an error that all runs share and that more runs do not reduce: half
   a step a side is added to the interval.
@@ -46,7 +47,6 @@ Verdict = Literal["regression", "no regression", "not enough data"]
 Basis = Literal["runs", "known spread", "computed", "no spread"]
 
 CONFIDENCE = 0.95
-_BATCHES = 10
 # Beyond this many more runs the difference is so near the limit that runs are not the way to decide.
 _MOST_MORE = 200
 
@@ -57,13 +57,13 @@ class Side:
 
     Args:
         logs: the natural logarithm of each run's median invoke time in microseconds.
-        errors: the standard error of each of these as the run's own samples show it.
+        error: of a single run, the standard error of its logarithm as its own samples show it.
         resolution: the timer's resolution as a share of the median.
         computed: the times were computed, not sampled.
     """
 
     logs: tuple[float, ...]
-    errors: tuple[float, ...]
+    error: float = 0.0
     resolution: float = 0.0
     computed: bool = False
 
@@ -73,7 +73,7 @@ class Side:
         medians = [float(np.median(run)) for run in runs_us]
         return Side(
             tuple(math.log(median) for median in medians),
-            tuple(median_error(run) for run in runs_us),
+            median_error(runs_us[0]) if len(runs_us) == 1 else 0.0,
             resolution_us / min(medians),
             computed,
         )
@@ -104,16 +104,19 @@ class Interval:
 
 
 def median_error(run_us: np.ndarray) -> float:
-    """Return the standard error of the logarithm of a run's median, with autocorrelation allowed for.
-
-    From the medians of ten batches of successive samples; for a run too short for batches, the spread of the
-    samples themselves, as if they told no more than one of them does.
-    """
+    """Return the standard error of the logarithm of a run's median, with autocorrelation allowed for."""
+    if len(run_us) < 2:
+        return 0.0
     logs = np.log(np.maximum(run_us, np.finfo(float).tiny))
-    if len(logs) < 2 * _BATCHES:
-        return float(logs.std(ddof=1)) if len(logs) > 1 else 0.0
-    batches = np.array([np.median(batch) for batch in np.array_split(logs, _BATCHES)])
-    return float(batches.std(ddof=1) / math.sqrt(_BATCHES))
+    p25, p75 = np.percentile(logs, [25, 75])
+    # The middle half of a normal distribution is 1.349 standard deviations wide; a coarse timer may hide it.
+    spread = (p75 - p25) / 1.349 or float(logs.std(ddof=1))
+    ranks = logs.argsort().argsort().astype(float)
+    ranks -= ranks.mean()
+    neighbours = float((ranks[:-1] * ranks[1:]).sum() / (ranks**2).sum())
+    rest = min(1.0, max(0.0, 1 - neighbours))
+    effective = max(1.0, len(logs) * rest / (2 - rest))
+    return float(math.sqrt(math.pi / 2) * spread / math.sqrt(effective))
 
 
 def interval(
@@ -188,7 +191,7 @@ def _spreads(
         return "runs", (_either(first, second), _either(second, first))
     if known is None:
         return "no spread", None
-    return "known spread", (math.hypot(known, baseline.errors[0]), math.hypot(known, candidate.errors[0]))
+    return "known spread", (math.hypot(known, baseline.error), math.hypot(known, candidate.error))
 
 
 def _either(own: float | None, other: float | None) -> float:

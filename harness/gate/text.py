@@ -1,4 +1,4 @@
-"""Comparisons as tables, and as Markdown and annotations for GitHub."""
+"""Comparisons as a table, as lines, and as values for JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ _HEADLINES = {
     "fail": "regression",
     "not enough data": "not enough data",
 }
-_MARKS = {"pass": "✅", "fail": "❌", "not enough data": "❔"}
 
 
 def headline(comparisons: Sequence[Comparison]) -> str:
@@ -26,7 +25,7 @@ def headline(comparisons: Sequence[Comparison]) -> str:
     return f"{len(outcomes)} compared: {', '.join(f'{n} {outcome}' for n, outcome in counts)}"
 
 
-def table(comparisons: Sequence[Comparison], title: str = "") -> Table:
+def table(comparisons: Sequence[Comparison]) -> Table:
     """Return a row a comparison: invoke time and RAM then and now, the change, the outcome and the origin."""
     columns = ("board", "model", "baseline", "now", "change", "interval", "RAM", "origin", "outcome")
     rows = []
@@ -49,7 +48,7 @@ def table(comparisons: Sequence[Comparison], title: str = "") -> Table:
                 _HEADLINES[item.outcome] if item.time and _only_time(item) else item.outcome,
             )
         )
-    return Table(title, columns, rows, frozenset({"baseline", "now", "change", "RAM"}))
+    return Table(columns, rows, frozenset({"baseline", "now", "change", "RAM"}))
 
 
 def findings(comparisons: Sequence[Comparison]) -> list[str]:
@@ -61,17 +60,48 @@ def findings(comparisons: Sequence[Comparison]) -> list[str]:
     return lines
 
 
+def difference_table(comparisons: Sequence[Comparison]) -> Table:
+    """Return a row a pair without a verdict: slower, faster, or no difference shown."""
+    shown = table(comparisons)
+    rows = [(*row[:-1], difference(item)) for row, item in zip(shown.rows, comparisons, strict=True)]
+    return Table(("board", "model", "A", "B", *shown.columns[4:-1], "B is"), rows, shown.right | {"A", "B"})
+
+
+def difference(item: Comparison) -> str:
+    """Say in a word how the candidate's time differs, where the interval shows that it does."""
+    if item.time is None:
+        return "not in A" if item.baseline is None else "not in B" if item.candidate is None else "not timed"
+    if item.time.low > 1:
+        return "slower"
+    return "faster" if item.time.high < 1 else "not shown to differ"
+
+
 def differences(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return a line a pair that says how the times differ, without a verdict."""
-    return [f"{item.name}: {describe(item.time)}" for item in comparisons if item.time]
+    """Return a line a pair that says how the times differ, and each thing else that does."""
+    lines = []
+    for item in comparisons:
+        if item.time:
+            lines.append(f"{item.name}: {describe(item.time)}")
+        lines += [f"{item.name}: {note.removesuffix(' (allowed)')}" for note in item.notes]
+    return lines
+
+
+def plain_difference(item: Comparison) -> dict[str, Any]:
+    """Return a pair as values for JSON, without the gate's verdicts."""
+    plain = item.plain()
+    return {key: plain[key] for key in plain if key not in ("outcome", "findings")} | {
+        "b_is": difference(item)
+    }
 
 
 def _only_time(item: Comparison) -> bool:
-    return item.outcome == "pass" or all(f.about == "time" for f in item.findings if f.outcome == item.outcome)
+    return item.outcome == "pass" or all(
+        f.about == "time" for f in item.findings if f.outcome == item.outcome
+    )
 
 
 def _time(side: Group | None) -> str:
-    return "–" if side is None else f"{milliseconds(side.median_us)} ({len(side.records)})"
+    return "–" if side is None else f"{milliseconds(side.typical_us)} ({len(side.records)})"
 
 
 def _ram(item: Comparison) -> str:
@@ -86,41 +116,6 @@ def _ram(item: Comparison) -> str:
 def _origins(item: Comparison) -> str:
     origins = [side.origin for side in (item.baseline, item.candidate) if side]
     return " / ".join(dict.fromkeys(origins))
-
-
-def github_summary(comparisons: Sequence[Comparison], code: int) -> str:
-    """Return Markdown for a GitHub step summary ($GITHUB_STEP_SUMMARY)."""
-    shown = table(comparisons)
-    marked = [
-        (*row[:-1], f"{_MARKS[item.outcome]} {row[-1]}") for row, item in zip(shown.rows, comparisons, strict=True)
-    ]
-    outcome = {0: "✅ no regression", 1: "❌ regression", 3: "❔ not enough data"}[code]
-    text = f"### Invoke time and RAM: {outcome}\n\n{headline(comparisons)}.\n\n"
-    text += Table("", shown.columns, marked, shown.right).markdown()
-    lines = findings(comparisons)
-    if lines:
-        text += "\n" + "".join(f"- {line}\n" for line in lines)
-    return text + "\nRuns in brackets; each bound of an interval holds with the stated confidence by itself.\n"
-
-
-def github_annotations(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return workflow commands: an error a failure, a warning for each that lacks data.
-
-    Escaped as GitHub's toolkit does it: % CR LF in the message, and : , too in a property.
-    """
-    lines = []
-    for item in comparisons:
-        for finding in item.findings:
-            if finding.outcome == "pass":
-                continue
-            level = "error" if finding.outcome == "fail" else "warning"
-            title = _escape(f"{finding.about}: {item.name}").replace(":", "%3A").replace(",", "%2C")
-            lines.append(f"::{level} title={title}::{_escape(finding.text)}")
-    return lines
-
-
-def _escape(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def plain(comparisons: Sequence[Comparison], code: int) -> dict[str, Any]:

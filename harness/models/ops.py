@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.errors import printable
 from harness.models.graph import Model, Operator
 from harness.models.tflite import ModelError
 
@@ -72,7 +73,9 @@ def unsupported(model: Model, npu: bool = False) -> list[Unsupported]:
 
 def describe(lacking: Iterable[Unsupported]) -> str:
     """Name the operators of `lacking` and where each first stands, for a message."""
-    return ", ".join(f"{o.operator} (operator {o.index} of subgraph {o.subgraph})" for o in lacking)
+    return ", ".join(
+        f"{printable(o.operator)} (operator {o.index} of subgraph {o.subgraph})" for o in lacking
+    )
 
 
 def require_supported(model: Model, npu: bool = False) -> None:

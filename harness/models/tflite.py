@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, printable
 from harness.models import flatbuffer
 from harness.models.flatbuffer import Damaged, Work, child, children, numbers, text
 from harness.models.graph import BITS, Model, Operator, Quantization, Signature, Subgraph, Tensor
@@ -39,6 +39,9 @@ SCHEMA_VERSION = 3
 # TFLite's kernels count elements in a signed 32-bit integer, and take far fewer dimensions than numpy's 32.
 _MOST_ELEMENTS = 2**31 - 1
 _MOST_DIMENSIONS = 32
+
+# An operator with its vectors takes over 30 bytes of file; it and an input or output weigh more once listed.
+_UNITS_PER_ENTRY = 32
 
 # What people hand over in place of a model: first bytes, what it is, what to do.
 _MISTAKEN = (
@@ -112,9 +115,7 @@ def _names(enum: str) -> dict[int, str]:
 
 def _in_range(index: int, count: int, what: str) -> int:
     if not 0 <= index < count:
-        raise Damaged(
-            f"{what} {index} is outside 0 to {count - 1}" if count else f"there is no {what} {index}"
-        )
+        raise Damaged(f"{what} {index} does not exist ({count} do)")
     return index
 
 
@@ -191,7 +192,8 @@ def _subgraph(
     outputs = _tensor_indices(graph, "Outputs", len(tensors), f"subgraph {index}: output tensor")
     for i in inputs + outputs:
         quantization = tensors[i].quantization
-        flatbuffer.charge(graph, len(tensors[i].name) + (4 * len(quantization.scales) if quantization else 0))
+        scales = len(quantization.scales) if quantization else 0
+        flatbuffer.charge(graph, _UNITS_PER_ENTRY + len(tensors[i].name) + 4 * scales)
     return Subgraph(index, text(graph.Name()), tensors, operators, inputs, outputs)
 
 
@@ -274,8 +276,8 @@ def _operator(
     operator: Any, index: int, codes: tuple[tuple[str, str | None, int], ...], tensors: int, graphs: int
 ) -> Operator:
     code, custom, version = codes[_in_range(operator.OpcodeIndex(), len(codes), f"operator {index}: code")]
-    flatbuffer.charge(operator, len(custom or ""))
-    where = f"operator {index} ({(custom or code)[:80]})"
+    flatbuffer.charge(operator, _UNITS_PER_ENTRY + len(custom or ""))
+    where = f"operator {index} ({printable((custom or code)[:80])})"
     options = _options(operator, "BuiltinOptions", where) | _options(operator, "BuiltinOptions2", where)
     for name, value in options.items():
         if name.endswith("subgraph_index"):

@@ -28,7 +28,7 @@ def load(where: str | Path) -> tuple[list[Record], list[Damaged]]:
 
     Raises HarnessError where there is no such baseline or no record in it.
     """
-    if str(where).startswith(_GIT):
+    if is_git(where):
         records, damaged = _from_git(str(where)[len(_GIT) :])
     else:
         if not Path(where).exists():
@@ -37,6 +37,11 @@ def load(where: str | Path) -> tuple[list[Record], list[Damaged]]:
     if not records and not damaged:
         raise HarnessError(f"{where}: the baseline holds no record")
     return records, damaged
+
+
+def is_git(where: str | Path) -> bool:
+    """Say whether a baseline is named by a git revision."""
+    return str(where).startswith(_GIT)
 
 
 def _from_git(name: str) -> tuple[list[Record], list[Damaged]]:

@@ -173,23 +173,24 @@ def load(path: Path | str | Iterable[Path | str] = "results", table: Table = "ru
     return frame
 
 
-def runs(records: Iterable[Record]) -> pd.DataFrame:
-    """Return a frame of a row a run."""
-    return _of(records, "runs")
-
-
-def samples(records: Iterable[Record]) -> pd.DataFrame:
-    """Return a frame of a row an invoke: its number in the run, ticks, and time in microseconds."""
-    return _of(records, "samples")
-
-
-def layers(records: Iterable[Record]) -> pd.DataFrame:
-    """Return a frame of a row an operator of a run: ticks, microseconds, and share of the run's layers."""
-    return _of(records, "layers")
-
-
-def _of(records: Iterable[Record], table: Table) -> pd.DataFrame:
+def of(records: Iterable[Record], table: Table) -> pd.DataFrame:
+    """Return one of the frames of these runs: "runs", "samples" or "layers"."""
     builder = Builder(table)
     for record in records:
         builder.add(record)
     return builder.frame()
+
+
+def runs(records: Iterable[Record]) -> pd.DataFrame:
+    """Return a frame of a row a run."""
+    return of(records, "runs")
+
+
+def samples(records: Iterable[Record]) -> pd.DataFrame:
+    """Return a frame of a row an invoke: its number in the run, ticks, and time in microseconds."""
+    return of(records, "samples")
+
+
+def layers(records: Iterable[Record]) -> pd.DataFrame:
+    """Return a frame of a row an operator of a run: ticks, microseconds, and share of the run's layers."""
+    return of(records, "layers")

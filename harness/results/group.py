@@ -31,6 +31,11 @@ class Group:
         return self.records[-1]
 
     @property
+    def memory_bytes(self) -> int | None:
+        """The memory that the board has for a tensor arena, else the size of the firmware's arena."""
+        return self.latest.board.memory_bytes or self.latest.ram.arena_size_bytes
+
+    @property
     def samples(self) -> int:
         return sum(len(record.invoke.ticks) for record in self.records)
 
@@ -44,6 +49,12 @@ class Group:
         """The median of the runs' medians, in microseconds."""
         medians = self.medians_us
         return float(np.median(medians)) if len(medians) else None
+
+    @property
+    def typical_us(self) -> float | None:
+        """The geometric mean of the runs' medians, in microseconds: what comparisons compare."""
+        medians = self.medians_us
+        return float(np.exp(np.log(medians).mean())) if len(medians) and medians.min() > 0 else None
 
     @property
     def between_percent(self) -> float | None:

@@ -23,3 +23,7 @@ def json_schema() -> dict[str, Any]:
 def text() -> str:
     """Return the schema as it is published."""
     return json.dumps(json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    PUBLISHED.write_text(text(), encoding="utf-8")

@@ -61,7 +61,10 @@ def test_every_activation_of_a_bundled_model_uses_a_fair_part_of_int8(name: str)
 
 
 def _activations(model: bytes, x: np.ndarray) -> dict[int, np.ndarray]:
-    from tflite_runtime.interpreter import Interpreter, OpResolverType
+    try:
+        from tflite_runtime.interpreter import Interpreter, OpResolverType
+    except ImportError:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
         model_content=model,

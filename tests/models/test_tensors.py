@@ -176,7 +176,9 @@ def test_a_wrong_count_names_what_the_model_takes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=re.escape("takes 2: 'left' int8 [1, 3], 'right' float32 [2, 2]")):
         tensors.load(["random:1", "random:2", "random:3"], PAIR)
     np.savez(tmp_path / "x.npz", only=np.zeros(3))
-    with pytest.raises(InputError, match=r"holds 1 array\(s\) \('only'\), the model takes 2 \('left', 'right'\)"):
+    with pytest.raises(
+        InputError, match=r"holds 1 array\(s\) \('only'\), the model takes 2 \('left', 'right'\)"
+    ):
         tensors.load([str(tmp_path / "x.npz")], PAIR)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from harness.results.record import Record
-from harness.results.store import new_id
+from harness.results.store import RECORD_NAME, new_id, serialise
 
 
 def record(
@@ -69,3 +70,11 @@ def record(
     for key, change in changes.items():
         values[key] = {**values[key], **change} if isinstance(values.get(key), dict) else change
     return Record.model_validate(values)
+
+
+def put(made: Record, directory: Path) -> Path:
+    """Put a record where the store would, without waiting for the disk."""
+    path = directory / made.id / RECORD_NAME
+    path.parent.mkdir(parents=True)
+    path.write_bytes(serialise(made))
+    return path

@@ -1,0 +1,457 @@
+"""A firmware that speaks the `bench` protocol, as a state machine: bytes in, bytes out, one invoke a step.
+
+It answers MLPerf Tiny's text commands on the same port. What it does here on a host is what
+firmware/PROTOCOL.md asks of a device; an engine stands in for flash memory and TFLite-Micro.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from harness.emulator.engine import DeviceInfo, Engine, EngineError, Line
+from harness.emulator.mlperf_firmware import MlperfText
+from harness.emulator.receiver import Receiver
+from harness.wire import messages as m
+from harness.wire.framing import Decoder, Text, encode, encoded_size
+
+SAMPLES_PER_FRAME = 16
+SAMPLE_BATCH_S = 0.02
+SILENCE_S = 0.5
+"""An unfinished frame is dropped when the line has been silent so long."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the device's buffers allow; the defaults suit a virtual board with room to spare."""
+
+    window: int = 131072
+    """Line bytes of tensor data that may be under way: the receive buffer less CONTROL_LIMIT."""
+    max_block: int = 32768
+    sample_buffer: int = 1024
+    """Samples kept until the host has acknowledged them."""
+
+
+class Exit(Enum):
+    """Why `serve` came back."""
+
+    RESET = auto()
+    STOPPED = auto()
+
+
+class BenchFirmware:
+    """One boot of the firmware. `boot` is a number that differs from the last boot's."""
+
+    def __init__(
+        self,
+        info: DeviceInfo,
+        engine: Engine,
+        *,
+        boot: int,
+        limits: Limits | None = None,
+        text: MlperfText | None = None,
+    ) -> None:
+        self._info = info
+        self._engine = engine
+        self._boot = boot
+        self._limits = limits or Limits()
+        self._text = text
+        longest = encoded_size(m.DATA_OVERHEAD + self._limits.max_block)
+        self._decoder = Decoder(longest, text=text is not None)
+        self._out = bytearray()
+        self._last_receive = 0
+        self._session = 0
+        self._last_number = 0
+        self._last_reply = b""
+        self._selected = False
+        self._inputs: list[bytearray] = []
+        self._dirty: set[int] = set()
+        self._receiver = self._new_receiver()
+        self._run = _RunProgress()
+        self.reset_asked = False
+        if text is not None:
+            self._out += text.banner()
+
+    # ---- driving it
+
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has an invoke to do now."""
+        run = self._run
+        if run.state == m.RunState.WARMING:
+            return True
+        return run.state == m.RunState.MEASURING and run.kept < self._limits.sample_buffer
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of line data and samples held at the moment."""
+        return self._decoder.buffered + 8 * self._run.kept + len(self._out)
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the line."""
+        now = self._engine.ticks()
+        if now - self._last_receive > SILENCE_S * self._info.tick_hz:
+            self._decoder.drop_partial()
+        self._last_receive = now
+        for item in self._decoder.feed(data):
+            if isinstance(item, Text):
+                assert self._text is not None
+                self._out += self._text.command(item.command)
+            else:
+                self._on_body(item)
+
+    def step(self) -> None:
+        """Do one invoke of the run, if one is due."""
+        run = self._run
+        if not self.busy:
+            return
+        try:
+            self._push_inputs()
+            if run.state == m.RunState.WARMING:
+                self._engine.invoke()
+                run.warmup -= 1
+            else:
+                run.ticks.append(self._engine.invoke(run.profile))
+        except EngineError as error:
+            run.state, run.error, run.text = m.RunState.FAILED, error.code, error.text
+        if run.state == m.RunState.WARMING and run.warmup == 0:
+            run.state = m.RunState.MEASURING
+        if run.state == m.RunState.MEASURING and run.done == run.n:
+            run.state = m.RunState.DONE
+        if run.state not in (m.RunState.WARMING, m.RunState.MEASURING) or self._batch_due():
+            self._send_samples()
+
+    def take_output(self) -> bytes:
+        """Return the bytes that are due on the line, and forget them."""
+        out = bytes(self._out)
+        self._out.clear()
+        return out
+
+    def serve(self, line: Line) -> Exit:
+        """Answer on `line` until a reset is asked for; raises LineClosed when the line goes.
+
+        The device's state outlives the line: serve the next line with the same object.
+        """
+        while True:
+            if self._out:
+                line.write(self.take_output())
+            if self.reset_asked:
+                return Exit.RESET
+            data = line.read(0 if self.busy else None)
+            if data:
+                self.receive(data)
+            self.step()
+
+    # ---- frames in
+
+    def _on_body(self, body: bytes) -> None:
+        try:
+            envelope = m.unpack(body)
+        except m.Malformed as error:
+            if len(body) >= m.HEADER.size:
+                _, kind, number, session = m.HEADER.unpack_from(body)
+                unknown = kind not in m.BY_TYPE
+                code = m.ErrorCode.UNKNOWN_TYPE if unknown else m.ErrorCode.BAD_MESSAGE
+                self._send(number, session, m.Refusal(code, 0, kind, str(error)))
+            return
+        message, number = envelope.message, envelope.number
+        if isinstance(message, m.Hello):
+            self._on_hello(number, envelope.session, message)
+        elif envelope.session != self._session or self._session == 0:
+            refusal = m.Refusal(m.ErrorCode.NO_SESSION, 0, self._boot, "greet the device first")
+            self._send(number, envelope.session, refusal)
+        elif isinstance(message, m.Open | m.Data | m.Probe):
+            self._on_stream(number, message)
+        elif isinstance(message, m.SamplesAck):
+            self._on_samples_ack(message)
+        elif type(message) in m.HOST_MESSAGES:
+            self._on_request(number, message)
+
+    def _on_hello(self, number: int, session: int, hello: m.Hello) -> None:
+        common = min(hello.newest, m.VERSION)
+        if common < max(hello.oldest, m.OLDEST_VERSION):
+            common = 0
+        if common and session and session != self._session:
+            self._session, self._last_number, self._last_reply = session, 0, b""
+            self._receiver = self._new_receiver()
+            self._run = _RunProgress()
+        capabilities = m.Capability.MEMORY | m.Capability.PROFILE
+        if self._info.operators:
+            capabilities |= m.Capability.OPERATORS
+        if self._text is not None:
+            capabilities |= m.Capability.MLPERF_TEXT
+        self._send(
+            number,
+            session,
+            m.Welcome(
+                common,
+                m.OLDEST_VERSION,
+                m.VERSION,
+                0,
+                self._boot,
+                self._limits.window,
+                self._limits.max_block,
+                self._limits.sample_buffer,
+                capabilities,
+            ),
+        )
+
+    def _on_stream(self, number: int, message: m.Open | m.Data | m.Probe) -> None:
+        if isinstance(message, m.Open):
+            self._receiver.on_open(number, message, self._run.going)
+        elif isinstance(message, m.Data):
+            self._receiver.on_data(number, message)
+        else:
+            self._receiver.on_probe(number)
+        highest, ack = self._receiver.ack()
+        self._send(highest, self._session, ack)
+
+    def _on_samples_ack(self, ack: m.SamplesAck) -> None:
+        run = self._run
+        if ack.run != run.id or run.id == 0:
+            return
+        run.acknowledge(ack.next)
+        if ack.flags & m.RESEND:
+            run.sent = run.acked
+            self._send_samples()
+
+    def _on_request(self, number: int, message: m.Message) -> None:
+        if number == self._last_number:
+            self._out += self._last_reply
+            return
+        if number != (self._last_number + 1) & 0xFFFF:
+            if m.newer(number, self._last_number):
+                text = f"request {self._last_number + 1} expected"
+                self._send(number, self._session, m.Refusal(m.ErrorCode.SEQUENCE, 0, self._last_number, text))
+            return
+        try:
+            reply = self._reply(message)
+        except EngineError as error:
+            reply = m.Refusal(error.code, 0, error.detail & 0xFFFFFFFF, error.text)
+        self._last_number = number
+        self._last_reply = encode(m.pack(number, self._session, reply))
+        self._out += self._last_reply
+
+    # ---- requests
+
+    def _reply(self, message: m.Message) -> m.Message:
+        match message:
+            case m.Identify():
+                info = self._info
+                return m.Identified(
+                    info.clock_hz,
+                    info.tick_hz,
+                    info.resolution_ticks,
+                    info.board,
+                    info.firmware_name,
+                    info.firmware_version,
+                    info.build_hash,
+                    info.kernels,
+                    info.engine,
+                )
+            case m.GetModel(index):
+                return self._flash_entry(index)
+            case m.Select(address):
+                return self._select(address)
+            case m.GetTensor(kind, index):
+                return self._tensor(kind, index)
+            case m.StartRun():
+                return self._start(message)
+            case m.GetRun():
+                run = self._run
+                return m.RunStatus(run.id, run.state, run.error, run.done, run.text)
+            case m.GetOutput(index, _, offset, length):
+                return self._output(index, offset, length)
+            case m.GetMemory():
+                return self._memory()
+            case m.GetLayer(index):
+                layers = self._engine.layers()
+                label, ticks = layers[index] if index < len(layers) else ("", 0)
+                return m.LayerTime(len(layers), index, ticks, label)
+            case m.GetOperators(offset):
+                names = "\n".join(self._info.operators).encode("ascii")
+                return m.OperatorNames(len(names), offset, names[offset : offset + 200])
+            case m.GetClock():
+                return m.Clock(self._engine.ticks() & 0xFFFFFFFFFFFFFFFF)
+            case m.Abort():
+                if self._run.going:
+                    self._run.state = m.RunState.ABORTED
+                return m.Aborted(self._run.id, 0, self._run.done)
+            case m.Reset():
+                self.reset_asked = True
+                return m.Resetting()
+        raise EngineError(m.ErrorCode.UNKNOWN_TYPE, "not a request")
+
+    def _flash_entry(self, index: int) -> m.Message:
+        models = self._engine.models()
+        if index >= len(models):
+            return m.FlashEntry(len(models), index, 0, 0, bytes(32), "")
+        entry = models[index]
+        return m.FlashEntry(len(models), index, entry.address, entry.size, entry.sha256, entry.name)
+
+    def _select(self, address: int) -> m.Message:
+        self._refuse_while_running()
+        self._selected, self._inputs = False, []
+        self._run = _RunProgress()
+        self._engine.select(address)
+        self._selected = True
+        self._inputs = [bytearray(spec.bytes) for spec in self._engine.inputs()]
+        self._dirty = set()
+        return m.Selected(len(self._inputs), len(self._engine.outputs()))
+
+    def _tensor(self, kind: int, index: int) -> m.Message:
+        self._refuse_without_model()
+        specs = self._engine.outputs() if kind == m.TensorKind.OUTPUT else self._engine.inputs()
+        if index >= len(specs):
+            raise EngineError(m.ErrorCode.BAD_ARGUMENT, f"tensor {index} of {len(specs)}")
+        spec = specs[index]
+        return m.TensorDescription(
+            kind,
+            index,
+            m.TENSOR_TYPE_CODES[spec.type],
+            len(spec.shape),
+            spec.bytes,
+            spec.scale,
+            spec.zero_point,
+            m.pack_dimensions(spec.shape),
+            spec.name,
+        )
+
+    def _start(self, start: m.StartRun) -> m.Message:
+        self._refuse_while_running()
+        self._refuse_without_model()
+        if start.run == 0 or start.n == 0:
+            raise EngineError(m.ErrorCode.BAD_ARGUMENT, "run and n must be above 0")
+        state = m.RunState.WARMING if start.warmup else m.RunState.MEASURING
+        profile = bool(start.flags & m.PROFILE)
+        self._run = _RunProgress(start.run, state, start.warmup, start.n, profile, start.outputs)
+        self._run.last_sent = self._engine.ticks()
+        return m.Running(start.run)
+
+    def _output(self, index: int, offset: int, length: int) -> m.Message:
+        self._refuse_while_running()
+        if self._run.done == 0:
+            raise EngineError(m.ErrorCode.NO_RUN, "no run has brought outputs")
+        count = len(self._engine.outputs())
+        if index >= count:
+            raise EngineError(m.ErrorCode.BAD_ARGUMENT, f"output {index} of {count}")
+        if not self._run.outputs >> index & 1:
+            raise EngineError(m.ErrorCode.BAD_ARGUMENT, f"output {index} was not asked for with the run")
+        whole = self._engine.read_output(index)
+        length = min(length, self._limits.max_block)
+        part = whole[offset : offset + length]
+        return m.Output(index, 0, offset, len(whole), zlib.crc32(whole), part)
+
+    def _memory(self) -> m.Message:
+        use = self._engine.memory()
+        figures = (
+            use.arena_used,
+            use.arena_head,
+            use.arena_tail,
+            use.arena_size,
+            use.heap_free,
+            use.stack_high_water,
+        )
+        return m.MemoryFigures(*(m.NOT_REPORTED if figure is None else figure for figure in figures))
+
+    def _refuse_while_running(self) -> None:
+        if self._run.going:
+            raise EngineError(m.ErrorCode.BUSY, "a run is under way")
+
+    def _refuse_without_model(self) -> None:
+        if not self._selected:
+            raise EngineError(m.ErrorCode.NO_MODEL, "no model is selected")
+
+    # ---- tensors and samples
+
+    def _new_receiver(self) -> Receiver:
+        return Receiver(self._limits.max_block, self._input_size, self._write_input, self._read_input)
+
+    def _input_size(self, index: int) -> int | None:
+        return len(self._inputs[index]) if index < len(self._inputs) else None
+
+    def _write_input(self, index: int, offset: int, data: bytes) -> None:
+        self._inputs[index][offset : offset + len(data)] = data
+        self._dirty.add(index)
+
+    def _read_input(self, index: int, offset: int, length: int) -> memoryview:
+        return memoryview(self._inputs[index])[offset : offset + length]
+
+    def _push_inputs(self) -> None:
+        for index in sorted(self._dirty):
+            self._engine.write_input(index, 0, bytes(self._inputs[index]))
+        self._dirty.clear()
+
+    def _batch_due(self) -> bool:
+        run = self._run
+        if run.done - run.sent >= SAMPLES_PER_FRAME:
+            return True
+        elapsed = self._engine.ticks() - run.last_sent
+        return run.done > run.sent and elapsed >= SAMPLE_BATCH_S * self._info.tick_hz
+
+    def _send_samples(self) -> None:
+        """Send what has not been sent; where there is nothing, one empty frame that tells the state."""
+        run = self._run
+        run.last_sent = self._engine.ticks()
+        while True:
+            part = run.since(run.sent, SAMPLES_PER_FRAME)
+            raw = struct.pack(f"<{len(part)}Q", *part)
+            last = run.sent + len(part) == run.done
+            state = run.state if last else m.RunState.MEASURING
+            self._send(0, self._session, m.Samples(run.id, state, run.error, run.sent, raw))
+            run.sent += len(part)
+            if last:
+                return
+
+    def _send(self, number: int, session: int, message: m.Message) -> None:
+        self._out += encode(m.pack(number, session, message))
+
+
+class _RunProgress:
+    """A run and its samples; those that the host has acknowledged are forgotten."""
+
+    def __init__(
+        self,
+        id: int = 0,
+        state: m.RunState = m.RunState.IDLE,
+        warmup: int = 0,
+        n: int = 0,
+        profile: bool = False,
+        outputs: int = 0,
+    ) -> None:
+        self.id = id
+        self.state = state
+        self.warmup = warmup
+        self.n = n
+        self.profile = profile
+        self.outputs = outputs
+        self.error = 0
+        self.text = ""
+        self.ticks: list[int] = []
+        self.acked = 0
+        self.sent = 0
+        self.last_sent = 0
+
+    @property
+    def going(self) -> bool:
+        return self.state in (m.RunState.WARMING, m.RunState.MEASURING)
+
+    @property
+    def kept(self) -> int:
+        return len(self.ticks)
+
+    @property
+    def done(self) -> int:
+        return self.acked + len(self.ticks)
+
+    def acknowledge(self, next: int) -> None:
+        if self.acked < next <= self.done:
+            del self.ticks[: next - self.acked]
+            self.acked = next
+            self.sent = max(self.sent, next)
+
+    def since(self, first: int, count: int) -> list[int]:
+        at = first - self.acked
+        return self.ticks[at : at + count]

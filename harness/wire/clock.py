@@ -1,0 +1,57 @@
+"""The device's clock against the host's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TELLING_PPM = 1000.0
+"""A comparison that could be off by more than this says nothing about a crystal, and is not reported."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The device showed `ticks` at some time within `half_width` seconds of the host's `time`."""
+
+    time: float
+    half_width: float
+    ticks: int
+
+
+class ClockCheck:
+    """Readings at the start and the end of a run, and the rate between them."""
+
+    def __init__(self) -> None:
+        self._first: list[Reading] = []
+        self._last: list[Reading] = []
+
+    def start(self, readings: list[Reading]) -> None:
+        """Take the readings of the start; those of the end are forgotten."""
+        self._first, self._last = readings, []
+
+    def end(self, readings: list[Reading]) -> None:
+        """Take the readings of the end."""
+        self._last = readings
+
+    def uncertainty_ppm(self) -> float | None:
+        """Return by how much the drift can be off, or None without two readings apart in time."""
+        if not self._first or not self._last:
+            return None
+        first, last = _best(self._first), _best(self._last)
+        elapsed = last.time - first.time
+        return (first.half_width + last.half_width) / elapsed * 1e6 if elapsed > 0 else None
+
+    def drift_ppm(self, tick_hz: int) -> float | None:
+        """Return how much faster (+) or slower (-) the device's clock ran, in millionths.
+
+        None where the run was too short for the readings to tell.
+        """
+        uncertainty = self.uncertainty_ppm()
+        if uncertainty is None or uncertainty > TELLING_PPM:
+            return None
+        first, last = _best(self._first), _best(self._last)
+        device = (last.ticks - first.ticks) / tick_hz
+        return (device / (last.time - first.time) - 1) * 1e6
+
+
+def _best(readings: list[Reading]) -> Reading:
+    return min(readings, key=lambda reading: reading.half_width)

@@ -1,0 +1,74 @@
+"""How long to wait for an answer and how large to make a block, learnt from what the line does."""
+
+from __future__ import annotations
+
+import math
+
+from harness.wire.framing import encoded_size
+from harness.wire.messages import DATA_OVERHEAD
+
+SMALLEST_BLOCK = 64
+FRAME_COST = encoded_size(DATA_OVERHEAD)
+"""Line bytes of a block beyond its payload."""
+
+
+class AnswerTime:
+    """The time to wait before asking again: smoothed answer time plus four times its spread (RFC 6298)."""
+
+    SHORTEST_S = 0.02
+    LONGEST_S = 2.0
+
+    def __init__(self, first_s: float = 0.25) -> None:
+        self._mean: float | None = None
+        self._spread = 0.0
+        self._wait = first_s
+        self.wait = first_s
+        """Seconds to wait now, backed off where answers stay out."""
+
+    def answered(self, seconds: float) -> None:
+        """Take an answer time (of a question that was asked once only)."""
+        if self._mean is None:
+            self._mean, self._spread = seconds, seconds / 2
+        else:
+            self._spread += (abs(seconds - self._mean) - self._spread) / 4
+            self._mean += (seconds - self._mean) / 8
+        self._wait = min(max(self._mean + 4 * self._spread, self.SHORTEST_S), self.LONGEST_S)
+        self.wait = self._wait
+
+    def heard(self) -> None:
+        """Take note that the device answers: the next wait is not backed off."""
+        self.wait = self._wait
+
+    def silent(self) -> None:
+        """Double the wait, up to the longest."""
+        self.wait = min(self.wait * 2, self.LONGEST_S)
+
+
+class BlockSize:
+    """The block size in bytes that wastes least at the rate at which blocks have been getting lost.
+
+    With p damaged bytes a byte and h bytes of cost a frame, goodput is highest near sqrt(h / p). The loss
+    rate is kept over the last `MEMORY` bytes or so; a line that has lost nothing is taken to have lost a
+    little.
+    """
+
+    MEMORY = 1_000_000
+    UNSEEN = 0.02
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        self._bytes = 8192.0
+        self._lost = 0.0
+
+    @property
+    def size(self) -> int:
+        """Block size to use now."""
+        rate = max(self._lost, self.UNSEEN) / self._bytes
+        return max(min(int(math.sqrt(FRAME_COST / rate)), self._largest), min(SMALLEST_BLOCK, self._largest))
+
+    def seen(self, block: int, arrived: bool) -> None:
+        """Take note of what became of a block of `block` bytes."""
+        sent = block + FRAME_COST
+        kept = math.exp(-sent / self.MEMORY)
+        self._bytes = self._bytes * kept + sent
+        self._lost = self._lost * kept + (not arrived)

@@ -1,0 +1,198 @@
+"""The one place that opens a serial port, by pyserial URL, and says plainly why one does not open."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import sys
+import time
+from typing import Any, Protocol, runtime_checkable
+
+from harness.errors import BoardError, HarnessError
+
+
+class PortError(HarnessError):
+    """A port that could not be opened."""
+
+
+class PortMissing(PortError):
+    """There is no such port."""
+
+
+class PortInUse(PortError):
+    """Another program holds the port."""
+
+
+class PortDenied(PortError):
+    """The user may not open the port."""
+
+
+class PortLost(BoardError):
+    """An open port has gone away: unplugged, or closed at the other end."""
+
+
+@runtime_checkable
+class Port(Protocol):
+    """An open line to a device. `now()` is the clock that time-outs on this line go by, in seconds."""
+
+    url: str
+
+    def read(self, max_bytes: int, timeout: float) -> bytes:
+        """Return what has arrived, at most `max_bytes`; wait up to `timeout` seconds for the first byte.
+
+        Returns b"" when nothing came in time; raises PortLost.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Send all of `data`; raises PortLost, or BoardError where the line takes nothing for too long."""
+
+    def close(self) -> None:
+        """Close the port; harmless when closed already."""
+
+    def reset_buffers(self) -> None:
+        """Throw away what has arrived and was not read."""
+
+    def reopen(self) -> None:
+        """Open the port again after PortLost; raises PortError where it is not (yet) back."""
+
+    def now(self) -> float:
+        """Return the time in seconds by a monotonic clock."""
+
+    def pause(self, seconds: float) -> None:
+        """Let so much time pass, between two tries to reopen."""
+
+
+class SerialPort:
+    """A port behind a pyserial URL: a device name, `socket://`, `rfc2217://`, a pseudo-terminal."""
+
+    WRITE_TIMEOUT_S = 10.0
+
+    def __init__(self, url: str, baud: int = 921600) -> None:
+        self.url = url
+        self.baud = baud
+        self._serial: Any = None
+        self._fd: int | None = None
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Open (again); raises PortMissing, PortInUse, PortDenied or another PortError."""
+        import serial
+
+        self.close()
+        try:
+            self._serial = serial.serial_for_url(
+                self.url,
+                baudrate=self.baud,
+                timeout=0,
+                write_timeout=self.WRITE_TIMEOUT_S,
+                **({"exclusive": True} if "://" not in self.url else {}),
+            )
+        except (OSError, ValueError) as error:  # SerialException is an OSError
+            raise _explain(self.url, error) from error
+        self._fd = _descriptor(self._serial)
+
+    def read(self, max_bytes: int, timeout: float) -> bytes:
+        """See Port.read."""
+        if self._serial is None:
+            raise PortLost(f"port {self.url} is closed")
+        try:
+            if self._fd is None:
+                return self._read_by_library(max_bytes, timeout)
+            # pyserial's own read waits for the full count, and its sockets cannot tell how much has come.
+            ready, _, _ = select.select([self._fd], [], [], timeout)
+            if not ready:
+                return b""
+            data = os.read(self._fd, max_bytes)
+        except BlockingIOError:
+            return b""
+        except (OSError, TypeError) as error:  # TypeError: closed under our hands
+            raise self._lost(error) from error
+        if not data:
+            raise self._lost(None)
+        return data
+
+    def write(self, data: bytes) -> None:
+        """See Port.write."""
+        import serial
+
+        if self._serial is None:
+            raise PortLost(f"port {self.url} is closed")
+        try:
+            self._serial.write(data)
+        except serial.SerialTimeoutException as error:
+            raise BoardError(
+                f"{self.url} took no bytes for {self.WRITE_TIMEOUT_S:g} s; is the board held in reset?"
+            ) from error
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def close(self) -> None:
+        """See Port.close."""
+        port, self._serial, self._fd = self._serial, None, None
+        if port is not None:
+            with contextlib.suppress(OSError):  # unplugged: nothing is left to close
+                port.close()
+
+    def reset_buffers(self) -> None:
+        """See Port.reset_buffers."""
+        while self.read(65536, 0):
+            pass
+
+    def now(self) -> float:
+        """See Port.now."""
+        return time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        """See Port.pause."""
+        time.sleep(seconds)
+
+    def _read_by_library(self, max_bytes: int, timeout: float) -> bytes:
+        self._serial.timeout = timeout
+        first: bytes = self._serial.read(1)
+        if not first:
+            return b""
+        waiting = min(self._serial.in_waiting, max_bytes - 1)
+        return first + (self._serial.read(waiting) if waiting else b"")
+
+    def _lost(self, error: Exception | None) -> PortLost:
+        self.close()
+        reason = f" ({error})" if error else ""
+        return PortLost(f"port {self.url} went away{reason}; was the board unplugged?")
+
+
+def open_port(url: str, baud: int = 921600) -> SerialPort:
+    """Open a pyserial URL; raises PortMissing, PortInUse, PortDenied or another PortError."""
+    return SerialPort(url, baud)
+
+
+def _descriptor(port: Any) -> int | None:
+    """Return a file descriptor that `select` and `read` work on, where the port has one."""
+    if sys.platform == "win32" or type(port).__module__ not in (
+        "serial.serialposix",
+        "serial.urlhandler.protocol_socket",
+    ):
+        return None
+    return int(port.fileno())
+
+
+def _explain(url: str, error: Exception) -> PortError:
+    code = getattr(error, "errno", None)
+    cause = error.__context__ if isinstance(error.__context__, OSError) else None
+    code = code if code is not None else getattr(cause, "errno", None)
+    text = str(error)
+    if "://" in url and isinstance(error, ValueError):
+        return PortError(f"cannot read the port URL '{url}': {error}")
+    if code == errno.ENOENT or "FileNotFoundError" in text:
+        return PortMissing(f"no port {url}: plug the board in, or look for its name with `harness ports`")
+    if code in (errno.EACCES, errno.EPERM) or "Permission" in text or "Access is denied" in text:
+        return PortDenied(
+            f"no permission to open {url}: join the group that owns it (often 'dialout'), or close the "
+            "program that holds it"
+        )
+    if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in text:
+        return PortInUse(f"port {url} is in use by another program; close it and try again")
+    if code == errno.ECONNREFUSED or "Connection refused" in text:
+        return PortMissing(f"nothing listens at {url}: start the board's server, or check host and port")
+    return PortError(f"cannot open port {url}: {text or type(error).__name__}")

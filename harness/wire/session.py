@@ -1,0 +1,213 @@
+"""What every protocol client offers, whatever its bytes look like."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from harness.errors import BoardError, HarnessError, nearest
+from harness.wire.port import Port
+
+
+class DeviceRefused(BoardError):
+    """The device answered a request with an error; `code` is its name in the protocol's table."""
+
+    def __init__(self, message: str, code: str, detail: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.detail = detail
+
+
+class NoAnswer(BoardError):
+    """The device did not answer in time, or what answered is something else."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Board and firmware by their own account; None where the protocol does not say."""
+
+    board: str
+    firmware_name: str
+    firmware_version: str
+    build_hash: str | None
+    kernels: str | None
+    clock_hz: int | None
+    tick_hz: int
+    resolution_ticks: int
+    engine: str | None
+    capabilities: frozenset[str]
+    operators: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class FlashModel:
+    """A model in the board's flash: address and size in bytes; `sha256` in hex, None where not reported."""
+
+    index: int
+    address: int
+    size: int
+    name: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output: `bytes` is its whole size; scale 0.0 means not quantised."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    bytes: int
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The tensors at both ends of the selected model; empty where the protocol does not describe them."""
+
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Something that went wrong on the way and was survived; `at_s` counts from the session's start."""
+
+    kind: str
+    text: str
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run brought: samples in device ticks, and how the device's clock compares with the host's.
+
+    `drift_ppm` is positive where the device's clock runs fast; it is None where the device has no clock to
+    ask or the run was too short to tell. `complete` is False where fewer samples than asked for could be
+    had.
+    """
+
+    samples: list[int]
+    tick_hz: int
+    drift_ppm: float | None
+    incidents: list[Incident] = field(default_factory=list)
+    drift_uncertainty_ppm: float | None = None
+    complete: bool = True
+
+
+@dataclass(frozen=True)
+class Memory:
+    """RAM in bytes; None where the device does not report a figure."""
+
+    arena_used: int | None
+    arena_head: int | None
+    arena_tail: int | None
+    arena_size: int | None
+    heap_free: int | None
+    stack_high_water: int | None
+
+
+Progress = Callable[[int, int], None]
+OnSample = Callable[[int, int], None]
+
+
+class Session(ABC):
+    """A conversation with one device. `features` names what the protocol can do."""
+
+    protocol: ClassVar[str]
+    features: ClassVar[frozenset[str]]
+    """Of "tensors", "load", "memory", "outputs", "layers", "clock", "flash-models"."""
+
+    incidents: list[Incident]
+
+    @abstractmethod
+    def identify(self) -> Identity:
+        """Return what the device says of itself."""
+
+    @abstractmethod
+    def models(self) -> list[FlashModel]:
+        """Return the models in the device's flash."""
+
+    @abstractmethod
+    def select(self, address: int) -> ModelInfo:
+        """Make the model at a flash address the one that runs; raises DeviceRefused."""
+
+    @abstractmethod
+    def load(self, input_index: int, data: bytes, progress: Progress | None = None) -> None:
+        """Fill an input tensor; `progress(bytes arrived, bytes in all)` is called as it goes."""
+
+    @abstractmethod
+    def run(
+        self,
+        warmup: int,
+        n: int,
+        *,
+        outputs: bool = True,
+        profile: bool = False,
+        on_sample: OnSample | None = None,
+    ) -> Run:
+        """Invoke `warmup` times untimed and `n` times timed; `on_sample(index, ticks)` comes with each.
+
+        Survives a reset or a lost port where the board comes back; raises RunInterrupted, with the samples
+        that did arrive in its `run`, where it does not.
+        """
+
+    @abstractmethod
+    def memory(self) -> Memory | None:
+        """Return RAM figures, or None where the protocol has none."""
+
+    @abstractmethod
+    def output(self, index: int) -> bytes | None:
+        """Return an output tensor of the last run, or None where the protocol has no tensors."""
+
+    @abstractmethod
+    def layers(self) -> list[tuple[str, int]] | None:
+        """Return (operator, ticks) of the last profiled run in order, or None where not reported."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """End a run that is under way; harmless when there is none."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Reset the board and take up the conversation again."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave the device idle where it still answers, and close the port."""
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class RunInterrupted(BoardError):
+    """A run that could not be brought to its end; `run` holds what arrived."""
+
+    def __init__(self, message: str, run: Run) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+PROTOCOLS: dict[str, str] = {
+    "bench": "harness.wire.bench_client",
+}
+"""Protocol name -> module that defines `connect(port, *, timeout_s) -> Session`."""
+
+
+def connect(protocol: str, port: Port, *, timeout_s: float = 5.0) -> Session:
+    """Greet the device on `port`; `timeout_s` bounds every wait for an answer.
+
+    Raises HarnessError for an unknown protocol, NoAnswer where the device is silent or speaks something else.
+    """
+    if protocol not in PROTOCOLS:
+        raise HarnessError(f"unknown protocol '{protocol}'{nearest(protocol, PROTOCOLS)}")
+    session = importlib.import_module(PROTOCOLS[protocol]).connect(port, timeout_s=timeout_s)
+    assert isinstance(session, Session)
+    return session
