@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.emulator.npu.faults import NpuFault
-
 
 @dataclass(frozen=True)
 class Accelerator:
@@ -36,11 +34,4 @@ U55_64 = Accelerator(64, 16 * 1024, (1, 1, 8), (1, 1, 8))
 U55_128 = Accelerator(128, 24 * 1024, (1, 2, 8), (1, 2, 8))
 U55_256 = Accelerator(256, 48 * 1024, (2, 2, 8), (2, 2, 8))
 
-ACCELERATORS = {accelerator.macs: accelerator for accelerator in (U55_32, U55_64, U55_128, U55_256)}
-
-
-def of_macs(macs: int) -> Accelerator:
-    """Return the variant with `macs` MACs per cycle; raises NpuFault where there is none."""
-    if macs not in ACCELERATORS:
-        raise NpuFault(f"there is no Ethos-U55 with {macs} MACs per cycle")
-    return ACCELERATORS[macs]
+ACCELERATORS = {accelerator.name: accelerator for accelerator in (U55_32, U55_64, U55_128, U55_256)}

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.emulator.npu import cpu, driver, hazards, stream
+from harness.emulator.npu import block_dependency, cpu, driver, hazards, stream
 from harness.emulator.npu.accelerator import Accelerator
 from harness.emulator.npu.executor import Decoded, decoded
-from harness.emulator.npu.faults import NpuFault
+from harness.emulator.npu.faults import NotModelled
 from harness.emulator.npu.state import operations
 from harness.emulator.npu.stream import Command
+from harness.models import ethosu
+from harness.models.ops import ETHOS_U
 from harness.models.tflite import Model, Operator
-
-CUSTOM_CODE = "ethos-u"
-# Inputs of the custom operator: command stream, read-only data, scratch, fast scratch, then its own.
-_FIXED_INPUTS = 4
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class NpuStep:
     """One `ethos-u` operator: its commands, the operations they make, and its place in the model."""
 
     operator: Operator
-    configuration: driver.Configuration
+    configuration: ethosu.Configuration
     commands: tuple[Command, ...]
     operations: tuple[Decoded, ...]
 
@@ -42,22 +40,22 @@ class NpuStep:
 Step = NpuStep | cpu.Segment
 
 
-def is_npu(operator: Operator) -> bool:
-    """True for an operator that the NPU runs."""
-    return operator.custom_code == CUSTOM_CODE
+def npu_steps(model: Model) -> list[NpuStep]:
+    """Decode every `ethos-u` operator of the first subgraph.
 
-
-def npu_step(model: Model, operator: Operator) -> NpuStep:
-    """Decode one `ethos-u` operator; raises NpuFault where its stream is not one an NPU could run."""
-    tensors = model.subgraphs[0].tensors
-    if len(operator.inputs) < _FIXED_INPUTS or any(index < 0 for index in operator.inputs[:_FIXED_INPUTS]):
-        raise NpuFault(f"operator {operator.index} '{CUSTOM_CODE}' lacks its stream, data or scratch inputs")
-    payload = model.constant(tensors[operator.inputs[0]])
-    if payload is None:
-        raise NpuFault(f"operator {operator.index} '{CUSTOM_CODE}' has no constant command stream")
-    job = driver.parse(payload)
-    commands = stream.decode(job.words.tolist())
-    return NpuStep(operator, job.configuration, tuple(commands), tuple(decoded(operations(commands))))
+    Raises NpuFault where a stream is not one that an NPU could run, ModelError where an operator's driver
+    payload is damaged.
+    """
+    graph = model.subgraphs[0]
+    steps: list[NpuStep] = []
+    for payload in ethosu.payloads(model):
+        if payload.subgraph != graph.index:
+            raise NotModelled(f"an NPU operator in subgraph {payload.subgraph}, which control flow calls")
+        operator = graph.operators[payload.index]
+        words = ethosu.command_stream(model, graph, operator)
+        commands = tuple(stream.decode(words.tolist()))
+        steps.append(NpuStep(operator, payload.configuration, commands, tuple(decoded(operations(commands)))))
+    return steps
 
 
 def load(model: Model, accelerator: Accelerator | None = None) -> list[Step]:
@@ -66,19 +64,21 @@ def load(model: Model, accelerator: Accelerator | None = None) -> list[Step]:
     Raises NpuFault where a stream is not for that NPU, cannot be decoded, or does not wait for what it
     uses.
     """
+    jobs = {step.operator.index: step for step in npu_steps(model)}
     steps: list[Step] = []
     waiting: list[Operator] = []
     for operator in model.subgraphs[0].operators:
-        if not is_npu(operator):
+        if operator.custom_code != ETHOS_U:
             waiting.append(operator)
             continue
         if waiting:
             steps.append(cpu.segment(model, tuple(waiting)))
             waiting = []
-        step = npu_step(model, operator)
+        step = jobs[operator.index]
         target = accelerator or driver.accelerator(step.configuration)
         driver.check(step.configuration, target)
         hazards.check(step.operations, target)
+        block_dependency.check(step.operations)
         steps.append(step)
     if waiting:
         steps.append(cpu.segment(model, tuple(waiting)))

@@ -61,12 +61,12 @@ class Interpreter:
                 f"the model's plan takes {self.plan.bytes} bytes of arena; {self.arena_bytes} are available"
             )
         self._arena: Bytes = np.zeros(self.arena_bytes, np.uint8)
-        self._executors: dict[int, Executor] = {}
+        self._executors: dict[str, Executor] = {}
         self._cpu: dict[int, CpuInterpreter] = {}
         for number, step in enumerate(self.steps):
             if isinstance(step, program.NpuStep):
                 target = accelerator or accelerator_of(step.configuration)
-                self._executors.setdefault(target.macs, Executor(target))
+                self._executors.setdefault(step.configuration.accelerator, Executor(target))
             else:
                 self._cpu[number] = self._load_segment(step)
 
@@ -132,7 +132,7 @@ class Interpreter:
         return self._bytes(index).copy().view(tensor.type).reshape(tensor.shape)
 
     def _run_npu(self, step: program.NpuStep, observe: Observer | None) -> None:
-        executor = self._executors[self._macs(step)]
+        executor = self._executors[step.configuration.accelerator]
         regions = {number: self._bytes(tensor) for number, tensor in step.regions.items()}
         fixed = frozenset(
             number for number, tensor in step.regions.items() if self._graph.tensors[tensor].constant
@@ -140,9 +140,6 @@ class Interpreter:
         memory = Memory.for_accelerator(executor.accelerator, regions, fixed | {READ_ONLY_REGION})
         watch = None if observe is None else lambda op, mem: observe(step, op, mem)
         executor.run(step.operations, memory, watch)
-
-    def _macs(self, step: program.NpuStep) -> int:
-        return step.configuration.macs
 
     def _load_segment(self, part: cpu.Segment) -> CpuInterpreter:
         tensors = {index for op in part.operators for index in (*op.inputs, *op.outputs) if index >= 0}
