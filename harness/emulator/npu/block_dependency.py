@@ -113,6 +113,13 @@ def _extent(fm: FeatureMap) -> tuple[int, int]:
     return min(low for low, _ in spans), max(high for _, high in spans)
 
 
+def _replicates(fm: FeatureMap) -> bool:
+    """True where tiles repeat bytes, as padding by replication does."""
+    spans = [piece.span(fm.bits // 8) for piece in pieces(fm)]
+    low, high = _extent(fm)
+    return sum(end - start for start, end in spans) > high - low and len(spans) > 1
+
+
 def _apart(first: FeatureMap, second: FeatureMap) -> bool:
     if first.region != second.region:
         return True
@@ -123,7 +130,8 @@ def _apart(first: FeatureMap, second: FeatureMap) -> bool:
 def _check_pair(previous: BlockOperation, op: BlockOperation) -> None:
     dependency = min(op.block.dependency, MAX_DEPENDENCY)
     inputs = [op.ifm] + ([op.operand.feature_map] if op.operand and op.operand.feature_map else [])
-    touched = [fm for fm in inputs if not _apart(fm, previous.ofm)]
+    # Vela does not follow replicated tiles when it chooses the dependency, and neither is it judged there.
+    touched = [fm for fm in inputs if not _apart(fm, previous.ofm) and not _replicates(fm)]
     if not dependency or not touched:
         return
     written = [_starts(previous.ofm, box) for box, _ in zip(_ofm_boxes(previous, last=True), range(dependency), strict=False)]

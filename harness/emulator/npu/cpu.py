@@ -37,7 +37,8 @@ def segment(model: Model, operators: tuple[Operator, ...]) -> Segment:
 
 
 @cache
-def _schema() -> ModuleType:
+def schema() -> ModuleType:
+    """Return the generated classes of the TFLite schema that can rewrite a model (object API)."""
     try:
         from tflite_micro.tensorflow.lite.micro.python import schema_py_generated
     except ImportError:
@@ -56,7 +57,7 @@ def extract(model: Model, part: Segment) -> bytes:
     """
     import flatbuffers
 
-    root: Any = _schema().ModelT.InitFromPackedBuf(model.data, 0)
+    root: Any = schema().ModelT.InitFromPackedBuf(model.data, 0)
     graph = root.subgraphs[0]
     graph.operators = [graph.operators[op.index] for op in part.operators]
     graph.inputs, graph.outputs = list(part.inputs), list(part.outputs)

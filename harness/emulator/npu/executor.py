@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,13 +33,17 @@ Decoded = BlockOperation | Dma
 
 @dataclass(frozen=True)
 class Limits:
-    """What one operation may ask for before it is refused: elements of a feature map, multiplications.
+    """What one operation may ask for before it is refused: elements of a feature map, weights, products.
 
     No operation that fits a board's memories comes near; a damaged stream does.
     """
 
-    elements: int = 1 << 27
-    multiplications: int = 1 << 36
+    elements: int = 1 << 25
+    weights: int = 1 << 24
+    products: int = 1 << 34
+
+
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass
@@ -46,7 +51,7 @@ class Executor:
     """An NPU of one variant: executes decoded operations; keeps decoded weights between inferences."""
 
     accelerator: Accelerator
-    limits: Limits = Limits()
+    limits: Limits = DEFAULT_LIMITS
     weights: WeightCache = field(default_factory=WeightCache)
 
     def run(
@@ -85,13 +90,14 @@ class Executor:
         feature_maps.write(memory, op.ofm, values)
 
     def _check_size(self, op: BlockOperation) -> None:
-        kernel = op.kernel
-        elements = max(fm.height * fm.width * fm.depth for fm in (op.ifm, op.ofm))
-        per_output = kernel.height * kernel.width
-        if op.operation.kind == "CONV":
-            per_output *= op.ifm.depth
-        products = op.ofm.height * op.ofm.width * op.ofm.depth * per_output
-        if elements > self.limits.elements or products > self.limits.multiplications:
+        kernel, limits = op.kernel, self.limits
+        height = (op.ofm.height - 1) * kernel.stride_y + kernel.reach_y
+        width = (op.ofm.width - 1) * kernel.stride_x + kernel.reach_x
+        elements = max(math.prod(op.ofm.shape), height * width * op.ifm.depth)
+        taps = kernel.height * kernel.width * (op.ifm.depth if op.operation.kind == "CONV" else 1)
+        weights = taps * op.ofm.depth
+        products = math.prod(op.ofm.shape) * taps
+        if elements > limits.elements or weights > limits.weights or products > limits.products:
             raise NpuFault(
                 f"{op.operation.name} over {'x'.join(map(str, op.ifm.shape))} to "
                 f"{'x'.join(map(str, op.ofm.shape))} is larger than any memory of a board"

@@ -12,7 +12,7 @@ import numpy as np
 from harness.emulator.npu import arena, cpu, program
 from harness.emulator.npu.accelerator import Accelerator
 from harness.emulator.npu.driver import accelerator as accelerator_of
-from harness.emulator.npu.executor import Decoded, Executor
+from harness.emulator.npu.executor import DEFAULT_LIMITS, Decoded, Executor, Limits
 from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.memory import Bytes, Memory
 from harness.emulator.tflm import Interpreter as CpuInterpreter
@@ -33,11 +33,16 @@ class Interpreter:
     """
 
     def __init__(
-        self, model: Model | bytes, accelerator: Accelerator | None = None, arena_bytes: int | None = None
+        self,
+        model: Model | bytes,
+        accelerator: Accelerator | None = None,
+        arena_bytes: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """Load `model` for `accelerator` (None: the one it was compiled for).
 
-        `arena_bytes` is how large the arena may be (None: as large as the file's plan).
+        `arena_bytes` is how large the arena may be (None: as large as the file's plan), `limits` what one
+        operation may ask for.
 
         Raises:
             NpuFault: a stream is for another NPU, malformed, or does not wait for what it uses.
@@ -66,7 +71,7 @@ class Interpreter:
         for number, step in enumerate(self.steps):
             if isinstance(step, program.NpuStep):
                 target = accelerator or accelerator_of(step.configuration)
-                self._executors.setdefault(step.configuration.accelerator, Executor(target))
+                self._executors.setdefault(step.configuration.accelerator, Executor(target, limits))
             else:
                 self._cpu[number] = self._load_segment(step)
 

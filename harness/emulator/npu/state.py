@@ -51,6 +51,11 @@ class Elementwise(IntEnum):
         return self in (Elementwise.LRELU, Elementwise.ABS, Elementwise.CLZ)
 
 
+# Largest output block (height, width, depth) and kernel of the architecture (Vela's `ofm_block_max`; its
+# pooling constraint of 256 rows and columns).
+MAX_BLOCK = (32, 64, 128)
+MAX_REACH = 256
+
 UNSCALED = (Elementwise.MIN, Elementwise.MAX, Elementwise.CLZ, Elementwise.SHR, Elementwise.SHL)
 
 
@@ -333,6 +338,8 @@ def _kernel(reader: _Reader) -> Kernel:
     upscale = reader.bits("IFM_UPSCALE", 0, 2)
     if reach_y % dilation_y or reach_x % dilation_x:
         raise NpuFault("kernel size and dilation do not agree", registers={"KERNEL_STRIDE": stride})
+    if max(reach_y, reach_x) >= MAX_REACH:
+        raise NpuFault(f"kernel of {reach_y + 1}x{reach_x + 1}, the largest is {MAX_REACH}x{MAX_REACH}")
     if stride >> 5 & 1:
         raise NotModelled("kernel decomposition into 4x4 sub-kernels", registers={"KERNEL_STRIDE": stride})
     if upscale > 2:
@@ -386,10 +393,13 @@ def _block(reader: _Reader) -> Block:
     accumulator = reader.raw("ACC_FORMAT")
     if accumulator > 2:
         raise NpuFault("reserved accumulator format", registers={"ACC_FORMAT": accumulator})
+    sizes = [reader.raw(f"OFM_BLK_{axis}_M1") + 1 for axis in ("HEIGHT", "WIDTH", "DEPTH")]
+    if any(size > largest for size, largest in zip(sizes, MAX_BLOCK, strict=True)):
+        raise NpuFault(f"output block of {'x'.join(map(str, sizes))}, the largest is 32x64x128")
     return Block(
-        height=reader.raw("OFM_BLK_HEIGHT_M1") + 1,
-        width=reader.raw("OFM_BLK_WIDTH_M1") + 1,
-        depth=reader.raw("OFM_BLK_DEPTH_M1") + 1,
+        height=sizes[0],
+        width=sizes[1],
+        depth=sizes[2],
         accumulator_bits=(32, 40, 16)[accumulator],
         ib_end=reader.raw("IFM_IB_END"),
         ab_start=reader.raw("AB_START"),
