@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from harness.models import bundled, reference, tensors, tflite
+from harness.models.build import Builder, Scale
 from harness.models.compare import max_ulp
 from harness.models.reference import ReferenceError
 from harness.models.resolve import resolve
@@ -51,6 +52,37 @@ def test_bundled_models_give_the_same_outputs_on_both_runtimes(name: str) -> Non
     model = resolve(name)
     inputs = tensors.load([], model)
     assert max_ulp(on_device_runtime(model.data, inputs), reference.run(model.data, inputs)) == 0
+
+
+def two_way(kind: str) -> tflite.Model:
+    """Two inputs, two outputs, an addition and a 3x3 convolution in float32 or with 16-bit activations."""
+    scale = None if kind == "float32" else Scale(2**-12)
+    bits = np.random.default_rng(1)
+    graph = Builder()
+    main = graph.subgraph("main")
+    a, b = (main.input(name, (1, 6, 5, 4), kind, scale) for name in "ab")
+    added, convolved = (main.output(f"{name}{a}", (1, 6, 5, 4), kind, scale) for name in "yz")
+    if kind == "float32":
+        w = main.constant("w", bits.uniform(-1, 1, (4, 3, 3, 4)).astype(np.float32))
+        bias = main.constant("bias", bits.uniform(-1, 1, 4).astype(np.float32))
+    else:
+        w = main.constant(
+            "w", bits.integers(-127, 128, (4, 3, 3, 4), dtype=np.int8), Scale((2**-9,) * 4, (0,) * 4)
+        )
+        bias = main.constant("bias", bits.integers(-(2**20), 2**20, 4), Scale((2**-21,) * 4, (0,) * 4))
+    main.operator("ADD", [a, b], [added], fused_activation="NONE", pot_scale_int16=False)
+    main.operator("CONV_2D", [added, w, bias], [convolved], padding="SAME", stride_h=1, stride_w=1)
+    return tflite.parse(graph.finish(), kind)
+
+
+@pytest.mark.parametrize("kind", ["int16", "float32"])
+def test_several_inputs_and_outputs_of_other_types_agree_too(kind: str) -> None:
+    model = two_way(kind)
+    inputs = tensors.load(["random:4"], model)
+    outputs = reference.run(model.data, inputs)
+    assert [(o.shape, o.dtype.name) for o in outputs] == [((1, 6, 5, 4), kind)] * 2
+    assert len(np.unique(outputs[1])) > 50
+    assert max_ulp(on_device_runtime(model.data, inputs), outputs) == 0
 
 
 @pytest.mark.interop
