@@ -129,24 +129,19 @@ class Subgraph:
         return len(self.tensors) - 1
 
     def operator(
-        self,
-        code: str,
-        inputs: Sequence[int],
-        outputs: Sequence[int],
-        *,
-        version: int = 1,
-        intermediates: Sequence[int] = (),
-        **options: Option,
+        self, code: str, inputs: Sequence[int], outputs: Sequence[int], *, version: int = 1, **options: Option
     ) -> None:
         """Add a builtin operator, named and with its options as the schema names them, in snake_case.
 
         `fused_activation` stands for the schema's fused_activation_function; it and `padding` take words.
-        An input of -1 is an optional input that is left out. `intermediates` carry the quantisation of
-        what an LSTM computes inside.
+        An input of -1 is an optional input that is left out. `intermediates` are tensors that carry the
+        quantisation of what an LSTM computes inside.
         """
-        self.operators.append(
-            _Operator(code, None, tuple(inputs), tuple(outputs), options, b"", version, tuple(intermediates))
-        )
+        inside = options.pop("intermediates", ())
+        if not isinstance(inside, Sequence) or isinstance(inside, str):
+            raise ValueError(f"intermediates are tensor indices, not {inside!r}")
+        operator = _Operator(code, None, tuple(inputs), tuple(outputs), options, b"", version, tuple(inside))
+        self.operators.append(operator)
 
     def custom(self, code: str, inputs: Sequence[int], outputs: Sequence[int], options: bytes = b"") -> None:
         """Add a custom operator with its options as raw bytes."""

@@ -20,7 +20,9 @@ _FLOAT32_EXACT = 1 << 24
 _PATCH_BYTES = 8 << 20
 
 
-def padded(values: NDArray[Any], kernel: Kernel, outputs: tuple[int, int], fill: int, dtype: Any) -> NDArray[Any]:
+def padded(
+    values: NDArray[Any], kernel: Kernel, outputs: tuple[int, int], fill: int, dtype: Any
+) -> NDArray[Any]:
     """Upscale an input (height, width, depth) and surround it with its padding, filled with `fill`.
 
     The result covers exactly what `outputs` (height, width) positions of the kernel touch. Zeros that
@@ -71,6 +73,11 @@ def _largest(values: NDArray[Any], fm: FeatureMap) -> int:
     return max(abs(low - fm.zero_point), abs(high - fm.zero_point))
 
 
+def product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """Multiply two matrices."""
+    return left @ right
+
+
 def convolution(
     values: NDArray[Any], fm: FeatureMap, weights: NDArray[np.int16], kernel: Kernel, outputs: tuple[int, int]
 ) -> Int64:
@@ -85,11 +92,11 @@ def convolution(
     dtype = np.float32 if bound < _FLOAT32_EXACT else np.float64
     image = padded(values, kernel, outputs, fm.zero_point, dtype)
     if fm.zero_point:
-        image -= dtype(fm.zero_point)
+        np.subtract(image, fm.zero_point, out=image, dtype=dtype)
     right = np.ascontiguousarray(matrix.T, dtype)
     if kernel.height == kernel.width == kernel.stride_y == kernel.stride_x == 1:
-        product = image.reshape(-1, image.shape[2]) @ right
-        return product.reshape(*outputs, channels).astype(np.int64)
+        sums = product(image.reshape(-1, image.shape[2]), right)
+        return sums.reshape(*outputs, channels).astype(np.int64)
     out = np.empty((*outputs, channels), np.int64)
     windows = _windows(image, kernel, outputs)
     row_bytes = outputs[1] * right.shape[0] * image.itemsize
@@ -97,7 +104,8 @@ def convolution(
     for top in range(0, outputs[0], step):
         patches = windows[top : top + step]
         rows = patches.shape[0]
-        out[top : top + rows] = (patches.reshape(rows * outputs[1], -1) @ right).reshape(rows, outputs[1], channels)
+        sums = product(patches.reshape(rows * outputs[1], -1), right)
+        out[top : top + rows] = sums.reshape(rows, outputs[1], channels)
     return out
 
 
@@ -113,9 +121,9 @@ def depthwise(
     dtype = np.float32 if bound < _FLOAT32_EXACT else np.float64
     image = padded(values, kernel, outputs, fm.zero_point, dtype)
     if fm.zero_point:
-        image -= dtype(fm.zero_point)
+        np.subtract(image, fm.zero_point, out=image, dtype=dtype)
     windows = _windows(image, kernel, outputs)
-    total = np.zeros((*outputs, values.shape[2]), dtype)
+    total: NDArray[Any] = np.zeros((*outputs, values.shape[2]), dtype)
     scratch = np.empty_like(total)
     taps = np.ascontiguousarray(matrix.T, dtype)
     for index, (y, x) in enumerate(np.ndindex(kernel.height, kernel.width)):

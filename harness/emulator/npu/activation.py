@@ -49,8 +49,7 @@ def _interpolate(magnitude: Int64, bits: int) -> Int64:
     index = np.minimum(magnitude >> bits, 255)
     low = table[index]
     slope = np.where(index < 255, table[index + 1] - low, 0)
-    flat = (low << bits) + slope * (magnitude & (1 << bits) - 1)
-    return flat
+    return (low << bits) + slope * (magnitude & (1 << bits) - 1)
 
 
 def sigmoid(values: Int64) -> Int64:
@@ -83,7 +82,9 @@ def _look_up(values: Int64, table: int, ofm: FeatureMap, memory: Memory, acceler
     return memory.internal(start, 256).view(ofm.type).astype(np.int64)[index]
 
 
-def finish(values: Int64, activation: Activation, ofm: FeatureMap, memory: Memory, accelerator: Accelerator) -> Int64:
+def finish(
+    values: Int64, activation: Activation, ofm: FeatureMap, memory: Memory, accelerator: Accelerator
+) -> Int64:
     """Add the output's zero point, apply the activation and keep to the range of the output's type.
 
     `values` are scaled accumulators. A 32-bit output that is not forced into a smaller range takes
@@ -97,7 +98,9 @@ def finish(values: Int64, activation: Activation, ofm: FeatureMap, memory: Memor
     wide = ofm.bits == 32 and not activation.clip
     if function in (TANH, SIGMOID):
         if ofm.bits != 16:
-            raise NotModelled(f"native {'tanh' if function == TANH else 'sigmoid'} with {ofm.bits}-bit output")
+            raise NotModelled(
+                f"native {'tanh' if function == TANH else 'sigmoid'} with {ofm.bits}-bit output"
+            )
         curve = tanh if function == TANH else sigmoid
         values = curve(values) + ofm.zero_point
     elif function != NONE and not LUT_FIRST <= function <= LUT_LAST:

@@ -39,14 +39,17 @@ def _offline(model: Model, subgraph: Subgraph) -> list[int]:
         return [-1] * count
     words = np.frombuffer(data[: len(data) & ~3], "<i4")
     if words.size < 3 + count or words[2] < count:
-        raise ArenaError(f"{model.name}: the offline plan holds fewer offsets than there are tensors ({count})")
+        raise ArenaError(
+            f"{model.name}: the offline plan holds fewer offsets than there are tensors ({count})"
+        )
     return [int(offset) for offset in words[3 : 3 + count]]
 
 
 def plan(model: Model, elsewhere: frozenset[int] = frozenset()) -> Plan:
     """Lay out the tensors of the first subgraph: the file's own offsets first, the rest after them.
 
-    Tensors in `elsewhere` lie in another memory and take no part. Raises ArenaError where the offline plan is damaged.
+    Tensors in `elsewhere` lie in another memory and take no part. Raises ArenaError where the offline plan
+    is damaged.
     """
     subgraph = model.subgraphs[0]
     used = {index for op in subgraph.operators for index in (*op.inputs, *op.outputs) if index >= 0}

@@ -76,7 +76,9 @@ def _ofm_boxes(op: BlockOperation, last: bool) -> Iterator[Box]:
         yield Box((starts[0], ends[0]), (starts[1], ends[1]), (starts[2], ends[2]))
 
 
-def _span(start: int, end: int, stride: int, reach: int, before: int, size: int, upscale: int) -> tuple[int, int]:
+def _span(
+    start: int, end: int, stride: int, reach: int, before: int, size: int, upscale: int
+) -> tuple[int, int]:
     first = max(0, start * stride - before)
     stop = (end - 1) * stride + reach - before
     return min(first // upscale, size), max(0, min(-(-stop // upscale), size))
@@ -103,7 +105,8 @@ def _input_boxes(op: BlockOperation) -> Iterator[tuple[Box, Box]]:
 def _operand_box(fm: FeatureMap, block: Box) -> Box:
     """The part of a second input that an output block takes, all of a dimension that is broadcast."""
     y, x, c = (
-        (0, 1) if size == 1 else part for size, part in zip(fm.shape, (block.y, block.x, block.c), strict=True)
+        (0, 1) if size == 1 else part
+        for size, part in zip(fm.shape, (block.y, block.x, block.c), strict=True)
     )
     return Box(y, x, c)
 
@@ -134,7 +137,10 @@ def _check_pair(previous: BlockOperation, op: BlockOperation) -> None:
     touched = [fm for fm in inputs if not _apart(fm, previous.ofm) and not _replicates(fm)]
     if not dependency or not touched:
         return
-    written = [_starts(previous.ofm, box) for box, _ in zip(_ofm_boxes(previous, last=True), range(dependency), strict=False)]
+    written = [
+        _starts(previous.ofm, box)
+        for box, _ in zip(_ofm_boxes(previous, last=True), range(dependency), strict=False)
+    ]
     for i, (box, block) in zip(range(dependency), _input_boxes(op), strict=False):
         for fm in touched:
             part = box if fm is op.ifm else _operand_box(fm, block)

@@ -13,10 +13,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.boards.profile import Vela
 from harness.emulator.npu.accelerator import Accelerator
 from harness.emulator.npu.activation import NONE
 from harness.emulator.npu.executor import Decoded
 from harness.emulator.npu.state import BlockOperation, Dma, Elementwise, FeatureMap, Pooling, Range, Upscale
+from harness.errors import HarnessError
 
 AXI_BYTES = 8
 BRICK = 16
@@ -73,6 +75,20 @@ class Memories:
         return self.constants if region == READ_ONLY_REGION else self.arena
 
 
+def memories_of(vela: Vela) -> Memories:
+    """Return the memories of a board, from the Vela settings of its profile."""
+    areas = vela.system.areas()
+
+    def timing(port: str) -> Timing:
+        name = vela.system.axi0_port if port == "Axi0" else vela.system.axi1_port
+        if name not in areas:
+            raise HarnessError(f"the profile's Vela settings put {name} on {port} but do not describe it")
+        area = areas[name]
+        return Timing.of_port(area.clock_scale, area.read_latency, area.write_latency, area.burst_length)
+
+    return Memories(timing(vela.memory.const_mem_area), timing(vela.memory.arena_mem_area))
+
+
 @dataclass(frozen=True)
 class Cost:
     """One operation: cycles of its own work and of its memory traffic, and when it runs.
@@ -109,19 +125,30 @@ class _Blocks:
 
 
 def _blocks(op: BlockOperation, accelerator: Accelerator) -> _Blocks:
-    ofm = tuple(min(a, b) for a, b in zip(op.ofm.shape, (op.block.height, op.block.width, op.block.depth), strict=True))
+    ofm = tuple(
+        min(a, b)
+        for a, b in zip(op.ofm.shape, (op.block.height, op.block.width, op.block.depth), strict=True)
+    )
     kernel = op.kernel
     upscale = 1 if kernel.upscale is Upscale.NONE else 2
     rows = _up((ofm[0] - 1) * kernel.stride_y + min(kernel.reach_y, _SUBKERNEL), upscale)
     columns = _up((ofm[1] - 1) * kernel.stride_x + min(kernel.reach_x, _SUBKERNEL), upscale)
     unit = accelerator.ofm_ublock
-    if op.operation.kind == "CONV" and unit[0] == 2 and op.ofm.height == 1 and op.ofm.width % 2 == 0 and kernel.height == 1:
+    if (
+        op.operation.kind == "CONV"
+        and unit[0] == 2
+        and op.ofm.height == 1
+        and op.ofm.width % 2 == 0
+        and kernel.height == 1
+    ):
         # One row of outputs: the hardware lays the micro-block of 2x2 out as 1x4.
         unit = (1, 4, unit[2])
     ublocks = tuple(_up(a, b) for a, b in zip(ofm, unit, strict=True))
     whole = math.prod(_up(a, b) for a, b in zip(op.ofm.shape, unit, strict=True))
     ifm = (min(rows, op.ifm.height), min(columns, op.ifm.width), _ifm_block_depth(op, ofm[2]))
-    return _Blocks((ofm[0], ofm[1], ofm[2]), ifm, (ublocks[0], ublocks[1], ublocks[2]), whole / math.prod(ublocks))
+    return _Blocks(
+        (ofm[0], ofm[1], ofm[2]), ifm, (ublocks[0], ublocks[1], ublocks[2]), whole / math.prod(ublocks)
+    )
 
 
 def _reduces(op: BlockOperation) -> bool:
@@ -228,8 +255,12 @@ def _rounded(fm: FeatureMap, shape: tuple[int, int, int]) -> int:
 def _block_latency(op: BlockOperation, blocks: _Blocks, memories: Memories) -> tuple[int, int]:
     """Cycles to fetch the first input block and to write the last output block."""
     ifm, ofm = memories.of(op.ifm.region), memories.of(op.ofm.region)
-    fetch = ifm.read_latency + _moved(op.ifm, math.prod(blocks.ifm), blocks.ifm, False, ifm) / ifm.bytes_per_cycle
-    store = ofm.write_latency + _moved(op.ofm, math.prod(blocks.ofm), blocks.ofm, True, ofm) / ofm.bytes_per_cycle
+    fetch = (
+        ifm.read_latency + _moved(op.ifm, math.prod(blocks.ifm), blocks.ifm, False, ifm) / ifm.bytes_per_cycle
+    )
+    store = (
+        ofm.write_latency + _moved(op.ofm, math.prod(blocks.ofm), blocks.ofm, True, ofm) / ofm.bytes_per_cycle
+    )
     return int(fetch), int(store)
 
 

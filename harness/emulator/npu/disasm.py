@@ -43,7 +43,11 @@ def _signed(value: int, bits: int) -> int:
 
 
 def _ifm_precision(value: int) -> str:
-    words = [_named(_IFM_TYPES, value & 0xF), _named(_LAYOUTS, value >> 6 & 3), _named(_SCALED, value >> 8 & 3)]
+    words = [
+        _named(_IFM_TYPES, value & 0xF),
+        _named(_LAYOUTS, value >> 6 & 3),
+        _named(_SCALED, value >> 8 & 3),
+    ]
     return ", ".join([*words, _named(_ROUNDING, value >> 14 & 3)])
 
 

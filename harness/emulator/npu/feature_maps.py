@@ -86,7 +86,9 @@ def pieces(fm: FeatureMap) -> list[Piece]:
             start = base + bricks * fm.stride_c
             channels = slice(bricks * BRICK, fm.depth)
             found.append(
-                Piece(rows, columns, channels, start, (height, width, rest), (fm.stride_y, BRICK * size, size))
+                Piece(
+                    rows, columns, channels, start, (height, width, rest), (fm.stride_y, BRICK * size, size)
+                )
             )
     return found
 

@@ -16,7 +16,7 @@ from harness.emulator.npu.activation import LUT_FIRST, LUT_LAST, LUT_SLOT
 from harness.emulator.npu.executor import Decoded
 from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.feature_maps import pieces
-from harness.emulator.npu.state import BlockOperation, Dma, FeatureMap, Range
+from harness.emulator.npu.state import Dma, FeatureMap, Range
 
 MAX_DMA = 1
 MAX_KERNELS = 2
@@ -45,9 +45,7 @@ class Access:
 
 
 def _of_map(fm: FeatureMap, writes: bool) -> list[Access]:
-    return [
-        Access(fm.name, fm.region, *piece.span(fm.bits // 8), writes=writes) for piece in pieces(fm)
-    ]
+    return [Access(fm.name, fm.region, *piece.span(fm.bits // 8), writes=writes) for piece in pieces(fm)]
 
 
 def _of_range(what: str, part: Range, internal: bool, writes: bool) -> Access:

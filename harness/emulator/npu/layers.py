@@ -32,8 +32,11 @@ class Layer:
 
     @property
     def title(self) -> str:
-        """Operator and tensor name, e.g. `CONV_2D 'conv1/Relu'`."""
-        return f"{self.label} '{self.name}'"
+        """Operator index, its kind and its output, e.g. `4 CONV_2D 'conv1/Relu'`.
+
+        A fused operator's name lists all that went into it; the first one will do.
+        """
+        return f"{self.index} {self.label} '{self.name.split(';')[0]}'"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,10 @@ class Memory:
 
     @classmethod
     def for_accelerator(
-        cls, accelerator: Accelerator, regions: Mapping[int, Bytes], read_only: frozenset[int] = frozenset({0})
+        cls,
+        accelerator: Accelerator,
+        regions: Mapping[int, Bytes],
+        read_only: frozenset[int] = frozenset({0}),
     ) -> Memory:
         """Build the memory of one job with an empty shared RAM."""
         return cls(dict(regions), read_only, np.zeros(accelerator.shram_bytes, np.uint8))
@@ -50,5 +53,7 @@ class Memory:
     def internal(self, start: int, length: int) -> Bytes:
         """Return bytes of the shared RAM; raises NpuFault where they are not all inside."""
         if start + length > self.shram.size:
-            raise NpuFault(f"shared RAM has {self.shram.size} bytes; {start:#x}..{start + length:#x} is outside")
+            raise NpuFault(
+                f"shared RAM has {self.shram.size} bytes; {start:#x}..{start + length:#x} is outside"
+            )
         return self.shram[start : start + length]

@@ -42,22 +42,25 @@ def divide_by_power(values: NDArray[Any], exponent: int | NDArray[Any]) -> NDArr
     return (values >> exponent) + (remainder > threshold)
 
 
-def _shifted(product: NDArray[Any], shift: int | NDArray[Any], mode: Rounding) -> NDArray[Any]:
-    """Apply one (scalar or broadcast) shift to exact products."""
-    if isinstance(shift, np.ndarray):
-        if shift.size and (shift == shift.flat[0]).all():
-            return _shifted(product, int(shift.flat[0]), mode)
-        high = np.maximum(shift - 31, 0) if mode is Rounding.TFL else np.zeros_like(shift)
-        low = shift - high
-        half = np.where(low > 0, np.int64(1) << np.maximum(low - 1, 0), np.int64(0))
-    else:
-        high = max(shift - 31, 0) if mode is Rounding.TFL else 0
-        low = shift - high
-        half = 1 << (low - 1) if low else 0
+def _shifted(product: NDArray[Any], shift: int, mode: Rounding) -> NDArray[Any]:
+    """Shift exact products right, all by the same amount."""
     if mode is Rounding.TRUNCATE:
-        return np.sign(product) * (np.abs(product) >> low)
+        return np.sign(product) * (np.abs(product) >> shift)
+    high = max(shift - 31, 0) if mode is Rounding.TFL else 0
+    low = shift - high
+    first = (product + (1 << low - 1 if low else 0)) >> low
+    return divide_by_power(first, high) if high else first
+
+
+def _shifted_by_channel(product: NDArray[Any], shift: NDArray[Any], mode: Rounding) -> NDArray[Any]:
+    """Shift exact products right, by an amount for each index of the last axis."""
+    if mode is Rounding.TRUNCATE:
+        return np.sign(product) * (np.abs(product) >> shift)
+    high = np.maximum(shift - 31, 0) if mode is Rounding.TFL else np.zeros_like(shift)
+    low = shift - high
+    half = np.where(low > 0, np.int64(1) << np.maximum(low - 1, 0), np.int64(0))
     first = (product + half) >> low
-    return divide_by_power(first, high) if np.any(high) else first
+    return divide_by_power(first, high) if high.any() else first
 
 
 def rescale(
@@ -68,22 +71,21 @@ def rescale(
     `scale` (unsigned, up to 32 bits) and `shift` (0-63) are numbers, or arrays that broadcast along the
     last axis of `values` for scaling per channel.
     """
-    largest = int(np.max(scale)) if isinstance(scale, np.ndarray) else scale
-    product: NDArray[Any]
-    if _magnitude(values) * max(largest, 1) < _SAFE and np.max(shift) < 62:
-        product = values * scale
-    else:
-        # Python integers: 40-bit accumulators times 32-bit scales do not fit 64 bits.
-        product = values.astype(object) * scale
-        shift = shift.astype(object) if isinstance(shift, np.ndarray) else shift
-        if isinstance(shift, np.ndarray):
-            return _rescale_exactly(product, shift, mode)
-    result = _shifted(product, shift, mode)
-    return saturate(result)
+    largest = int(np.max(scale))
+    # TFL never shifts by more than 32 bits at a time, so its rounding constants stay small.
+    fits = _magnitude(values) * max(largest, 1) < _SAFE and (mode is Rounding.TFL or np.max(shift) < 62)
+    product = values * scale if fits else values.astype(object) * scale
+    if not isinstance(shift, np.ndarray):
+        return saturate(_shifted(product, shift, mode))
+    if not fits:
+        return _rescale_exactly(product, shift, mode)
+    if shift.size and (shift == shift.flat[0]).all():
+        return saturate(_shifted(product, int(shift.flat[0]), mode))
+    return saturate(_shifted_by_channel(product, shift, mode))
 
 
 def _rescale_exactly(product: NDArray[Any], shift: NDArray[Any], mode: Rounding) -> Int64:
-    """Shift Python-integer products channel by channel."""
+    """Shift products that are Python integers, as they do not fit 64 bits, channel by channel."""
     out = np.empty(product.shape, dtype=object)
     shifts = np.broadcast_to(shift, product.shape[-1:])
     for channel, amount in enumerate(shifts):

@@ -90,7 +90,8 @@ class Interpreter:
         tensor = self.inputs[index]
         if tuple(array.shape) != tensor.shape or array.dtype != np.dtype(tensor.type):
             raise ValueError(
-                f"input {index} takes {tensor.type} of shape {tensor.shape}, not {array.dtype} of {array.shape}"
+                f"input {index} takes {tensor.type} of shape {tensor.shape}, "
+                f"not {array.dtype} of {array.shape}"
             )
         self._bytes(tensor.index)[...] = np.frombuffer(array.tobytes(), np.uint8)
 

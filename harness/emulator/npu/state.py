@@ -440,7 +440,9 @@ def _block_operation(operation: Operation) -> BlockOperation:
     kernel = _UNIT_KERNEL if elementwise else _kernel(reader)
     if elementwise and reader.bits("IFM_UPSCALE", 0, 2):
         raise NotModelled("upscaling in an elementwise operation")
-    height = _input_size(ofm.height, kernel.stride_y, kernel.reach_y, kernel.top, kernel.bottom, kernel.upscale)
+    height = _input_size(
+        ofm.height, kernel.stride_y, kernel.reach_y, kernel.top, kernel.bottom, kernel.upscale
+    )
     width = _input_size(ofm.width, kernel.stride_x, kernel.reach_x, kernel.left, kernel.right, kernel.upscale)
     reduces = kind == "CONV" or (kind == "POOL" and mode == Pooling.REDUCE_SUM)
     depth = reader.raw("IFM_DEPTH_M1") + 1 if reduces else ofm.depth
@@ -448,7 +450,9 @@ def _block_operation(operation: Operation) -> BlockOperation:
     scale_mode = reader.bits("IFM_PRECISION", 8, 2)
     operand_rounding = reader.bits("IFM_PRECISION", 14, 2)
     if scale_mode > 2 or operand_rounding > 2:
-        raise NpuFault("reserved scaling of an input", registers={"IFM_PRECISION": reader.raw("IFM_PRECISION")})
+        raise NpuFault(
+            "reserved scaling of an input", registers={"IFM_PRECISION": reader.raw("IFM_PRECISION")}
+        )
     operand = _operand(reader, ofm) if elementwise and not Elementwise(mode).unary else None
     operand_scales = (1, 0, 1)
     if elementwise and mode in (Elementwise.ADD, Elementwise.SUB):
@@ -509,7 +513,9 @@ def operations(commands: Iterable[Command]) -> list[Operation]:
         if not command.is_operation:
             registers[command.name] = command.value
             if command.name == "PARALLEL_MODE" and command.value:
-                raise NpuFault("the stream is for two cores; an Ethos-U55 has one", len(found), {"PARALLEL_MODE": 1})
+                raise NpuFault(
+                    "the stream is for two cores; an Ethos-U55 has one", len(found), {"PARALLEL_MODE": 1}
+                )
         elif command.name == "DMA_WAIT":
             dma_wait = command.parameter & 0xF
         elif command.name == "KERNEL_WAIT":

@@ -136,7 +136,9 @@ def _in_order(compiled: Model, source: Model, inputs: Sequence[NDArray[Any]]) ->
     return [inputs[names[0].index(name)] for name in names[1]]
 
 
-def departure(trace: Trace, reference: Sequence[layers.Layer], outputs: Sequence[NDArray[Any]]) -> Departure | None:
+def departure(
+    trace: Trace, reference: Sequence[layers.Layer], outputs: Sequence[NDArray[Any]]
+) -> Departure | None:
     """Find the first operation that differs from the reference; None where every output is right.
 
     Intermediate outputs that the compiler rearranged match no layer and prove nothing, so an operation is
@@ -158,7 +160,11 @@ def departure(trace: Trace, reference: Sequence[layers.Layer], outputs: Sequence
     difference = trace.unlike.get(blamed)
     if difference is not None:
         return Departure(
-            trace.entries[blamed], difference.layer.title, difference.elements, difference.of, difference.largest
+            trace.entries[blamed],
+            difference.layer.title,
+            difference.elements,
+            difference.of,
+            difference.largest,
         )
     seen = {layer.index for layer in trace.matched if layer}
     missing = next((layer for layer in reference if layer.index > max(seen, default=-1)), reference[-1])

@@ -86,7 +86,9 @@ def _order(volume: Volume, output_ublock: int, input_ublock: int) -> tuple[NDArr
             else:
                 left = min(input_block, volume.inputs - source) if part_kernel else input_block
                 blocks = np.arange(0, left, input_ublock)
-            outer, inside = (blocks, np.zeros(1, np.int64)) if part_kernel else (np.zeros(1, np.int64), blocks)
+            outer, inside = (
+                (blocks, np.zeros(1, np.int64)) if part_kernel else (np.zeros(1, np.int64), blocks)
+            )
             for top in _steps(volume.height, step_y):
                 for start in _steps(volume.width, step_x):
                     height = min(step_y, volume.height - top)
@@ -160,7 +162,9 @@ def _check_stream(data: bytes, limit: int) -> None:
         total += count
         if total > limit:
             raise NpuFault(f"the weight stream holds more than the {limit} weights of the operation")
-        total += _check_slice(take, count, count + fresh, division, plain, bool(truncated), runs, run_bits, limit)
+        total += _check_slice(
+            take, count, count + fresh, division, plain, bool(truncated), runs, run_bits, limit
+        )
         if total > limit:
             raise NpuFault(f"the weight stream holds more than the {limit} weights of the operation")
 
@@ -268,7 +272,9 @@ def scale_records(data: NDArray[np.uint8], channels: int) -> tuple[NDArray[np.in
     Raises NpuFault where the bytes do not hold that many records of 10 bytes.
     """
     if data.size < channels * RECORD_BYTES:
-        raise NpuFault(f"{data.size} bytes of scale records; {channels} channels take {channels * RECORD_BYTES}")
+        raise NpuFault(
+            f"{data.size} bytes of scale records; {channels} channels take {channels * RECORD_BYTES}"
+        )
     records = data[: channels * RECORD_BYTES].reshape(channels, RECORD_BYTES).astype(np.int64)
     weight = np.int64(1) << (np.arange(5, dtype=np.int64) * 8)
     bias = records[:, :5] @ weight

@@ -88,7 +88,9 @@ class Draw:
             values *= self.rng.random(shape) < 0.3
         return values.astype(np.int8)
 
-    def biased(self, name: str, inputs: int, values: np.ndarray, axis: int, taps: int) -> tuple[list[int], Scale]:
+    def biased(
+        self, name: str, inputs: int, values: np.ndarray, axis: int, taps: int
+    ) -> tuple[list[int], Scale]:
         """Add weights and a bias; returns the operator's inputs and an output scale that suits the sums."""
         channels = values.shape[axis]
         per_channel = self.chance(0.7)
@@ -96,7 +98,9 @@ class Draw:
         x = self.tensor_scale(inputs)
         assert isinstance(x.scale, float)
         weight = self.graph.constant(
-            f"{name}/w", values, Scale(scales if per_channel else scales[0], [0] * len(scales) if per_channel else 0, axis)
+            f"{name}/w",
+            values,
+            Scale(scales if per_channel else scales[0], [0] * len(scales) if per_channel else 0, axis),
         )
         spread = 73.0 * np.abs(values).mean() * math.sqrt(taps) + 1.0
         if self.type == "int16":
@@ -109,11 +113,13 @@ class Draw:
             self.graph.constant(
                 f"{name}/b",
                 bias,
-                Scale(bias_scales if per_channel else bias_scales[0], [0] * len(scales) if per_channel else 0, 0),
+                Scale(
+                    bias_scales if per_channel else bias_scales[0], [0] * len(scales) if per_channel else 0, 0
+                ),
             )
         ]
-        if self.chance(0.15):
-            extra = [-1]
+        if name == "dw" and self.chance(0.3):
+            extra = []
         steps = 64 if self.type != "int16" else 16384
         out = float(np.float32(spread * float(np.mean(scales)) * x.scale / steps * self.factor(-1, 2)))
         return [inputs, weight, *extra], Scale(out, self.zero())
@@ -151,8 +157,16 @@ def conv_2d(d: Draw) -> None:
     inputs, scale = d.biased("conv", x, weights, 0, kernel[0] * kernel[1] * shape[3])
     y = d.output((1, *out, channels), scale)
     d.graph.operator(
-        "CONV_2D", inputs, [y], version=4, padding=padding, stride_h=stride[0], stride_w=stride[1],
-        dilation_h_factor=dilation[0], dilation_w_factor=dilation[1], fused_activation=d.one(*FUSED),
+        "CONV_2D",
+        inputs,
+        [y],
+        version=4,
+        padding=padding,
+        stride_h=stride[0],
+        stride_w=stride[1],
+        dilation_h_factor=dilation[0],
+        dilation_w_factor=dilation[1],
+        fused_activation=d.one(*FUSED),
     )
 
 
@@ -169,8 +183,16 @@ def depthwise_conv_2d(d: Draw) -> None:
     inputs, scale = d.biased("dw", x, weights, 3, kernel[0] * kernel[1])
     y = d.output((1, *out, channels), scale)
     d.graph.operator(
-        "DEPTHWISE_CONV_2D", inputs, [y], version=4, padding=padding, stride_h=stride[0], stride_w=stride[1],
-        dilation_h_factor=dilation[0], dilation_w_factor=dilation[1], depth_multiplier=multiplier,
+        "DEPTHWISE_CONV_2D",
+        inputs,
+        [y],
+        version=4,
+        padding=padding,
+        stride_h=stride[0],
+        stride_w=stride[1],
+        dilation_h_factor=dilation[0],
+        dilation_w_factor=dilation[1],
+        depth_multiplier=multiplier,
         fused_activation=d.one(*FUSED),
     )
 
@@ -182,15 +204,22 @@ def transpose_conv(d: Draw) -> None:
     kernel = (d.size(stride, 5), d.size(stride, 5))
     padding = d.one("SAME", "VALID")
     channels = d.size(1, 20)
-    out = [s * stride + (0 if padding == "SAME" else k - stride) for s, k in zip(shape[1:3], kernel, strict=True)]
+    out = [
+        s * stride + (0 if padding == "SAME" else k - stride) for s, k in zip(shape[1:3], kernel, strict=True)
+    ]
     x = d.input(shape)
     weights = d.weights((channels, *kernel, shape[3]), 0)
     (_, w, *bias), scale = d.biased("tc", x, weights, 0, kernel[0] * kernel[1] * shape[3])
     y = d.output((1, *out, channels), scale)
     size = d.ints("size", [1, *out, channels])
     d.graph.operator(
-        "TRANSPOSE_CONV", [size, w, x, *(b for b in bias if b >= 0)], [y], version=3, padding=padding,
-        stride_h=stride, stride_w=stride,
+        "TRANSPOSE_CONV",
+        [size, w, x, *bias],
+        [y],
+        version=3,
+        padding=padding,
+        stride_h=stride,
+        stride_w=stride,
     )
 
 
@@ -223,8 +252,16 @@ def _pool(d: Draw, code: str) -> None:
     x = d.input(shape, scale)
     y = d.output((1, *out, shape[3]), scale)
     d.graph.operator(
-        code, [x], [y], version=3 if d.type == "int16" else 2, padding=padding, stride_h=stride[0],
-        stride_w=stride[1], filter_height=kernel[0], filter_width=kernel[1], fused_activation=d.one(*FUSED),
+        code,
+        [x],
+        [y],
+        version=3 if d.type == "int16" else 2,
+        padding=padding,
+        stride_h=stride[0],
+        stride_w=stride[1],
+        filter_height=kernel[0],
+        filter_width=kernel[1],
+        fused_activation=d.one(*FUSED),
     )
 
 
@@ -245,7 +282,9 @@ def _broadcast(d: Draw, shape):
     return tuple(1 if d.chance(0.4) else s for s in shape)
 
 
-def _binary(d: Draw, code: str, fused: bool, same_scale: bool, types=("int8", "int8", "int16", "uint8")) -> None:
+def _binary(
+    d: Draw, code: str, fused: bool, same_scale: bool, types=("int8", "int8", "int16", "uint8")
+) -> None:
     d.type = d.one(*types)
     shape = d.shape(8, 8, 30)
     other = _broadcast(d, shape)
@@ -302,13 +341,17 @@ def squared_difference(d: Draw) -> None:
     _binary(d, "SQUARED_DIFFERENCE", False, False, ("int8",))
 
 
-def _unary(d: Draw, code: str, out: Scale | None, same: bool, types=("int8",), x: Scale | None = None, **options) -> None:
+def _unary(
+    d: Draw, code: str, out: Scale | None, same: bool, types=("int8",), x: Scale | None = None, **options
+) -> None:
     d.type = d.one(*types)
     shape = d.shape()
     scale = x or Scale(d.factor(-7, -2), d.zero())
     first = d.input(shape, scale)
     y = d.output(shape, scale if same else out or d.scale())
-    d.graph.operator(code, [first], [y], version=1 if code == "HARD_SWISH" else 2, **options)
+    d.graph.operator(
+        code, [first], [y], version=1 if code in ("HARD_SWISH", "RELU_N1_TO_1") else 2, **options
+    )
 
 
 def logistic(d: Draw) -> None:
@@ -366,7 +409,7 @@ def quantize(d: Draw) -> None:
     d.type = d.one("int8", "int16")
     shape = d.shape()
     x = d.input(shape)
-    d.type = d.one("int8", "int16") if d.type == "int8" else d.one("int8", "int16")
+    d.type = "int8" if d.type == "int8" else d.one("int8", "int16")
     y = d.output(shape)
     d.graph.operator("QUANTIZE", [x], [y], version=2)
 
@@ -405,10 +448,13 @@ def resize_nearest_neighbor(d: Draw) -> None:
 
 
 def _reduce(d: Draw, code: str, same: bool, types=("int8", "int8", "int16")) -> None:
-    d.type = d.one(*types)
-    shape = d.shape(12, 12, 24)
-    axes = d.one([1, 2], [1, 2], [1], [2], [3])
-    keep = d.chance(0.5)
+    axes = d.one([1, 2], [1, 2], [1], [2], [3]) if code != "SUM" else d.one([1], [2], [3])
+    keep = d.chance(0.5) or (code.startswith("REDUCE") and axes in ([2], [3]))
+    _reduce_axes(d, code, same, d.one(*types), d.shape(12, 12, 24), axes, keep)
+
+
+def _reduce_axes(d: Draw, code: str, same: bool, kind: str, shape, axes: list[int], keep: bool) -> None:
+    d.type = kind
     out = [1 if i in axes else s for i, s in enumerate(shape)]
     if not keep:
         out = [s for i, s in enumerate(shape) if i not in axes]
@@ -496,8 +542,15 @@ def strided_slice(d: Draw) -> None:
     y = d.output(out, scale)
     constants = [d.ints(n, v) for n, v in (("begin", begin), ("end", end), ("strides", strides))]
     d.graph.operator(
-        "STRIDED_SLICE", [x, *constants], [y], version=2, begin_mask=0, end_mask=0, ellipsis_mask=0,
-        new_axis_mask=0, shrink_axis_mask=0,
+        "STRIDED_SLICE",
+        [x, *constants],
+        [y],
+        version=2,
+        begin_mask=0,
+        end_mask=0,
+        ellipsis_mask=0,
+        new_axis_mask=0,
+        shrink_axis_mask=0,
     )
 
 
@@ -542,7 +595,14 @@ def _inner_conv(d: Draw, x: int, shape, channels: int, name: str = "c1") -> int:
     inputs, scale = d.biased(name, x, weights, 0, kernel * kernel * shape[3])
     m = d.middle((*shape[:3], channels), scale, f"{name}/y")
     d.graph.operator(
-        "CONV_2D", inputs, [m], version=3, padding="SAME", stride_h=1, stride_w=1, fused_activation=d.one(*FUSED)
+        "CONV_2D",
+        inputs,
+        [m],
+        version=3,
+        padding="SAME",
+        stride_h=1,
+        stride_w=1,
+        fused_activation=d.one(*FUSED),
     )
     return m
 
@@ -583,8 +643,8 @@ def batch_matmul(d: Draw) -> None:
 
 def unidirectional_sequence_lstm(d: Draw) -> None:
     """An integer LSTM (int8 activations, int16 cell) as TensorFlow's quantiser writes it."""
-    batch, time, inputs, cells = d.one(1, 1, 2), d.size(1, 4), d.size(1, 10), d.size(1, 10)
-    time_major = d.chance(0.3)
+    batch, time, inputs, cells = d.one(1, 1, 2), d.size(1, 4), d.size(1, 10), d.size(2, 10)
+    time_major = batch == 1 and d.chance(0.3)
     shape = (time, batch, inputs) if time_major else (batch, time, inputs)
     x = d.input(shape, Scale(d.factor(-7, -5), d.size(-20, 20)))
     g = d.graph
@@ -609,8 +669,15 @@ def unidirectional_sequence_lstm(d: Draw) -> None:
     inside = [g.tensor(f"q{i}", (0,), "int16", Scale(2.0**-12, 0)) for i in range(4)]
     inside.append(g.tensor("q4", (0,), "int8", Scale(1 / 128, 0)))
     g.operator(
-        "UNIDIRECTIONAL_SEQUENCE_LSTM", ins, [y], version=3, intermediates=inside, fused_activation="TANH",
-        cell_clip=0.0, proj_clip=0.0, time_major=time_major,
+        "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        ins,
+        [y],
+        version=3,
+        intermediates=inside,
+        fused_activation="TANH",
+        cell_clip=0.0,
+        proj_clip=0.0,
+        time_major=time_major,
     )
 
 
@@ -621,6 +688,39 @@ FAMILIES: tuple[Callable[[Draw], None], ...] = (
     resize_nearest_neighbor, mean, reduce_max, summed, pad, mirror_pad, concatenation, split, strided_slice,
     sliced, transpose, reshaped, residual, cpu_between, batch_matmul, unidirectional_sequence_lstm,
 )  # fmt: skip
+
+
+def _reduce_to_flat(d: Draw) -> None:
+    _reduce_axes(d, "REDUCE_MAX", True, "int8", (1, 5, 7, 3), [2], False)
+
+
+def _sum_two_axes(d: Draw) -> None:
+    _reduce_axes(d, "SUM", False, "int8", (1, 3, 5, 8), [1, 2], True)
+
+
+# What Vela 5.2 itself compiles wrongly; the NPU would compute the same as this model does.
+MISCOMPILED: dict[str, Callable[[Draw], None]] = {
+    # The operation reads one row of the input for all of the output.
+    "REDUCE_MAX or REDUCE_MIN over width or depth without keep_dims": _reduce_to_flat,
+    # Only the first axis is summed; the result is larger than the output tensor.
+    "SUM over two axes": _sum_two_axes,
+}
+
+# What Vela's older core (--debug-force-legacy-core) gets wrong beyond that, by family, and why.
+LEGACY = {
+    "transpose_conv": "stride 1 is compiled without padding",
+    "squared_difference": "a broadcast first operand keeps its own shape",
+    "mean": "over a dimension of 1 it is dropped although the scales differ",
+    "exponential": "its int16 table is rounded otherwise than the reference's",
+    "pad": "it stops with an internal error on some",
+}
+
+
+def miscompiled(name: str) -> Case:
+    """Return the model of an entry of MISCOMPILED."""
+    draw = Draw(1)
+    MISCOMPILED[name](draw)
+    return Case(1, name, draw.builder.finish())
 
 
 def case(seed: int) -> Case:
