@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from harness import boards
 from harness.cli.npu import command
 from harness.emulator.npu import program
-from harness.emulator.npu.state import Dma
+from harness.emulator.npu.operations import Dma
 from harness.models import tflite, vela
 from harness.models.build import Builder, Scale
 

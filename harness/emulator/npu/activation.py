@@ -13,8 +13,8 @@ import numpy as np
 from harness.emulator.npu.accelerator import Accelerator
 from harness.emulator.npu.faults import NotModelled, NpuFault
 from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.operations import Activation, FeatureMap
 from harness.emulator.npu.rounding import Int64, saturate
-from harness.emulator.npu.state import Activation, FeatureMap
 
 NONE = 0
 TANH = 3

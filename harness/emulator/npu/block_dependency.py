@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.emulator.npu.executor import Decoded
 from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.feature_maps import pieces
-from harness.emulator.npu.state import BlockOperation, FeatureMap, Pooling, Upscale
+from harness.emulator.npu.operations import BlockOperation, FeatureMap, Pooling, Upscale
 
 MAX_DEPENDENCY = 3
 _PART_KERNEL_DEPTH = 16

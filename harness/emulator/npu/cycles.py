@@ -17,7 +17,15 @@ from harness.boards.profile import Vela
 from harness.emulator.npu.accelerator import Accelerator
 from harness.emulator.npu.activation import NONE
 from harness.emulator.npu.executor import Decoded
-from harness.emulator.npu.state import BlockOperation, Dma, Elementwise, FeatureMap, Pooling, Range, Upscale
+from harness.emulator.npu.operations import (
+    BlockOperation,
+    Dma,
+    Elementwise,
+    FeatureMap,
+    Pooling,
+    Range,
+    Upscale,
+)
 from harness.errors import HarnessError
 
 AXI_BYTES = 8

@@ -15,17 +15,9 @@ from harness.emulator.npu.accelerator import Accelerator
 from harness.emulator.npu.activation import finish
 from harness.emulator.npu.faults import NotModelled, NpuFault
 from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.operations import BlockOperation, Dma, Elementwise, FeatureMap, Operation, Pooling
 from harness.emulator.npu.rounding import Int64, rescale
-from harness.emulator.npu.state import (
-    BlockOperation,
-    Dma,
-    Elementwise,
-    FeatureMap,
-    Operation,
-    Pooling,
-    block_operation,
-    dma,
-)
+from harness.emulator.npu.state import block_operation, dma
 from harness.emulator.npu.weights import Volume, WeightCache, scale_records
 
 Decoded = BlockOperation | Dma

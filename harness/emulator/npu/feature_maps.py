@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.memory import Memory
-from harness.emulator.npu.state import FeatureMap
+from harness.emulator.npu.operations import FeatureMap
 
 BRICK = 16
 

@@ -16,7 +16,7 @@ from harness.emulator.npu.activation import LUT_FIRST, LUT_LAST, LUT_SLOT
 from harness.emulator.npu.executor import Decoded
 from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.feature_maps import pieces
-from harness.emulator.npu.state import Dma, FeatureMap, Range
+from harness.emulator.npu.operations import Dma, FeatureMap, Range
 
 MAX_DMA = 1
 MAX_KERNELS = 2

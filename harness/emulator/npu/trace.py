@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from harness.emulator.npu import feature_maps, layers
 from harness.emulator.npu.executor import Decoded
 from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.operations import BlockOperation, Dma
 from harness.emulator.npu.program import NpuStep
 from harness.emulator.npu.runner import Interpreter
-from harness.emulator.npu.state import BlockOperation, Dma
 from harness.models.tflite import Model
 
 

@@ -17,8 +17,9 @@ from harness.emulator.npu import block_dependency, hazards, program, stream
 from harness.emulator.npu.accelerator import U55_64, U55_128
 from harness.emulator.npu.executor import Decoded, Limits
 from harness.emulator.npu.faults import NpuFault
+from harness.emulator.npu.operations import BlockOperation, Dma
 from harness.emulator.npu.runner import Interpreter
-from harness.emulator.npu.state import BlockOperation, Dma, operations
+from harness.emulator.npu.state import operations
 from harness.emulator.npu.stream import Command
 from harness.errors import HarnessError
 from harness.models import ethosu, tflite

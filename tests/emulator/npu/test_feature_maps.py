@@ -11,7 +11,7 @@ from harness.emulator.npu import feature_maps
 from harness.emulator.npu.accelerator import U55_64
 from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.memory import Memory
-from harness.emulator.npu.state import FeatureMap
+from harness.emulator.npu.operations import FeatureMap
 
 SIZE = 1 << 15
 
