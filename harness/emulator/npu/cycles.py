@@ -4,7 +4,7 @@ Each block operation is costed from its shapes, block and kernel, and from what 
 and its memories; copies run beside them, and the stream's own waits say where one has to wait for the
 other. The figures of merit (cycles per output element and per micro-block, delays, 64-bit AXI ports) are
 those of Vela's performance model of the Ethos-U55 (ethos-u-vela 5.2, `npu_performance.py` and
-`architecture_features.py`), which Arm calls an estimate, not a prediction.
+`architecture_features.py`). What the CPU does between jobs is not counted.
 """
 
 from __future__ import annotations

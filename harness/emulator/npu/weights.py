@@ -65,7 +65,7 @@ def _subkernel_elements(volume: Volume, height: int, width: int) -> int:
     return elements
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _order(volume: Volume, output_ublock: int, input_ublock: int) -> tuple[NDArray[np.int32], int]:
     """Return for every streamed weight its flat index in (outputs, height, width, inputs), -1 for padding.
 
