@@ -13,6 +13,9 @@ from harness.errors import HarnessError
 # name -> (one line for --help, module that defines `command`)
 COMMANDS: dict[str, str] = {
     "bench": "Bench models on boards, attached or emulated.",
+    "check": "Say whether a model will run on a board, and why not.",
+    "calibrate": "Hold time estimates against figures, and fit them to measurements.",
+    "cards": "Write records into the tables of model cards.",
     "compile": "Compile a model for a board's NPU with Vela.",
     "emulate": "Run a virtual board on a pseudo-terminal or socket.",
     "compare": "Show how two sets of runs differ.",

@@ -36,7 +36,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 
 def run(project: pytest.Pytester, *words: str) -> pytest.RunResult:
-    return project.runpytest_inprocess("-p", "harness.pytest_plugin", *words)
+    return project.runpytest_inprocess(*words)
 
 
 def test_assertions_read_well_and_pass(project: pytest.Pytester) -> None:
@@ -149,7 +149,7 @@ def test_another_plugins_option_of_the_same_name_is_shared(project: pytest.Pytes
             bench("person", board="xiao_esp32s3")
     """)
     project.syspathinsert()
-    result = project.runpytest_inprocess("-p", "other", "-p", "harness.pytest_plugin", "-s")
+    result = project.runpytest_inprocess("-p", "other", "-s")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*('port', 'theirs')*"])
 
