@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "report": "Report on runs: tables, a page with pictures, exports.",
     "schema": "Print the JSON Schema of a record.",
     "inspect": "Show what a model is made of and what it costs.",
+    "npu": "Disassemble a Vela-compiled model, or run it on an emulated Ethos-U55.",
     "boards": "List the board profiles, show one, or check one of your own.",
 }
 
