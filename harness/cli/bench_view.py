@@ -181,11 +181,20 @@ def _row(record: Record) -> tuple[str, ...]:
         f"{statistics.median(us) / 1000:.3f} ms" if us else "-",
         f"±{_spread(us) / 1000:.3f} ms" if len(us) > 1 else "-",
         n,
-        record.invoke.origin,
+        _time_is(record),
         f"{record.ram.arena_used_bytes / 1024:.1f} KiB" if record.ram.arena_used_bytes else "-",
         record.ram.origin if record.ram.arena_used_bytes else "not reported",
         _outputs(record),
     )
+
+
+def _time_is(record: Record) -> str:
+    """The origin of the time, with its error band where it is an estimate that has one."""
+    origin, band = record.invoke.origin, record.invoke.error_percent
+    if band is None:
+        return origin
+    # Nothing takes less than no time: a wide band is one of how much longer it may be.
+    return f"{origin} ±{band:.0f} %" if band < 100 else f"{origin}, up to ×{1 + band / 100:.1f}"
 
 
 def _spread(us: list[float]) -> float:

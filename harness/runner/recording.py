@@ -6,6 +6,8 @@ import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from harness.check.forecast import Time
+from harness.check.forecast import time as time_of_board
 from harness.errors import HarnessError
 from harness.models import compare, ethosu, inspect, reference
 from harness.results import record as records
@@ -37,6 +39,11 @@ def make_record(
     virtual = connection.virtual
     clock_hz = identity.clock_hz or job.board.clock_hz
     notes = [interrupted] if interrupted else []
+    forecast = time_of_board(prepared.deployed, job.board, prepared.compiled) if virtual else None
+    if forecast is not None:
+        notes += _caveats(forecast)
+    # A time that would be a guess is none.
+    ticks = taken.samples if forecast is None or forecast.seconds is not None else []
     return Record(
         id=new_id(),
         created=datetime.now(UTC),
@@ -61,11 +68,12 @@ def make_record(
         inputs=records.Inputs(spec=list(settings.inputs), sha256=inputs_digest(prepared.inputs)),
         invoke=records.Invoke(
             origin="estimated" if virtual else "measured",
-            ticks=taken.samples,
+            ticks=ticks,
             tick_hz=taken.tick_hz,
             resolution_us=identity.resolution_ticks * 1e6 / taken.tick_hz,
             warmup=settings.warmup,
             requested=settings.invokes,
+            error_percent=forecast.band_percent if forecast else None,
             method=_time_method(prepared) if virtual else "the device's own clock",
         ),
         ram=_ram(taken, virtual),
@@ -150,6 +158,15 @@ def _model(prepared: Prepared) -> records.Model:
     )
 
 
+def _caveats(forecast: Time) -> list[str]:
+    """Return what the estimated time leaves out, a sentence each."""
+    if forecast.why_none is not None:
+        return [forecast.why_none]
+    return [f"no time is known for {what}" for what in forecast.left_out] + [
+        f"not modelled in the time: {what}" for what in forecast.not_modelled
+    ]
+
+
 def _time_method(prepared: Prepared) -> str:
     by_profile = "cycles by operator from the board profile's coefficients"
     return f"Vela's cycles for the NPU, {by_profile}" if ethosu.is_compiled(prepared.deployed) else by_profile
@@ -167,7 +184,7 @@ def _ram(taken: Measurement, virtual: bool) -> records.Ram:
         arena_size_bytes=memory.arena_size,
         heap_free_bytes=memory.heap_free,
         stack_high_water_bytes=memory.stack_high_water,
-        method="TFLite-Micro on this computer (64-bit records)" if virtual else "TFLite-Micro on the device",
+        method="accounted for the 32-bit chip, with reference kernels" if virtual else "TFLite-Micro on the device",
     )
 
 
