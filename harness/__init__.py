@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from harness.bench import bench
     from harness.results import load
+    from harness.runner import bench
 
 __all__ = ["__version__", "bench", "load"]
 
@@ -16,7 +16,7 @@ __all__ = ["__version__", "bench", "load"]
 def __getattr__(name: str) -> Any:
     # `import harness` must stay cheap: the rooms behind these names load numpy and pandas.
     if name == "bench":
-        from harness.bench import bench
+        from harness.runner import bench
 
         return bench
     if name == "load":

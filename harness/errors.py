@@ -28,3 +28,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; known: {', '.join(names)}" if names else ""
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line, with whatever would steer a terminal escaped.
+
+    For words that come out of a file or off the line, before they are shown or put into a message.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

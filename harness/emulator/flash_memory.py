@@ -1,4 +1,4 @@
-"""The NOR flash of a virtual board: erased to 0xFF, kept in a file where it should survive a restart."""
+"""The NOR flash of a virtual board: erased to 0xFF, kept in files where it should survive a restart."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import mmap
 import os
 from pathlib import Path
 
+from harness.boards import Profile
 from harness.errors import HarnessError
 
 ERASED = 0xFF
 
 
-class FlashMemory:
-    """`size` bytes of flash, in memory or in a file of exactly that size."""
+class FlashChip:
+    """`size` bytes of flash from address `base` on, in memory or in a file of exactly that size."""
 
-    def __init__(self, size: int, path: Path | None = None) -> None:
+    def __init__(self, size: int, path: Path | None = None, base: int = 0) -> None:
         """Open the flash kept in `path`, or blank flash where there is no such file.
 
         Raises:
             HarnessError: the file is of another size or cannot be opened.
         """
         self.size = size
+        self.base = base
         if path is None:
             self._cells = mmap.mmap(-1, size)
             self._cells[:] = bytes([ERASED]) * size
@@ -38,24 +40,64 @@ class FlashMemory:
         except OSError as error:
             raise HarnessError(f"{path}: cannot be used as flash memory: {error.strerror}") from None
 
-    def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset`; what lies past the end reads as nothing."""
-        return self._cells[offset : min(offset + length, self.size)]
+    def covers(self, address: int, length: int) -> bool:
+        """Say whether all of `length` bytes from `address` are in this chip."""
+        return self.base <= address and address + length <= self.base + self.size
 
-    def program(self, offset: int, data: bytes) -> None:
-        """Write `data` at `offset` (erase and program in one).
+    def read(self, address: int, length: int) -> bytes:
+        """Return `length` bytes from `address`; what lies outside the chip reads as nothing."""
+        start = max(address - self.base, 0)
+        return self._cells[start : max(min(address - self.base + length, self.size), start)]
+
+    def program(self, address: int, data: bytes) -> None:
+        """Write `data` at `address` (erase and program in one).
 
         Raises:
-            ValueError: the data would reach past the end of the flash.
+            ValueError: not all of it is in this chip.
         """
-        if offset < 0 or offset + len(data) > self.size:
-            raise ValueError(f"{len(data)} bytes at {offset:#x} reach past the {self.size:#x} bytes of flash")
-        self._cells[offset : offset + len(data)] = data
+        if not self.covers(address, len(data)):
+            raise ValueError(f"{len(data)} bytes at {address:#x} are not all in flash")
+        start = address - self.base
+        self._cells[start : start + len(data)] = data
 
-    def erase(self, offset: int, length: int) -> None:
-        """Set `length` bytes from `offset` to 0xFF."""
-        self.program(offset, bytes([ERASED]) * length)
+    def erase(self, address: int, length: int) -> None:
+        """Set `length` bytes from `address` to 0xFF."""
+        self.program(address, bytes([ERASED]) * length)
 
-    def flush(self) -> None:
-        """Bring the contents to the file."""
-        self._cells.flush()
+
+class BoardFlash:
+    """All flash of a board under one map of addresses, as its profile gives them."""
+
+    def __init__(self, profile: Profile, directory: Path | None = None) -> None:
+        """Make blank flash, or open what `directory` keeps: one file for each flash memory.
+
+        Raises:
+            HarnessError: the directory or a file in it cannot be used.
+        """
+        if directory is not None:
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise HarnessError(f"{directory}: cannot keep flash memory here: {error.strerror}") from None
+        self.chips = {
+            memory.name: FlashChip(
+                memory.size_bytes, directory / f"{memory.name}.bin" if directory else None, memory.base
+            )
+            for memory in profile.memories
+            if memory.kind == "flash"
+        }
+
+    def chip(self, address: int, length: int = 1) -> FlashChip:
+        """Return the chip that holds `length` bytes from `address`; raises ValueError where none does."""
+        for chip in self.chips.values():
+            if chip.covers(address, length):
+                return chip
+        raise ValueError(f"{length} bytes at {address:#x} are not all in flash")
+
+    def read(self, address: int, length: int) -> bytes:
+        """Return `length` bytes from `address`; raises ValueError where not all are in flash."""
+        return self.chip(address, length).read(address, length)
+
+    def program(self, address: int, data: bytes) -> None:
+        """Write `data` at `address`; raises ValueError where not all of it is in flash."""
+        self.chip(address, len(data)).program(address, data)

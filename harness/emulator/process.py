@@ -7,7 +7,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 
 from harness.errors import BoardError
@@ -103,8 +102,3 @@ class BoardProcess:
     ) -> None:
         self.stop()
         self._log.close()
-
-
-def flash_file(directory: Path) -> Path:
-    """Return the path of a virtual board's flash inside `directory`."""
-    return directory / "flash.bin"

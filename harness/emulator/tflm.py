@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import platform
 import re
 import sys
 import tempfile
@@ -76,14 +78,20 @@ class Interpreter:
         return np.array(self._interpreter.get_output(index))
 
 
-def _runtime() -> Any:
-    try:
-        from tflite_micro import runtime
-    except ImportError:
+def require_runtime() -> None:
+    """Raise HarnessError where the `tflite-micro` wheel is not installed; costs no import of it."""
+    if importlib.util.find_spec("tflite_micro") is None:
         raise HarnessError(
             "the emulated boards need the 'tflite-micro' wheel, which exists for Linux on x86-64 only "
-            f"(this is {sys.platform}); bench a board attached to this machine, or run on Linux x86-64"
-        ) from None
+            f"(this is {sys.platform} on {platform.machine()}); bench a board attached to this machine with "
+            "--port, or run on Linux x86-64"
+        )
+
+
+def _runtime() -> Any:
+    require_runtime()
+    from tflite_micro import runtime
+
     return runtime
 
 

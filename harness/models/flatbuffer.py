@@ -20,9 +20,9 @@ _U32 = struct.Struct("<I")
 _I32 = struct.Struct("<i")
 
 # The smallest table takes 8 bytes of its own (the reference to it and the reference to its vtable), so with
-# 32 units a table and 4 units a byte of file, a file that shares nothing cannot run out.
-_UNITS_PER_TABLE = 32
-_UNITS_PER_BYTE = 4
+# 16 units a table and 2 units a byte of file, a file that shares nothing does not run out.
+_UNITS_PER_TABLE = 16
+_UNITS_PER_BYTE = 2
 _SPARE_UNITS = 1 << 16
 
 
@@ -31,12 +31,17 @@ class Damaged(Exception):
 
 
 class Work:
-    """What is left of the allowance for reading one file."""
+    """What is left of the allowance for reading one file, and how far into it the reading has got."""
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "reached")
 
     def __init__(self, file_bytes: int) -> None:
         self.left = _UNITS_PER_BYTE * file_bytes + _SPARE_UNITS
+        self.reached = 0
+
+    def reach(self, end: int) -> None:
+        """Note that the bytes before `end` belong to the flatbuffer."""
+        self.reached = max(self.reached, end)
 
     def charge(self, units: int) -> None:
         """Take `units` off; raises Damaged where the allowance is used up."""
@@ -58,6 +63,7 @@ class CheckedTable(Table):
         self._size = self._number(_U16, vtable + 2)
         if length < 4 or vtable + length > len(data) or pos + self._size > len(data):
             raise Damaged(f"the table at byte {pos} reaches past the end of the file")
+        work.reach(max(vtable + length, pos + self._size))
         self._fields = data[vtable : vtable + length]
 
     def _number(self, kind: struct.Struct, at: int) -> int:
@@ -78,6 +84,7 @@ class CheckedTable(Table):
         length = self._number(_U32, target)
         if target + 4 + length * item_bytes > len(self.Bytes):
             raise Damaged(f"the vector at byte {target} claims {length} items, more than the file holds")
+        self._work.reach(target + 4 + length * item_bytes)
         return target + 4, length
 
     def Offset(self, vtableOffset: int) -> int:
@@ -161,6 +168,11 @@ def numbers(owner: Any, field: str) -> tuple[Any, ...]:
     if getattr(owner, field + "IsNone")():
         return ()
     return tuple(getattr(owner, field + "AsNumpy")().tolist())
+
+
+def charge(owner: Any, units: int) -> None:
+    """Take `units` off the allowance of `owner`'s file, for what is shown once more; raises Damaged."""
+    owner._tab._work.charge(units)
 
 
 def text(raw: bytes | None) -> str:

@@ -76,7 +76,8 @@ class Operator:
     """An operator of a subgraph; tensors by index, -1 for an optional input that is absent.
 
     `options` are named as in the TFLite schema, in snake case (`fused_activation_function` is
-    `fused_activation`), with enumerations by name: padding "SAME", fused_activation "RELU6".
+    `fused_activation`), with enumerations by name: padding "SAME", fused_activation "RELU6". What a custom
+    operator is given is `custom_options`, in a format of its own.
     """
 
     index: int
@@ -87,6 +88,7 @@ class Operator:
     outputs: tuple[int, ...]
     intermediates: tuple[int, ...]
     options: Mapping[str, int | float | bool | str | tuple[int | float, ...]]
+    custom_options: bytes = field(default=b"", repr=False)
 
     @property
     def label(self) -> str:
@@ -118,7 +120,11 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A model file: its bytes, what they say, and where each buffer lies in them (start, length)."""
+    """A model file: its bytes, what they say, and where each buffer lies in them (start, length).
+
+    `extent` is the count of bytes from the start that the model reaches to; what follows is not part of it.
+    Read from flash, where no file size is known, that is the size of the model.
+    """
 
     name: str
     data: bytes = field(repr=False)
@@ -130,6 +136,7 @@ class Model:
     signatures: tuple[Signature, ...]
     metadata: Mapping[str, bytes]
     buffers: tuple[tuple[int, int], ...] = field(repr=False)
+    extent: int
 
     def buffer(self, index: int) -> memoryview:
         """Return the bytes of buffer `index` (empty where it has none); raises IndexError."""

@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, printable
 from harness.models import flatbuffer
 from harness.models.flatbuffer import Damaged, Work, child, children, numbers, text
 from harness.models.graph import BITS, Model, Operator, Quantization, Signature, Subgraph, Tensor
@@ -36,8 +36,12 @@ __all__ = [
 
 SCHEMA_VERSION = 3
 
-# TFLite's kernels count elements in a signed 32-bit integer.
+# TFLite's kernels count elements in a signed 32-bit integer, and take far fewer dimensions than numpy's 32.
 _MOST_ELEMENTS = 2**31 - 1
+_MOST_DIMENSIONS = 32
+
+# An operator with its vectors takes over 30 bytes of file; it and an input or output weigh more once listed.
+_UNITS_PER_ENTRY = 32
 
 # What people hand over in place of a model: first bytes, what it is, what to do.
 _MISTAKEN = (
@@ -111,9 +115,7 @@ def _names(enum: str) -> dict[int, str]:
 
 def _in_range(index: int, count: int, what: str) -> int:
     if not 0 <= index < count:
-        raise Damaged(
-            f"{what} {index} is outside 0 to {count - 1}" if count else f"there is no {what} {index}"
-        )
+        raise Damaged(f"{what} {index} does not exist ({count} do)")
     return index
 
 
@@ -146,6 +148,7 @@ def _model(data: bytes, name: str) -> Model:
         signatures=tuple(_signature(s, subgraphs) for s in children(root, "SignatureDefs")),
         metadata=metadata,
         buffers=buffers,
+        extent=max(work.reached, *(start + length for start, length in buffers), 0),
     )
 
 
@@ -185,14 +188,13 @@ def _subgraph(
     operators = tuple(
         _operator(o, i, codes, len(tensors), graphs) for i, o in enumerate(children(graph, "Operators"))
     )
-    return Subgraph(
-        index=index,
-        name=text(graph.Name()),
-        tensors=tensors,
-        operators=operators,
-        inputs=_tensor_indices(graph, "Inputs", len(tensors), f"subgraph {index}: input tensor"),
-        outputs=_tensor_indices(graph, "Outputs", len(tensors), f"subgraph {index}: output tensor"),
-    )
+    inputs = _tensor_indices(graph, "Inputs", len(tensors), f"subgraph {index}: input tensor")
+    outputs = _tensor_indices(graph, "Outputs", len(tensors), f"subgraph {index}: output tensor")
+    for i in inputs + outputs:
+        quantization = tensors[i].quantization
+        scales = len(quantization.scales) if quantization else 0
+        flatbuffer.charge(graph, _UNITS_PER_ENTRY + len(tensors[i].name) + 4 * scales)
+    return Subgraph(index, text(graph.Name()), tensors, operators, inputs, outputs)
 
 
 def _signature(entry: Any, subgraphs: tuple[Subgraph, ...]) -> Signature:
@@ -244,6 +246,8 @@ def _tensor(tensor: Any, index: int, buffers: tuple[tuple[int, int], ...]) -> Te
 
 
 def _check_shape(shape: tuple[int, ...], where: str) -> None:
+    if len(shape) > _MOST_DIMENSIONS:
+        raise Damaged(f"{where} has {len(shape)} dimensions, more than {_MOST_DIMENSIONS}")
     elements = 1
     for size in shape:
         if size < 0:
@@ -272,7 +276,8 @@ def _operator(
     operator: Any, index: int, codes: tuple[tuple[str, str | None, int], ...], tensors: int, graphs: int
 ) -> Operator:
     code, custom, version = codes[_in_range(operator.OpcodeIndex(), len(codes), f"operator {index}: code")]
-    where = f"operator {index} ({custom or code})"
+    flatbuffer.charge(operator, _UNITS_PER_ENTRY + len(custom or ""))
+    where = f"operator {index} ({printable((custom or code)[:80])})"
     options = _options(operator, "BuiltinOptions", where) | _options(operator, "BuiltinOptions2", where)
     for name, value in options.items():
         if name.endswith("subgraph_index"):
@@ -288,6 +293,7 @@ def _operator(
             operator, "Intermediates", tensors, f"{where}: intermediate tensor", lowest=-1
         ),
         options=options,
+        custom_options=bytes(numbers(operator, "CustomOptions")),
     )
 
 

@@ -1,4 +1,4 @@
-"""Flash memory of a virtual board: erased to ones, bounded, and kept in a file."""
+"""Flash memory of a virtual board: erased to ones, bounded, and kept in files."""
 
 from __future__ import annotations
 
@@ -6,36 +6,50 @@ from pathlib import Path
 
 import pytest
 
-from harness.emulator.flash_memory import FlashMemory
+from harness import boards
+from harness.emulator.flash_memory import BoardFlash, FlashChip
 from harness.errors import HarnessError
 
 
 def test_new_flash_is_blank_and_takes_what_is_programmed() -> None:
-    flash = FlashMemory(4096)
-    assert flash.read(0, 4096) == b"\xff" * 4096
-    flash.program(100, b"model")
-    assert flash.read(99, 7) == b"\xffmodel\xff"
-    flash.erase(101, 2)
-    assert flash.read(100, 5) == b"m\xff\xffel"
+    flash = FlashChip(4096, base=0x1000)
+    assert flash.read(0x1000, 4096) == b"\xff" * 4096
+    flash.program(0x1064, b"model")
+    assert flash.read(0x1063, 7) == b"\xffmodel\xff"
+    flash.erase(0x1065, 2)
+    assert flash.read(0x1064, 5) == b"m\xff\xffel"
 
 
 def test_contents_survive_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "flash.bin"
-    FlashMemory(4096, path).program(0, b"kept")
-    again = FlashMemory(4096, path)
-    assert again.read(0, 5) == b"kept\xff"
+    FlashChip(4096, path).program(0, b"kept")
+    assert FlashChip(4096, path).read(0, 5) == b"kept\xff"
     assert path.stat().st_size == 4096
 
 
-def test_programming_past_the_end_is_refused_and_changes_nothing() -> None:
-    flash = FlashMemory(16)
-    with pytest.raises(ValueError, match="reach past"):
-        flash.program(12, b"12345")
+@pytest.mark.parametrize("address", [12, 16, 0xFFFFFFFF])
+def test_programming_past_the_end_is_refused_and_changes_nothing(address: int) -> None:
+    flash = FlashChip(16)
+    with pytest.raises(ValueError, match="not all in flash"):
+        flash.program(address, b"12345")
     assert flash.read(0, 16) == b"\xff" * 16
+    assert flash.read(address, 100) == b"\xff" * max(0, 16 - address)
 
 
 def test_a_file_of_another_size_is_named_with_both_sizes(tmp_path: Path) -> None:
     path = tmp_path / "flash.bin"
     path.write_bytes(b"\xff" * 10)
     with pytest.raises(HarnessError, match="holds 10 bytes, but this board's flash has 4096"):
-        FlashMemory(4096, path)
+        FlashChip(4096, path)
+
+
+def test_a_board_with_two_flash_memories_has_both_under_one_map(tmp_path: Path) -> None:
+    profile = boards.load("grove_vision_ai")
+    flash = BoardFlash(profile, tmp_path / "kept")
+    flash.program(0x10000000, b"firmware")
+    flash.program(0x30100000, b"model")
+    again = BoardFlash(profile, tmp_path / "kept")
+    assert again.read(0x10000000, 8) == b"firmware"
+    assert again.read(0x30100000, 5) == b"model"
+    with pytest.raises(ValueError, match="0x20000000"):
+        again.read(0x20000000, 1)

@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.results import frame, load, store
-from tests.results.making import record
+from tests.results.making import put, record
 
 LAYERS = [
     {"index": 0, "operator": "CONV_2D", "ticks": 300, "origin": "estimated"},
@@ -85,10 +85,7 @@ def test_the_name_load_costs_no_pandas_until_it_is_called() -> None:
 @pytest.mark.soak
 def test_ten_thousand_runs_load_in_seconds_and_bounded_memory(tmp_path: Path) -> None:
     for number in range(10_000):
-        made = record(range(number, number + 100), layers=LAYERS)
-        path = tmp_path / made.id
-        path.mkdir()
-        (path / "record.json").write_bytes(store.serialise(made))
+        put(record(range(number, number + 100), layers=LAYERS), tmp_path)
     print()
     for table in ("runs", "samples", "layers"):
         start = time.perf_counter()

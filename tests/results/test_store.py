@@ -14,7 +14,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.results import store
-from tests.results.making import record
+from tests.results.making import put, record
 
 
 def test_a_written_record_reads_back_equal(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def _ruin(kind: str, path: Path, chance: random.Random) -> None:
         case "repeat":
             other = path.parent.with_name(path.parent.name + "-copy")
             path.parent.rename(other)
-            store.write(store.parse(data, path), path.parent.parent)
+            put(store.parse(data, path), path.parent.parent)
 
 
 KINDS = [
@@ -132,7 +132,7 @@ def test_a_thousand_records_of_every_broken_kind(tmp_path: Path) -> None:
     chance = random.Random(5)
     good, bad = set(), {}
     for number in range(1000):
-        path = store.write(record(id=f"run{number:04}"), tmp_path)
+        path = put(record(id=f"run{number:04}"), tmp_path)
         if number % 2:
             kind = KINDS[number // 2 % len(KINDS)]
             _ruin(kind, path, chance)

@@ -1,1 +1,0 @@
-"""The steps of a run: plan, prepare, flash, connect, measure, record."""

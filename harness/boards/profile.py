@@ -1,0 +1,406 @@
+"""The board profile: what a board is, how it is flashed and spoken to, with the source of every fact.
+
+The keys of the TOML file are the fields' aliases where they have one, else their names; a field that holds
+a quantity carries its SI unit in its name (`clock_hz`, `size_bytes`). boards/README.md explains every key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr
+
+from harness.boards.table import Address, Baud, Bytes, Cycles, Hertz, Seconds, Table, Text
+
+ModelFormat = Literal["int8", "vela"]
+Protocol = Literal["bench", "mlperf-tiny", "sscma"]
+FlashMethod = Literal["esptool", "xmodem", "uf2"]
+MemoryKind = Literal["sram", "psram", "tcm", "flash"]
+MemoryUse = Literal["arena", "weights", "code", "data"]
+RegionUse = Literal["boot_loader", "partition_table", "firmware", "model", "data", "reserved"]
+
+_USB_ID = re.compile(r"[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}")
+_ID = re.compile(r"[a-z0-9][a-z0-9_]*")
+
+
+def _usb_id(text: str) -> str:
+    if not _USB_ID.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is not a USB id; vendor and product are wanted as four hex digits each, such as "
+            '"303A:1001"'
+        )
+    return text.upper()
+
+
+def _identifier(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise ValueError(f"{text!r} is not an id; lower-case letters, digits and underscores are wanted")
+    return text
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+
+
+class Chip(Table):
+    """The SoC and the core that runs the model."""
+
+    name: Text = Field(description="the SoC")
+    core: Text = Field(description="the core that runs TFLite-Micro")
+    cores: int = Field(ge=1, description="how many of these cores there are")
+    clock_hz: Hertz = Field(alias="clock", gt=0, description="clock of the core")
+    kernels: Text = Field(description="the optimised kernels behind TFLite-Micro")
+
+
+class Protocols(Table):
+    """What firmware for the board can speak over its port."""
+
+    supported: tuple[Protocol, ...] = Field(
+        min_length=1, description="protocols that the board's firmware can speak"
+    )
+    default: Protocol = Field(description="the protocol that is tried first")
+
+
+class Serial(Table):
+    """The line to the board."""
+
+    link: Literal["usb_cdc", "uart_bridge"] = Field(description="what the computer sees")
+    baud: Baud = Field(gt=0, description="line speed to open the port at")
+    baud_is: Literal["nominal", "real"] = Field(
+        description="real = bits take this long; nominal = USB moves them at its own speed"
+    )
+    framing: Literal["8N1"] = Field(description="data bits, parity, stop bits")
+    flow_control: Literal["none", "rts_cts", "xon_xoff"] = Field(description="flow control")
+    dtr: Literal["ignored", "boot_mode", "reset"] | None = Field(
+        default=None, description="what DTR does to the board; left out where it is not known"
+    )
+    rts: Literal["ignored", "boot_mode", "reset"] | None = Field(
+        default=None, description="what RTS does to the board; left out where it is not known"
+    )
+
+
+class Usb(Table):
+    """A USB id under which the board appears, and what seeing it means."""
+
+    id: Annotated[str, AfterValidator(_usb_id)] = Field(description="vendor and product id, VVVV:PPPP in hex")
+    state: Literal["running", "boot_loader", "any"] = Field(description="what the board does under this id")
+    means: Text = Field(description="what the id stands for, for a person")
+
+    @property
+    def vendor_id(self) -> int:
+        return int(self.id[:4], 16)
+
+    @property
+    def product_id(self) -> int:
+        return int(self.id[5:], 16)
+
+
+class Memory(Table):
+    """A memory of the board."""
+
+    name: Identifier = Field(description="the name that the rest of the profile calls it by")
+    kind: MemoryKind = Field(description="kind of memory")
+    size_bytes: Bytes = Field(alias="size", gt=0, description="size")
+    holds: tuple[MemoryUse, ...] = Field(description="what may be placed in it")
+    base: Address = Field(default=0, description="address of its first byte as the flashing method counts")
+    mapped_at: Address | None = Field(
+        default=None, description="address at which the core sees its first byte"
+    )
+
+
+class Arena(Table):
+    """The tensor arena that the firmware gives to TFLite-Micro."""
+
+    memory: Text = Field(description="name of the memory that it is in")
+    size_bytes: Bytes = Field(alias="size", gt=0, description="bytes available to the arena")
+    firmware_bytes: Bytes | None = Field(
+        default=None,
+        alias="firmware",
+        description="bytes of the same memory that the firmware keeps for itself",
+    )
+
+
+class Region(Table):
+    """A part of a flash memory."""
+
+    name: Identifier = Field(description="the region's name")
+    memory: Text = Field(description="name of the flash memory that it is in")
+    offset: Address = Field(description="where it starts, as the flashing method counts")
+    size_bytes: Bytes = Field(alias="size", gt=0, description="size")
+    holds: tuple[RegionUse, ...] = Field(min_length=1, description="what may be written there")
+
+    @property
+    def end(self) -> int:
+        """The first address behind the region."""
+        return self.offset + self.size_bytes
+
+
+class Esptool(Table):
+    """What esptool needs to know."""
+
+    chip: Text = Field(description="esptool's name of the chip (--chip)")
+
+
+class Xmodem(Table):
+    """How the boot loader takes files over XMODEM."""
+
+    window_s: Seconds = Field(
+        alias="window", gt=0, description="how long the boot loader listens after a reset"
+    )
+
+
+class Uf2(Table):
+    """How the boot loader takes UF2 files."""
+
+    drive_labels: tuple[Text, ...] = Field(
+        min_length=1, description="labels of the drive that the boot loader shows, the usual one first"
+    )
+    family_id: Address = Field(lt=1 << 32, description="family id in every block")
+    touch_baud: Baud = Field(gt=0, description="opening the port at this speed enters the boot loader")
+    word_swapped: tuple[RegionUse, ...] = Field(
+        description="uses of regions into which every 32-bit word is written byte-swapped"
+    )
+
+
+class Flash(Table):
+    """How the board is flashed, and its flash map."""
+
+    method: FlashMethod = Field(description="the flashing method")
+    enter: Literal["dtr_rts", "button", "touch"] = Field(
+        description="how the boot loader is entered: DTR and RTS, the board's button, or opening the port at "
+        "`uf2.touch_baud`"
+    )
+    image_offset: Address = Field(description="where a firmware image is written")
+    block_bytes: Bytes = Field(
+        alias="block", gt=0, description="regions and files start on multiples of this"
+    )
+    model: Text = Field(description="name of the region that a model goes to unless another is asked for")
+    regions: tuple[Region, ...] = Field(alias="region", min_length=1, description="the flash map")
+    esptool: Esptool | None = Field(default=None, description="for the method esptool")
+    xmodem: Xmodem | None = Field(default=None, description="for the method xmodem")
+    uf2: Uf2 | None = Field(default=None, description="for the method uf2")
+
+    def region(self, name: str) -> Region:
+        """Return the region called `name`; KeyError where there is none."""
+        for region in self.regions:
+            if region.name == name:
+                return region
+        raise KeyError(name)
+
+    @property
+    def model_region(self) -> Region:
+        """The region that a model goes to unless another is asked for."""
+        return self.region(self.model)
+
+
+MemoryArea = Literal["Sram", "Dram", "OnChipFlash", "OffChipFlash"]
+Port = Literal["Axi0", "Axi1"]
+
+
+class VelaArea(Table):
+    """A memory as Vela's performance model sees it; the keys are those of its configuration file."""
+
+    clock_scale: float = Field(gt=0, description="its clock as a part of the core clock")
+    burst_length: int = Field(gt=0, description="bytes a burst")
+    read_latency: int = Field(ge=0, description="cycles of the core clock")
+    write_latency: int = Field(ge=0, description="cycles of the core clock")
+
+
+class VelaSystem(Table):
+    """Vela's system configuration."""
+
+    core_clock_hz: Hertz = Field(alias="core_clock", gt=0, description="clock of the NPU")
+    axi0_port: MemoryArea = Field(description="the memory on the first AXI port")
+    axi1_port: MemoryArea = Field(description="the memory on the second AXI port")
+    sram: VelaArea | None = Field(default=None, alias="Sram", description="the memory Sram")
+    dram: VelaArea | None = Field(default=None, alias="Dram", description="the memory Dram")
+    on_chip_flash: VelaArea | None = Field(
+        default=None, alias="OnChipFlash", description="the memory OnChipFlash"
+    )
+    off_chip_flash: VelaArea | None = Field(
+        default=None, alias="OffChipFlash", description="the memory OffChipFlash"
+    )
+
+    def areas(self) -> dict[str, VelaArea]:
+        """The memories that are described, by Vela's names."""
+        known = {
+            "Sram": self.sram,
+            "Dram": self.dram,
+            "OnChipFlash": self.on_chip_flash,
+            "OffChipFlash": self.off_chip_flash,
+        }
+        return {name: area for name, area in known.items() if area is not None}
+
+
+class VelaMemory(Table):
+    """Vela's memory mode: which port each kind of data is on."""
+
+    const_mem_area: Port = Field(description="port of weights and other constants")
+    arena_mem_area: Port = Field(description="port of the tensor arena")
+    cache_mem_area: Port = Field(description="port of the fast scratch memory")
+
+
+class Vela(Table):
+    """How a model is compiled for the board's NPU."""
+
+    accelerator: Literal[
+        "ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u65-512"
+    ] = Field(description="Vela's --accelerator-config")
+    system_config: Text = Field(description="name of the system configuration")
+    memory_mode: Text = Field(description="name of the memory mode")
+    system: VelaSystem = Field(description="the system configuration")
+    memory: VelaMemory = Field(description="the memory mode")
+
+    def settings(self) -> dict[str, dict[str, str]]:
+        """Return the sections of Vela's configuration file: section -> key -> value."""
+        system = {
+            "core_clock": str(self.system.core_clock_hz),
+            "axi0_port": self.system.axi0_port,
+            "axi1_port": self.system.axi1_port,
+        }
+        for name, area in self.system.areas().items():
+            for key in ("clock_scale", "burst_length", "read_latency", "write_latency"):
+                system[f"{name}_{key}"] = str(getattr(area, key))
+        memory = self.memory.model_dump(exclude={"source"})
+        return {f"System_Config.{self.system_config}": system, f"Memory_Mode.{self.memory_mode}": memory}
+
+
+# Names besides TFLite's: convolutions of few channels, for which kernels have another, slower way.
+SPECIAL_KERNELS = ("CONV_2D_narrow",)
+
+
+class Coefficients(Table):
+    """Cycles by operator, under the operators' TFLite names; `default` is for those that are not named."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Cycles] = Field(init=False)
+
+    default: Cycles = Field(description="cycles for the operators that are not named")
+
+    def mapping(self) -> dict[str, float]:
+        """Return cycles by operator name, with `default` among them."""
+        return {"default": self.default, **self.__pydantic_extra__}
+
+
+class EstimateError(Table):
+    """How far the estimate is off on published figures that it was not fitted to."""
+
+    percent: float | None = Field(
+        default=None,
+        gt=0,
+        description="two thirds of the held-out figures are nearer to their estimates than this; left out "
+        "where none could be held out",
+    )
+    held_out: int = Field(ge=0, description="how many figures could be held out")
+    fitted: int = Field(ge=0, description="how many figures the coefficients were fitted to")
+    not_modelled: tuple[Text, ...] = Field(default=(), description="what the estimate does not know of")
+
+
+class Estimate(Table):
+    """How invoke time on the core is estimated: fixed cycles, and operators by what they compute and move.
+
+    An operator costs cycles_per_operator + MACs * cycles_per_mac + output elements * cycles_per_element, and
+    for each byte of its constants and of its other inputs and its outputs the cycles_per_byte of the memory
+    that they are in.
+    """
+
+    fixed_cycles: Cycles = Field(description="cycles of every invoke, whatever the model")
+    cycles_per_operator: Cycles = Field(description="cycles of every operator, whatever its size")
+    cycles_per_mac: Coefficients = Field(description="cycles a multiply-accumulate, by operator")
+    cycles_per_element: Coefficients = Field(description="cycles an element of the output, by operator")
+    cycles_per_byte: Coefficients | None = Field(
+        default=None, description="cycles a byte that is read or written, by kind of memory"
+    )
+    error: EstimateError | None = Field(
+        default=None,
+        description="how far it is off; left out where it rests on no published figure, and no time is shown",
+    )
+    npu_error: EstimateError | None = Field(default=None, description="the same for models on the NPU")
+
+    def mapping(self) -> dict[str, Any]:
+        """Return the coefficients alone, without their sources, as plain dictionaries."""
+        found: dict[str, Any] = {
+            "cycles_per_mac": self.cycles_per_mac.mapping(),
+            "cycles_per_element": self.cycles_per_element.mapping(),
+            "cycles_per_operator": self.cycles_per_operator,
+            "fixed_cycles": self.fixed_cycles,
+        }
+        if self.cycles_per_byte is not None:
+            found["cycles_per_byte"] = self.cycles_per_byte.mapping()
+        return found
+
+
+class Profile(Table):
+    """A board."""
+
+    id: Identifier = Field(description="the id that commands and records use")
+    name: Text = Field(description="the board's name")
+    aliases: tuple[Identifier, ...] = Field(default=(), description="other ids that commands accept")
+    model_format: ModelFormat = Field(description="what the board runs: int8, or vela for a compiled model")
+    chip: Chip = Field(description="the SoC")
+    protocols: Protocols = Field(description="what the firmware speaks")
+    serial: Serial = Field(description="the line to the board")
+    usb: tuple[Usb, ...] = Field(min_length=1, description="the USB ids under which the board appears")
+    memories: tuple[Memory, ...] = Field(alias="memory", min_length=1, description="the board's memories")
+    arena: Arena = Field(description="the tensor arena")
+    flash: Flash = Field(description="how the board is flashed")
+    vela: Vela | None = Field(default=None, description="how a model is compiled for the NPU")
+    estimate: Estimate = Field(description="how invoke time is estimated")
+
+    _sha256: str = PrivateAttr(default="")
+    _path: Path = PrivateAttr(default=Path())
+
+    @property
+    def clock_hz(self) -> int:
+        """Clock of the core that runs TFLite-Micro."""
+        return self.chip.clock_hz
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes of the profile's file, in hex."""
+        return self._sha256
+
+    @property
+    def path(self) -> Path:
+        """The file that the profile was read from."""
+        return self._path
+
+    def coefficients(self) -> dict[str, Any]:
+        """Return the coefficients of the estimate, with cycles_per_byte of what is where on this board.
+
+        That is of "weights", which are read in place from flash, and of "arena".
+        """
+        found = self.estimate.mapping()
+        by_memory = found.pop("cycles_per_byte", {"default": 0.0})
+        places = {"weights": "flash", "arena": self.memory(self.arena.memory).kind}
+        found["cycles_per_byte"] = {
+            use: by_memory.get(kind, by_memory["default"]) for use, kind in places.items()
+        }
+        return found
+
+    def memory(self, name: str) -> Memory:
+        """Return the memory called `name`; KeyError where there is none."""
+        for memory in self.memories:
+            if memory.name == name:
+                return memory
+        raise KeyError(name)
+
+
+def build(data: Mapping[str, Any], path: Path, sha256: str) -> Profile:
+    """Build a profile from the values of the TOML file `path`; raises pydantic.ValidationError."""
+    profile = Profile.model_validate(tuples(data))
+    # Not keys of the file, so not fields: they say which file it was.
+    profile._path = path
+    profile._sha256 = sha256
+    return profile
+
+
+def tuples(value: Any) -> Any:
+    """Turn TOML's arrays into the tuples that immutable models hold."""
+    if isinstance(value, list):
+        return tuple(tuples(item) for item in value)
+    if isinstance(value, Mapping):
+        return {key: tuples(item) for key, item in value.items()}
+    return value

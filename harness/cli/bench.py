@@ -1,0 +1,79 @@
+"""`harness bench`: the main job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command("bench", short_help="Bench models on boards, attached or emulated.")
+@click.argument("models", nargs=-1, metavar="[MODEL ...]")
+@click.option(
+    "--board", "-b", "boards", multiple=True, metavar="ID", help="Board id or profile; may be repeated."
+)
+@click.option(
+    "--port",
+    metavar="URL|emulated",
+    help="Serial port of the board, or an emulated one [the attached board; emulated when there is none].",
+)
+@click.option("-n", "--invokes", default=10, show_default=True, type=click.IntRange(1, 1_000_000))
+@click.option("--warmup", "-w", default=1, show_default=True, type=click.IntRange(0, 1_000_000))
+@click.option(
+    "--input",
+    "-i",
+    "inputs",
+    multiple=True,
+    metavar="FILE.npy|FILE.npz|IMAGE|random:SEED",
+    help="Test tensor, one for each input or one for all [random:0].",
+)
+@click.option("--protocol", metavar="NAME", help="What the firmware speaks [the board's default].")
+@click.option("--layers/--no-layers", default=True, show_default=True, help="Time each operator, too.")
+@click.option(
+    "--out",
+    "-o",
+    default="results",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Directory that records are added to.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+def command(
+    models: tuple[str, ...],
+    boards: tuple[str, ...],
+    port: str | None,
+    invokes: int,
+    warmup: int,
+    inputs: tuple[str, ...],
+    protocol: str | None,
+    layers: bool,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Bench each MODEL (a .tflite file or the name of a bundled model) on each board.
+
+    Without arguments: the bundled person model on XIAO ESP32-S3, Grove Vision AI and Grove Vision AI WE2.
+    """
+    from harness import bench
+    from harness.cli import bench_view
+
+    observer = bench_view.observer()
+    with observer:
+        result = bench(
+            models,
+            boards,
+            invokes=invokes,
+            warmup=warmup,
+            inputs=inputs or ("random:0",),
+            protocol=protocol,
+            port=port,
+            profile_layers=layers,
+            out=out,
+            observer=observer,
+        )
+    if as_json:
+        bench_view.print_json(result)
+    else:
+        bench_view.print_table(result)
+    sys.exit(130 if result.interrupted else 1 if result.failures else 0)

@@ -1,0 +1,135 @@
+"""`harness boards`: list the board profiles, show one, check one."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from harness.boards import Profile
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+_ENDLESS = 100_000  # columns; no line of a pipe is folded
+_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, with every quantity in its SI unit."
+)
+
+
+@click.group(invoke_without_command=True, context_settings=_HELP)
+@_JSON
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List the board profiles, show one, or check one of your own."""
+    if ctx.invoked_subcommand is not None:
+        if as_json:
+            raise click.UsageError(f"give --json after '{ctx.invoked_subcommand}'")
+        return
+    from harness import boards
+
+    profiles = boards.all_profiles()
+    if as_json:
+        _print_json([_as_json(profile) for profile in profiles])
+    else:
+        _print_table(
+            ("id", "aliases", "board", "chip", "clock", "model", "arena", "flashed by"),
+            [_row(profile) for profile in profiles],
+        )
+
+
+@command.command(context_settings=_HELP)
+@click.argument("board", metavar="ID")
+@_JSON
+def show(board: str, as_json: bool) -> None:
+    """Show the profile ID (an id, an alias, or the path of a .toml file) and the source of every fact."""
+    from harness import boards
+    from harness.boards.facts import facts
+
+    profile = boards.load(board)
+    if as_json:
+        _print_json(_as_json(profile))
+        return
+    click.echo(f"{profile.name} ({profile.id})\n{profile.path}\nSHA-256 {profile.sha256}\n")
+    notes: dict[str, int] = {}  # source -> its number below the table
+    rows = []
+    for fact in facts(profile):
+        number = notes.setdefault(fact.source, len(notes) + 1)
+        rows.append((fact.key, fact.value, f"[{number}]"))
+    _print_table(("key", "value", "source"), rows)
+    click.echo("\nSources:")
+    for source, number in notes.items():
+        click.echo(f"{f'[{number}]':>5} {source}")
+
+
+@command.command(context_settings=_HELP)
+@click.argument("file", type=click.Path(path_type=Path))
+@_JSON
+def check(file: Path, as_json: bool) -> None:
+    """Check the profile in FILE, and name every problem with its line; exit code 2 where there is one."""
+    from harness.boards import ProfileError, read
+
+    try:
+        profile = read(file)
+    except ProfileError as error:
+        if as_json:
+            problems = [vars(problem) for problem in error.problems]
+            _print_json({"file": str(file), "valid": False, "problems": problems})
+        else:
+            click.echo(str(error))
+        sys.exit(error.exit_code)
+    if as_json:
+        _print_json({"file": str(file), "valid": True, "id": profile.id, "problems": []})
+    else:
+        click.echo(f"{file}: valid profile of '{profile.id}' ({profile.name})")
+
+
+def _row(profile: Profile) -> tuple[str, ...]:
+    from harness.boards import units
+
+    return (
+        profile.id,
+        ", ".join(profile.aliases),
+        profile.name,
+        profile.chip.name,
+        units.write(profile.clock_hz, units.FREQUENCY),
+        profile.model_format,
+        f"{units.write(profile.arena.size_bytes, units.SIZE)} ({profile.arena.memory})",
+        profile.flash.method,
+    )
+
+
+def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: fitted to a terminal, and in a pipe without rules, one line a row however long."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, show_lines=False)
+    for index, column in enumerate(columns):
+        # The first column is what a person types or looks for, so it stays whole.
+        table.add_column(column, no_wrap=index == 0 or not terminal, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    if terminal:
+        Console().print(table)
+        return
+    console = Console(file=io.StringIO(), width=_ENDLESS, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _as_json(profile: Profile) -> dict[str, Any]:
+    facts = profile.model_dump(mode="json", exclude_none=True)
+    return {"id": profile.id, "sha256": profile.sha256, "path": str(profile.path), **facts}
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,115 @@
+"""`harness compile`: run Vela with a board's settings and keep its summary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.boards import Profile
+    from harness.models.vela import Compiled
+
+
+@click.command("compile")
+@click.argument("model")
+@click.option("--board", required=True, help="Board id, or path of a profile.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Compiled file [default: MODEL_vela.tflite]."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+def command(model: str, board: str, output: Path | None, as_json: bool) -> None:
+    """Compile MODEL (a .tflite file or a bundled model) for the NPU of a board.
+
+    Vela's summary and its figures by layer are kept beside the compiled file, as _summary.csv and
+    _per-layer.csv.
+    """
+    from harness import boards
+    from harness.models import vela
+    from harness.models.resolve import resolve
+
+    profile = boards.load(board)
+    source = resolve(model)
+    if profile.vela is None:
+        with_npu = ", ".join(p.id for p in boards.all_profiles() if p.vela is not None)
+        raise HarnessError(
+            f"{profile.id} has no NPU to compile for, it runs the int8 model as it is "
+            f"(boards with one: {with_npu})"
+        )
+    output = output or Path(f"{Path(source.name).stem}_vela.tflite")
+    compiled = vela.compile(
+        source.data,
+        source.name,
+        accelerator=profile.vela.accelerator,
+        settings=profile.vela.settings(),
+    )
+    files = _write(compiled, output, Path(source.name))
+    click.echo(json.dumps(_facts(compiled, profile, files), indent=2) if as_json else _text(compiled, files))
+
+
+def _write(compiled: Compiled, output: Path, source: Path) -> list[str]:
+    """Write the compiled model and Vela's tables; return the paths."""
+    from harness.models.cache import write_atomically
+
+    if output.exists() and source.exists() and output.samefile(source):
+        raise HarnessError(f"{output}: this is the model itself; give another file with -o")
+    files = {
+        output: compiled.data,
+        output.with_name(f"{output.stem}_summary.csv"): compiled.summary_csv.encode(),
+        output.with_name(f"{output.stem}_per-layer.csv"): compiled.layers_csv.encode(),
+    }
+    for path, data in files.items():
+        try:
+            write_atomically(path, data)
+        except OSError as error:
+            raise HarnessError(f"{path}: cannot be written: {error.strerror or error}") from None
+    return [str(path) for path in files]
+
+
+def _facts(compiled: Compiled, profile: Profile, files: list[str]) -> dict[str, Any]:
+    return {
+        "model": compiled.name,
+        "source_sha256": compiled.source_sha256,
+        "sha256": compiled.sha256,
+        "files": files,
+        "board": profile.id,
+        "vela": {
+            "version": compiled.version,
+            "settings": dict(compiled.settings),
+            "summary": compiled.summary,
+        },
+        "estimate": {
+            "origin": "estimated",
+            "by": f"Vela {compiled.version}",
+            "cycles": compiled.cycles,
+            "seconds": compiled.seconds,
+        },
+        "sram_bytes": compiled.sram_bytes,
+        "flash_bytes": compiled.flash_bytes,
+        "npu_operators": compiled.npu_operators,
+        "cpu_operators": list(compiled.cpu_operators),
+        "cpu_reasons": list(compiled.cpu_reasons),
+    }
+
+
+def _text(compiled: Compiled, files: list[str]) -> str:
+    megahertz = float(compiled.summary["core_clock"]) / 1e6
+    left = ", ".join(compiled.cpu_operators) or "none"
+    lines = [
+        f"{files[0]}: compiled from {compiled.name} by Vela {compiled.version} for {compiled.accelerator}",
+        f"  NPU time        {compiled.seconds * 1e3:.3f} ms estimated by Vela "
+        f"({compiled.cycles} cycles at {megahertz:g} MHz; CPU operators not counted)",
+        f"  SRAM            {compiled.sram_bytes} bytes of the tensor arena",
+        f"  flash           {compiled.flash_bytes} bytes of weights and commands",
+        f"  NPU subgraphs   {compiled.npu_operators}",
+        f"  CPU operators   {left}",
+        *(f"    {reason}" for reason in compiled.cpu_reasons),
+        f"  kept            {', '.join(files[1:])}",
+    ]
+    if not compiled.npu_operators:
+        lines.append("  Nothing of this model runs on the NPU.")
+    return "\n".join(lines)

@@ -1,0 +1,166 @@
+"""`harness gate`: fail a build on a slowdown, RAM growth or changed outputs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli import results
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.gate.compare import Comparison
+    from harness.results import Record
+
+# By hand, so that --help need not load numpy; a test holds it against harness.gate.compare.ALLOWANCES.
+_ALLOWANCES = ("board", "clock", "firmware", "origin", "inputs", "outputs", "missing")
+
+
+@click.command()
+@click.argument("what", nargs=-1, metavar="[RUN|DIR|QUERY]...")
+@click.option(
+    "--baseline", default="results/baseline", show_default=True, help="FILE, DIR or git:REV[:PATH]."
+)
+@click.option("--from", "store", default="results", show_default=True, help="Where runs are looked for.")
+@click.option("--board", "boards", multiple=True, metavar="ID", help="Only this board (repeatable).")
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Only this model (repeatable).")
+@click.option(
+    "--max-slowdown", default="3%", show_default=True, help="Growth of the invoke time that is allowed."
+)
+@click.option("--max-ram", default="+0", show_default=True, help="Growth of the arena: +BYTES, +2KiB or +1%.")
+@click.option("--confidence", default="95%", show_default=True, help="With which a verdict on time holds.")
+@click.option(
+    "--run-to-run", metavar="PERCENT", help="The board's known spread between runs, for one run a side."
+)
+@click.option(
+    "--allow",
+    "allowed",
+    multiple=True,
+    type=click.Choice(_ALLOWANCES),
+    help="Compare all the same (repeatable).",
+)
+@click.option("--junit", type=click.Path(dir_okay=False), help="Write JUnit XML to this file.")
+@click.option(
+    "--github", "on_github", is_flag=True, help="Write a step summary and annotations for GitHub Actions."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the comparisons as JSON.")
+@click.option("--update", is_flag=True, help="Make these runs the baseline, after showing what changes.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before --update writes.")
+def command(
+    what: tuple[str, ...],
+    baseline: str,
+    store: str,
+    boards: tuple[str, ...],
+    models: tuple[str, ...],
+    max_slowdown: str,
+    max_ram: str,
+    confidence: str,
+    run_to_run: str | None,
+    allowed: tuple[str, ...],
+    junit: str | None,
+    on_github: bool,
+    as_json: bool,
+    update: bool,
+    yes: bool,
+) -> None:
+    """Hold runs against a baseline; exit 0 if all is well, 1 for a regression, 3 for not enough data.
+
+    A regression is a slowdown beyond what is allowed, RAM growth, changed outputs, a model that is missing,
+    or runs that cannot be compared (other clock, firmware, origin or inputs).
+    """
+    from harness.gate import github, text
+    from harness.gate.compare import Limits, compare, exit_code
+    from harness.gate.limits import certainty, growth, share
+    from harness.results.baseline import load
+    from harness.results.select import select
+
+    if as_json and update and not yes:
+        raise click.UsageError("--update with --json cannot ask; add --yes")
+    ram_bytes, ram_share = growth(max_ram)
+    limits = Limits(
+        slowdown=share(max_slowdown, "--max-slowdown"),
+        ram_bytes=ram_bytes,
+        ram_share=ram_share,
+        allow=frozenset(allowed),
+        known_spread=share(run_to_run, "--run-to-run") if run_to_run else None,
+        confidence=certainty(confidence),
+    )
+    target = _directory(baseline) if update else None
+    old: list[Record] = []
+    if target is None or target.exists():
+        old, damaged = load(baseline)
+        if damaged and target is None:
+            # A baseline that lost a record would let a regression pass.
+            raise HarnessError(
+                f"{damaged[0].path}: {damaged[0].reason}; mend the baseline, or renew it with --update"
+            )
+    new, damaged = select(what, store)
+    results.warn(damaged)
+    old, new = (_only(side, boards, models) for side in (old, new))
+    if not new and not old:
+        raise HarnessError("there is no run to compare, neither in the baseline nor now")
+    comparisons = compare(old, new, limits)
+    code = exit_code(comparisons)
+    if as_json:
+        results.print_json(text.plain(comparisons, code))
+    else:
+        results.show(text.table(comparisons))
+        for line in [*text.findings(comparisons), text.headline(comparisons)]:
+            click.echo(line)
+    if junit:
+        from harness.gate.junit import junit as junit_xml
+
+        results.write(junit, junit_xml(comparisons))
+    if on_github:
+        for line in github.workflow_commands(comparisons):
+            click.echo(line, err=as_json)
+        _step_summary(github.summary(comparisons, code))
+    if target is not None:
+        _update(target, comparisons, yes)
+        return
+    sys.exit(code)
+
+
+def _directory(baseline: str) -> Path:
+    if baseline.startswith("git:") or Path(baseline).is_file():
+        raise HarnessError(f"{baseline}: only a directory can be renewed with --update")
+    return Path(baseline)
+
+
+def _only(records: list[Record], boards: tuple[str, ...], models: tuple[str, ...]) -> list[Record]:
+    return [
+        record
+        for record in records
+        if (not boards or record.board.id in boards) and (not models or record.model.name in models)
+    ]
+
+
+def _step_summary(markdown: str) -> None:
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not file:
+        click.echo(markdown, err=True)
+        return
+    with open(file, "a", encoding="utf-8") as summary:
+        summary.write(markdown)
+
+
+def _update(directory: Path, comparisons: list[Comparison], yes: bool) -> None:
+    from harness.results.baseline import renew
+
+    records: list[Record] = []
+    for comparison in comparisons:
+        if comparison.candidate is None:
+            continue
+        runs = [record for record in comparison.candidate.records if record.complete]
+        # A computed time is the same in every run.
+        records += runs[-1:] if comparison.candidate.origin == "estimated" else runs
+    if not records:
+        raise HarnessError(f"{directory}: there is no complete run to make a baseline of")
+    if not yes:
+        click.confirm(f"Make these {len(records)} runs the baseline in {directory}?", abort=True, err=True)
+    for path in renew(directory, records):
+        click.echo(f"wrote {path}", err=True)

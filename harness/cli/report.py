@@ -1,0 +1,129 @@
+"""`harness report`: what the records say, for people and for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli import results
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.results import Record
+    from harness.results.table import Table
+
+_FORMATS = ("table", "md", "csv", "json", "parquet", "html", "pyperf", "github-action-benchmark")
+_TABLES = ("summary", "runs", "samples", "layers")
+
+
+@click.command()
+@click.argument("what", nargs=-1, metavar="[RUN|DIR|QUERY]...")
+@click.option("--from", "store", default="results", show_default=True, help="Where runs are looked for.")
+@click.option(
+    "--format", "form", type=click.Choice(_FORMATS), help="[default: table, or by the ending of -o]"
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--table",
+    "which",
+    type=click.Choice(_TABLES),
+    help="Which rows to give. [default: summary; for csv and parquet runs]",
+)
+@click.option(
+    "--group", default="board,model,precision", show_default=True, help="Columns that make a group."
+)
+@click.option("--baseline", help="FILE, DIR or git:REV to mark. [default: results/baseline if it is there]")
+@click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to this file.")
+def command(
+    what: tuple[str, ...],
+    store: str,
+    form: str | None,
+    as_json: bool,
+    which: str | None,
+    group: str,
+    baseline: str | None,
+    output: str | None,
+) -> None:
+    """Report on runs: a table, a page with pictures, or an export.
+
+    Runs are named by directory, by id, or by a query such as board=xiao* samples>=100 created>2026-05-01;
+    without any of these, all in results/ are meant.
+    """
+    from harness.results.select import select
+
+    form = "json" if as_json else form or _by_ending(output)
+    if form == "parquet" and not output:
+        raise click.UsageError("a Parquet file is not for the terminal; name one with -o")
+    records, damaged = select(what, store)
+    results.warn(damaged)
+    if not records:
+        raise HarnessError("no run found; `harness bench` makes some")
+    by = [column.strip() for column in group.split(",") if column.strip()]
+    kept = _baseline(baseline)
+    if form == "html":
+        from harness.report.page import page
+
+        data: str | bytes = page(records, damaged, kept, by)
+    elif form in ("pyperf", "github-action-benchmark"):
+        from harness.report import exports
+
+        data = exports.pyperf(records) if form == "pyperf" else exports.github_action_benchmark(records)
+    else:
+        rows = _rows(records, which or ("runs" if form in ("csv", "parquet") else "summary"), form, by, kept)
+        if form == "table" and not output and not isinstance(rows, (str, bytes)):
+            results.show(rows)
+            return
+        data = rows if isinstance(rows, (str, bytes)) else rows.markdown()
+    if output:
+        results.write(output, data)
+        click.echo(f"wrote {output}: {len(records)} {'run' if len(records) == 1 else 'runs'}", err=True)
+    else:
+        click.echo(data, nl=False)
+
+
+def _by_ending(output: str | None) -> str:
+    """Return the format that a file's ending asks for."""
+    if output is None:
+        return "table"
+    ending = Path(output).suffix.lstrip(".").lower()
+    known = {"md": "md", "csv": "csv", "json": "json", "parquet": "parquet", "html": "html", "htm": "html"}
+    if ending not in known:
+        raise click.UsageError(
+            f"{output}: name the format with --format, or end the file in {', '.join(known)}"
+        )
+    return known[ending]
+
+
+def _baseline(where: str | None) -> list[Record]:
+    from harness.results import baseline
+
+    if where is None and not Path(baseline.USUAL).is_dir():
+        return []
+    records, damaged = baseline.load(where or baseline.USUAL)
+    results.warn(damaged)
+    return records
+
+
+def _rows(
+    records: list[Record], which: str, form: str, by: list[str], baseline: list[Record]
+) -> Table | str | bytes:
+    """Return the rows of a table for people (table, md), or as the text or bytes of a file."""
+    from harness.report import exports, summary
+    from harness.results import frame
+    from harness.results.group import group
+
+    if which == "summary" and form in ("table", "md"):
+        return summary.table(group(records, by), baseline)
+    if which == "summary":
+        import pandas
+
+        rows = pandas.DataFrame(summary.plain(group(records, by), baseline))
+    else:
+        rows = frame.of(records, which)  # type: ignore[arg-type]  # click has checked it
+    if form == "csv":
+        return exports.csv(rows)
+    if form == "json":
+        return exports.json_rows(rows)
+    return exports.parquet(rows) if form == "parquet" else exports.table(rows)

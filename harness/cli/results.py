@@ -1,0 +1,43 @@
+"""What the commands that work with records share: how they warn, print and write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.results.store import Damaged
+    from harness.results.table import Table
+
+
+def warn(damaged: Sequence[Damaged]) -> None:
+    """Name each file that was set aside, on standard error."""
+    for item in damaged:
+        click.echo(f"harness: warning: set aside {item.path}: {item.reason}", err=True)
+
+
+def show(table: Table) -> None:
+    """Print a table of records on standard output."""
+    from harness.cli import terminal
+
+    headings = [f">{name}" if name in table.right else name for name in table.columns]
+    terminal.table(terminal.console(), headings, table.rows)
+
+
+def print_json(values: Any) -> None:
+    """Print values as JSON on standard output."""
+    click.echo(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def write(path: str, data: str | bytes) -> None:
+    """Write a file that was asked for. Raises HarnessError where it cannot be written."""
+    try:
+        Path(path).write_bytes(data.encode() if isinstance(data, str) else data)
+    except OSError as error:
+        raise HarnessError(f"{path}: cannot be written: {error.strerror or error}") from error

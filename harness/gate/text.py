@@ -1,0 +1,136 @@
+"""Comparisons as a table, as lines, and as values for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.gate.compare import Comparison, describe
+from harness.results.group import Group
+from harness.results.table import Table, kibibytes, milliseconds
+
+_HEADLINES = {
+    "pass": "no regression",
+    "fail": "regression",
+    "not enough data": "not enough data",
+}
+
+
+def headline(comparisons: Sequence[Comparison]) -> str:
+    """Return one line: how many compared, and how many of each outcome."""
+    if not comparisons:
+        return "nothing to compare"
+    outcomes = [comparison.outcome for comparison in comparisons]
+    counts = [(outcomes.count(o), o) for o in ("fail", "not enough data", "pass") if o in outcomes]
+    return f"{len(outcomes)} compared: {', '.join(f'{n} {outcome}' for n, outcome in counts)}"
+
+
+def table(comparisons: Sequence[Comparison]) -> Table:
+    """Return a row a comparison: invoke time and RAM then and now, the change, the outcome and the origin."""
+    columns = (
+        "board",
+        "model",
+        "precision",
+        "baseline",
+        "now",
+        "change",
+        "interval",
+        "RAM",
+        "origin",
+        "outcome",
+    )
+    rows = []
+    for item in comparisons:
+        change, bounds = "–", "–"
+        if item.time:
+            change = f"{100 * (item.time.ratio - 1):+.1f} %"
+            if item.time.spread is not None:
+                bounds = f"{100 * (item.time.low - 1):+.1f} … {100 * (item.time.high - 1):+.1f} %"
+        rows.append(
+            (
+                item.board,
+                item.model,
+                item.precision,
+                _time(item.baseline),
+                _time(item.candidate),
+                change,
+                bounds,
+                _ram(item),
+                _origins(item),
+                _HEADLINES[item.outcome] if item.time and _only_time(item) else item.outcome,
+            )
+        )
+    return Table(columns, rows, frozenset({"baseline", "now", "change", "RAM"}))
+
+
+def findings(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return a line for each thing that was found and each note, with what it is about."""
+    lines = []
+    for item in comparisons:
+        lines += [f"{item.name}: {f.text}" for f in item.findings if f.outcome != "pass"]
+        lines += [f"{item.name}: note: {note}" for note in item.notes]
+    return lines
+
+
+def difference_table(comparisons: Sequence[Comparison]) -> Table:
+    """Return a row a pair without a verdict: slower, faster, or no difference shown."""
+    shown = table(comparisons)
+    rows = [(*row[:-1], difference(item)) for row, item in zip(shown.rows, comparisons, strict=True)]
+    return Table((*shown.columns[:3], "A", "B", *shown.columns[5:-1], "B is"), rows, shown.right | {"A", "B"})
+
+
+def difference(item: Comparison) -> str:
+    """Say in a word how the candidate's time differs, where the interval shows that it does."""
+    if item.time is None:
+        return "not in A" if item.baseline is None else "not in B" if item.candidate is None else "not timed"
+    if item.time.low > 1:
+        return "slower"
+    return "faster" if item.time.high < 1 else "not shown to differ"
+
+
+def differences(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return a line a pair that says how the times differ, and each thing else that does."""
+    lines = []
+    for item in comparisons:
+        if item.time:
+            lines.append(f"{item.name}: {describe(item.time)}")
+        lines += [f"{item.name}: {note.removesuffix(' (allowed)')}" for note in item.notes]
+    return lines
+
+
+def plain_difference(item: Comparison) -> dict[str, Any]:
+    """Return a pair as values for JSON, without the gate's verdicts."""
+    plain = item.plain()
+    return {key: plain[key] for key in plain if key not in ("outcome", "findings")} | {
+        "b_is": difference(item)
+    }
+
+
+def _only_time(item: Comparison) -> bool:
+    return item.outcome == "pass" or all(
+        f.about == "time" for f in item.findings if f.outcome == item.outcome
+    )
+
+
+def _time(side: Group | None) -> str:
+    return "–" if side is None else f"{milliseconds(side.typical_us)} ({len(side.records)})"
+
+
+def _ram(item: Comparison) -> str:
+    if item.candidate is None:
+        return "–"
+    after = item.candidate.arena_used_bytes
+    before = item.baseline.arena_used_bytes if item.baseline else None
+    text = kibibytes(after)
+    return text if before is None or after is None or before == after else f"{text} ({after - before:+,} B)"
+
+
+def _origins(item: Comparison) -> str:
+    origins = [side.origin for side in (item.baseline, item.candidate) if side]
+    return " / ".join(dict.fromkeys(origins))
+
+
+def plain(comparisons: Sequence[Comparison], code: int) -> dict[str, Any]:
+    """Return the whole result as values for JSON."""
+    outcome = {0: "pass", 1: "fail", 3: "not enough data"}[code]
+    return {"outcome": outcome, "exit_code": code, "comparisons": [item.plain() for item in comparisons]}

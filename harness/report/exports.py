@@ -1,0 +1,112 @@
+"""Runs in the formats of other tools: CSV, JSON, Parquet, pyperf, github-action-benchmark."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
+from harness.results.group import Group, group
+from harness.results.record import Record
+from harness.results.row import invoke_us
+from harness.results.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def table(frame: pd.DataFrame) -> Table:
+    """Return a frame as a table of strings, what is missing as nothing."""
+    rows = [
+        ["" if value is None or value != value or str(value) == "<NA>" else _cell(value) for value in row]
+        for row in frame.itertuples(index=False)
+    ]
+    numeric = {name for name in frame.columns if frame[name].dtype.kind in "iuf"}
+    return Table(tuple(frame.columns), rows, frozenset(numeric))
+
+
+def _cell(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """Return a frame as CSV, times as ISO 8601, what is missing as nothing."""
+    return str(frame.to_csv(index=False, lineterminator="\n", date_format="%Y-%m-%dT%H:%M:%S.%fZ"))
+
+
+def json_rows(frame: pd.DataFrame) -> str:
+    """Return a frame as a JSON array of an object a row."""
+    text = frame.to_json(orient="records", date_format="iso", date_unit="us", indent=1, double_precision=15)
+    return f"{text}\n"
+
+
+def parquet(frame: pd.DataFrame) -> bytes:
+    """Return a frame as a Parquet file. Raises HarnessError where the extra is not installed."""
+    out = io.BytesIO()
+    try:
+        frame.to_parquet(out, index=False, engine="pyarrow")
+    except ImportError as error:
+        why = str(error).partition("\n")[0]
+        raise HarnessError(f"Parquet needs pyarrow: pip install 'harness[parquet]' ({why})") from error
+    return out.getvalue()
+
+
+def pyperf(records: Sequence[Record]) -> str:
+    """Return a pyperf benchmark suite (format 1.0): a benchmark for each board, model, precision and origin.
+
+    A run is a run of pyperf's, its samples are the values, in seconds. pyperf takes no value of 0 and no run
+    without values; those are left out. Raises HarnessError where nothing is left.
+    """
+    benchmarks = []
+    for one in group(records):
+        runs = []
+        for record in one.records:
+            values = [float(value) / 1e6 for value in invoke_us(record) if value > 0]
+            if values:
+                runs.append({"metadata": _pyperf_metadata(record, sum(values)), "values": values})
+        if runs:
+            metadata = {"name": _name(one), "unit": "second", "loops": 1}
+            benchmarks.append({"metadata": metadata, "runs": runs})
+    if not benchmarks:
+        raise HarnessError("there is no sample to export")
+    return json.dumps({"version": "1.0", "benchmarks": benchmarks}, indent=1) + "\n"
+
+
+def _pyperf_metadata(record: Record, seconds: float) -> dict[str, Any]:
+    return {
+        "date": record.created.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f"),
+        "duration": seconds,
+        "harness_run": record.id,
+        "harness_origin": record.invoke.origin,
+        "harness_firmware": f"{record.firmware.name} {record.firmware.version}",
+        "harness_model_sha256": record.model.sha256,
+        "timer": f"{record.invoke.method}, resolution {record.invoke.resolution_us:g} us",
+    }
+
+
+def github_action_benchmark(records: Sequence[Record]) -> str:
+    """Return what github-action-benchmark reads as `customSmallerIsBetter`: time and RAM of each group."""
+    rows: list[dict[str, Any]] = []
+    for one in group(records):
+        extra = f"{len(one.records)} runs, {one.samples} samples\nlatest {one.latest.id}"
+        if one.median_us is not None:
+            row = {
+                "name": f"{_name(one)}: invoke time",
+                "unit": "ms",
+                "value": one.median_us / 1000,
+                "extra": extra,
+            }
+            if one.between_percent is not None:
+                row["range"] = f"± {one.between_percent:.2f} %"
+            rows.append(row)
+        if one.arena_used_bytes is not None:
+            name = f"{_name(one)}: RAM ({one.latest.ram.origin})"
+            rows.append({"name": name, "unit": "bytes", "value": one.arena_used_bytes, "extra": extra})
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+
+
+def _name(one: Group) -> str:
+    key = one.key
+    return f"{key['board']}/{key['model']}/{key['precision']} ({key['origin']})"

@@ -1,0 +1,95 @@
+"""One run as one flat row: what the runs frame, queries and groups work with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from harness.results.record import Record
+
+_STATISTICS = (
+    "invoke_median_us",
+    "invoke_mean_us",
+    "invoke_std_us",
+    "invoke_min_us",
+    "invoke_p25_us",
+    "invoke_p75_us",
+    "invoke_p95_us",
+    "invoke_max_us",
+)
+
+
+def invoke_us(record: Record) -> np.ndarray:
+    """Return the invoke times of a run in microseconds, shape (n,), in the order they were taken."""
+    return np.asarray(record.invoke.ticks, dtype=np.float64) * 1e6 / record.invoke.tick_hz
+
+
+def run_row(record: Record) -> dict[str, Any]:
+    """Return one row of the runs frame; a figure that the run does not report is None."""
+    board, firmware, model, invoke, ram = (
+        record.board,
+        record.firmware,
+        record.model,
+        record.invoke,
+        record.ram,
+    )
+    return {
+        "run": record.id,
+        "created": record.created,
+        "board": board.id,
+        "board_name": board.name,
+        "serial_number": board.serial_number,
+        "port_kind": board.port_kind,
+        "clock_hz": board.clock_hz,
+        "memory_bytes": board.memory_bytes,
+        "profile_sha256": board.profile_sha256,
+        "protocol": firmware.protocol,
+        "firmware": firmware.name,
+        "firmware_version": firmware.version,
+        "firmware_sha256": firmware.image_sha256,
+        "firmware_build": firmware.build_hash,
+        "model": model.name,
+        "model_file": model.file,
+        "model_bytes": model.bytes,
+        "model_sha1": model.sha1,
+        "model_sha256": model.sha256,
+        "precision": model.precision,
+        "accelerator": model.vela.accelerator if model.vela else None,
+        "vela_version": model.vela.version if model.vela else None,
+        "inputs_sha256": record.inputs.sha256,
+        "origin": invoke.origin,
+        "samples": len(invoke.ticks),
+        "warmup": invoke.warmup,
+        **_statistics(invoke_us(record)),
+        "resolution_us": invoke.resolution_us,
+        "error_percent": invoke.error_percent,
+        "ram_origin": ram.origin,
+        "arena_used_bytes": ram.arena_used_bytes,
+        "arena_head_bytes": ram.arena_head_bytes,
+        "arena_tail_bytes": ram.arena_tail_bytes,
+        "arena_size_bytes": ram.arena_size_bytes,
+        "heap_free_bytes": ram.heap_free_bytes,
+        "stack_high_water_bytes": ram.stack_high_water_bytes,
+        "outputs_sha256": " ".join(record.outputs.sha256) if record.outputs.sha256 else None,
+        "verdict": record.verification.verdict,
+        "max_ulp": record.verification.max_ulp,
+        "layers": len(record.layers),
+        "clock_drift_ppm": record.clock_drift_ppm,
+        "incidents": len(record.incidents),
+        "complete": record.complete,
+        "harness_version": record.versions.get("harness"),
+        "git_commit": record.git.commit if record.git else None,
+    }
+
+
+def _statistics(time_us: np.ndarray) -> dict[str, float | None]:
+    """Return median, mean, spread and extremes of one run's samples; None each where it has none."""
+    if not len(time_us):
+        return dict.fromkeys(_STATISTICS)
+    p25, median, p75, p95 = np.percentile(time_us, [25, 50, 75, 95])
+    std = float(time_us.std(ddof=1)) if len(time_us) > 1 else None
+    values = (median, time_us.mean(), std, time_us.min(), p25, p75, p95, time_us.max())
+    return {
+        name: None if value is None else float(value) for name, value in zip(_STATISTICS, values, strict=True)
+    }

@@ -1,0 +1,100 @@
+"""Plan: which model runs on which board, and whether it can, before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness import boards
+from harness.boards import Profile
+from harness.check import firmware
+from harness.check import reasons as checking
+from harness.errors import HarnessError
+from harness.models import resolve
+from harness.models.tflite import Model
+
+DEFAULT_MODEL = "person_mbv2_035_96_int8"
+DEFAULT_BOARDS = ("xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How each run is made.
+
+    Attributes:
+        invokes: timed invokes a run.
+        warmup: untimed invokes before them.
+        inputs: one spec for each input tensor, or one for all (see `harness.models.tensors`).
+        protocol: what the firmware speaks; None = the board's default.
+        port: a pyserial URL, "emulated", or None = the attached board, or an emulated one without.
+        profile_layers: time each operator, too.
+    """
+
+    invokes: int = 10
+    warmup: int = 1
+    inputs: tuple[str, ...] = ("random:0",)
+    protocol: str | None = None
+    port: str | None = None
+    profile_layers: bool = True
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be made."""
+
+    model: Model
+    board: Profile
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A pair that cannot run, and why."""
+
+    model: str
+    board: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will run, and what will not."""
+
+    jobs: tuple[Job, ...]
+    skipped: tuple[Skip, ...]
+
+
+def plan(models: Sequence[str], board_names: Sequence[str], protocol: str | None = None) -> Plan:
+    """Pair models with boards.
+
+    Boards that were asked for by name must be able to run each model; with none named, those of the default
+    boards that cannot are left out with the reason.
+
+    Raises:
+        HarnessError: an unknown board, a file that is no model, an operator that TFLite-Micro lacks, or a
+            model that a board asked for (or every default board) cannot take.
+    """
+    profiles = [boards.load(name) for name in board_names or DEFAULT_BOARDS]
+    jobs: list[Job] = []
+    skipped: list[Skip] = []
+    for name in models or (DEFAULT_MODEL,):
+        model = resolve.resolve(name)
+        reasons = {profile.id: why_not(model, profile, protocol) for profile in profiles}
+        against = {board: reason for board, reason in reasons.items() if reason}
+        if against and (board_names or len(against) == len(profiles)):
+            raise HarnessError(f"{model.name}: {'; '.join(dict.fromkeys(against.values()))}")
+        for profile in profiles:
+            reason = reasons[profile.id]
+            if reason:
+                skipped.append(Skip(model.name, profile.id, reason))
+            else:
+                jobs.append(Job(model, profile))
+    return Plan(tuple(jobs), tuple(skipped))
+
+
+def why_not(model: Model, board: Profile, protocol: str | None = None) -> str | None:
+    """Return why `board` cannot run `model`, in a sentence; None where nothing is known against it.
+
+    `protocol` is what its firmware speaks, None the board's default: firmwares differ in what they can run.
+    """
+    against = checking.reasons(model, board, firmware.speaking(board, protocol), will_compile=True)
+    return "; ".join(str(reason) for reason in against) or None

@@ -1,0 +1,189 @@
+"""Record: put what was measured, on what, with what, into one record."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+from harness.models import compare, ethosu, inspect, reference
+from harness.results import record as records
+from harness.results.record import Record
+from harness.results.store import new_id
+from harness.runner import provenance
+from harness.runner.connect import Connection
+from harness.runner.measure import Measurement
+from harness.runner.plan import Settings
+from harness.runner.prepare import Prepared
+from harness.wire.session import Identity
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TOLERANCE_ULP = 1
+"""A difference that kernels of another instruction set may show: a rounding at a tie."""
+
+# How a virtual board names itself, so that its figures are never taken for measured ones.
+VIRTUAL = "virtual"
+
+
+def make_record(
+    prepared: Prepared,
+    settings: Settings,
+    connection: Connection,
+    taken: Measurement,
+    verification: records.Verification,
+    interrupted: str | None = None,
+) -> Record:
+    """Return the record of a run; `interrupted` says what ended it before its time, where something did."""
+    job, identity = prepared.job, taken.identity
+    virtual = is_virtual(identity)
+    clock_hz = identity.clock_hz or job.board.clock_hz
+    notes = [interrupted] if interrupted else []
+    return Record(
+        id=new_id(),
+        created=datetime.now(UTC),
+        board=records.Board(
+            id=job.board.id,
+            name=job.board.name,
+            profile_sha256=job.board.sha256,
+            clock_hz=clock_hz,
+            memory_bytes=job.board.arena.size_bytes,
+            serial_number=connection.serial_number,
+            port=connection.port,
+            port_kind=connection.port_kind,
+        ),
+        firmware=records.Firmware(
+            protocol=connection.session.protocol,
+            name=identity.firmware_name,
+            version=identity.firmware_version,
+            build_hash=identity.build_hash or None,
+            kernels=identity.kernels or None,
+        ),
+        model=_model(prepared),
+        inputs=records.Inputs(spec=list(settings.inputs), sha256=inputs_digest(prepared.inputs)),
+        invoke=records.Invoke(
+            origin="estimated" if virtual else "measured",
+            ticks=taken.samples,
+            tick_hz=taken.tick_hz,
+            resolution_us=identity.resolution_ticks * 1e6 / taken.tick_hz,
+            warmup=settings.warmup,
+            requested=settings.invokes,
+            method=_time_method(prepared) if virtual else "the device's own clock",
+        ),
+        ram=_ram(taken, virtual),
+        outputs=_outputs(taken, virtual),
+        verification=verification,
+        layers=[
+            records.Layer(
+                index=index, operator=operator, ticks=ticks, origin="estimated" if virtual else "measured"
+            )
+            for index, (operator, ticks) in enumerate(taken.layers)
+        ],
+        clock_drift_ppm=None if virtual else taken.drift_ppm,
+        incidents=[
+            records.Incident(kind=incident.kind, text=incident.text, at_s=incident.at_s)
+            for incident in taken.incidents
+        ],
+        complete=taken.complete and interrupted is None,
+        host=provenance.host(),
+        versions=provenance.versions(),
+        git=provenance.git(),
+        notes=notes,
+    )
+
+
+def is_virtual(identity: Identity) -> bool:
+    """Say whether a virtual board answered, by its own account: then no time of it is measured."""
+    return (identity.engine or "").startswith(VIRTUAL)
+
+
+def inputs_digest(inputs: list[np.ndarray]) -> str:
+    """Return the SHA-256 over the bytes of all input tensors in order, in hex."""
+    digest = hashlib.sha256()
+    for array in inputs:
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def verify(taken: Measurement, expected: reference.Reference | str) -> records.Verification:
+    """Hold the device's outputs against the desktop runtime's; a str says why that did not run."""
+    import numpy as np
+
+    if taken.outputs is None or isinstance(expected, str):
+        reason = expected if isinstance(expected, str) else taken.outputs_reason
+        return records.Verification(verdict="not_available", reason=reason, tolerance_ulp=TOLERANCE_ULP)
+    name = "{} {}, reference kernels".format(*reference.runtime())
+    try:
+        arrays = expected.result()
+        got = [
+            np.frombuffer(data, array.dtype).reshape(array.shape)
+            for data, array in zip(taken.outputs, arrays, strict=True)
+        ]
+        ulp = compare.max_ulp(got, arrays)
+    except (HarnessError, ValueError) as error:
+        return records.Verification(
+            verdict="not_available", reference=name, reason=str(error), tolerance_ulp=TOLERANCE_ULP
+        )
+    return records.Verification(
+        verdict="exact" if ulp == 0 else "within_tolerance" if ulp <= TOLERANCE_ULP else "differs",
+        reference=name,
+        max_ulp=ulp,
+        tolerance_ulp=TOLERANCE_ULP,
+    )
+
+
+def _model(prepared: Prepared) -> records.Model:
+    deployed, source = prepared.deployed, prepared.source
+    made_from = source if source is not None and source is not deployed else None
+    compiled = prepared.compiled
+    return records.Model(
+        name=prepared.job.model.name.rsplit("/", 1)[-1].removesuffix(".tflite"),
+        file=prepared.job.model.name,
+        sha1=deployed.sha1,
+        sha256=deployed.sha256,
+        bytes=len(deployed.data),
+        precision=inspect.precision(deployed),
+        source_sha1=made_from.sha1 if made_from else None,
+        source_sha256=made_from.sha256 if made_from else None,
+        source_file=made_from.name if made_from else None,
+        vela=records.Vela(
+            version=compiled.version,
+            accelerator=compiled.accelerator,
+            settings=dict(compiled.settings),
+            summary=compiled.summary,
+        )
+        if compiled
+        else None,
+    )
+
+
+def _time_method(prepared: Prepared) -> str:
+    by_profile = "cycles by operator from the board profile's coefficients"
+    return f"Vela's cycles for the NPU, {by_profile}" if ethosu.is_compiled(prepared.deployed) else by_profile
+
+
+def _ram(taken: Measurement, virtual: bool) -> records.Ram:
+    memory = taken.memory
+    if memory is None:
+        return records.Ram(origin="measured", method="not reported by this protocol")
+    return records.Ram(
+        origin="emulated" if virtual else "measured",
+        arena_used_bytes=memory.arena_used,
+        arena_head_bytes=memory.arena_head,
+        arena_tail_bytes=memory.arena_tail,
+        arena_size_bytes=memory.arena_size,
+        heap_free_bytes=memory.heap_free,
+        stack_high_water_bytes=memory.stack_high_water,
+        method="TFLite-Micro on this computer (64-bit records)" if virtual else "TFLite-Micro on the device",
+    )
+
+
+def _outputs(taken: Measurement, virtual: bool) -> records.Outputs:
+    if taken.outputs is None:
+        return records.Outputs(reason=taken.outputs_reason or "the run did not come to its end")
+    return records.Outputs(
+        origin="emulated" if virtual else "measured",
+        sha256=[hashlib.sha256(data).hexdigest() for data in taken.outputs],
+    )

@@ -1,0 +1,83 @@
+"""What people get wrong: each is one clear line, exit code 2, and nothing written."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.models import bundled
+
+SMALL = "cifar10_mbv2_035_32_int8"
+
+
+def run(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", "bench", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str], cwd: Path) -> str:
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("harness: error: ")
+    assert not (cwd / "results").exists() or not list((cwd / "results").iterdir())
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("empty.tflite", b"", "empty"),
+        ("truncated.tflite", bundled.build(SMALL)[:20_000], "damaged"),
+        ("random.tflite", random.Random(1).randbytes(5000), "not a TFLite model"),
+        ("page.tflite", b"<!DOCTYPE html><html>", "web page"),
+    ],
+)
+def test_a_file_that_is_no_model(tmp_path: Path, name: str, content: bytes, expected: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    message = refused(run(tmp_path, name), tmp_path)
+    assert name in message
+    assert expected in message
+
+
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+    assert "nothere.tflite" in refused(run(tmp_path, "nothere.tflite"), tmp_path)
+
+
+def test_an_unknown_board_and_the_nearest_one(tmp_path: Path) -> None:
+    message = refused(run(tmp_path, SMALL, "--board", "xiao_esp32s4"), tmp_path)
+    assert "xiao_esp32s4" in message
+    assert "did you mean 'xiao_esp32s3'?" in message
+
+
+def test_an_input_of_wrong_shape_or_type_names_both(tmp_path: Path) -> None:
+    np.save(tmp_path / "grey.npy", np.zeros((1, 32, 32, 1), np.int8))
+    message = refused(run(tmp_path, SMALL, "--input", "grey.npy"), tmp_path)
+    assert "[1, 32, 32, 1]" in message
+    assert "[1, 32, 32, 3]" in message
+    np.save(tmp_path / "float.npy", np.zeros((1, 32, 32, 3), np.float32))
+    message = refused(run(tmp_path, SMALL, "--input", "float.npy"), tmp_path)
+    assert "float32" in message
+    assert "int8" in message
+
+
+def test_a_port_that_does_not_exist(tmp_path: Path) -> None:
+    message = refused(run(tmp_path, SMALL, "--board", "xiao_esp32s3", "--port", "/dev/ttyNOPE"), tmp_path)
+    assert "/dev/ttyNOPE" in message
+
+
+def test_a_results_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file, not a directory")
+    message = refused(run(tmp_path, SMALL, "--out", "taken/results"), tmp_path)
+    assert "taken" in message

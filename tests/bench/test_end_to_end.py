@@ -1,0 +1,183 @@
+"""The main job, from the command line to the records, on emulated boards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+import harness
+from harness.emulator.process import BoardProcess
+from harness.results import store
+from harness.runner import Observer
+from harness.runner.plan import Job
+
+SMALL = "cifar10_mbv2_035_32_int8"
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *arguments], cwd=cwd, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_without_arguments_the_person_model_runs_on_the_three_boards(tmp_path: Path) -> None:
+    done = run("bench", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    records = json.loads(done.stdout)["records"]
+    assert [r["board"]["id"] for r in records] == ["xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2"]
+    for record in records:
+        assert record["model"]["name"] == "person_mbv2_035_96_int8"
+        assert len(record["invoke"]["ticks"]) == 10
+        assert record["invoke"]["origin"] == "estimated"
+        assert record["ram"]["origin"] == "emulated"
+        assert record["ram"]["arena_used_bytes"] > 50_000
+        assert record["verification"]["verdict"] == "exact"
+        assert store.read(tmp_path / record["path"]).id == record["id"]
+    assert [r["model"]["precision"] for r in records] == ["int8", "int8", "int8 (Vela)"]
+
+
+def test_the_table_names_origin_and_unit_of_every_figure(tmp_path: Path) -> None:
+    done = run("bench", SMALL, "--board", "xiao_esp32s3", "-n", "3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    row = next(line for line in done.stdout.splitlines() if line.startswith("xiao_esp32s3"))
+    for word in (SMALL, "int8", " ms", "estimated", "KiB", "emulated", "exact"):
+        assert word in row
+
+
+def test_results_come_back_as_a_frame_and_are_read_back_from_disk(tmp_path: Path) -> None:
+    result = harness.bench(
+        [SMALL], ["xiao_esp32s3", "grove_vision_ai"], port="emulated", invokes=4, out=tmp_path
+    )
+    frame = result.frame()
+    assert list(frame["board"]) == ["xiao_esp32s3", "grove_vision_ai"]
+    assert list(frame["samples"]) == [4, 4]
+    again = harness.load(tmp_path)
+    assert sorted(again["run"]) == sorted(frame["run"])
+
+
+def test_the_same_inputs_reach_every_board(tmp_path: Path) -> None:
+    image = np.random.default_rng(7).integers(-128, 128, (1, 32, 32, 3), dtype=np.int8)
+    np.save(tmp_path / "image.npy", image)
+    result = harness.bench(
+        [SMALL],
+        port="emulated",
+        invokes=1,
+        warmup=0,
+        inputs=[str(tmp_path / "image.npy")],
+        out=tmp_path / "out",
+    )
+    assert len(result.records) == 3
+    assert len({record.inputs.sha256 for record in result.records}) == 1
+    assert len({tuple(record.outputs.sha256 or ()) for record in result.records}) == 1
+
+
+def test_a_board_started_by_hand_is_benched_through_its_port(tmp_path: Path) -> None:
+    with BoardProcess("xiao_esp32s3", ["--model", SMALL]) as board:
+        result = harness.bench([SMALL], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path)
+    record = result.records[0]
+    assert record.verification.verdict == "exact"
+    assert record.board.port_kind == "pty"
+    assert record.invoke.origin == "estimated", "a virtual board's time is never measured, whatever its port"
+
+
+def test_a_board_that_does_not_hold_the_model_says_what_it_holds(tmp_path: Path) -> None:
+    with BoardProcess("xiao_esp32s3", ["--model", SMALL]) as board:
+        result = harness.bench(
+            ["mnist_mbv2_035_32_int8"], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path
+        )
+    assert not result.records
+    assert "does not hold mnist_mbv2_035_32_int8" in result.failures[0].message
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.parametrize("delay", [0.2, 0.5, 1.0, 2.0])
+def test_ctrl_c_ends_at_once_keeps_what_was_measured_and_leaves_no_child(
+    tmp_path: Path, delay: float
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", "bench", "person_mbv2_035_96_int8", "-n", "100000", "--json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    time.sleep(delay)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    started = time.monotonic()
+    out, err = process.communicate(timeout=20)
+    assert time.monotonic() - started < 2.0
+    # Before Python has its handler in place, the signal itself ends the process.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert b"Traceback" not in err
+    _, alive = psutil.wait_procs(children, timeout=2)
+    assert not alive
+    for record in json.loads(out)["records"] if out else []:
+        assert not record["complete"]
+        assert record["invoke"]["ticks"]
+        assert store.read(tmp_path / record["path"]).invoke.ticks == record["invoke"]["ticks"]
+
+
+def test_the_board_ends_with_a_harness_that_is_killed(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", "bench", SMALL, "-n", "100000"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    children: list[psutil.Process] = []
+    deadline = time.monotonic() + 20
+    while not children and time.monotonic() < deadline:
+        time.sleep(0.05)
+        children = [
+            child
+            for child in psutil.Process(process.pid).children()
+            if "emulate" in " ".join(child.cmdline())
+        ]
+    assert children
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
+
+
+def test_emulate_prints_its_url_first_and_ends_when_told_to(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", "emulate", "we2", "--listen", "socket://127.0.0.1:0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline().startswith("socket://127.0.0.1:")
+    process.terminate()
+    _, err = process.communicate(timeout=5)
+    assert process.returncode == 0
+    assert err == ""
+
+
+def test_a_store_that_fails_after_the_run_does_not_lose_what_was_measured(tmp_path: Path) -> None:
+    out = tmp_path / "results"
+
+    class Saboteur(Observer):
+        def job(self, job: Job, number: int, total: int) -> None:
+            out.rmdir()
+            out.write_text("in the way")
+
+    result = harness.bench(
+        [SMALL], ["xiao_esp32s3"], port="emulated", invokes=2, out=out, observer=Saboteur()
+    )
+    assert "the record is in" in result.failures[0].message
+    assert store.read(result.paths[0]).invoke.ticks == result.records[0].invoke.ticks
+    shutil.rmtree(result.paths[0].parents[1])

@@ -1,0 +1,96 @@
+"""Real models on every board: what the board computes is what the desktop runtime computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import harness
+from harness import boards
+from harness.models import tflite
+from harness.runner.plan import why_not
+
+MODELS = (
+    "person_detect",
+    "vww_96_int8",
+    "kws_ref_model",
+    "pretrainedResnet_quant",
+    "ad01_int8",
+    "pfld_meter_int8",
+)
+BOARDS = ("xiao_esp32s3", "grove_vision_ai", "sensecap_a1101", "grove_vision_ai_we2")
+
+
+def check(board: str, path: Path, spec: str, out: Path) -> None:
+    """Bench one model once on an emulated board and hold its outputs against the desktop runtime's."""
+    assert why_not(tflite.read(path), boards.load(board)) is None
+    result = harness.bench([str(path)], [board], port="emulated", invokes=2, warmup=0, inputs=[spec], out=out)
+    assert not result.failures, result.failures
+    verification = result.records[0].verification
+    assert verification.verdict in ("exact", "within_tolerance"), (path.name, spec, verification)
+
+
+def picture(directory: Path) -> str:
+    """Write a seeded picture and return its path."""
+    pixels = np.random.default_rng(3).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(directory / "picture.png")
+    return str(directory / "picture.png")
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize(("board", "name"), list(zip(BOARDS, MODELS[1:], strict=False)))
+def test_outputs_agree_with_the_desktop_runtime(shared: Path, tmp_path: Path, board: str, name: str) -> None:
+    path = shared / "models" / f"{name}.tflite"
+    check(board, path, "random:11", tmp_path / "out")
+
+
+@pytest.mark.interop
+@pytest.mark.soak
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("name", MODELS)
+def test_outputs_agree_for_every_model_on_every_board(
+    shared: Path, tmp_path: Path, board: str, name: str
+) -> None:
+    path = shared / "models" / f"{name}.tflite"
+    graph = tflite.read(path).subgraphs[0]
+    check(board, path, "random:12", tmp_path / "out")
+    if len(graph.tensors[graph.inputs[0]].shape) == 4:
+        check(board, path, picture(tmp_path), tmp_path / "out")
+
+
+@pytest.mark.interop
+def test_a_picture_reaches_the_board_as_it_reaches_the_desktop_runtime(shared: Path, tmp_path: Path) -> None:
+    check("we2", shared / "models" / "person_detect.tflite", picture(tmp_path), tmp_path / "out")
+
+
+@pytest.mark.interop
+def test_a_vela_file_that_came_without_its_source_has_ram_and_a_time_but_no_outputs(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.models import vela
+
+    npu = boards.load("grove_vision_ai_we2").vela
+    assert npu is not None
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "elsewhere"))
+    made = vela.compile(
+        (shared / "models" / "kws_ref_model.tflite").read_bytes(),
+        "kws",
+        accelerator=npu.accelerator,
+        settings=npu.settings(),
+    )
+    (tmp_path / "alone.tflite").write_bytes(made.data)
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "empty"))
+    result = harness.bench(
+        [str(tmp_path / "alone.tflite")], ["we2"], port="emulated", invokes=3, out=tmp_path / "out"
+    )
+    record = result.records[0]
+    assert len(record.invoke.ticks) == 3
+    assert record.invoke.ticks[0] > 0
+    assert record.invoke.origin == "estimated"
+    assert record.ram.arena_used_bytes
+    assert record.outputs.sha256 is None
+    assert "not known" in (record.outputs.reason or "")
+    assert record.verification.verdict == "not_available"

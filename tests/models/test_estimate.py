@@ -1,0 +1,195 @@
+"""Estimates of invoke time: arithmetic from the profile's coefficients, Vela's cycles, command streams."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import boards
+from harness.errors import HarnessError
+from harness.models import bundled, npu_estimate, tflite, vela
+from harness.models.build import Builder, Scale
+from harness.models.estimate import estimate
+from harness.models.tflite import ModelError
+
+COEFFICIENTS = {
+    "cycles_per_mac": {"CONV_2D": 2.0, "default": 7.0},
+    "cycles_per_element": {"CONV_2D": 0.5, "default": 3.0},
+    "cycles_per_operator": 100,
+    "fixed_cycles": 1000,
+}
+WE2 = boards.load("grove_vision_ai_we2")
+assert WE2.vela is not None
+SETTINGS = WE2.vela.settings()
+MNIST = "mnist_mbv2_035_32_int8"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache that the tests of this module share, so that each model is compiled once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def compiled(data: bytes, accelerator: str = "ethos-u55-64") -> vela.Compiled:
+    return vela.compile(data, "model", accelerator=accelerator, settings=SETTINGS)
+
+
+def two_operators() -> tflite.Model:
+    graph = Builder()
+    main = graph.subgraph("main")
+    x = main.input("x", (1, 4, 4, 2), "int8", Scale(0.5))
+    w = main.constant("w", np.ones((3, 1, 1, 2), np.int8), Scale((0.25,) * 3, (0,) * 3))
+    middle = main.tensor("middle", (1, 4, 4, 3), "int8", Scale(0.5))
+    y = main.output("y", (1, 4, 4, 3), "int8", Scale(0.5))
+    main.operator("CONV_2D", [x, w, -1], [middle], padding="SAME", stride_h=1, stride_w=1)
+    main.operator("RELU", [middle], [y])
+    return tflite.parse(graph.finish(), "two")
+
+
+def test_cpu_cycles_are_macs_and_elements_times_their_coefficients() -> None:
+    found = estimate(two_operators(), COEFFICIENTS, clock_hz=1_000_000)
+    assert [(o.label, o.cycles, o.method) for o in found.operators] == [
+        ("CONV_2D", 100 + 96 * 2 + 48 // 2, "coefficients"),
+        ("RELU", 100 + 48 * 3, "coefficients"),
+    ]
+    assert found.cycles == 1000 + 316 + 244
+    assert found.seconds == pytest.approx(1560e-6)
+
+
+def test_what_runs_only_once_costs_nothing_per_invoke() -> None:
+    graph = Builder()
+    main = graph.subgraph("main")
+    x = main.input("x", (1, 2), "float32")
+    y = main.output("y", (1, 2), "float32")
+    start = graph.subgraph("start")
+    a = start.tensor("a", (1, 200), "float32")
+    main.operator("CALL_ONCE", [], [], init_subgraph_index=1)
+    main.operator("RELU", [x], [y])
+    start.operator("RELU", [a], [a])
+    found = estimate(tflite.parse(graph.finish(), "once"), COEFFICIENTS, clock_hz=1)
+    assert [o.label for o in found.operators] == ["CALL_ONCE", "RELU"]
+
+
+def test_velas_own_cycles_hold_where_it_compiled_the_model_and_follow_the_clock() -> None:
+    made = compiled(bundled.build(MNIST))
+    model = tflite.parse(made.data, "made")
+    found = estimate(model, COEFFICIENTS, clock_hz=400_000_000, vela_settings=SETTINGS, compiled=made)
+    assert (found.cycles, found.methods) == (1000 + made.cycles, ("vela",))
+    half = estimate(model, COEFFICIENTS, clock_hz=200_000_000, vela_settings=SETTINGS, compiled=made)
+    assert half.cycles == 1000 + made.cycles // 2
+
+
+def test_velas_cycles_are_shared_among_several_npu_operators() -> None:
+    graph = Builder()
+    main = graph.subgraph("main")
+    x = main.input("x", (1, 8, 8, 8), "int8", Scale(0.1))
+    at = x
+    for i in range(2):
+        w = main.constant(f"w{i}", np.ones((8, 1, 1, 8), np.int8), Scale((0.1,) * 8, (0,) * 8))
+        b = main.constant(f"b{i}", np.zeros(8, np.int32), Scale((0.01,) * 8, (0,) * 8))
+        convolved = main.tensor(f"c{i}", (1, 8, 8, 8), "int8", Scale(0.1))
+        main.operator("CONV_2D", [at, w, b], [convolved], padding="SAME", stride_h=1, stride_w=1)
+        at = main.tensor(f"f{i}", (1, 8, 8, 8), "int8", Scale(0.1))
+        main.custom("mine", [convolved], [at])
+    main.outputs.append(at)
+    made = compiled(graph.finish())
+    assert (made.npu_operators, made.cpu_operators) == (2, ("mine", "mine"))
+    found = estimate(
+        tflite.parse(made.data, "made"),
+        COEFFICIENTS,
+        clock_hz=400_000_000,
+        vela_settings=SETTINGS,
+        compiled=made,
+    )
+    assert sum(o.cycles for o in found.operators if o.method == "vela") == pytest.approx(made.cycles, abs=1)
+    assert [o.label for o in found.operators] == ["ethos-u", "mine", "ethos-u", "mine"]
+
+
+def test_an_npu_model_on_a_board_without_npu_is_refused() -> None:
+    model = tflite.parse(compiled(bundled.build(MNIST)).data, "made")
+    with pytest.raises(HarnessError, match="made: compiled for an NPU, and the board has none"):
+        estimate(model, COEFFICIENTS, clock_hz=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "accelerator"),
+    [
+        *((name, "ethos-u55-64") for name in bundled.names()),
+        *((MNIST, f"ethos-u55-{macs}") for macs in (32, 128, 256)),
+    ],
+)
+def test_the_command_stream_alone_tells_the_macs_exactly_and_the_cycles_nearly(
+    name: str, accelerator: str
+) -> None:
+    made = compiled(bundled.build(name), accelerator)
+    (found,) = npu_estimate.estimate(tflite.parse(made.data, name), SETTINGS)
+    assert found.macs == pytest.approx(float(made.summary["nn_macs"]), rel=0.001)
+    assert 0.85 < found.cycles / made.cycles < 1.10
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize(
+    ("name", "cycles", "ratio"),  # Vela's for ethos-u55-64; the command stream's estimate against it
+    [
+        ("ad01_int8", 804736, 1.000),
+        ("kws_ref_model", 201309, 1.099),
+        ("person_detect", 1161991, 0.967),
+        ("pfld_meter_int8", 2173893, 0.891),
+        ("pretrainedResnet_quant", 510896, 0.933),
+        ("vww_96_int8", 543711, 0.919),
+    ],
+)
+def test_real_models_compile_and_their_command_streams_come_near_velas_estimate(
+    name: str, cycles: int, ratio: float, shared: Path
+) -> None:
+    made = compiled((shared / "models" / f"{name}.tflite").read_bytes())
+    assert (made.cycles, made.cpu_operators, made.npu_operators) == (cycles, (), 1)
+    found = estimate(
+        tflite.parse(made.data, name), COEFFICIENTS, clock_hz=400_000_000, vela_settings=SETTINGS
+    )
+    assert found.methods == ("command stream",)
+    assert (found.cycles - 1000) / made.cycles == pytest.approx(ratio, abs=0.001)
+
+
+@pytest.mark.interop
+def test_a_compiled_model_without_its_source_is_estimated(shared: Path) -> None:
+    model = tflite.read(shared / "models" / "person_detect_vela.tflite")
+    (found,) = npu_estimate.estimate(model, SETTINGS)
+    assert (found.macs, found.cycles) == (7215491, 964940)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_damaged_command_stream_is_estimated_or_refused_in_one_line(data: st.DataObject) -> None:
+    model = _small()
+    stream = model.data.index(b"COP1")
+    bad = bytearray(model.data)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, 200))
+        struct.pack_into("<I", bad, stream + 4 * at, data.draw(st.integers(0, 2**32 - 1)))
+    complaint = ""
+    try:
+        damaged = dataclasses.replace(model, data=bytes(bad))
+        found = npu_estimate.estimate(damaged, SETTINGS)
+        assert all(e.cycles >= 0 and e.macs >= 0 for e in found)
+    except ModelError as error:
+        complaint = str(error)
+    assert "\n" not in complaint
+
+
+_cached: list[tflite.Model] = []
+
+
+def _small() -> tflite.Model:
+    if not _cached:
+        _cached.append(tflite.parse(compiled(bundled.build(MNIST)).data, "small"))
+    return _cached[0]
