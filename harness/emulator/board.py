@@ -13,8 +13,9 @@ from types import FrameType
 
 from harness import __version__, boards
 from harness.boards import Profile
-from harness.emulator.bench_firmware import BenchFirmware, Exit
+from harness.emulator.bench_firmware import BenchFirmware
 from harness.emulator.engine import DeviceInfo
+from harness.emulator.firmware import Exit
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.tflm import require_runtime
