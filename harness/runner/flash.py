@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.boards import Profile
 from harness.errors import HarnessError
-from harness.firmware import manifest
+from harness.firmware import manifest, virtual
 from harness.firmware.manifest import Image, RunsOn
 from harness.flash.checks import check, refuse_virtual
 from harness.flash.method import Outcome, Region, enter
@@ -38,6 +38,11 @@ def firmware_regions(board: Profile, protocol: str, runs_on: RunsOn) -> list[Reg
     Raises HarnessError where there is none, with how to get one, or where it is damaged.
     """
     image = manifest.find(board.id, protocol, runs_on)
+    if image is None and runs_on == "virtual" and protocol in board.protocols.supported:
+        # A board of the user's own: no manifest lists it, and the virtual board needs no more than its profile.
+        return [
+            Region(name, offset, data, "firmware") for name, offset, data in virtual.build(board, protocol)
+        ]
     if image is None:
         raise HarnessError(no_image(board, protocol, runs_on))
     return image_regions(image, board)
