@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import velafiles
-from velafiles import Desktop, Settings
 
 from harness.emulator.npu import cycles, driver
 from harness.emulator.npu.accelerator import U55_64, U55_256
@@ -16,6 +14,8 @@ from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.program import NpuStep
 from harness.emulator.npu.runner import Interpreter
 from harness.models import bundled, tflite
+from tests.emulator.npu import velafiles
+from tests.emulator.npu.velafiles import Desktop, Settings
 
 REAL = (
     "vww_96_int8",
