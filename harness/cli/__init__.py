@@ -18,11 +18,16 @@ COMMANDS: dict[str, str] = {
     "cards": "Write records into the tables of model cards.",
     "compile": "Compile a model for a board's NPU with Vela.",
     "emulate": "Run a virtual board on a pseudo-terminal or socket.",
+    "ports": "List serial ports and boot-loader drives, and the boards they belong to.",
+    "flash": "Flash firmware and models onto a board.",
+    "firmware": "List, verify and add firmware images.",
+    "uf2": "Write a UF2 file to copy to a boot loader's drive by hand.",
     "compare": "Show how two sets of runs differ.",
     "gate": "Fail on a slowdown, RAM growth or changed outputs against a baseline.",
     "report": "Report on runs: tables, a page with pictures, exports.",
     "schema": "Print the JSON Schema of a record.",
     "inspect": "Show what a model is made of and what it costs.",
+    "npu": "Disassemble a Vela-compiled model, or run it on an emulated Ethos-U55.",
     "boards": "List the board profiles, show one, or check one of your own.",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,14 @@ class BoardProcess:
         finally:
             watchdog.cancel()
 
+    def press(self, button: str) -> None:
+        """Press a button of the board: "reset", or "boot" for reset with the boot button held."""
+        assert self._process.stdin is not None
+        # Ended meanwhile: whoever reads its port finds out.
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(f"{button}\n".encode())
+            self._process.stdin.flush()
+
     @property
     def pid(self) -> int:
         """The process id of the board."""
@@ -84,7 +93,8 @@ class BoardProcess:
     def stop(self) -> None:
         """End the process; killed where it does not go by itself."""
         if self._process.stdin:
-            self._process.stdin.close()
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while self._process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)

@@ -13,10 +13,12 @@ from harness.errors import BoardError, HarnessError
 from harness.models import reference
 from harness.results import store
 from harness.results.record import Record
-from harness.runner.connect import EMULATED, Connection, choose_port, connection
+from harness.runner.connect import Connection, connection
+from harness.runner.flash import Flashed
 from harness.runner.measure import Measurement, measure
 from harness.runner.plan import Job, Plan, Settings, Skip, plan
 from harness.runner.prepare import Prepared, prepare
+from harness.runner.reach import AUTO, EMULATED
 from harness.runner.recording import make_record, verify
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Result:
     paths: list[Path] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    flashed: list[Flashed] = field(default_factory=list)
     interrupted: bool = False
 
     def frame(self) -> pd.DataFrame:
@@ -56,7 +59,13 @@ class Observer:
         """Job `number` (from 1) of `total` begins."""
 
     def progress(self, step: str, done: int, total: int) -> None:
-        """`done` of `total` units of a step are done: bytes for "stream", invokes for "invoke"."""
+        """`done` of `total` units of a step are done: invokes for "invoke", bytes for all others.
+
+        The steps are the names of what is flashed, "stream" and "invoke".
+        """
+
+    def flashed(self, flashed: Flashed) -> None:
+        """A board has been flashed, or found to hold everything already."""
 
     def recorded(self, record: Record, path: Path) -> None:
         """A record has been written."""
@@ -71,6 +80,7 @@ def bench(
     inputs: Sequence[str] = ("random:0",),
     protocol: str | None = None,
     port: str | None = None,
+    drive: Path | str | None = None,
     profile_layers: bool = True,
     out: Path | str = "results",
     observer: Observer | None = None,
@@ -84,16 +94,19 @@ def bench(
         invokes, warmup: timed and untimed invokes a run.
         inputs: a spec for each input tensor, or one for all: a .npy or .npz file, an image, "random:SEED".
         protocol: what the firmware speaks; None = the board's default.
-        port: a pyserial URL, "emulated", or None = the attached board, or an emulated one without.
+        port: a pyserial URL, "emulated", "auto" = the attached board, or None = that, or an emulated one.
+        drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
         profile_layers: time each operator, too.
         out: the store that records go to.
 
     Raises:
         HarnessError: what was asked for cannot be done; nothing has been flashed or written then.
     """
-    settings = Settings(invokes, warmup, tuple(inputs), protocol, port, profile_layers)
+    settings = Settings(
+        invokes, warmup, tuple(inputs), protocol, port, profile_layers, Path(drive) if drive else None
+    )
     planned: Plan = plan(models, boards, protocol)
-    if port not in (None, EMULATED) and len({job.board.id for job in planned.jobs}) > 1:
+    if port not in (None, AUTO, EMULATED) and len({job.board.id for job in planned.jobs}) > 1:
         raise HarnessError(f"several boards cannot all be at {port}; name the one that is with --board")
     observer = observer or Observer()
     result = Result(skipped=list(planned.skipped))
@@ -118,9 +131,10 @@ def _run(prepared: Prepared, settings: Settings, directory: Path, observer: Obse
     """Run one job; whatever ends it, samples that came are recorded."""
     held: list[Measurement] = []
     with ExitStack() as stack:
-        port = choose_port(settings.port, prepared.job.board)
         expected = _start_reference(prepared, settings, stack)
-        link = stack.enter_context(connection(prepared, settings, port))
+        link = stack.enter_context(connection(prepared, settings, observer.progress))
+        result.flashed.append(link.flashed)
+        observer.flashed(link.flashed)
         try:
             measure(link.session, prepared, settings, observer.progress, held.append)
         except (KeyboardInterrupt, BoardError) as error:

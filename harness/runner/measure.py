@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import BoardError
 from harness.models.tflite import Model
+from harness.runner.flash import held_at
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
 from harness.wire.session import DeviceRefused, Identity, Incident, Memory, RunInterrupted, Session
@@ -95,14 +96,10 @@ def find_model(session: Session, model: Model) -> int:
     Raises:
         BoardError: it holds other models, or none.
     """
-    import hashlib
-
+    address = held_at(session, model)
+    if address is not None:
+        return address
     held = session.models()
-    for entry in held:
-        # A device cannot see the file's size, only how far the model in it reaches; padding may follow.
-        padding_only = not model.data[entry.size :].strip(b"\x00\xff")
-        if padding_only and hashlib.sha256(model.data[: entry.size]).hexdigest() == entry.sha256:
-            return entry.address
     names = ", ".join(f"{entry.name or 'a model'} at {entry.address:#x}" for entry in held) or "no model"
     raise BoardError(f"the board does not hold {model.name}: in its flash is {names}; flash the model first")
 

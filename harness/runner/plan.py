@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness import boards
 from harness.boards import Profile
@@ -26,8 +27,9 @@ class Settings:
         warmup: untimed invokes before them.
         inputs: one spec for each input tensor, or one for all (see `harness.models.tensors`).
         protocol: what the firmware speaks; None = the board's default.
-        port: a pyserial URL, "emulated", or None = the attached board, or an emulated one without.
+        port: a pyserial URL, "emulated", "auto" = the attached board, or None = that, or an emulated one.
         profile_layers: time each operator, too.
+        drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
     """
 
     invokes: int = 10
@@ -36,6 +38,7 @@ class Settings:
     protocol: str | None = None
     port: str | None = None
     profile_layers: bool = True
+    drive: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from harness.wire.port import Port, PortLost
 from harness.wire.reconnect import RECONNECT_S
 from harness.wire.run_view import NotOfThisRun, RunView
 from harness.wire.session import (
+    DeviceRefused,
     DeviceReset,
     FlashModel,
     Identity,
@@ -398,3 +399,14 @@ class BenchSession(Session):
 def connect(port: Port, *, timeout_s: float = 5.0) -> BenchSession:
     """Greet the device on `port`; see harness.wire.session.connect."""
     return BenchSession(port, timeout_s=timeout_s)
+
+
+def ask_for_reset(port: Port, *, timeout_s: float = 1.0) -> bool:
+    """Have the bench firmware on an open port reset its board; False where none answers in time."""
+    try:
+        session = BenchSession(port, timeout_s=timeout_s)
+        with contextlib.suppress(DeviceReset):  # raised if it resets before its reply is out
+            session._link.ask(m.Reset(), m.Resetting)
+    except (NoAnswer, DeviceRefused):
+        return False
+    return True
