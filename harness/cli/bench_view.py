@@ -161,13 +161,18 @@ def print_table(result: Result) -> None:
     for flashed in result.flashed:
         for line in flash_view.lines(flashed):
             print(terminal.printable(line))
+    for record in result.records:
+        if record.verification.verdict == "not_available":
+            run = f"{record.model.name} on {record.board.id}"
+            print(terminal.printable(f"outputs not compared: {run}: {record.verification.reason}"))
     for path in result.paths:
         print(terminal.printable(f"recorded: {_short(path)}"))
     for failure in result.failures:
         message = f"harness: error: {failure.model} on {failure.board}: {failure.message}"
         print(terminal.printable(message), file=sys.stderr)
     if result.interrupted:
-        print("harness: interrupted; what was measured is recorded", file=sys.stderr)
+        kept = "what was measured is recorded" if result.records else "nothing had been measured yet"
+        print(f"harness: interrupted; {kept}", file=sys.stderr)
 
 
 def _row(record: Record) -> tuple[str, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from harness.emulator.controls import Boot, Controls
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.tflm import require_runtime
 from harness.emulator.transport import Endpoint, listen
-from harness.flash.drives import virtual_root
+from harness.flash.drives import own_directory
 
 READ_BYTES = 1 << 16
 TOUCH_BAUD = 1200
@@ -80,8 +80,9 @@ def run(
         load_firmware(profile, flash, firmware)
     load_models(profile, flash, models)
     with contextlib.ExitStack() as stack:
-        if drives is None:
-            drives = _own_directory(profile.id, stack)
+        if drives is None and profile.flash.uf2:
+            drives = own_directory(profile.id)
+            stack.callback(shutil.rmtree, drives, ignore_errors=True)
         endpoint = listen(listen_on)
         stack.callback(endpoint.close)
         has_lines = "lines" in endpoint.shows
@@ -102,35 +103,23 @@ def run(
             signal.signal(signal.SIGUSR1, lambda signum, frame: press(Boot.APPLICATION))
             signal.signal(signal.SIGTTIN, signal.SIG_IGN)
         if lifeline or sys.stdin.isatty():
-            threading.Thread(target=_buttons, args=(press, lifeline), daemon=True).start()
+            threading.Thread(target=_buttons, args=(press, stack if lifeline else None), daemon=True).start()
         print(endpoint.url, flush=True)
         if profile.flash.uf2 and not lifeline:
             print(f"its drive appears in {drives}", file=sys.stderr)
-        power = VirtualBoard(profile, flash, rom(profile, flash, Wiring(has_lines, drives)))
+        power = VirtualBoard(profile, flash, rom(profile, flash, Wiring(has_lines, drives or Path())))
         with contextlib.suppress(KeyboardInterrupt):
             power.power_on(
                 BoardLine(EndpointLine(endpoint), controls), Boot.LOADER if loader else Boot.APPLICATION
             )
 
 
-def _own_directory(board: str, stack: contextlib.ExitStack) -> Path:
-    """Return a new directory where flashers look for the drives of virtual boards; it goes with the stack."""
-    root = virtual_root()
-    with contextlib.suppress(OSError):
-        root.mkdir(parents=True, exist_ok=True)
-    try:
-        made = tempfile.TemporaryDirectory(prefix=f"{board}-", dir=root, ignore_cleanup_errors=True)
-    except OSError:
-        made = tempfile.TemporaryDirectory(prefix="harness-", ignore_cleanup_errors=True)
-    return Path(stack.enter_context(made))
-
-
 def _end(signum: int, frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-def _buttons(press: Callable[[Boot], None], lifeline: bool) -> None:
-    """Press buttons as standard input says; with a lifeline, its end is the board's."""
+def _buttons(press: Callable[[Boot], None], lifeline: contextlib.ExitStack | None) -> None:
+    """Press buttons as standard input says; its end is the board's where there is something to undo then."""
     # By descriptor: a thread that holds the lock of sys.stdin would abort the interpreter at its end.
     pending = b""
     while True:
@@ -145,6 +134,7 @@ def _buttons(press: Callable[[Boot], None], lifeline: bool) -> None:
             boot = BUTTONS.get(word.decode("ascii", "replace").strip())
             if boot is not None:
                 press(boot)
-    if lifeline:
-        # Flash files are memory maps, which the system writes back: there is nothing to tidy up.
+    if lifeline is not None:
+        # Flash files are memory maps, which the system writes back.
+        lifeline.close()
         os._exit(0)

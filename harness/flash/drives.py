@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import string
 import sys
 from collections.abc import Iterable, Iterator
@@ -30,10 +31,34 @@ class Drive:
 
 
 def _of_virtual_boards() -> list[Path]:
-    return list(_inside([virtual_root()]))
+    return list(_inside([_virtual_root()]))
 
 
-def virtual_root() -> Path:
+def own_directory(board: str) -> Path:
+    """Make the directory in which this process, a virtual board, shows its drive; `find` looks there.
+
+    Those that processes left behind which were killed are removed. Raises OSError.
+    """
+    root = _virtual_root()
+    for old in root.iterdir() if root.is_dir() else ():
+        if not _runs(old.name.rpartition("-")[2]):
+            shutil.rmtree(old, ignore_errors=True)
+    made = root / f"{board}-{os.getpid()}"
+    made.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def _runs(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _virtual_root() -> Path:
     """Return where virtual boards that were started by hand show their drives, a directory for each."""
     return assets.user_cache() / "drives"
 

@@ -159,8 +159,8 @@ def _wait_until_gone(drive: Drive, region: Region) -> None:
     while not drive.gone:
         if time.monotonic() > deadline:
             raise BoardError(
-                f"{drive.path}: the drive is still there {TAKE_S:.0f} s after {region.name} was copied to it, "
-                "so it was not taken; is this the right board? Unplug it, plug it in and try again"
+                f"{drive.path}: the drive is still there {TAKE_S:.0f} s after {region.name} was copied to "
+                "it, so it was not taken; is this the right board? Unplug it, plug it in and try again"
             )
         time.sleep(LOOK_EVERY_S)
 

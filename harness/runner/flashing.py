@@ -80,8 +80,8 @@ def place_models(board: Profile, names: Sequence[str]) -> list[Region]:
         start = _address(given, address) if address else at
         if not address and at + len(data) > place.end:
             raise HarnessError(
-                f"{name}: {len(data)} bytes do not fit behind the others in {board.id}'s region "
-                f"{place.name}, which ends at {place.end:#x}; give it an address of its own with {name}@ADDRESS"
+                f"{name}: {len(data)} bytes do not fit behind the others in {board.id}'s "
+                f"region {place.name}, which ends at {place.end:#x}; give it an address with {name}@ADDRESS"
             )
         regions.append(Region(name.rsplit("/", 1)[-1], start, data, "model"))
         at = -(-(start + len(data)) // block) * block

@@ -45,9 +45,15 @@ def measure(
         keep: called once, as soon as there is something to keep; what it was given fills up from then on.
 
     Raises:
-        BoardError: the device does not hold the model, refuses it, or stopped answering.
+        BoardError: it is another board, does not hold the model, refuses it, or stopped answering.
     """
     identity = session.identify()
+    board = prepared.job.board
+    if "board-id" in session.features and identity.board not in ("", board.id, *board.aliases):
+        raise BoardError(
+            f"the board calls itself '{identity.board}', not {board.id}: name it with --board "
+            f"(a profile of your own may have that name among its aliases)"
+        )
     taken = Measurement(identity, identity.tick_hz)
     keep(taken)
     try:

@@ -20,7 +20,7 @@ DEFAULT_BOARDS = ("xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2")
 
 @dataclass(frozen=True)
 class Settings:
-    """How each run is made.
+    """How each run is made; raises HarnessError where a count makes no sense.
 
     Attributes:
         invokes: timed invokes a run.
@@ -39,6 +39,11 @@ class Settings:
     port: str | None = None
     profile_layers: bool = True
     drive: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, count, least in (("invokes", self.invokes, 1), ("warmup", self.warmup, 0)):
+            if count < least:
+                raise HarnessError(f"{name} is {count}; at least {least} makes sense")
 
 
 @dataclass(frozen=True)

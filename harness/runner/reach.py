@@ -77,7 +77,7 @@ class Reach:
         )
 
     def _restart(self, port: Port) -> bool:
-        from harness.wire.bench_client import ask_for_reset
+        from harness.wire.bench_link import ask_for_reset
 
         return ask_for_reset(port)
 
@@ -92,7 +92,7 @@ class VirtualPort(SerialPort):
     def reopen(self) -> None:
         """Open (again); raises BoardError with the process's last words where it has ended."""
         if self._process.exit_code is not None:
-            raise BoardError(f"the virtual board ended: {self._process.said() or 'without a word'}")
+            raise BoardError(f"the virtual board ended: {self._process.last_words()}")
         super().reopen()
 
 
@@ -100,7 +100,7 @@ class VirtualPort(SerialPort):
 def reach(board: Profile, port: str, drive: Path | None = None) -> Iterator[Reach]:
     """Yield the board on `port`; an emulated one is started, and ends with the context.
 
-    Raises BoardError where it does not start.
+    Raises HarnessError where this computer cannot run one, BoardError where it does not start.
     """
     if port != EMULATED:
         url = None if port.startswith("drive:") else port

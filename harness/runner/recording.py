@@ -184,7 +184,9 @@ def _ram(taken: Measurement, virtual: bool) -> records.Ram:
         arena_size_bytes=memory.arena_size,
         heap_free_bytes=memory.heap_free,
         stack_high_water_bytes=memory.stack_high_water,
-        method="accounted for the 32-bit chip, with reference kernels" if virtual else "TFLite-Micro on the device",
+        method="accounted for the 32-bit chip, with reference kernels"
+        if virtual
+        else "TFLite-Micro on the device",
     )
 
 

@@ -17,7 +17,6 @@ from harness.wire.port import Port, PortLost
 from harness.wire.reconnect import RECONNECT_S
 from harness.wire.run_view import NotOfThisRun, RunView
 from harness.wire.session import (
-    DeviceRefused,
     DeviceReset,
     FlashModel,
     Identity,
@@ -51,7 +50,9 @@ class BenchSession(Session):
     """A session of the `bench` protocol; the constructor greets the device."""
 
     protocol = "bench"
-    features = frozenset({"tensors", "load", "memory", "outputs", "layers", "clock", "flash-models"})
+    features = frozenset(
+        {"tensors", "load", "memory", "outputs", "layers", "clock", "flash-models", "board-id"}
+    )
 
     def __init__(self, port: Port, *, timeout_s: float = 5.0, invoke_timeout_s: float = 30.0) -> None:
         self._invoke_timeout = invoke_timeout_s
@@ -399,14 +400,3 @@ class BenchSession(Session):
 def connect(port: Port, *, timeout_s: float = 5.0) -> BenchSession:
     """Greet the device on `port`; see harness.wire.session.connect."""
     return BenchSession(port, timeout_s=timeout_s)
-
-
-def ask_for_reset(port: Port, *, timeout_s: float = 1.0) -> bool:
-    """Have the bench firmware on an open port reset its board; False where none answers in time."""
-    try:
-        session = BenchSession(port, timeout_s=timeout_s)
-        with contextlib.suppress(DeviceReset):  # raised if it resets before its reply is out
-            session._link.ask(m.Reset(), m.Resetting)
-    except (NoAnswer, DeviceRefused):
-        return False
-    return True

@@ -132,7 +132,8 @@ class Session(ABC):
 
     protocol: ClassVar[str]
     features: ClassVar[frozenset[str]]
-    """Of "tensors", "load", "memory", "outputs", "layers", "clock", "flash-models"."""
+    """Of "tensors", "load", "memory", "outputs", "layers", "clock", "flash-models", and "board-id" where the
+    board names itself by the id of its profile."""
 
     incidents: list[Incident]
 
