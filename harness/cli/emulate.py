@@ -49,7 +49,7 @@ import click
     metavar="MS",
     help="Delay bytes by so many milliseconds, each way [0].",
 )
-@click.option("--faults", metavar="SPEC", default="", help="What the line does wrong, as below.")
+@click.option("--faults", metavar="SPEC", default="", help="What the line does wrong, as above.")
 @click.option("--lifeline", is_flag=True, hidden=True, help="End when standard input closes.")
 def command(
     board: str,
