@@ -39,7 +39,7 @@ def firmware_regions(board: Profile, protocol: str, runs_on: RunsOn) -> list[Reg
     """
     image = manifest.find(board.id, protocol, runs_on)
     if image is None and runs_on == "virtual" and protocol in board.protocols.supported:
-        # A board of the user's own: no manifest lists it, and the virtual board needs no more than its profile.
+        # A board of the user's own: no manifest lists it, and its virtual image needs the profile alone.
         return [
             Region(name, offset, data, "firmware") for name, offset, data in virtual.build(board, protocol)
         ]

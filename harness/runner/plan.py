@@ -79,8 +79,8 @@ def plan(models: Sequence[str], board_names: Sequence[str], protocol: str | None
     boards that cannot are left out with the reason.
 
     Raises:
-        HarnessError: an unknown protocol or board, a file that is no model, an operator that TFLite-Micro lacks, or a
-            model that a board asked for (or every default board) cannot take.
+        HarnessError: an unknown protocol or board, a file that is no model, an operator that TFLite-Micro
+            lacks, or a model that a board asked for (or every default board) cannot take.
     """
     if protocol is not None and protocol not in PROTOCOLS:
         raise HarnessError(f"unknown protocol '{protocol}'{nearest(protocol, PROTOCOLS)}")
