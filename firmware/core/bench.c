@@ -482,23 +482,26 @@ static void take_byte(struct bench *bench, uint8_t byte)
     }
 }
 
+/* Takes what has arrived, but at most what can wait, so that no flood of bytes keeps a run from going on. */
 static bool take_bytes(struct bench *bench)
 {
     uint8_t bytes[64];
-    size_t count = port_read(bytes, sizeof bytes);
-    uint64_t now = port_ticks();
+    uint32_t taken = 0;
+    size_t count;
 
-    if (count == 0) {
-        return false;
+    while (taken < bench->port->receive_buffer && !bench->reset_asked &&
+           (count = port_read(bytes, sizeof bytes)) > 0) {
+        uint64_t now = port_ticks();
+        if (now - bench->last_heard > bench->port->tick_hz / SILENCES_A_SECOND) {
+            decoder_drop(&bench->decoder);
+        }
+        bench->last_heard = now;
+        for (size_t i = 0; i < count && !bench->reset_asked; i++) {
+            take_byte(bench, bytes[i]);
+        }
+        taken += (uint32_t)count;
     }
-    if (now - bench->last_heard > bench->port->tick_hz / SILENCES_A_SECOND) {
-        decoder_drop(&bench->decoder);
-    }
-    bench->last_heard = now;
-    for (size_t i = 0; i < count && !bench->reset_asked; i++) {
-        take_byte(bench, bytes[i]);
-    }
-    return true;
+    return taken > 0;
 }
 
 void bench_start(struct bench *bench)
