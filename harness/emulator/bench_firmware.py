@@ -6,20 +6,19 @@ firmware/PROTOCOL.md asks of a device; an engine stands in for flash memory and 
 
 from __future__ import annotations
 
-import struct
 import zlib
 from dataclasses import dataclass
-from enum import Enum, auto
 
-from harness.emulator.engine import DeviceInfo, Engine, EngineError, Line
+from harness.emulator.engine import DeviceInfo, Engine, EngineError
+from harness.emulator.firmware import Firmware
 from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.receiver import Receiver
+from harness.emulator.run_progress import SAMPLES_PER_FRAME, RunProgress
 from harness.wire import messages as m
 from harness.wire.framing import Decoder, Text, encode, encoded_size
 
-SAMPLES_PER_FRAME = 16
 SAMPLE_BATCH_S = 0.02
-SILENCE_S = 0.5
+SILENCE_S = 2.0
 """An unfinished frame is dropped when the line has been silent so long."""
 
 
@@ -34,14 +33,7 @@ class Limits:
     """Samples kept until the host has acknowledged them."""
 
 
-class Exit(Enum):
-    """Why `serve` came back."""
-
-    RESET = auto()
-    STOPPED = auto()
-
-
-class BenchFirmware:
+class BenchFirmware(Firmware):
     """One boot of the firmware. `boot` is a number that differs from the last boot's."""
 
     def __init__(
@@ -53,6 +45,7 @@ class BenchFirmware:
         limits: Limits | None = None,
         text: MlperfText | None = None,
     ) -> None:
+        super().__init__()
         self._info = info
         self._engine = engine
         self._boot = boot
@@ -60,7 +53,6 @@ class BenchFirmware:
         self._text = text
         longest = encoded_size(m.DATA_OVERHEAD + self._limits.max_block)
         self._decoder = Decoder(longest, text=text is not None)
-        self._out = bytearray()
         self._last_receive = 0
         self._session = 0
         self._last_number = 0
@@ -69,8 +61,7 @@ class BenchFirmware:
         self._inputs: list[bytearray] = []
         self._dirty: set[int] = set()
         self._receiver = self._new_receiver()
-        self._run = _RunProgress()
-        self.reset_asked = False
+        self._run = RunProgress()
         if text is not None:
             self._out += text.banner()
 
@@ -78,7 +69,7 @@ class BenchFirmware:
 
     @property
     def busy(self) -> bool:
-        """Whether `step` has an invoke to do now."""
+        """See Firmware.busy."""
         run = self._run
         if run.state == m.RunState.WARMING:
             return True
@@ -86,11 +77,11 @@ class BenchFirmware:
 
     @property
     def buffered(self) -> int:
-        """Bytes of line data and samples held at the moment."""
+        """See Firmware.buffered."""
         return self._decoder.buffered + 8 * self._run.kept + len(self._out)
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the line."""
+        """See Firmware.receive."""
         now = self._engine.ticks()
         if now - self._last_receive > SILENCE_S * self._info.tick_hz:
             self._decoder.drop_partial()
@@ -99,11 +90,12 @@ class BenchFirmware:
             if isinstance(item, Text):
                 assert self._text is not None
                 self._out += self._text.command(item.command)
+                self._dirty.update(range(len(self._inputs)))  # it may have loaded an input of its own
             else:
                 self._on_body(item)
 
     def step(self) -> None:
-        """Do one invoke of the run, if one is due."""
+        """See Firmware.step."""
         run = self._run
         if not self.busy:
             return
@@ -123,50 +115,29 @@ class BenchFirmware:
         if run.state not in (m.RunState.WARMING, m.RunState.MEASURING) or self._batch_due():
             self._send_samples()
 
-    def take_output(self) -> bytes:
-        """Return the bytes that are due on the line, and forget them."""
-        out = bytes(self._out)
-        self._out.clear()
-        return out
-
-    def serve(self, line: Line) -> Exit:
-        """Answer on `line` until a reset is asked for; raises LineClosed when the line goes.
-
-        The device's state outlives the line: serve the next line with the same object.
-        """
-        while True:
-            if self._out:
-                line.write(self.take_output())
-            if self.reset_asked:
-                return Exit.RESET
-            data = line.read(0 if self.busy else None)
-            if data:
-                self.receive(data)
-            self.step()
-
     # ---- frames in
 
     def _on_body(self, body: bytes) -> None:
-        try:
-            envelope = m.unpack(body)
-        except m.Malformed as error:
-            if len(body) >= m.HEADER.size:
-                _, kind, number, session = m.HEADER.unpack_from(body)
-                unknown = kind not in m.BY_TYPE
-                code = m.ErrorCode.UNKNOWN_TYPE if unknown else m.ErrorCode.BAD_MESSAGE
-                self._send(number, session, m.Refusal(code, 0, kind, str(error)))
+        if len(body) < m.HEADER.size:
             return
-        message, number = envelope.message, envelope.number
+        _, kind, number, session = m.HEADER.unpack_from(body)
+        message: m.Message | EngineError
+        try:
+            message = m.unpack(body).message
+        except m.Malformed as error:
+            known = kind in m.BY_TYPE
+            code = m.ErrorCode.BAD_MESSAGE if known else m.ErrorCode.UNKNOWN_TYPE
+            message = EngineError(code, str(error), kind)
         if isinstance(message, m.Hello):
-            self._on_hello(number, envelope.session, message)
-        elif envelope.session != self._session or self._session == 0:
+            self._on_hello(number, session, message)
+        elif session != self._session or self._session == 0:
             refusal = m.Refusal(m.ErrorCode.NO_SESSION, 0, self._boot, "greet the device first")
-            self._send(number, envelope.session, refusal)
+            self._send(number, session, refusal)
         elif isinstance(message, m.Open | m.Data | m.Probe):
             self._on_stream(number, message)
         elif isinstance(message, m.SamplesAck):
             self._on_samples_ack(message)
-        elif type(message) in m.HOST_MESSAGES:
+        elif kind < m.FIRST_STREAM_TYPE:
             self._on_request(number, message)
 
     def _on_hello(self, number: int, session: int, hello: m.Hello) -> None:
@@ -176,7 +147,7 @@ class BenchFirmware:
         if common and session and session != self._session:
             self._session, self._last_number, self._last_reply = session, 0, b""
             self._receiver = self._new_receiver()
-            self._run = _RunProgress()
+            self._run = RunProgress()
         capabilities = m.Capability.MEMORY | m.Capability.PROFILE
         if self._info.operators:
             capabilities |= m.Capability.OPERATORS
@@ -209,15 +180,10 @@ class BenchFirmware:
         self._send(highest, self._session, ack)
 
     def _on_samples_ack(self, ack: m.SamplesAck) -> None:
-        run = self._run
-        if ack.run != run.id or run.id == 0:
-            return
-        run.acknowledge(ack.next)
-        if ack.flags & m.RESEND:
-            run.sent = run.acked
+        if self._run.acknowledge(ack):
             self._send_samples()
 
-    def _on_request(self, number: int, message: m.Message) -> None:
+    def _on_request(self, number: int, message: m.Message | EngineError) -> None:
         if number == self._last_number:
             self._out += self._last_reply
             return
@@ -227,6 +193,8 @@ class BenchFirmware:
                 self._send(number, self._session, m.Refusal(m.ErrorCode.SEQUENCE, 0, self._last_number, text))
             return
         try:
+            if isinstance(message, EngineError):
+                raise message
             reply = self._reply(message)
         except EngineError as error:
             reply = m.Refusal(error.code, 0, error.detail & 0xFFFFFFFF, error.text)
@@ -294,7 +262,7 @@ class BenchFirmware:
     def _select(self, address: int) -> m.Message:
         self._refuse_while_running()
         self._selected, self._inputs = False, []
-        self._run = _RunProgress()
+        self._run = RunProgress()
         self._engine.select(address)
         self._selected = True
         self._inputs = [bytearray(spec.bytes) for spec in self._engine.inputs()]
@@ -326,7 +294,7 @@ class BenchFirmware:
             raise EngineError(m.ErrorCode.BAD_ARGUMENT, "run and n must be above 0")
         state = m.RunState.WARMING if start.warmup else m.RunState.MEASURING
         profile = bool(start.flags & m.PROFILE)
-        self._run = _RunProgress(start.run, state, start.warmup, start.n, profile, start.outputs)
+        self._run = RunProgress(start.run, state, start.warmup, start.n, profile, start.outputs)
         self._run.last_sent = self._engine.ticks()
         return m.Running(start.run)
 
@@ -386,72 +354,15 @@ class BenchFirmware:
 
     def _batch_due(self) -> bool:
         run = self._run
-        if run.done - run.sent >= SAMPLES_PER_FRAME:
-            return True
-        elapsed = self._engine.ticks() - run.last_sent
-        return run.done > run.sent and elapsed >= SAMPLE_BATCH_S * self._info.tick_hz
+        waited = self._engine.ticks() - run.last_sent
+        return run.unsent >= SAMPLES_PER_FRAME or (
+            run.unsent > 0 and waited >= SAMPLE_BATCH_S * self._info.tick_hz
+        )
 
     def _send_samples(self) -> None:
-        """Send what has not been sent; where there is nothing, one empty frame that tells the state."""
-        run = self._run
-        run.last_sent = self._engine.ticks()
-        while True:
-            part = run.since(run.sent, SAMPLES_PER_FRAME)
-            raw = struct.pack(f"<{len(part)}Q", *part)
-            last = run.sent + len(part) == run.done
-            state = run.state if last else m.RunState.MEASURING
-            self._send(0, self._session, m.Samples(run.id, state, run.error, run.sent, raw))
-            run.sent += len(part)
-            if last:
-                return
+        self._run.last_sent = self._engine.ticks()
+        for frame in self._run.frames():
+            self._send(0, self._session, frame)
 
     def _send(self, number: int, session: int, message: m.Message) -> None:
         self._out += encode(m.pack(number, session, message))
-
-
-class _RunProgress:
-    """A run and its samples; those that the host has acknowledged are forgotten."""
-
-    def __init__(
-        self,
-        id: int = 0,
-        state: m.RunState = m.RunState.IDLE,
-        warmup: int = 0,
-        n: int = 0,
-        profile: bool = False,
-        outputs: int = 0,
-    ) -> None:
-        self.id = id
-        self.state = state
-        self.warmup = warmup
-        self.n = n
-        self.profile = profile
-        self.outputs = outputs
-        self.error = 0
-        self.text = ""
-        self.ticks: list[int] = []
-        self.acked = 0
-        self.sent = 0
-        self.last_sent = 0
-
-    @property
-    def going(self) -> bool:
-        return self.state in (m.RunState.WARMING, m.RunState.MEASURING)
-
-    @property
-    def kept(self) -> int:
-        return len(self.ticks)
-
-    @property
-    def done(self) -> int:
-        return self.acked + len(self.ticks)
-
-    def acknowledge(self, next: int) -> None:
-        if self.acked < next <= self.done:
-            del self.ticks[: next - self.acked]
-            self.acked = next
-            self.sent = max(self.sent, next)
-
-    def since(self, first: int, count: int) -> list[int]:
-        at = first - self.acked
-        return self.ticks[at : at + count]

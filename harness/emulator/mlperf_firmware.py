@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 from harness.emulator.engine import DeviceInfo, Engine, EngineError
+from harness.wire.messages import ErrorCode
 
 PROFILE = "ULPMark for tinyML Firmware V0.0.1"
 MAX_BUFFER = 1 << 20
@@ -48,8 +49,11 @@ class MlperfText:
     def command(self, text: str) -> bytes:
         """Return the answer to a command (given without its terminator), `m-ready` included."""
         words = [word for word in text.split(" ") if word]
-        lines = self._answer(words) if words else ""
-        return (lines + _READY).encode("ascii")
+        try:
+            lines = self._answer(words) if words else ""
+        except EngineError as error:
+            lines = f"e-[{error.text}]\r\n"
+        return (lines + _READY).encode("ascii", "replace")
 
     def _answer(self, words: list[str]) -> str:
         match words:
@@ -81,8 +85,10 @@ class MlperfText:
                 return "e-[Command 'db load' requires the # of bytes]\r\n"
             case ["load", count, *_]:
                 size = _leading_number(count)
-                if not 0 < size <= MAX_BUFFER:
+                if size <= 0:
                     return "e-[Command 'db load' must be >0 bytes]\r\n"
+                if size > MAX_BUFFER:
+                    return f"e-[Command 'db load' takes at most {MAX_BUFFER} bytes]\r\n"
                 self._size = size
                 self._buffer.clear()
                 return f"m-[Expecting {size} bytes]\r\n"
@@ -114,30 +120,35 @@ class MlperfText:
             return "e-[Inference iterations must be >0]\r\n"
         if warmup < 0:
             return "e-[Inference warmup must be >=0]\r\n"
-        try:
-            self._load_tensor()
-            out = f"m-warmup-start-{warmup}\r\n"
-            for _ in range(warmup):
-                self._engine.invoke()
-            out += f"m-warmup-done\r\nm-infer-start-{n}\r\n" + self._timestamp()
-            before = self._engine.ticks()
-            spent = sum(self._engine.invoke() for _ in range(n))
-            self._ahead += spent - (self._engine.ticks() - before)
-            return out + self._timestamp() + "m-infer-done\r\n" + self._results()
-        except EngineError as error:
-            return f"e-[{error.text}]\r\n"
+        self._load_tensor()
+        out = f"m-warmup-start-{warmup}\r\n"
+        for _ in range(warmup):
+            self._engine.invoke()
+        out += f"m-warmup-done\r\nm-infer-start-{n}\r\n" + self._timestamp()
+        before = self._engine.ticks()
+        spent = sum(self._engine.invoke() for _ in range(n))
+        self._ahead += spent - (self._engine.ticks() - before)
+        return out + self._timestamp() + "m-infer-done\r\n" + self._results()
 
     def _load_tensor(self) -> None:
+        self._need_model()
         inputs = self._engine.inputs()
         if inputs and self._buffer:
             data = bytes(self._buffer[: inputs[0].bytes])
             self._engine.write_input(0, 0, data)
 
+    def _need_model(self) -> None:
+        """The API knows one model: the first in flash, where the host has selected none."""
+        if self._engine.outputs():
+            return
+        models = self._engine.models()
+        if not models:
+            raise EngineError(ErrorCode.NO_MODEL, "no model in flash")
+        self._engine.select(models[0].address)
+
     def _results(self) -> str:
-        outputs = self._engine.outputs()
-        if not outputs:
-            return "e-[no model]\r\n"
-        spec = outputs[0]
+        self._need_model()
+        spec = self._engine.outputs()[0]
         values = dequantised(self._engine.read_output(0), spec.type, spec.scale, spec.zero_point)
         return "m-results-[" + ",".join(f"{value:0.3f}" for value in values) + "]\r\n"
 

@@ -190,8 +190,8 @@ class Sender:
         return None
 
     def probe(self) -> tuple[int, m.Message]:
-        """Return a message that makes the device answer for everything before it."""
-        return self._out(None, -1, encoded_size(m.HEADER.size)), m.Probe()
+        """Return a message that makes the device answer for everything before it; it needs no window."""
+        return self._out(None, -1, 0), m.Probe()
 
     def on_ack(self, number: int, ack: m.Ack) -> None:
         """Take an acknowledgement; raises TransferRefused where the device will not have the transfer."""

@@ -21,6 +21,10 @@ class DeviceRefused(BoardError):
         self.detail = detail
 
 
+class DeviceReset(BoardError):
+    """The device has been reset since it was greeted: what it was told is gone."""
+
+
 class NoAnswer(BoardError):
     """The device did not answer in time, or what answered is something else."""
 
@@ -40,6 +44,7 @@ class Identity:
     engine: str | None
     capabilities: frozenset[str]
     operators: tuple[str, ...] | None = None
+    device_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,8 @@ class Run:
 
     `drift_ppm` is positive where the device's clock runs fast; it is None where the device has no clock to
     ask or the run was too short to tell. `complete` is False where fewer samples than asked for could be
-    had.
+    had. A sample is the time of `invokes_per_sample` invokes, in ticks of `tick_hz`, which is so many times
+    the device's: ticks / tick_hz is always the time of one invoke.
     """
 
     samples: list[int]
@@ -96,6 +102,7 @@ class Run:
     drift_ppm: float | None
     incidents: list[Incident] = field(default_factory=list)
     drift_uncertainty_ppm: float | None = None
+    invokes_per_sample: int = 1
     complete: bool = True
 
 
@@ -197,6 +204,8 @@ class RunInterrupted(BoardError):
 
 PROTOCOLS: dict[str, str] = {
     "bench": "harness.wire.bench_client",
+    "mlperf-tiny": "harness.wire.mlperf_client",
+    "sscma": "harness.wire.sscma_client",
 }
 """Protocol name -> module that defines `connect(port, *, timeout_s) -> Session`."""
 

@@ -1,0 +1,179 @@
+"""What can go wrong on a virtual line, written as one word: `flip=0.001,stall=1e-5:1,reset@40000`."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from dataclasses import dataclass, field
+
+from harness.errors import HarnessError, nearest
+
+GRAMMAR = """\
+faults, separated by commas:
+  drop=RATE  flip=RATE  dup=RATE  insert=RATE   bytes lost, changed, doubled, made up
+  burst=RATE[:BYTES]                            BYTES (64) in a row turned to noise
+  stall=RATE[:SECONDS]                          the line rests for SECONDS (1)
+  reset@WHEN                                    the board resets
+  vanish@WHEN[:SECONDS]                         the port goes away for SECONDS (2)
+  seed=N                                        of the random numbers (0)
+RATE is a probability for each byte on the line (0.001 or 1/1000); WHEN is a number of bytes since the
+start, both ways together (40000), or a time (1.5s). reset and vanish can be given several times."""
+
+_RATES = ("drop", "flip", "dup", "insert", "burst", "stall")
+_EVENTS = ("reset", "vanish")
+_KNOWN = (*_RATES, *_EVENTS, "seed")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens once: after `bytes` on the line or at `seconds`."""
+
+    kind: str
+    bytes: int | None = None
+    seconds: float | None = None
+    away_s: float = 2.0
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Rates a byte, and events. The default is a line that does nothing wrong."""
+
+    drop: float = 0.0
+    flip: float = 0.0
+    dup: float = 0.0
+    insert: float = 0.0
+    burst: float = 0.0
+    burst_bytes: int = 64
+    stall: float = 0.0
+    stall_s: float = 1.0
+    events: tuple[Event, ...] = ()
+    seed: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Probability for a byte that anything happens to it."""
+        return self.drop + self.flip + self.dup + self.insert + self.burst + self.stall
+
+
+def parse_faults(spec: str) -> Faults:
+    """Read a fault specification; raises HarnessError that names the part that is wrong."""
+    values: dict[str, float | int] = {}
+    events: list[Event] = []
+    for part in filter(None, (word.strip() for word in spec.split(","))):
+        name, sign, value = re.fullmatch(r"(\w*)([=@]?)(.*)", part).groups()  # type: ignore[union-attr]
+        if name not in _KNOWN:
+            raise HarnessError(f"--faults: unknown fault '{name or part}'{nearest(name, _KNOWN)}")
+        wanted = "@" if name in _EVENTS else "="
+        if sign != wanted:
+            raise HarnessError(f"--faults: '{part}' should be written {name}{wanted}...")
+        amount, colon, extra = value.partition(":")
+        if name in _EVENTS:
+            events.append(_event(name, part, amount, extra if colon else None))
+        elif name == "seed":
+            values["seed"] = int(_number(part, value, whole=True))
+        else:
+            values[name] = _rate(part, amount)
+            if colon and name == "burst":
+                values["burst_bytes"] = int(_number(part, extra, whole=True))
+            elif colon and name == "stall":
+                values["stall_s"] = _number(part, extra.removesuffix("s"))
+            elif colon:
+                raise HarnessError(f"--faults: '{part}' has a ':' that {name} does not take")
+    faults = Faults(**values, events=tuple(events))  # type: ignore[arg-type]
+    if faults.rate > 0.5:
+        raise HarnessError(f"--faults: the rates add up to {faults.rate:g}; at most 0.5 leaves a line at all")
+    return faults
+
+
+def _event(name: str, part: str, when: str, extra: str | None) -> Event:
+    if extra is not None and name != "vanish":
+        raise HarnessError(f"--faults: '{part}' has a ':' that {name} does not take")
+    away = 2.0 if extra is None else _number(part, extra.removesuffix("s"))
+    if when.endswith("s"):
+        return Event(name, seconds=_number(part, when.removesuffix("s")), away_s=away)
+    return Event(name, bytes=int(_number(part, when, whole=True)), away_s=away)
+
+
+def _rate(part: str, text: str) -> float:
+    above, slash, below = text.partition("/")
+    rate = _number(part, above)
+    if slash:
+        divisor = _number(part, below)
+        rate = rate / divisor if divisor else math.inf
+    if not 0 <= rate <= 0.5:
+        raise HarnessError(f"--faults: '{part}': a rate is between 0 and 0.5")
+    return rate
+
+
+def _number(part: str, text: str, whole: bool = False) -> float:
+    pattern = r"\d+" if whole else r"\d+(\.\d*)?([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?"
+    if not re.fullmatch(pattern, text):
+        kind = "whole number" if whole else "number"
+        raise HarnessError(f"--faults: '{part}': '{text}' is not a {kind}")
+    return float(text)
+
+
+@dataclass
+class Damage:
+    """Does to the bytes of one direction what the faults say, the same way for the same seed."""
+
+    faults: Faults
+    direction: str
+    counts: dict[str, int] = field(default_factory=dict)
+    """How often each fault has happened."""
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(f"{self.faults.seed}/{self.direction}")
+        self._kinds = [name for name in _RATES if getattr(self.faults, name) > 0]
+        self._weights = [getattr(self.faults, name) for name in self._kinds]
+        self._gap = self._next_gap()
+        self._burst_left = 0
+
+    def apply(self, data: bytes) -> list[tuple[bytes, float]]:
+        """Return what becomes of `data`: pieces, each with the seconds that the line rests after it."""
+        if not self._kinds:
+            return [(data, 0.0)]
+        pieces: list[tuple[bytes, float]] = []
+        out = bytearray()
+        at = 0
+        while at < len(data):
+            if self._burst_left:
+                count = min(self._burst_left, len(data) - at)
+                out += self._random.randbytes(count)
+                self._burst_left -= count
+                at += count
+                continue
+            if self._gap >= len(data) - at:
+                self._gap -= len(data) - at
+                out += data[at:]
+                break
+            out += data[at : at + self._gap]
+            at += self._gap
+            self._gap = self._next_gap()
+            kind = self._random.choices(self._kinds, self._weights)[0]
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+            if kind == "burst":
+                self._burst_left = self.faults.burst_bytes
+                continue
+            byte = data[at]
+            at += 1
+            if kind == "flip":
+                out.append(byte ^ self._random.randrange(1, 256))
+            elif kind == "dup":
+                out += bytes([byte, byte])
+            elif kind == "insert":
+                out += bytes([byte, self._random.randrange(256)])
+            elif kind == "stall":
+                out.append(byte)
+                pieces.append((bytes(out), self.faults.stall_s))
+                out.clear()
+        pieces.append((bytes(out), 0.0))
+        return pieces
+
+    def _next_gap(self) -> int:
+        """Return how many bytes pass unharmed before the next fault (geometric distribution)."""
+        rate = sum(self._weights)
+        if not rate:
+            return 0
+        return int(math.log(1.0 - self._random.random()) / math.log(1.0 - rate))

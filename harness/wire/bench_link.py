@@ -1,0 +1,233 @@
+"""The host's end of a `bench` line: greeting, requests with their replies, and coming back after a loss."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Callable
+from typing import TypeVar
+
+from harness.errors import BoardError
+from harness.wire import messages as m
+from harness.wire.framing import Decoder, encode, encoded_size
+from harness.wire.hints import ASKING, what_answers
+from harness.wire.pace import SMALLEST_BLOCK, AnswerTime
+from harness.wire.port import Port, PortLost
+from harness.wire.reconnect import RECONNECT_S, reopen
+from harness.wire.session import DeviceRefused, DeviceReset, Incident, NoAnswer
+
+READ_BYTES = 65536
+HOST_MAX_FRAME = 65536
+"""Line bytes of the longest frame that this client takes."""
+LARGEST_BLOCK = 32768
+SLOWEST_LINE = 11520
+"""Bytes a second of the slowest line that replies are waited for on: 115200 baud."""
+SHARE_TO_ASK = 0.2
+"""Part of the greeting's time-out that goes into finding out what else is there."""
+GREET_AGAIN_S = 1.0
+HELLO_S = 2.0
+"""How long one try to take a session up again lasts, before the port is looked at."""
+
+_R = TypeVar("_R", bound=m.Message)
+
+
+class BenchLink:
+    """A greeted device. `on_stream(number, message)` gets what is no reply; `device` is its Welcome."""
+
+    def __init__(
+        self, port: Port, timeout_s: float, on_stream: Callable[[int, m.Ack | m.Samples], None]
+    ) -> None:
+        self.port = port
+        self.timeout = timeout_s
+        self._on_stream = on_stream
+        self._token = secrets.randbits(32) | 1
+        self._decoder = Decoder(HOST_MAX_FRAME)
+        self._number = 0
+        self._awaited: int | None = None
+        self._reply: m.Message | None = None
+        self._welcome: m.Welcome | None = None
+        self.answer_time = AnswerTime()
+        self._started = port.now()
+        self.incidents: list[Incident] = []
+        self.retransmissions = 0
+        """Blocks and requests that were sent more than once."""
+        self.device = self._greet(self._started + timeout_s)
+
+    def ask(
+        self, request: m.Message, reply: type[_R], timeout: float | None = None, reply_bytes: int = 0
+    ) -> _R:
+        """Send a request until its reply is there; a device carries it out once, however often it arrives.
+
+        Raises DeviceRefused, NoAnswer, DeviceReset.
+        """
+        number = self.next_number()
+        self._awaited, self._reply = number, None
+        patience = self.timeout if timeout is None else timeout
+        first = self.port.now()
+        deadline = first + patience
+        sent = 0
+        while self._reply is None:
+            try:
+                self.write(request, number)
+                sent += 1
+                again = self.port.now() + self.answer_time.wait + reply_bytes / SLOWEST_LINE
+                while self._reply is None and self.port.now() < min(again, deadline):
+                    self.receive(min(again, deadline) - self.port.now())
+            except PortLost as error:
+                self.survive(error)
+                deadline = self.port.now() + patience
+                continue
+            if self._reply is None:
+                if self.port.now() >= deadline:
+                    raise NoAnswer(
+                        f"the board at {self.port.url} did not answer {type(request).__name__} "
+                        f"within {patience:g} s"
+                    )
+                self.answer_time.silent()
+        self.retransmissions += sent - 1
+        if sent == 1 and not reply_bytes and timeout is None:
+            self.answer_time.answered(self.port.now() - first)
+        else:
+            self.answer_time.heard()
+        self._awaited = None
+        got = self._reply
+        if isinstance(got, m.Refusal):
+            code = m.ErrorCode(got.code).name if got.code in set(m.ErrorCode) else f"error {got.code}"
+            text = got.text or "no reason given"
+            raise DeviceRefused(
+                f"the board refused {type(request).__name__}: {text} ({code})", code, got.detail
+            )
+        if not isinstance(got, reply):
+            raise self.absurd(f"{type(got).__name__} in reply to {type(request).__name__}")
+        return got
+
+    def receive(self, timeout: float) -> bool:
+        """Take what the device says within `timeout` seconds; return whether it said anything to us."""
+        data = self.port.read(READ_BYTES, timeout)
+        heard = False
+        for body in self._decoder.feed(data) if data else ():
+            assert isinstance(body, bytes)
+            try:
+                envelope = m.unpack(body)
+            except m.Malformed as error:
+                raise self.absurd(f"a message that does not fit version {m.VERSION} ({error})") from error
+            if envelope.session == self._token:
+                heard = True
+                self._dispatch(envelope.number, envelope.message)
+        return heard
+
+    def _dispatch(self, number: int, message: m.Message) -> None:
+        if isinstance(message, m.Ack | m.Samples):
+            self._on_stream(number, message)
+        elif isinstance(message, m.Welcome):
+            self._welcome = message
+        elif isinstance(message, m.Refusal) and message.code == m.ErrorCode.NO_SESSION:
+            if self._welcome is not None:
+                raise DeviceReset(
+                    f"the board at {self.port.url} was reset, or another program has greeted it"
+                )
+        elif number == self._awaited:
+            self._reply = message
+
+    def write(self, message: m.Message, number: int = 0) -> None:
+        """Send a message; requests go through `ask`."""
+        self.port.write(encode(m.pack(number, self._token, message)))
+
+    def next_number(self) -> int:
+        """Return the number of the next request."""
+        self._number = (self._number + 1) & 0xFFFF
+        return self._number
+
+    # ---- greeting, and coming back
+
+    def _greet(self, deadline: float) -> m.Welcome:
+        """Greet until the device answers; raises NoAnswer with what seems to be there instead."""
+        started = self.port.now()
+        patience = deadline - started
+        ask_at = deadline - SHARE_TO_ASK * patience
+        welcome = self._hello(ask_at)
+        if welcome is None:
+            self.port.write(ASKING)
+            while welcome is None and self.port.now() < deadline:
+                self.receive(deadline - self.port.now())
+                welcome = self._welcome
+        if welcome is None:
+            hint = what_answers(self._decoder.take_noise())
+            raise NoAnswer(
+                f"no board that speaks the bench protocol at {self.port.url} within {patience:.3g} s; {hint}"
+            )
+        return self._checked(welcome)
+
+    def _hello(self, deadline: float) -> m.Welcome | None:
+        self._welcome = None
+        wait = self.answer_time.wait
+        while self._welcome is None and self.port.now() < deadline:
+            self.write(m.Hello(m.OLDEST_VERSION, m.VERSION, 0, HOST_MAX_FRAME))
+            again = min(self.port.now() + wait, deadline)
+            while self._welcome is None and self.port.now() < again:
+                self.receive(again - self.port.now())
+            wait = min(wait * 2, GREET_AGAIN_S)
+        return self._welcome
+
+    def _checked(self, welcome: m.Welcome) -> m.Welcome:
+        if not m.OLDEST_VERSION <= welcome.version <= m.VERSION:
+            which = "firmware" if welcome.newest < m.OLDEST_VERSION else "harness"
+            raise NoAnswer(
+                f"the board at {self.port.url} speaks bench protocol {welcome.oldest} to {welcome.newest}, "
+                f"this harness {m.OLDEST_VERSION} to {m.VERSION}: update the {which}"
+            )
+        least = encoded_size(m.DATA_OVERHEAD + min(welcome.max_block, SMALLEST_BLOCK))
+        if welcome.max_block == 0 or welcome.window < least:
+            raise self.absurd(f"a window of {welcome.window} bytes for blocks of {welcome.max_block}")
+        if welcome.sample_buffer == 0:
+            raise self.absurd("room for 0 samples")
+        room = welcome.window - encoded_size(m.DATA_OVERHEAD)
+        return dataclasses.replace(
+            welcome, max_block=min(welcome.max_block, room - room // 128, LARGEST_BLOCK)
+        )
+
+    def survive(self, error: PortLost) -> None:
+        """Wait for a port that went away; raises PortLost where it stays away, DeviceReset after a reboot."""
+        self.note("port-lost", str(error))
+        boot = self.device.boot
+        self.device = self._reconnect(self.port.now() + RECONNECT_S, lost=True)
+        if self.device.boot != boot:
+            self._number = 0
+            raise DeviceReset(f"the board at {self.port.url} went away and came back reset")
+        self.note("reconnected", f"port {self.port.url} came back; the board had kept its state")
+
+    def regreet(self) -> None:
+        """Greet a device that has lost its session; raises PortLost where it does not come back."""
+        self.device = self._reconnect(self.port.now() + RECONNECT_S, lost=False)
+        self._number = 0
+
+    def _reconnect(self, deadline: float, lost: bool) -> m.Welcome:
+        while True:
+            try:
+                if lost:
+                    reopen(self.port, deadline)
+                    self._decoder.drop_partial()
+                welcome = self._hello(min(deadline, self.port.now() + HELLO_S))
+                if welcome is not None:
+                    return self._checked(welcome)
+                lost = False
+            except PortLost:
+                lost = True
+            if self.port.now() >= deadline:
+                raise PortLost(f"the board at {self.port.url} did not come back within {RECONNECT_S:g} s")
+
+    def note(self, kind: str, text: str) -> None:
+        """Keep an incident for the record."""
+        self.incidents.append(Incident(kind, text, self.port.now() - self._started))
+
+    def plausible(self, count: int, most: int, what: str) -> int:
+        """Return `count`; raises BoardError where it is above `most`."""
+        if count > most:
+            raise self.absurd(f"{count} {what} (at most {most} make sense)")
+        return count
+
+    def absurd(self, what: str) -> BoardError:
+        """Return the error to raise where the device says what cannot be."""
+        return BoardError(
+            f"the board at {self.port.url} reports {what}: its firmware does not keep the protocol"
+        )

@@ -1,0 +1,399 @@
+"""A session with the vendor's stock firmware (SSCMA-Micro) over its AT commands.
+
+The firmware runs a model from flash on camera frames: it takes no tensor, gives none back and reports no
+RAM. A sample is `perf[1]` of an event, in whole milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from harness.errors import BoardError, HarnessError
+from harness.wire.at_replies import Replies
+from harness.wire.hints import ASKING, what_answers
+from harness.wire.port import Port, PortLost
+from harness.wire.reconnect import RECONNECT_S, reopen
+from harness.wire.session import (
+    DeviceRefused,
+    FlashModel,
+    Identity,
+    Incident,
+    Memory,
+    ModelInfo,
+    NoAnswer,
+    OnSample,
+    Progress,
+    Run,
+    RunInterrupted,
+    Session,
+)
+
+CODES = (
+    "OK", "AGAIN", "ELOG", "ETIMEDOUT", "EIO", "EINVAL", "ENOMEM", "EBUSY", "ENOTSUP", "EPERM", "EUNKNOWN",
+)  # fmt: skip
+REPLY, EVENT, LOG = 0, 1, 2
+READ_BYTES = 65536
+ASK_AGAIN_S = 1.0
+SHARE_TO_ASK = 0.2
+"""Part of the greeting's time-out that goes into finding out what else is there."""
+RESTARTS = 3
+"""Interruptions in a row, without a sample between them, after which a run is given up."""
+
+_T = TypeVar("_T")
+
+
+class SscmaSession(Session):
+    """A session with the stock firmware; the constructor greets the device."""
+
+    protocol = "sscma"
+    features = frozenset({"flash-models"})
+
+    def __init__(self, port: Port, *, timeout_s: float = 5.0, invoke_timeout_s: float = 30.0) -> None:
+        self._port = port
+        self._timeout = timeout_s
+        self._invoke_timeout = invoke_timeout_s
+        self._replies = Replies()
+        self._events: list[dict[str, Any]] = []
+        self._tag = 0
+        self._address: int | None = None
+        self._boots: int | None = None
+        self._started = port.now()
+        self.incidents: list[Incident] = []
+        self._id = self._greet(port.now() + timeout_s)
+        self._boots = self._boot_count()
+
+    def identify(self) -> Identity:
+        """See Session.identify."""
+        version = self._query("VER", dict)
+        return Identity(
+            board=self._query("NAME", str),
+            firmware_name="SSCMA-Micro",
+            firmware_version=str(version.get("software", "")),
+            build_hash=None,
+            kernels=None,
+            clock_hz=None,
+            tick_hz=1000,
+            resolution_ticks=1,
+            engine=None,
+            capabilities=frozenset(),
+            device_id=self._id,
+        )
+
+    def models(self) -> list[FlashModel]:
+        """See Session.models."""
+        return [
+            FlashModel(index, address, size, f"model {id}", None)
+            for index, (id, address, size) in enumerate(self._model_list())
+        ]
+
+    def select(self, address: int) -> ModelInfo:
+        """See Session.select. The firmware does not describe tensors."""
+        models = self._model_list()
+        id = next((id for id, there, _ in models if there == address), None)
+        if id is None:
+            known = ", ".join(f"0x{there:x}" for _, there, _ in models) or "none"
+            raise DeviceRefused(
+                f"the board at {self._port.url} has no model at 0x{address:x}; in its flash: {known}",
+                "NO_MODEL",
+            )
+        self._execute(f"MODEL={id}", self._invoke_timeout)
+        self._address = address
+        return ModelInfo((), ())
+
+    def load(self, input_index: int, data: bytes, progress: Progress | None = None) -> None:
+        """Raise HarnessError: the firmware takes no tensors."""
+        raise HarnessError(
+            "the stock firmware takes no tensors (its models run on camera frames); for tensors flash the "
+            "bench firmware"
+        )
+
+    def run(
+        self,
+        warmup: int,
+        n: int,
+        *,
+        outputs: bool = True,
+        profile: bool = False,
+        on_sample: OnSample | None = None,
+    ) -> Run:
+        """See Session.run. The model runs on what the camera sees."""
+        samples: list[int] = []
+        first_incident = len(self.incidents)
+
+        def result() -> Run:
+            return Run(
+                samples=samples,
+                tick_hz=1000,
+                drift_ppm=None,
+                incidents=self.incidents[first_incident:],
+                complete=len(samples) == n,
+            )
+
+        def take(milliseconds: int) -> None:
+            samples.append(milliseconds)
+            if on_sample is not None:
+                on_sample(len(samples) - 1, milliseconds)
+
+        had, fruitless, why = 0, 0, ""
+        try:
+            while len(samples) < n:
+                try:
+                    self._camera_on()
+                    self._invoke(warmup, n - len(samples), take)
+                    if len(samples) < n:
+                        why = "events were lost on the line; the missing ones are taken in a further run"
+                        self._note("events-lost", why)
+                        self._look_for_reset()
+                except PortLost as error:
+                    why = str(error)
+                    self._note("port-lost", why)
+                    self._come_back()
+                    self._look_for_reset()
+                fruitless = fruitless + 1 if len(samples) == had else 0
+                had = len(samples)
+                if fruitless > RESTARTS:
+                    raise BoardError(f"the board at {self._port.url} brings no samples: {why}")
+        except BoardError as error:
+            raise RunInterrupted(str(error), result()) from error
+        return result()
+
+    def memory(self) -> Memory | None:
+        """Return None: the firmware does not report RAM."""
+        return None
+
+    def output(self, index: int) -> bytes | None:
+        """Return None: the firmware gives boxes and classes, not tensors."""
+        return None
+
+    def layers(self) -> list[tuple[str, int]] | None:
+        """Return None: the firmware has no profile."""
+        return None
+
+    def abort(self) -> None:
+        """See Session.abort."""
+        self._write("BREAK")
+
+    def reset(self) -> None:
+        """See Session.reset."""
+        self._write("RST")
+        deadline = self._port.now() + RECONNECT_S
+        before = self._boots
+        while True:
+            try:
+                self._id = self._greet(min(deadline, self._port.now() + self._timeout))
+                self._boots = self._boot_count()
+                if before is None or self._boots != before:
+                    break
+            except PortLost:
+                reopen(self._port, deadline)
+            except NoAnswer:
+                if self._port.now() >= deadline:
+                    raise
+            if self._port.now() >= deadline:
+                raise NoAnswer(f"the board at {self._port.url} did not reset within {RECONNECT_S:g} s")
+        self._address = None
+
+    def close(self) -> None:
+        """See Session.close."""
+        self._port.close()
+
+    # ---- the run
+
+    def _invoke(self, warmup: int, n: int, take: Callable[[int], None]) -> None:
+        """Start warmup + n inferences and take the times of the last n, as far as their events come."""
+        self._events.clear()
+        total = warmup + n
+        self._execute(f"INVOKE={total},0,1", self._timeout)
+        first_count: int | None = None
+        seen = taken = 0
+        deadline = self._port.now() + self._invoke_timeout
+        ask_at = self._port.now() + ASK_AGAIN_S
+        while taken < n:
+            for event in self._take_events():
+                deadline = self._port.now() + self._invoke_timeout
+                ask_at = self._port.now() + ASK_AGAIN_S
+                count, milliseconds = self._read_event(event)
+                if count is None:
+                    count = seen
+                seen += 1
+                first_count = count if first_count is None else first_count
+                if count - first_count >= warmup and taken < n:
+                    taken += 1
+                    take(milliseconds)
+            if taken == n:
+                break
+            now = self._port.now()
+            if now >= deadline:
+                raise NoAnswer(
+                    f"the board at {self._port.url} gave no event for {self._invoke_timeout:g} s in a run, "
+                    f"after {taken} of {n} samples"
+                )
+            if now >= ask_at:
+                # Events have no acknowledgement: where the device has stopped, the rest were lost.
+                if self._ask("INVOKE?", self._invoke_timeout).get("data") == 0 and not self._events:
+                    return
+                ask_at = self._port.now() + ASK_AGAIN_S
+                continue
+            self._receive(min(deadline, ask_at) - now)
+
+    def _take_events(self) -> list[dict[str, Any]]:
+        events, self._events = self._events, []
+        return events
+
+    def _read_event(self, event: dict[str, Any]) -> tuple[int | None, int]:
+        """Return (running count, milliseconds of the invoke)."""
+        code = event.get("code")
+        if code != 0:
+            raise BoardError(f"an inference failed on the board at {self._port.url}: {_code_name(code)}")
+        data = event.get("data")
+        perf = data.get("perf") if isinstance(data, dict) else None
+        if not isinstance(perf, list) or len(perf) < 2 or not _is_count(perf[1]):
+            raise BoardError(f"the board at {self._port.url} sent an INVOKE event without an invoke time")
+        count = data.get("count") if isinstance(data, dict) else None
+        return (count if _is_count(count) else None), perf[1]
+
+    def _camera_on(self) -> None:
+        """The firmware invokes on frames: have its camera deliver them."""
+        sensor = self._query("SENSOR", dict)
+        if sensor.get("state") == 2:
+            return
+        sensors = self._query("SENSORS", list)
+        if not sensors or not isinstance(sensors[0], dict):
+            raise BoardError(f"the board at {self._port.url} has no camera, and the stock firmware needs one")
+        chosen = sensors[0]
+        self._execute(f"SENSOR={chosen.get('id', 1)},1,{chosen.get('opt_id', 0)}", self._timeout)
+
+    # ---- commands
+
+    def _model_list(self) -> list[tuple[int, int, int]]:
+        """Return (id, address, size) of the models in flash."""
+        found = []
+        for entry in self._query("MODELS", list):
+            values = [
+                entry.get(key) if isinstance(entry, dict) else None for key in ("id", "address", "size")
+            ]
+            if not all(_is_count(value) for value in values):
+                raise BoardError(f"the board at {self._port.url} lists a model without id, address or size")
+            id, address, size = (int(value or 0) for value in values)
+            found.append((id, address, size))
+        return found
+
+    def _query(self, name: str, kind: type[_T]) -> _T:
+        data = self._ask(f"{name}?", self._timeout).get("data")
+        if not isinstance(data, kind):
+            raise BoardError(f"the board at {self._port.url} answered {name}? with {data!r:.60}")
+        return data
+
+    def _execute(self, command: str, timeout: float) -> None:
+        self._ask(command, timeout)
+
+    def _ask(self, command: str, timeout: float) -> dict[str, Any]:
+        """Send a command, again if need be, until its reply comes; raises DeviceRefused, NoAnswer."""
+        deadline = self._port.now() + timeout
+        self._tag += 1
+        body = command.split("=")[0]
+        name = f"{self._tag}@{body}"
+        while True:
+            self._write(f"{self._tag}@{command}")
+            again = min(self._port.now() + ASK_AGAIN_S, deadline)
+            while True:
+                for reply in self._receive(max(0.0, again - self._port.now())):
+                    if _answers(reply, name):
+                        if reply.get("code") != 0:
+                            raise DeviceRefused(
+                                f"the board refused AT+{body}: {_code_name(reply.get('code'))}",
+                                _code_name(reply.get("code")),
+                            )
+                        return reply
+                if self._port.now() >= again:
+                    break
+            if self._port.now() >= deadline:
+                raise NoAnswer(f"the board at {self._port.url} did not answer AT+{body} within {timeout:g} s")
+
+    def _write(self, command: str) -> None:
+        self._port.write(f"AT+{command}\r".encode("ascii"))
+
+    def _receive(self, timeout: float) -> list[dict[str, Any]]:
+        """Return what is not an event; events are kept until they are asked for."""
+        others = []
+        for reply in self._replies.feed(self._port.read(READ_BYTES, timeout)):
+            name = reply.get("name")
+            if reply.get("type") == EVENT:
+                if isinstance(name, str) and name.split("@")[-1] == "INVOKE":
+                    self._events.append(reply)
+            else:
+                others.append(reply)
+        return others
+
+    # ---- greeting, and coming back
+
+    def _greet(self, deadline: float) -> str:
+        """Return the device's id; raises NoAnswer with what seems to be there instead."""
+        started = self._port.now()
+        patience = deadline - started
+        self._port.write(b"\r")  # ends whatever stands in the device's command buffer
+        try:
+            return self._query_within("ID", (1 - SHARE_TO_ASK) * patience)
+        except NoAnswer:
+            self._port.write(ASKING)
+            while self._port.now() < deadline:
+                self._receive(deadline - self._port.now())
+            hint = what_answers(self._replies.heard)
+            raise NoAnswer(
+                f"no board that speaks the stock firmware's AT commands at {self._port.url} within "
+                f"{patience:.3g} s; {hint}"
+            ) from None
+
+    def _query_within(self, name: str, timeout: float) -> str:
+        return str(self._ask(f"{name}?", timeout).get("data"))
+
+    def _boot_count(self) -> int | None:
+        count = self._query("STAT", dict).get("boot_count")
+        return count if _is_count(count) else None
+
+    def _look_for_reset(self) -> None:
+        boots = self._boot_count()
+        if boots != self._boots:
+            self._boots = boots
+            self._note("reset", f"the board at {self._port.url} was reset; the model was selected again")
+            if self._address is not None:
+                self.select(self._address)
+
+    def _come_back(self) -> None:
+        deadline = self._port.now() + RECONNECT_S
+        while True:
+            try:
+                reopen(self._port, deadline)
+                self._replies = Replies()
+                self._greet(min(deadline, self._port.now() + self._timeout))
+                self._note("reconnected", f"port {self._port.url} came back")
+                return
+            except PortLost:
+                if self._port.now() >= deadline:
+                    raise
+
+    def _note(self, kind: str, text: str) -> None:
+        self.incidents.append(Incident(kind, text, self._port.now() - self._started))
+
+
+def _answers(reply: dict[str, Any], name: str) -> bool:
+    """Say whether `reply` is that to the tagged command `name`, or a log line that it was not understood."""
+    if reply.get("type") == REPLY:
+        return reply.get("name") == name
+    return reply.get("type") == LOG and reply.get("code") != 0 and name in str(reply.get("data"))
+
+
+def _code_name(code: object) -> str:
+    if isinstance(code, int) and 0 <= code < len(CODES):
+        return CODES[code]
+    return f"error {code}"
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def connect(port: Port, *, timeout_s: float = 5.0) -> SscmaSession:
+    """Greet the device on `port`; see harness.wire.session.connect."""
+    return SscmaSession(port, timeout_s=timeout_s)
