@@ -16,7 +16,7 @@ enum {
     OPERATORS_BYTES = 400, /* of operator names in one reply */
     OUTPUT_FIXED_BYTES = 16,
     DIMENSION_BYTES = 4,
-    SILENCES_A_SECOND = 2, /* an unfinished frame is dropped after 500 ms without a byte */
+    SILENCE_S = 2, /* without a byte: an unfinished frame is dropped */
 };
 
 /* ---- requests: each puts its reply's payload, or refuses */
@@ -492,7 +492,7 @@ static bool take_bytes(struct bench *bench)
     while (taken < bench->port->receive_buffer && !bench->reset_asked &&
            (count = port_read(bytes, sizeof bytes)) > 0) {
         uint64_t now = port_ticks();
-        if (now - bench->last_heard > bench->port->tick_hz / SILENCES_A_SECOND) {
+        if (now - bench->last_heard > (uint64_t)SILENCE_S * bench->port->tick_hz) {
             decoder_drop(&bench->decoder);
         }
         bench->last_heard = now;

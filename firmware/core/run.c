@@ -31,6 +31,16 @@ bool run_is_going(const struct run *run)
     return run->state == RUN_WARMING || run->state == RUN_MEASURING;
 }
 
+static bool is_full(const struct run *run)
+{
+    return run->done - run->acknowledged == BENCH_SAMPLES;
+}
+
+bool run_is_due(const struct run *run)
+{
+    return run_is_going(run) && !is_full(run);
+}
+
 /* Sends what has not been sent; where there is nothing, one empty frame that tells the state. */
 static void send_samples(struct run *run, uint32_t session)
 {
@@ -87,11 +97,6 @@ static void warm_up(struct run *run)
     }
 }
 
-static bool is_full(const struct run *run)
-{
-    return run->done - run->acknowledged == BENCH_SAMPLES;
-}
-
 static bool samples_are_due(const struct run *run, const struct port *port)
 {
     uint32_t due = run->done - run->sent;
@@ -105,7 +110,7 @@ static bool samples_are_due(const struct run *run, const struct port *port)
 
 bool run_step(struct run *run, const struct port *port, uint32_t session)
 {
-    if (!run_is_going(run) || is_full(run)) {
+    if (!run_is_due(run)) {
         return false;
     }
     inputs_restore(port);

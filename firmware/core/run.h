@@ -29,6 +29,9 @@ void run_start(struct run *run, const uint8_t *payload);
 
 bool run_is_going(const struct run *run);
 
+/* Whether the next invoke can be done now: none is while no more samples can be kept. */
+bool run_is_due(const struct run *run);
+
 /* Does one invoke where one is due, and sends the samples that are; returns whether it did any of it. */
 bool run_step(struct run *run, const struct port *port, uint32_t session);
 
