@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from harness.runner import bench
     from harness.results import load
+    from harness.runner import bench
 
 __all__ = ["__version__", "bench", "load"]
 

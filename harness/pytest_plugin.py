@@ -18,8 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from harness.results import Record
-    from harness.testing import Bencher
+    from harness.testing import Baseline, Bencher
 
 _OPTIONS = {
     "--board": "board to bench on: an id or the path of a profile",
@@ -58,9 +57,10 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def baseline(request: pytest.FixtureRequest) -> list[Record]:
+def baseline(request: pytest.FixtureRequest) -> Baseline:
     """The records of `--baseline`, or of results/baseline below the root directory; skips without either."""
     from harness.results import baseline as baselines
+    from harness.testing import Baseline
 
     where = request.config.getoption("--baseline", None)
     if where is None:
@@ -73,7 +73,7 @@ def baseline(request: pytest.FixtureRequest) -> list[Record]:
     records, damaged = baselines.load(where)
     if damaged:
         pytest.fail(f"the baseline is damaged: {damaged[0].path}: {damaged[0].reason}", pytrace=False)
-    return records
+    return Baseline(where, tuple(records))
 
 
 @pytest.hookimpl(wrapper=True)

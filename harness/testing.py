@@ -56,6 +56,17 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """Records that runs are held against, and where they are from."""
+
+    where: str
+    records: tuple[Record, ...]
+
+    def __repr__(self) -> str:
+        return f"<baseline {self.where}: {len(self.records)} runs>"
+
+
+@dataclass(frozen=True)
 class Benched:
     """The runs of one model on one board."""
 
@@ -99,34 +110,39 @@ class Benched:
         return frame.runs(self.records)
 
     def no_slower_than(
-        self, other: Benched | Sequence[Record] | str | Path, by: float = 0.03, allow: Iterable[str] = ()
+        self,
+        other: Benched | Baseline | Sequence[Record] | str | Path,
+        by: float = 0.03,
+        allow: Iterable[str] = (),
     ) -> Check:
         """Check that the invoke time grew by no more than the share `by`, as `harness gate` decides it.
 
         Too little data to say is not enough to hold. `allow` names differences that are not held against the
         comparison, such as "firmware" or "origin".
         """
-        return self._check(other, Limits(by, _ANY_RAM, allow=frozenset({*allow, "outputs"})), "no slower")
+        return self._check(other, Limits(by, _ANY_RAM, allow=frozenset({*allow, "outputs"})))
 
     def no_bigger_than(
-        self, other: Benched | Sequence[Record] | str | Path, by: int = 0, allow: Iterable[str] = ()
+        self,
+        other: Benched | Baseline | Sequence[Record] | str | Path,
+        by: int = 0,
+        allow: Iterable[str] = (),
     ) -> Check:
         """Check that the arena grew by no more than `by` bytes."""
         limits = Limits(ram_bytes=by, allow=frozenset({*allow, "outputs"}))
-        return self._check(other, limits, "no bigger", leave_out="time")
+        return self._check(other, limits, leave_out="time")
 
     def same_outputs_as(
-        self, other: Benched | Sequence[Record] | str | Path, allow: Iterable[str] = ()
+        self, other: Benched | Baseline | Sequence[Record] | str | Path, allow: Iterable[str] = ()
     ) -> Check:
         """Check that the output tensors are the same, for the same inputs."""
         limits = Limits(ram_bytes=_ANY_RAM, allow=frozenset(allow))
-        return self._check(other, limits, "same outputs", leave_out="time")
+        return self._check(other, limits, leave_out="time")
 
     def _check(
         self,
-        other: Benched | Sequence[Record] | str | Path,
+        other: Benched | Baseline | Sequence[Record] | str | Path,
         limits: Limits,
-        what: str,
         leave_out: str | None = None,
     ) -> Check:
         pairs = [
@@ -141,7 +157,7 @@ class Benched:
         )
         holds = worst is None or worst.outcome == "pass"
         said = worst.text if worst else "nothing to compare"
-        return self._say(holds, f"{pair.name}: {'' if holds else 'not '}{what}: {_sides(pair)}: {said}")
+        return self._say(holds, f"{pair.name}: {_sides(pair)}: {said}")
 
     def _say(self, holds: bool, text: str) -> Check:
         self.said.append(text)
@@ -160,8 +176,8 @@ def _sides(pair: Comparison) -> str:
     return f"{then} then, {now} now"
 
 
-def _records(other: Benched | Sequence[Record] | str | Path) -> Sequence[Record]:
-    if isinstance(other, Benched):
+def _records(other: Benched | Baseline | Sequence[Record] | str | Path) -> Sequence[Record]:
+    if isinstance(other, (Benched, Baseline)):
         return other.records
     if isinstance(other, (str, Path)):
         return baselines.load(other)[0]
@@ -198,6 +214,9 @@ class Bencher:
             records = [self._run(str(model), board, options) for _ in range(runs)]
             self._done[key] = Benched(tuple(records), self.said)
         return self._done[key]
+
+    def __repr__(self) -> str:
+        return "bench"
 
     def _run(self, model: str, board: str, options: dict[str, Any]) -> Record:
         result = harness.bench([model], [board], out=self._directory, **options)

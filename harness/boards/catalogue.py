@@ -1,4 +1,7 @@
-"""Finding profiles by id, alias or path, and reading them."""
+"""Finding profiles by id, alias or path, and reading them.
+
+A file that starts with `extends = "ID"` is an overlay: it gives only what differs from a shipped profile.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,6 +19,8 @@ from harness.boards import checks, problems
 from harness.boards.problems import Problem, ProfileError
 from harness.boards.profile import Profile, build
 from harness.errors import HarnessError, nearest
+
+_EXTENDS = "extends"
 
 
 class UnknownBoard(HarnessError):
@@ -71,6 +77,8 @@ def read(path: Path) -> Profile:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ProfileError(path, [_syntax_problem(error, text)]) from error
+    if _EXTENDS in values:
+        values, data = _extended(values, data, path, text)
     try:
         profile = build(values, path, hashlib.sha256(data).hexdigest())
     except ValidationError as error:
@@ -79,6 +87,20 @@ def read(path: Path) -> Profile:
     if findings:
         raise ProfileError(path, problems.place(findings, text))
     return profile
+
+
+def _extended(values: dict[str, Any], data: bytes, path: Path, text: str) -> tuple[dict[str, Any], bytes]:
+    """Put `values` over those of the profile that they extend: each key and table of theirs takes its place.
+
+    Returns the values and the bytes that stand for both files.
+    """
+    name = values.pop(_EXTENDS)
+    known = {key: profile for profile in _shipped() for key in (profile.id, *profile.aliases)}
+    if not isinstance(name, str) or name not in known:
+        wrong = f"'{name}' is no board that ships with the package{nearest(str(name), known)}"
+        raise ProfileError(path, problems.place([((_EXTENDS,), wrong)], text))
+    base = known[name].path.read_bytes()
+    return {**tomllib.loads(base.decode("utf-8")), **values}, base + data
 
 
 def _syntax_problem(error: ValueError | RecursionError, text: str) -> Problem:

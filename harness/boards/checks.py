@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from pydantic import BaseModel
 
 from harness.boards.lines import Path
-from harness.boards.profile import Coefficients, Profile, Region
+from harness.boards.profile import SPECIAL_KERNELS, Coefficients, MemoryKind, Profile, Region
 from harness.boards.table import REST, Table
 from harness.errors import nearest
 
@@ -171,11 +172,13 @@ def _operators(profile: Profile) -> Iterator[Finding]:
     """Coefficients are for operators that TFLite has: a misspelt one would silently be the default."""
     from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
 
-    known = [name for name in vars(BuiltinOperator) if name.isupper()]
+    operators = [name for name in vars(BuiltinOperator) if name.isupper()]
     estimate: BaseModel = profile.estimate
     for key in type(estimate).model_fields:
         table = getattr(estimate, key)
+        known = get_args(MemoryKind) if key == "cycles_per_byte" else [*operators, *SPECIAL_KERNELS]
+        what = "kind of memory" if key == "cycles_per_byte" else "operator"
         if isinstance(table, Coefficients):
             for name in table.model_extra or {}:
                 if name not in known:
-                    yield ("estimate", key, name), f"unknown operator{nearest(name, known)}"
+                    yield ("estimate", key, name), f"unknown {what}{nearest(name, known)}"

@@ -267,6 +267,10 @@ class Vela(Table):
         return {f"System_Config.{self.system_config}": system, f"Memory_Mode.{self.memory_mode}": memory}
 
 
+# Names besides TFLite's: convolutions of few channels, for which kernels have another, slower way.
+SPECIAL_KERNELS = ("CONV_2D_narrow",)
+
+
 class Coefficients(Table):
     """Cycles by operator, under the operators' TFLite names; `default` is for those that are not named."""
 
@@ -280,25 +284,52 @@ class Coefficients(Table):
         return {"default": self.default, **self.__pydantic_extra__}
 
 
-class Estimate(Table):
-    """How invoke time on the core is estimated: cycles = fixed + operators, each by its MACs and elements.
+class EstimateError(Table):
+    """How far the estimate is off on published figures that it was not fitted to."""
 
-    An operator costs cycles_per_operator + MACs * cycles_per_mac + output elements * cycles_per_element.
+    percent: float | None = Field(
+        default=None,
+        gt=0,
+        description="two thirds of the held-out figures are nearer to their estimates than this; left out "
+        "where none could be held out",
+    )
+    held_out: int = Field(ge=0, description="how many figures could be held out")
+    fitted: int = Field(ge=0, description="how many figures the coefficients were fitted to")
+    not_modelled: tuple[Text, ...] = Field(default=(), description="what the estimate does not know of")
+
+
+class Estimate(Table):
+    """How invoke time on the core is estimated: fixed cycles, and operators by what they compute and move.
+
+    An operator costs cycles_per_operator + MACs * cycles_per_mac + output elements * cycles_per_element, and
+    for each byte of its constants and of its other inputs and its outputs the cycles_per_byte of the memory
+    that they are in.
     """
 
     fixed_cycles: Cycles = Field(description="cycles of every invoke, whatever the model")
     cycles_per_operator: Cycles = Field(description="cycles of every operator, whatever its size")
     cycles_per_mac: Coefficients = Field(description="cycles a multiply-accumulate, by operator")
     cycles_per_element: Coefficients = Field(description="cycles an element of the output, by operator")
+    cycles_per_byte: Coefficients | None = Field(
+        default=None, description="cycles a byte that is read or written, by kind of memory"
+    )
+    error: EstimateError | None = Field(
+        default=None,
+        description="how far it is off; left out where it rests on no published figure, and no time is shown",
+    )
+    npu_error: EstimateError | None = Field(default=None, description="the same for models on the NPU")
 
     def mapping(self) -> dict[str, Any]:
         """Return the coefficients alone, without their sources, as plain dictionaries."""
-        return {
+        found: dict[str, Any] = {
             "cycles_per_mac": self.cycles_per_mac.mapping(),
             "cycles_per_element": self.cycles_per_element.mapping(),
             "cycles_per_operator": self.cycles_per_operator,
             "fixed_cycles": self.fixed_cycles,
         }
+        if self.cycles_per_byte is not None:
+            found["cycles_per_byte"] = self.cycles_per_byte.mapping()
+        return found
 
 
 class Profile(Table):
@@ -336,6 +367,19 @@ class Profile(Table):
         """The file that the profile was read from."""
         return self._path
 
+    def coefficients(self) -> dict[str, Any]:
+        """Return the coefficients of the estimate, with cycles_per_byte of what is where on this board.
+
+        That is of "weights", which are read in place from flash, and of "arena".
+        """
+        found = self.estimate.mapping()
+        by_memory = found.pop("cycles_per_byte", {"default": 0.0})
+        places = {"weights": "flash", "arena": self.memory(self.arena.memory).kind}
+        found["cycles_per_byte"] = {
+            use: by_memory.get(kind, by_memory["default"]) for use, kind in places.items()
+        }
+        return found
+
     def memory(self, name: str) -> Memory:
         """Return the memory called `name`; KeyError where there is none."""
         for memory in self.memories:
@@ -346,17 +390,17 @@ class Profile(Table):
 
 def build(data: Mapping[str, Any], path: Path, sha256: str) -> Profile:
     """Build a profile from the values of the TOML file `path`; raises pydantic.ValidationError."""
-    profile = Profile.model_validate(_tuples(data))
+    profile = Profile.model_validate(tuples(data))
     # Not keys of the file, so not fields: they say which file it was.
     profile._path = path
     profile._sha256 = sha256
     return profile
 
 
-def _tuples(value: Any) -> Any:
+def tuples(value: Any) -> Any:
     """Turn TOML's arrays into the tuples that immutable models hold."""
     if isinstance(value, list):
-        return tuple(_tuples(item) for item in value)
+        return tuple(tuples(item) for item in value)
     if isinstance(value, Mapping):
-        return {key: _tuples(item) for key, item in value.items()}
+        return {key: tuples(item) for key, item in value.items()}
     return value

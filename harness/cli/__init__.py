@@ -13,11 +13,15 @@ from harness.errors import HarnessError
 # name -> (one line for --help, module that defines `command`)
 COMMANDS: dict[str, str] = {
     "bench": "Bench models on boards, attached or emulated.",
+    "check": "Say whether a model will run on a board, and why not.",
+    "calibrate": "Hold time estimates against figures, and fit them to measurements.",
+    "cards": "Write records into the tables of model cards.",
     "compile": "Compile a model for a board's NPU with Vela.",
     "emulate": "Run a virtual board on a pseudo-terminal or socket.",
     "compare": "Show how two sets of runs differ.",
     "gate": "Fail on a slowdown, RAM growth or changed outputs against a baseline.",
     "report": "Report on runs: tables, a page with pictures, exports.",
+    "schema": "Print the JSON Schema of a record.",
     "inspect": "Show what a model is made of and what it costs.",
     "boards": "List the board profiles, show one, or check one of your own.",
 }

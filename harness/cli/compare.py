@@ -38,7 +38,7 @@ def command(
     """
     from harness.gate import text
     from harness.gate.compare import ALLOWANCES, Limits, compare
-    from harness.gate.limits import share
+    from harness.gate.limits import certainty, share
     from harness.results.baseline import is_git, load
     from harness.results.select import select
 
@@ -55,7 +55,7 @@ def command(
         slowdown=0.0,
         allow=frozenset(ALLOWANCES),
         known_spread=share(run_to_run, "--run-to-run") if run_to_run else None,
-        confidence=share(confidence, "--confidence"),
+        confidence=certainty(confidence),
     )
     comparisons = compare(side(a), side(b), limits, across=True)
     if as_json or form == "json":

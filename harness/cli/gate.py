@@ -74,7 +74,7 @@ def command(
     """
     from harness.gate import github, text
     from harness.gate.compare import Limits, compare, exit_code
-    from harness.gate.limits import growth, share
+    from harness.gate.limits import certainty, growth, share
     from harness.results.baseline import load
     from harness.results.select import select
 
@@ -87,7 +87,7 @@ def command(
         ram_share=ram_share,
         allow=frozenset(allowed),
         known_spread=share(run_to_run, "--run-to-run") if run_to_run else None,
-        confidence=share(confidence, "--confidence"),
+        confidence=certainty(confidence),
     )
     target = _directory(baseline) if update else None
     old: list[Record] = []

@@ -12,20 +12,39 @@ if TYPE_CHECKING:
 
 @click.command("inspect")
 @click.argument("model")
+@click.option("--board", "-b", metavar="ID", help="Board id or profile: add its memory and time.")
 @click.option("--layers", is_flag=True, help="List every operator.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every operator.")
-def command(model: str, layers: bool, as_json: bool) -> None:
-    """Show inputs, outputs, operators and cost of MODEL, a .tflite file or the name of a bundled model."""
+def command(model: str, board: str | None, layers: bool, as_json: bool) -> None:
+    """Show inputs, outputs, operators and cost of MODEL, a .tflite file or the name of a bundled model.
+
+    With --board also what that board makes of it: tensor arena, memories, and an estimate of the time.
+    """
     from harness.models import resolve
     from harness.models.inspect import summarize
 
-    summary = summarize(resolve.resolve(model))
+    read = resolve.resolve(model)
+    summary = summarize(read)
+    profile = fate = None
+    if board is not None:
+        from harness import boards
+        from harness.check.forecast import forecast
+
+        profile = boards.load(board)
+        fate = forecast(read, profile)
     if as_json:
         import json
 
-        click.echo(json.dumps(summary.to_dict(), indent=2))
+        from harness.cli import forecast_view
+
+        more = forecast_view.as_dict(fate, profile) if fate and profile else {}
+        click.echo(json.dumps(summary.to_dict() | more, indent=2))
         return
-    _show(summary, layers)
+    _show(summary, layers and fate is None)
+    if fate and profile:
+        from harness.cli import forecast_view
+
+        forecast_view.show(fate, profile, layers=layers)
 
 
 def _show(summary: Summary, layers: bool) -> None:

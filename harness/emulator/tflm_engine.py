@@ -14,6 +14,7 @@ from harness.emulator.engine import EngineError, MemoryUse, ModelEntry, TensorSp
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.tflm import Interpreter, TflmError
 from harness.models import ethosu, ops, tflite, vela
+from harness.models.arena import arena
 from harness.models.estimate import Estimate, estimate
 from harness.models.tflite import Model, Tensor
 from harness.wire.messages import ErrorCode
@@ -92,7 +93,7 @@ class TflmEngine:
         interpreter = None
         if runnable is not None:
             interpreter = self._interpreter(runnable)
-        self._selected = _Selected(model, inputs, time_needed, interpreter, self._memory(model, interpreter))
+        self._selected = _Selected(model, inputs, time_needed, interpreter, self._memory(model))
         used = self._selected.memory.arena_used or 0
         if used > self._profile.arena.size_bytes:
             self._selected = None
@@ -118,7 +119,7 @@ class TflmEngine:
         npu = self._profile.vela
         return estimate(
             model,
-            self._profile.estimate.mapping(),
+            self._profile.coefficients(),
             clock_hz=self._profile.clock_hz,
             vela_settings=npu.settings() if npu else None,
             compiled=compiled,
@@ -131,15 +132,15 @@ class TflmEngine:
             code = ErrorCode.ARENA_TOO_SMALL if "allocate" in str(error) else ErrorCode.MODEL_INVALID
             raise EngineError(code, str(error)[:200]) from None
 
-    def _memory(self, model: Model, interpreter: Interpreter | None) -> MemoryUse:
-        size = self._profile.arena.size_bytes
-        if ethosu.is_compiled(model):
-            # The int8 source that runs in its place plans its memory otherwise.
-            planned = ethosu.arena_bytes(model)
-            return MemoryUse(arena_used=planned, arena_head=planned, arena_size=size)
-        assert interpreter is not None
-        use = interpreter.arena
-        return MemoryUse(arena_used=use.used, arena_head=use.head, arena_tail=use.tail, arena_size=size)
+    def _memory(self, model: Model) -> MemoryUse:
+        # The arena of the board's 32-bit chip: this host's own holds 64-bit pointers.
+        use = arena(model)
+        return MemoryUse(
+            arena_used=use.used_bytes,
+            arena_head=use.head_bytes,
+            arena_tail=use.tail_bytes,
+            arena_size=self._profile.arena.size_bytes,
+        )
 
     def inputs(self) -> Sequence[TensorSpec]:
         """Return the inputs of the selected model."""

@@ -61,7 +61,7 @@ class Comparison:
 
     @property
     def name(self) -> str:
-        return f"{self.model} ({self.precision}) on {self.board}"
+        return f"{self.model} {self.precision} on {self.board}"
 
     @property
     def outcome(self) -> Outcome:
@@ -155,7 +155,7 @@ def _sides(records: Sequence[Record], origins: Mapping[_Key, str]) -> dict[_Key,
 
 
 def _missing(key: _Key, side: Group, limits: Limits) -> Comparison:
-    text = f"no run of {key[1]} ({key[2]}) on {key[0]}, which the baseline has"
+    text = f"no run of {key[1]} {key[2]} on {key[0]}, which the baseline has"
     allowed = "missing" in limits.allow
     findings = () if allowed else (Finding("missing", "fail", text),)
     return Comparison(*key, side, None, findings=findings, notes=(text,) if allowed else ())

@@ -27,6 +27,14 @@ def share(text: str, what: str) -> float:
     return number
 
 
+def certainty(text: str) -> float:
+    """Return a confidence as a share; what is no better than a coin or cannot be reached is refused."""
+    value = share(text, "--confidence")
+    if not 0.5 < value < 1:
+        raise HarnessError(f"--confidence '{text}': give one between 50% and 100%")
+    return value
+
+
 def growth(text: str) -> tuple[int, float]:
     """Return how much memory may grow, as (bytes, share): `+0`, `+1024`, `+2KiB`, `+1%`."""
     text = text.strip()

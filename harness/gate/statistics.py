@@ -18,8 +18,8 @@ rigorous Java performance evaluation", OOPSLA 2007):
   needed. The standard error is that spread for each side and the error of each median: that of a normal
   sample's median, sqrt(pi/2) s/sqrt(n), with n the effective number of samples, n (1 - r)/(1 + r) for
   autocorrelation r of neighbours (Bayley and Hammersley, "The 'effective' number of independent observations
-  in an autocorrelated time series", JRSS supplement 8, 1946), s from the middle half and r from ranks, so that
-  outliers count little. The quantile is the normal distribution's, since the spread is taken as known.
+  in an autocorrelated time series", JRSS supplement 8, 1946), s from the middle half and r from ranks, so
+  that outliers count little. The quantile is the normal distribution's, since the spread is taken as known.
 - A time that was computed (origin `estimated`) has no spread: the ratio is exact.
 - The resolution of the device's timer is an error that all runs share and that more runs do not reduce: half
   a step a side is added to the interval.

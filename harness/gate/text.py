@@ -27,7 +27,18 @@ def headline(comparisons: Sequence[Comparison]) -> str:
 
 def table(comparisons: Sequence[Comparison]) -> Table:
     """Return a row a comparison: invoke time and RAM then and now, the change, the outcome and the origin."""
-    columns = ("board", "model", "baseline", "now", "change", "interval", "RAM", "origin", "outcome")
+    columns = (
+        "board",
+        "model",
+        "precision",
+        "baseline",
+        "now",
+        "change",
+        "interval",
+        "RAM",
+        "origin",
+        "outcome",
+    )
     rows = []
     for item in comparisons:
         change, bounds = "–", "–"
@@ -38,7 +49,8 @@ def table(comparisons: Sequence[Comparison]) -> Table:
         rows.append(
             (
                 item.board,
-                f"{item.model} ({item.precision})",
+                item.model,
+                item.precision,
                 _time(item.baseline),
                 _time(item.candidate),
                 change,
@@ -64,7 +76,7 @@ def difference_table(comparisons: Sequence[Comparison]) -> Table:
     """Return a row a pair without a verdict: slower, faster, or no difference shown."""
     shown = table(comparisons)
     rows = [(*row[:-1], difference(item)) for row, item in zip(shown.rows, comparisons, strict=True)]
-    return Table(("board", "model", "A", "B", *shown.columns[4:-1], "B is"), rows, shown.right | {"A", "B"})
+    return Table((*shown.columns[:3], "A", "B", *shown.columns[5:-1], "B is"), rows, shown.right | {"A", "B"})
 
 
 def difference(item: Comparison) -> str:

@@ -3,6 +3,8 @@
 On the CPU an operator costs
 
     cycles_per_operator + MACs * cycles_per_mac[operator] + output elements * cycles_per_element[operator]
+    + bytes of constants * cycles_per_byte[weights]
+    + bytes of other inputs and of outputs * cycles_per_byte[arena]
 
 with coefficients from the board's profile, and an invoke `fixed_cycles` besides. On the NPU the cycles are
 Vela's own where it compiled the model here, and else what the command stream tells
@@ -23,6 +25,47 @@ from harness.models.ops import ETHOS_U
 from harness.models.vela import Compiled
 
 Method = Literal["coefficients", "vela", "command stream"]
+
+
+# A convolution over a window, of fewer channels than a vector of 8: kernels have a slower way for it.
+_NARROW = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one operator computes and moves in an invoke: MACs, output elements, bytes.
+
+    `kernel` is the name that coefficients know it by: its label, or that and "_narrow" for a convolution of
+    few channels.
+    """
+
+    subgraph: int
+    index: int
+    label: str
+    kernel: str
+    macs: int
+    elements: int
+    weight_bytes: int
+    arena_bytes: int
+
+    def cycles(self, coefficients: Mapping[str, Any]) -> float:
+        """Return the cycles of the operator by the coefficients of a profile."""
+        by_byte = coefficients.get("cycles_per_byte", {})
+        return float(
+            coefficients["cycles_per_operator"]
+            + self.macs * self.each(coefficients["cycles_per_mac"])
+            + self.elements * self.each(coefficients["cycles_per_element"])
+            + self.weight_bytes * by_byte.get("weights", 0)
+            + self.arena_bytes * by_byte.get("arena", 0)
+        )
+
+    def each(self, table: Mapping[str, float]) -> float:
+        """Return the coefficient of this operator from a table by operator name."""
+        return table[self.key(table)]
+
+    def key(self, table: Mapping[str, float]) -> str:
+        """Return the name in `table` under which this operator's coefficient is."""
+        return next(name for name in (self.kernel, self.label, "default") if name in table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +114,9 @@ def estimate(
     """Estimate an invoke of `model` on a board whose CPU has a clock of `clock_hz`.
 
     `coefficients` are those of a profile: cycles_per_mac and cycles_per_element by operator with a default,
-    cycles_per_operator, fixed_cycles. For a model with NPU operators `vela_settings` are the sections of
-    Vela's configuration, and `compiled` is Vela's account of it where there is one.
+    cycles_per_operator, fixed_cycles, and cycles_per_byte of "weights" and "arena" (0 where left out). For
+    a model with NPU operators `vela_settings` are the sections of Vela's configuration, and `compiled` is
+    Vela's account of it where there is one.
 
     Raises HarnessError for a model with NPU operators where `vela_settings` are missing, ModelError where
     its command stream is damaged.
@@ -84,32 +128,50 @@ def estimate(
                 f"{model.name}: compiled for an NPU, and the board has none; give the int8 model"
             )
         npu = _npu(model, vela_settings, clock_hz, compiled)
+    operators = []
+    for demand in demands(model):
+        at = (demand.subgraph, demand.index)
+        cycles, method = npu.get(at) or (round(demand.cycles(coefficients)), "coefficients")
+        operators.append(OperatorEstimate(*at, demand.label, cycles, method))
+    return Estimate(tuple(operators), round(coefficients["fixed_cycles"]), clock_hz)
+
+
+def demands(model: Model) -> list[Demand]:
+    """Return what each operator of `model` computes and moves in an invoke, in order."""
     once = {
         operator.options.get("init_subgraph_index")
         for graph in model.subgraphs
         for operator in graph.operators
         if operator.code == "CALL_ONCE"
     }
-    operators = []
-    for graph in model.subgraphs:
-        if graph.index in once:
-            continue
-        for operator in graph.operators:
-            at = (graph.index, operator.index)
-            cycles, method = npu.get(at) or (_cpu(graph, operator, coefficients), "coefficients")
-            operators.append(OperatorEstimate(*at, operator.label, cycles, method))
-    return Estimate(tuple(operators), round(coefficients["fixed_cycles"]), clock_hz)
+    return [
+        _demand(graph, operator)
+        for graph in model.subgraphs
+        if graph.index not in once
+        for operator in graph.operators
+    ]
 
 
-def _cpu(graph: Subgraph, operator: Operator, coefficients: Mapping[str, Any]) -> int:
-    def each(what: str) -> float:
-        table = coefficients[what]
-        return float(table.get(operator.label, table["default"]))
+def _demand(graph: Subgraph, operator: Operator) -> Demand:
+    inputs = [graph.tensors[i] for i in operator.inputs if i >= 0]
+    outputs = [graph.tensors[i] for i in operator.outputs]
+    return Demand(
+        subgraph=graph.index,
+        index=operator.index,
+        label=operator.label,
+        kernel=f"{operator.label}_narrow" if _is_narrow(graph, operator) else operator.label,
+        macs=cost.macs(graph, operator) or 0,
+        elements=sum(t.elements for t in outputs),
+        weight_bytes=sum(t.bytes for t in inputs if t.constant),
+        arena_bytes=sum(t.bytes for t in (*inputs, *outputs) if not t.constant),
+    )
 
-    elements = sum(graph.tensors[i].elements for i in operator.outputs)
-    macs = cost.macs(graph, operator) or 0
-    cycles = macs * each("cycles_per_mac") + elements * each("cycles_per_element")
-    return round(coefficients["cycles_per_operator"] + cycles)
+
+def _is_narrow(graph: Subgraph, operator: Operator) -> bool:
+    if operator.code != "CONV_2D" or len(operator.inputs) < 2 or operator.inputs[1] < 0:
+        return False
+    shape = graph.tensors[operator.inputs[1]].shape
+    return len(shape) == 4 and shape[1] * shape[2] > 1 and shape[3] < _NARROW
 
 
 def _npu(

@@ -76,7 +76,8 @@ class Operator:
     """An operator of a subgraph; tensors by index, -1 for an optional input that is absent.
 
     `options` are named as in the TFLite schema, in snake case (`fused_activation_function` is
-    `fused_activation`), with enumerations by name: padding "SAME", fused_activation "RELU6".
+    `fused_activation`), with enumerations by name: padding "SAME", fused_activation "RELU6". What a custom
+    operator is given is `custom_options`, in a format of its own.
     """
 
     index: int
@@ -87,6 +88,7 @@ class Operator:
     outputs: tuple[int, ...]
     intermediates: tuple[int, ...]
     options: Mapping[str, int | float | bool | str | tuple[int | float, ...]]
+    custom_options: bytes = field(default=b"", repr=False)
 
     @property
     def label(self) -> str:

@@ -293,6 +293,7 @@ def _operator(
             operator, "Intermediates", tensors, f"{where}: intermediate tensor", lowest=-1
         ),
         options=options,
+        custom_options=bytes(numbers(operator, "CustomOptions")),
     )
 
 

@@ -48,7 +48,8 @@ def parquet(frame: pd.DataFrame) -> bytes:
     try:
         frame.to_parquet(out, index=False, engine="pyarrow")
     except ImportError as error:
-        raise HarnessError("Parquet needs pyarrow: pip install 'harness[parquet]'") from error
+        why = str(error).partition("\n")[0]
+        raise HarnessError(f"Parquet needs pyarrow: pip install 'harness[parquet]' ({why})") from error
     return out.getvalue()
 
 

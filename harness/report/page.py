@@ -72,8 +72,8 @@ def page(
 <main>
 {"".join(part for part in body if part)}
 <footer>harness {html.escape(__version__)}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.
-Times are the device's own clock, per invoke; the median of a run's samples stands for
-the run. Spread is the middle half of a run's samples, between runs the standard deviation of the medians.</footer>
+Times are per invoke; the median of its samples stands for a run. The spread is the middle half of a run's
+samples, between runs is the standard deviation of the medians.</footer>
 </main>
 </body>
 </html>
@@ -134,7 +134,7 @@ def _summary(groups: Sequence[Group], names: Sequence[str], held: dict[int, Grou
     for place, (one, name) in enumerate(zip(groups, names, strict=True)):
         verdict = summary.verdict(one)
         cells = [
-            f"<b>{html.escape(name)}</b>",
+            _two_lines(name),
             f"<b>{milliseconds(one.median_us)}</b>",
             _badge(one.origin),
             percent(one.within_percent),
@@ -155,6 +155,11 @@ def _summary(groups: Sequence[Group], names: Sequence[str], held: dict[int, Grou
 <section class="card">{picture}<div class="scroll"><table class="names"><thead>{head}</thead>
 <tbody>{"".join(rows)}</tbody></table></div></section>
 """
+
+
+def _two_lines(name: str) -> str:
+    first, _, rest = name.partition(" · ")
+    return f'<b>{html.escape(first)}</b><br><span class="quiet">{html.escape(rest)}</span>'
 
 
 def _figure(caption: str, origins: Sequence[str], picture: str) -> str:
@@ -204,7 +209,8 @@ def _pictures(one: Group, baseline: Group | None) -> str:
             f"Within each run every sample is the same ({why}), so there is no distribution and no drift."
         )
     else:
-        parts.append(_figure("<b>Distribution</b> in each run", origin, plots.distribution(one)))
+        which = "each run" if len(sampled) <= plots.MOST_RUNS else f"each of the last {plots.MOST_RUNS} runs"
+        parts.append(_figure(f"<b>Distribution</b> in {which}", origin, plots.distribution(one)))
         if len(invoke_us(sampled[-1])) >= 10:
             parts.append(_figure("<b>Drift</b> over a run", origin, plots.drift(one)))
     if len(sampled) > 1 or baseline is not None:
@@ -212,8 +218,10 @@ def _pictures(one: Group, baseline: Group | None) -> str:
     with_layers = [record for record in one.records if record.layers]
     if with_layers:
         newest = with_layers[-1]
-        caption = "<b>Time by layer</b>, operator and its number"
-        parts.append(_figure(caption, [layer.origin for layer in newest.layers], plots.layers(newest)))
+        origins = [layer.origin for layer in newest.layers]
+        parts.append(_figure("<b>Time by layer</b>, operator and its number", origins, plots.layers(newest)))
+        if len({layer.operator for layer in newest.layers}) < len(origins):
+            parts.append(_figure("<b>Time by kind of operator</b>", origins, plots.operators(newest)))
     else:
         said.append("The firmware reported no time by layer.")
     return "".join(parts) + "".join(f'<p class="quiet wide">{text}</p>' for text in said)

@@ -21,7 +21,7 @@ from harness.results.row import invoke_us
 from harness.results.table import kibibytes, milliseconds, percent
 
 _WIDTH = 6.4
-_MOST_RUNS = 24
+MOST_RUNS = 24
 _MOST_LAYERS = 14
 _MOST_DRIFTS = 5
 # A figure that nobody measured is drawn hollow, dashed or hatched, so that it shows without colour too.
@@ -75,7 +75,7 @@ def overview(groups: Sequence[Group], names: Sequence[str]) -> str:
 
 def distribution(one: Group) -> str:
     """Draw how the samples of each run lie: their density, the middle half, and the median."""
-    records = [record for record in one.records if record.invoke.ticks][-_MOST_RUNS:]
+    records = [record for record in one.records if record.invoke.ticks][-MOST_RUNS:]
     with styled():
         figure = new_figure(_WIDTH, 2.75)
         axes = figure.subplots()
@@ -155,14 +155,30 @@ def drift(one: Group) -> str:
 
 def layers(record: Record) -> str:
     """Draw the time of each operator as a bar, the longest first."""
-    times = sorted(
-        ((layer.ticks * 1e3 / record.invoke.tick_hz, f"{layer.operator}  {layer.index}", layer.origin)
-         for layer in record.layers),
-        reverse=True,
-    )  # fmt: skip
-    total = sum(time for time, _, _ in times) or 1.0
-    rest = times[_MOST_LAYERS:]
-    shown = times[:_MOST_LAYERS]
+    times = [
+        (layer.ticks * 1e3 / record.invoke.tick_hz, f"{layer.operator}  {layer.index}", layer.origin)
+        for layer in record.layers
+    ]
+    return _bars(times, "Time by layer")
+
+
+def operators(record: Record) -> str:
+    """Draw the time of each kind of operator as a bar, the longest first."""
+    times: dict[tuple[str, Origin], float] = {}
+    counts: dict[str, int] = {}
+    for layer in record.layers:
+        key = (layer.operator, layer.origin)
+        times[key] = times.get(key, 0.0) + layer.ticks * 1e3 / record.invoke.tick_hz
+        counts[layer.operator] = counts.get(layer.operator, 0) + 1
+    bars = [(time, f"{counts[name]} × {name}", origin) for (name, origin), time in times.items()]
+    return _bars(bars, "Time by kind of operator")
+
+
+def _bars(times: Sequence[tuple[float, str, Origin]], label: str) -> str:
+    """Draw times in milliseconds, each with its name and origin, as bars with their share of the whole."""
+    ranked = sorted(times, reverse=True)
+    total = sum(time for time, _, _ in ranked) or 1.0
+    shown, rest = ranked[:_MOST_LAYERS], ranked[_MOST_LAYERS:]
     if rest:
         shown.append((sum(time for time, _, _ in rest), f"{len(rest)} others", rest[0][2]))
     with styled():
@@ -178,13 +194,13 @@ def layers(record: Record) -> str:
                 va="center",
                 fontsize=8,
             )
-        axes.set_yticks(range(len(shown)), [_short(label, 26) for _, label, _ in shown], color=COLOUR["ink"])
+        axes.set_yticks(range(len(shown)), [_short(name, 26) for _, name, _ in shown], color=COLOUR["ink"])
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.set_xlim(0, max(time for time, _, _ in shown) * 1.32 or 1)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("ms")
-        _origin_legend(axes, [origin for _, _, origin in shown], "time of an operator", bar=True)
-        return inline(figure, "Time by layer")
+        _origin_legend(axes, [origin for _, _, origin in shown], "time", bar=True)
+        return inline(figure, label)
 
 
 def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
@@ -220,7 +236,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
             )
         axes.set_yticks(range(len(shown)), [name for _, name in shown], color=COLOUR["ink"])
         axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.set_xlim(0, 136)
+        axes.set_xlim(0, 145)
         axes.set_xticks([0, 25, 50, 75, 100])
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("% of the memory that the board has for a tensor arena", loc="left")
@@ -325,7 +341,7 @@ def _focus(axes: Axes, values: np.ndarray, least: float = 0.0) -> None:
     """
     low, high = values.min(), values.max()
     middle = (low + high) / 2
-    span = max(high - low, 0.01 * abs(middle), least)
+    span = max(high - low, 0.01 * abs(middle), least) or 1.0
     axes.set_ylim(middle - 0.62 * span, middle + 0.78 * span)
 
 

@@ -92,7 +92,7 @@ def bench(
         HarnessError: what was asked for cannot be done; nothing has been flashed or written then.
     """
     settings = Settings(invokes, warmup, tuple(inputs), protocol, port, profile_layers)
-    planned: Plan = plan(models, boards)
+    planned: Plan = plan(models, boards, protocol)
     if port not in (None, EMULATED) and len({job.board.id for job in planned.jobs}) > 1:
         raise HarnessError(f"several boards cannot all be at {port}; name the one that is with --board")
     observer = observer or Observer()

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from harness import boards
 from harness.boards import Profile
+from harness.check import firmware
+from harness.check import reasons as checking
 from harness.errors import HarnessError
-from harness.models import ethosu, ops, resolve
+from harness.models import resolve
 from harness.models.tflite import Model
 
 DEFAULT_MODEL = "person_mbv2_035_96_int8"
@@ -61,7 +63,7 @@ class Plan:
     skipped: tuple[Skip, ...]
 
 
-def plan(models: Sequence[str], board_names: Sequence[str]) -> Plan:
+def plan(models: Sequence[str], board_names: Sequence[str], protocol: str | None = None) -> Plan:
     """Pair models with boards.
 
     Boards that were asked for by name must be able to run each model; with none named, those of the default
@@ -76,7 +78,7 @@ def plan(models: Sequence[str], board_names: Sequence[str]) -> Plan:
     skipped: list[Skip] = []
     for name in models or (DEFAULT_MODEL,):
         model = resolve.resolve(name)
-        reasons = {profile.id: why_not(model, profile) for profile in profiles}
+        reasons = {profile.id: why_not(model, profile, protocol) for profile in profiles}
         against = {board: reason for board, reason in reasons.items() if reason}
         if against and (board_names or len(against) == len(profiles)):
             raise HarnessError(f"{model.name}: {'; '.join(dict.fromkeys(against.values()))}")
@@ -89,21 +91,10 @@ def plan(models: Sequence[str], board_names: Sequence[str]) -> Plan:
     return Plan(tuple(jobs), tuple(skipped))
 
 
-def why_not(model: Model, board: Profile) -> str | None:
-    """Return why `board` cannot run `model`, in a sentence; None where nothing is known against it."""
-    built_for = ethosu.accelerator(model)
-    if built_for:
-        if board.vela is None:
-            return f"compiled by Vela for {built_for}, and {board.id} has no NPU; give the int8 model"
-        if built_for != board.vela.accelerator:
-            return (
-                f"compiled by Vela for {built_for}, but {board.id} has {board.vela.accelerator}; "
-                "compile it again with `harness compile`"
-            )
-    lacking = ops.unsupported(model, npu=board.vela is not None)
-    if lacking:
-        return f"TFLite-Micro has no kernel for {ops.describe(lacking)}; convert the model without it"
-    room = board.flash.model_region.size_bytes
-    if len(model.data) > room:
-        return f"{len(model.data)} bytes do not fit {board.id}'s model region of {room} bytes"
-    return None
+def why_not(model: Model, board: Profile, protocol: str | None = None) -> str | None:
+    """Return why `board` cannot run `model`, in a sentence; None where nothing is known against it.
+
+    `protocol` is what its firmware speaks, None the board's default: firmwares differ in what they can run.
+    """
+    against = checking.reasons(model, board, firmware.speaking(board, protocol), will_compile=True)
+    return "; ".join(str(reason) for reason in against) or None

@@ -9,7 +9,7 @@ from harness.errors import HarnessError
 from harness.models import ethosu, tensors, tflite, vela
 from harness.models.tflite import Model
 from harness.models.vela import Compiled
-from harness.runner.plan import Job, Settings
+from harness.runner.plan import Job, Settings, why_not
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,10 +53,7 @@ def prepare(job: Job, settings: Settings) -> Prepared:
         settings=job.board.vela.settings(),
     )
     deployed = tflite.parse(compiled.data, f"{job.model.name} (Vela)")
-    room = job.board.flash.model_region.size_bytes
-    if len(deployed.data) > room:
-        raise HarnessError(
-            f"{job.model.name}: {len(deployed.data)} bytes after Vela do not fit {job.board.id}'s "
-            f"model region of {room} bytes"
-        )
+    against = why_not(deployed, job.board, settings.protocol)
+    if against:
+        raise HarnessError(f"{deployed.name}: {against}")
     return Prepared(job, deployed, job.model, compiled, inputs)

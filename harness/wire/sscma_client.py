@@ -142,9 +142,13 @@ class SscmaSession(Session):
                     self._camera_on()
                     self._invoke(warmup, n - len(samples), take)
                     if len(samples) < n:
-                        why = "events were lost on the line; the missing ones are taken in a further run"
+                        why = "events were lost or damaged; the missing samples are taken in a further run"
                         self._note("events-lost", why)
                         self._look_for_reset()
+                except DeviceRefused as error:
+                    why = str(error)
+                    if not self._look_for_reset():
+                        raise
                 except PortLost as error:
                     why = str(error)
                     self._note("port-lost", why)
@@ -213,7 +217,10 @@ class SscmaSession(Session):
             for event in self._take_events():
                 deadline = self._port.now() + self._invoke_timeout
                 ask_at = self._port.now() + ASK_AGAIN_S
-                count, milliseconds = self._read_event(event)
+                found = self._read_event(event)
+                if found is None:
+                    continue
+                count, milliseconds = found
                 if count is None:
                     count = seen
                 seen += 1
@@ -241,15 +248,15 @@ class SscmaSession(Session):
         events, self._events = self._events, []
         return events
 
-    def _read_event(self, event: dict[str, Any]) -> tuple[int | None, int]:
-        """Return (running count, milliseconds of the invoke)."""
+    def _read_event(self, event: dict[str, Any]) -> tuple[int | None, int] | None:
+        """Return (running count, milliseconds of the invoke), or None where the line damaged the event."""
         code = event.get("code")
         if code != 0:
             raise BoardError(f"an inference failed on the board at {self._port.url}: {_code_name(code)}")
         data = event.get("data")
         perf = data.get("perf") if isinstance(data, dict) else None
         if not isinstance(perf, list) or len(perf) < 2 or not _is_count(perf[1]):
-            raise BoardError(f"the board at {self._port.url} sent an INVOKE event without an invoke time")
+            return None
         count = data.get("count") if isinstance(data, dict) else None
         return (count if _is_count(count) else None), perf[1]
 
@@ -289,27 +296,36 @@ class SscmaSession(Session):
         self._ask(command, timeout)
 
     def _ask(self, command: str, timeout: float) -> dict[str, Any]:
-        """Send a command, again if need be, until its reply comes; raises DeviceRefused, NoAnswer."""
+        """Send a command, again if need be, until its reply comes; raises DeviceRefused, NoAnswer.
+
+        Commands have no checksum and may be refused for what the line did to them: a refusal counts when it
+        comes twice.
+        """
         deadline = self._port.now() + timeout
-        self._tag += 1
         body = command.split("=")[0]
-        name = f"{self._tag}@{body}"
+        refused = False
         while True:
+            self._tag += 1
             self._write(f"{self._tag}@{command}")
-            again = min(self._port.now() + ASK_AGAIN_S, deadline)
-            while True:
-                for reply in self._receive(max(0.0, again - self._port.now())):
-                    if _answers(reply, name):
-                        if reply.get("code") != 0:
-                            raise DeviceRefused(
-                                f"the board refused AT+{body}: {_code_name(reply.get('code'))}",
-                                _code_name(reply.get("code")),
-                            )
-                        return reply
-                if self._port.now() >= again:
-                    break
-            if self._port.now() >= deadline:
+            reply = self._await(f"{self._tag}@{body}", min(self._port.now() + ASK_AGAIN_S, deadline))
+            if reply is not None and reply.get("code") == 0:
+                return reply
+            if reply is not None:
+                code = _code_name(reply.get("code"))
+                if refused:
+                    raise DeviceRefused(f"the board refused AT+{body}: {code}", code)
+                refused = True
+            elif self._port.now() >= deadline:
                 raise NoAnswer(f"the board at {self._port.url} did not answer AT+{body} within {timeout:g} s")
+
+    def _await(self, name: str, deadline: float) -> dict[str, Any] | None:
+        """Return the reply to the tagged command `name`, or None where it does not come by `deadline`."""
+        while True:
+            for reply in self._receive(max(0.0, deadline - self._port.now())):
+                if _answers(reply, name):
+                    return reply
+            if self._port.now() >= deadline:
+                return None
 
     def _write(self, command: str) -> None:
         self._port.write(f"AT+{command}\r".encode("ascii"))
@@ -352,13 +368,16 @@ class SscmaSession(Session):
         count = self._query("STAT", dict).get("boot_count")
         return count if _is_count(count) else None
 
-    def _look_for_reset(self) -> None:
+    def _look_for_reset(self) -> bool:
+        """Return whether the board has been reset since last looked; then the model is selected again."""
         boots = self._boot_count()
-        if boots != self._boots:
-            self._boots = boots
-            self._note("reset", f"the board at {self._port.url} was reset; the model was selected again")
-            if self._address is not None:
-                self.select(self._address)
+        if boots == self._boots:
+            return False
+        self._boots = boots
+        self._note("reset", f"the board at {self._port.url} was reset; the model was selected again")
+        if self._address is not None:
+            self.select(self._address)
+        return True
 
     def _come_back(self) -> None:
         deadline = self._port.now() + RECONNECT_S

@@ -123,9 +123,7 @@ def test_ten_thousand_null_comparisons_beside_other_verdicts() -> None:
     """False alarms of the gate, of pyperf's and of a plain t-test on the samples, on the same data."""
     from pyperf._utils import is_significant
 
-    print(
-        "\nshare of 10,000 comparisons of equal boards called slower; 5 runs a side, caught: 5 % slower"
-    )
+    print("\nshare of 10,000 comparisons of equal boards called slower; 5 runs a side, caught: 5 % slower")
     print(f"{'board':22}{'gate +0':>9}{'gate 3 %':>10}{'pyperf':>9}{'t-test':>9}{'caught by gate':>16}")
     for number, (name, board) in enumerate(BOARDS.items()):
         rng = np.random.default_rng(100 + number)

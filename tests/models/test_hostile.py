@@ -119,7 +119,7 @@ def mutate(bases: list[Base], pick: Pick) -> bytes:
 OWN = [base(data) for data in BASES]
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, database=None)
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
 @given(st.data())
 def test_a_mutant_is_a_model_or_one_clear_error_within_bounds(draw: st.DataObject) -> None:
     data = mutate(OWN, lambda n: draw.draw(st.integers(0, n - 1)))
@@ -223,7 +223,7 @@ def test_a_long_chain_of_the_smallest_operators_is_a_model(unnamed: bool) -> Non
     out = Builder()
     main = out.subgraph("main")
     last = main.input("x", (1,), "int8")
-    for i in range(4000):
+    for i in range(3000):
         following = main.tensor("" if unnamed else f"step {i}", (1,), "int8")
         main.operator("RELU", [last], [following])
         last = following
@@ -233,19 +233,18 @@ def test_a_long_chain_of_the_smallest_operators_is_a_model(unnamed: bool) -> Non
 @pytest.mark.parametrize(
     "sizes",
     [
-        {"graphs": 2000, "tensors": 2000},
-        {"graphs": 2000, "operators": 2000},
-        {"tensors": 2000, "name": 8000},
-        {"tensors": 2000, "rank": 2000},
-        {"operators": 2000, "operands": 2000},
-        {"operators": 2000, "rank": 2000},
-        {"operators": 2000, "label": 8000},
-        {"inputs": 2000, "name": 8000},
-        {"graphs": 2000, "inputs": 2000},
-        {"tensors": 2000},
-        {"operators": 2000},
-        {"operands": 4000},
-        {"inputs": 4000},
+        {"graphs": 1200, "tensors": 1200},
+        {"graphs": 1200, "operators": 1200},
+        {"tensors": 1200, "name": 8000},
+        {"tensors": 1200, "rank": 1200},
+        {"operators": 1200, "operands": 1200},
+        {"operators": 1200, "rank": 1200},
+        {"operators": 1200, "label": 8000},
+        {"inputs": 1200, "name": 8000},
+        {"graphs": 1200, "inputs": 1200},
+        {"tensors": 1200},
+        {"operands": 2500},
+        {"inputs": 2500},
         {"operators": 1200},
         {"inputs": 900},
     ],
@@ -299,4 +298,4 @@ def test_many_mutants_of_real_models(seed: int, shared: Path) -> None:
 @pytest.mark.interop
 def test_some_mutants_of_real_models(shared: Path) -> None:
     files = sorted((shared / "models").glob("*.tflite"))
-    _soak([base(file.read_bytes()) for file in files], seed=11, count=100, commands=10)
+    _soak([base(file.read_bytes()) for file in files], seed=11, count=60, commands=10)

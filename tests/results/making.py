@@ -14,7 +14,7 @@ from harness.results.store import RECORD_NAME, new_id, serialise
 def record(
     ticks: Sequence[int] = (1000, 1010, 1005),
     *,
-    board: str = "xiao_esp32s3",
+    board: str | dict[str, Any] = "xiao_esp32s3",
     model: str = "person",
     id: str | None = None,
     day: float = 0,
@@ -24,6 +24,8 @@ def record(
     **changes: Any,
 ) -> Record:
     """Return a record; `changes` replaces whole parts or, as a dict, keys of a part."""
+    if isinstance(board, dict):
+        changes["board"], board = board, "xiao_esp32s3"
     values: dict[str, Any] = {
         "id": id or new_id(),
         "created": datetime(2026, 5, 1, 12, tzinfo=UTC) + timedelta(days=day),

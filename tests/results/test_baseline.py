@@ -53,3 +53,14 @@ def test_a_baseline_that_is_not_there_or_empty_is_one_clear_line(tmp_path: Path)
         baseline.load(tmp_path / "none")
     with pytest.raises(HarnessError, match="holds no record"):
         baseline.load(tmp_path)
+
+
+def test_the_committed_baseline_is_whole_and_of_emulated_boards_alone() -> None:
+    records, damaged = baseline.load(Path(__file__).resolve().parents[2] / baseline.USUAL)
+    assert damaged == []
+    assert {"xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2"} <= {r.board.id for r in records}
+    for kept in records:
+        assert kept.invoke.origin == "estimated"
+        assert kept.board.port_kind == "emulated"
+        assert kept.complete
+        assert kept.verification.verdict == "exact"

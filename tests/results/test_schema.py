@@ -11,6 +11,7 @@ import pytest
 from harness.results import schema, store
 from harness.results.record import SCHEMA_VERSION
 from tests.results.making import record
+from tests.results.running import harness
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -59,3 +60,7 @@ def test_records_of_every_version_are_read(version: int) -> None:
     assert kept.model.vela is not None
     assert kept.incidents[0].kind == "reconnected"
     assert kept.model_extra == {"added_later": {"by": "a newer harness"}}
+
+
+def test_the_command_prints_the_published_schema(tmp_path: Path) -> None:
+    assert harness("schema", cwd=tmp_path).stdout == schema.PUBLISHED.read_text()

@@ -248,7 +248,7 @@ FRAME = encoded_size(m.HEADER.size + m.Open.FIXED.size)
 
 @pytest.mark.parametrize(
     ("frames", "under_way", "resets", "restarts", "duplicates"),
-    [(1, 1, 1, 1, False), (1, 1, 0, 0, True), (2, 2, 0, 0, False)],
+    [(1, 1, 1, 1, False), (2, 2, 0, 0, True)],
 )
 def test_no_interleaving_of_a_tensor_stream_deadlocks_doubles_or_reorders(
     frames: int, under_way: int, resets: int, restarts: int, duplicates: bool
@@ -261,7 +261,7 @@ def test_no_interleaving_of_a_tensor_stream_deadlocks_doubles_or_reorders(
 @pytest.mark.soak
 @pytest.mark.parametrize(
     ("frames", "under_way", "resets", "restarts", "duplicates"),
-    [(2, 2, 1, 1, True), (3, 3, 1, 0, False), (3, 3, 0, 0, True), (3, 3, 0, 1, False)],
+    [(2, 2, 1, 0, True), (2, 2, 0, 1, False), (3, 3, 0, 0, False)],
 )
 def test_no_interleaving_of_a_wider_tensor_stream_deadlocks_doubles_or_reorders(
     frames: int, under_way: int, resets: int, restarts: int, duplicates: bool,
@@ -293,10 +293,14 @@ ROOM = 2
 
 
 class Sampling:
-    """A run on the device, the host's view of it, and the two queues between them."""
+    """A run on the device, the host's view of it, and the two queues between them.
 
-    def __init__(self, n: int) -> None:
+    A queue that is full loses what comes, as a line without flow control does.
+    """
+
+    def __init__(self, n: int, under_way: int) -> None:
         self.n = n
+        self.under_way = under_way
         self.resets = 0
         self.got: list[int] = []
         self.there: deque[m.SamplesAck] = deque()
@@ -339,12 +343,15 @@ class Sampling:
         self.run.ticks.append(self.run.id * 100 + self.run.done)
         if self.run.done == self.run.n:
             self.run.state = m.RunState.DONE
-        self.back.extend(self.run.frames())
+        self.say(self.run.frames())
+
+    def say(self, frames: list[m.Samples]) -> None:
+        self.back.extend(frames[: self.under_way - len(self.back)])
 
     def hear(self) -> None:
         before = self.view.next
         self.view.take(self.back.popleft())
-        if self.view.next > before:
+        if self.view.next > before and len(self.there) < self.under_way:
             self.there.append(m.SamplesAck(self.view.id, 0, self.view.next))
 
     def ask(self) -> None:
@@ -354,10 +361,10 @@ class Sampling:
     def answer(self) -> None:
         ack = self.there.popleft()
         if self.run is not None and self.run.acknowledge(ack):
-            self.back.extend(self.run.frames())
+            self.say(self.run.frames())
 
 
-def sampling_moves(state: Sampling, under_way: int, resets: int) -> Iterator[tuple[bool, Sampling]]:
+def sampling_moves(state: Sampling, resets: int) -> Iterator[tuple[bool, Sampling]]:
     def then(act: Callable[[Sampling], object]) -> Sampling:
         after = state.copied()
         act(after)
@@ -365,26 +372,22 @@ def sampling_moves(state: Sampling, under_way: int, resets: int) -> Iterator[tup
         return after
 
     run = state.run
-    if run and run.going and run.kept < ROOM and len(state.back) < under_way:
+    if run and run.going and run.kept < ROOM:
         yield False, then(Sampling.invoke)
     if state.back:
-        if len(state.there) < under_way:
-            yield False, then(Sampling.hear)
+        yield False, then(Sampling.hear)
         yield True, then(lambda after: after.back.popleft())
     asking = any(ack.flags for ack in state.there)
-    if not state.view.over and run and len(state.there) < under_way and not asking:
+    if not state.view.over and run and len(state.there) < state.under_way and not asking:
         yield False, then(Sampling.ask)
     if state.there:
-        if len(state.back) < under_way:
-            yield False, then(Sampling.answer)
+        yield False, then(Sampling.answer)
         yield True, then(lambda after: after.there.popleft())
     if run and state.resets < resets and not state.view.over:
 
         def reset(after: Sampling) -> None:
             after.resets += 1
-            after.run = None
-            after.there.clear()
-            after.back.clear()
+            after.run = None  # what is on the line stays there
 
         yield True, then(reset)
     if run is None and len(state.got) < state.n:
@@ -396,8 +399,8 @@ def test_no_interleaving_of_a_sample_stream_deadlocks_doubles_or_reorders(
     n: int, under_way: int, resets: int
 ) -> None:
     states, stuck = explore(
-        Sampling(n),
-        lambda state: sampling_moves(state, under_way, resets),
+        Sampling(n, under_way),
+        lambda state: sampling_moves(state, resets),
         Sampling.key,
         lambda state: len(state.got) == n and (state.view.over or state.run is None),
     )

@@ -1,0 +1,127 @@
+"""What every card format returns: edits of a text, the changes they make, and what was passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.errors import HarnessError
+
+
+class CardError(HarnessError):
+    """A card cannot be updated as asked; each line of the message is one problem."""
+
+
+class Refused(Exception):
+    """A figure cannot be put into a card without guessing."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Replace text[start:end] by `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure of a card that a record changes.
+
+    `old` is the text that stood there (None for none), `factor` how many times larger or smaller the new
+    value is (None where there was no value), `footnote` the line that was added below the table for it.
+    """
+
+    line: int
+    column: str
+    model: str
+    board: str
+    old: str | None
+    new: str
+    unit: str
+    origin: str
+    record: str
+    factor: float | None = None
+    footnote: str | None = None
+
+    def __str__(self) -> str:
+        times = f", a factor of {self.factor:.3g}" if self.factor and self.factor > 1 else ""
+        added = f"; new foot-note: {self.footnote.strip()}" if self.footnote else ""
+        return (
+            f"line {self.line}: {self.column} of {self.model} on {self.board}: {self.old or '(none)'} -> "
+            f"{self.new} {self.unit} ({self.origin}, record {self.record}{times}){added}"
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an update would do to one card.
+
+    `notes` say what was passed over and why, `problems` what forbids writing the card at all; `mapped` are
+    the explicit mappings that named a row of it.
+    """
+
+    text: str
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    mapped: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Value:
+    """One figure as a card shows it; `board` is None where the card does not say which board it is of.
+
+    `origin` is "published" unless the card marks the figure, or "unreadable" for a cell that is no figure.
+    """
+
+    column: str
+    board: str | None
+    text: str | None
+    unit: str | None
+    origin: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a benchmark table, or one entry of the zoo: a model and its figures."""
+
+    line: int
+    model: str | None
+    sha1: str | None
+    values: tuple[Value, ...]
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One benchmark table as it was understood; `boards` maps foot-note keys to board ids."""
+
+    line: int
+    columns: tuple[str, ...]
+    boards: dict[str, str | None]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What was understood of a card."""
+
+    format: str
+    language: str | None
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...] = ()
+
+
+def apply(text: str, edits: Iterable[Edit]) -> str:
+    """Return `text` with the edits made; they must not overlap (insertions at one place keep their order)."""
+    pieces = []
+    at = 0
+    for edit in sorted(edits, key=lambda e: (e.start, e.end)):
+        if edit.start < at:
+            raise AssertionError("edits overlap")
+        pieces += [text[at : edit.start], edit.text]
+        at = edit.end
+    pieces.append(text[at:])
+    return "".join(pieces)

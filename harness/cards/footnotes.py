@@ -1,0 +1,230 @@
+"""The foot-notes below a table: which key is which board, and the lines of new ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from harness.cards.card import Edit
+from harness.cards.tables import Document
+from harness.cards.words import Words
+
+_STARS = re.compile(
+    r"(?P<lead>\s*(?:[-*+]\s+)?\*{0,3})(?P<key>KEY)(?P<sep>\*{0,3}\s*[:：]\s*\*{0,3}\s*)"
+    r"(?P<body>\S.*?)(?P<tail>[.。]?\*{0,3}\s*)".replace("KEY", r"[^\s*:：<>|\[\]]{1,12}")
+)
+_SUP = re.compile(
+    r"(?P<lead>\s*(?:[-*+]\s+)?<sup>\s*[(（]?)(?P<key>[^\s()（）<>]{1,12})"
+    r"(?P<sep>[)）]?\s*</sup>\s*[:：]?\s*)(?P<body>\S.*?)(?P<tail>[.。]?\s*)",
+    re.IGNORECASE,
+)
+_DEFINITION = re.compile(
+    r"(?P<lead>\s{0,3}\[\^)(?P<key>[^\s\]]{1,12})(?P<sep>\]:\s*)(?P<body>\S.*?)(?P<tail>[.。]?\s*)"
+)
+_QUOTED = re.compile(r"(?:[ \t]*>[ \t]?)*")
+_BEGINS = re.compile(r"\s*(?:[-*+]\s|\d+[.)]\s|#|<|\||`{3}|~{3}|>|\[\^|$)")
+
+
+@dataclass(frozen=True)
+class Note:
+    """One foot-note line; `board` is None where it names none that is known. Spans are in its line."""
+
+    line: int
+    key: str
+    board: str | None
+    text: str
+    kind: str
+    key_span: tuple[int, int]
+    name_span: tuple[int, int]
+    body_span: tuple[int, int]
+
+
+@dataclass
+class Group:
+    """The foot-notes of one or more tables, and those that an update adds to them.
+
+    `after` is the index of the line that the first foot-note of a list that does not exist yet goes behind.
+    """
+
+    notes: list[Note]
+    after: int
+    language: str
+    taken: set[str] = field(default_factory=set)
+    added: dict[str, str] = field(default_factory=dict)
+    origins: set[str] = field(default_factory=set)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def boards(self) -> dict[str, str | None]:
+        """Return the board of each key; None for one that names no known board, or two of them."""
+        found: dict[str, str | None] = {}
+        for note in self.notes:
+            found[note.key] = note.board if found.get(note.key, note.board) == note.board else None
+        found.update({key: board for board, key in self.added.items()})
+        return found
+
+    def key(self, board: str, name: str) -> str:
+        """Return the key of a board: that of its foot-note, or the next number and a foot-note to add."""
+        keys = [key for key, of in self.boards().items() if of == board]
+        if keys:
+            return keys[0]
+        numbers = [int(key) for key in (*self.boards(), *self.taken) if key.isascii() and key.isdigit()]
+        self.added[board] = str(max(numbers, default=0) + 1)
+        self.names[board] = name
+        return self.added[board]
+
+
+def find_notes(document: Document, first: int, after: int, words: Words) -> list[Note]:
+    """Return the foot-notes on lines [first, after), up to a heading that follows the first of them."""
+    notes: list[Note] = []
+    for index in range(first, after):
+        if index in document.headings and notes:
+            break
+        if index in document.opaque:
+            continue
+        note = _read(document.content(index), index, words)
+        if note:
+            notes.append(note)
+    return notes
+
+
+def _read(line: str, index: int, words: Words) -> Note | None:
+    quoted = _QUOTED.match(line)
+    prefix = quoted.end() if quoted else 0
+    forms = (("sup", _SUP), ("definition", _DEFINITION), ("stars", _STARS))
+    kind, match = next(((k, m) for k, form in forms if (m := form.fullmatch(line, prefix))), ("", None))
+    if match is None:
+        return None
+    body = match["body"]
+    board, start, end = _board(body, words)
+    is_key = match["key"].isdigit() or words.origin(match["key"]) is not None
+    if kind == "stars" and not (is_key and ("*" in match["sep"] or board)):
+        return None
+    offset = match.start("body")
+    return Note(
+        line=index,
+        key=match["key"],
+        board=board,
+        text=body,
+        kind=kind,
+        key_span=match.span("key"),
+        name_span=(offset + start, offset + end),
+        body_span=match.span("body"),
+    )
+
+
+def _board(body: str, words: Words) -> tuple[str | None, int, int]:
+    """Return the board that a foot-note is of, and the span of its name in it.
+
+    The name is all of the foot-note but for the phrases that may stand around it.
+    """
+    start, end = 0, len(body)
+    for language in words.languages.values():
+        for phrase in language.before:
+            if body[start:end].casefold().startswith(phrase.casefold()):
+                start += len(phrase)
+        for phrase in language.after:
+            if body[start:end].casefold().endswith(phrase.casefold()):
+                end -= len(phrase)
+    while start < end and body[start] in " :：*_`":
+        start += 1
+    while start < end and body[end - 1] in " *_`":
+        end -= 1
+    return words.board(body[start:end]), start, end
+
+
+def note_edits(document: Document, group: Group, words: Words) -> tuple[list[Edit], dict[str, str]]:
+    """Return the edits that add a group's new foot-notes, and each new line by board id or origin.
+
+    A new line is made as the last one of the list is. Foot-notes that explain a mark which no figure bears
+    any more are taken out again.
+    """
+    lines: dict[str, str] = {}
+    edits: list[Edit] = []
+    known = {origin for note in group.notes if (origin := words.origin(note.key))}
+    numbered = [note for note in group.notes if not words.origin(note.key)]
+    language = words.languages[group.language]
+    template = next((n for n in reversed(numbered) if n.board), numbered[-1] if numbered else None)
+    for board, key in group.added.items():
+        name = words.name(board, group.names[board])
+        if template is None:
+            lines[board] = f"<sup>{key}</sup> {language.note.format(board=name)}"
+            continue
+        source = document.content(template.line)
+        said = source[slice(*template.name_span)]
+        span = template.name_span if template.board else template.body_span
+        name = board if said == template.board else name
+        lines[board] = _replaced(source, (template.key_span, key), (span, name))
+    for origin in sorted(group.origins - known):
+        mark = language.marks[origin]
+        if template is None:
+            lines[origin] = f"<sup>{mark.mark}</sup> {_sentence(mark.note)}"
+            continue
+        source = document.content(template.line)
+        said = mark.note if template.kind == "stars" else mark.note[:1].upper() + mark.note[1:]
+        lines[origin] = _replaced(source, (template.key_span, mark.mark), (template.body_span, said))
+    boards = [lines[board] for board in group.added]
+    marks = [lines[origin] for origin in sorted(group.origins - known)]
+    if not group.notes:
+        if boards or marks:
+            edits.append(_first_list(document, group.after, [*boards, *marks]))
+        return edits, lines
+    for new, anchor in ((boards, numbered or group.notes), (marks, group.notes)):
+        if new:
+            edits.append(_behind(document, anchor[-1], new))
+    for note in group.notes:
+        origin = words.origin(note.key)
+        if origin and origin not in group.origins:
+            edits.append(_removal(document, note, separated=note.kind == "sup"))
+    return edits, lines
+
+
+def _replaced(line: str, *parts: tuple[tuple[int, int], str]) -> str:
+    for (start, end), text in sorted(parts, reverse=True):
+        line = line[:start] + text + line[end:]
+    return line
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("。" if ord(text[-1]) > 0x2E7F else ".")
+
+
+def _behind(document: Document, note: Note, new: Sequence[str]) -> Edit:
+    """Put lines behind a foot-note: as list items or definitions right below it, else as paragraphs."""
+    index = note.line
+    # The foot-note may go on over the next lines.
+    while index + 1 < len(document.lines) and not _BEGINS.match(document.content(index + 1)):
+        index += 1
+    prefix = _quotes(document.content(note.line))
+    line = document.content(note.line)
+    item = note.kind == "definition" or re.match(r"[-*+]\s", line[len(prefix) :].lstrip())
+    between = [] if item else [prefix.rstrip()]
+    added = [piece for text in new for piece in (*between, text)]
+    return _insertion(document, index, added)
+
+
+def _first_list(document: Document, index: int, new: Sequence[str]) -> Edit:
+    """Begin a list of foot-notes behind the last line of a table, as paragraphs."""
+    prefix = _quotes(document.content(index))
+    added = [piece for text in new for piece in (prefix.rstrip(), prefix + text)]
+    if index + 1 < len(document.lines) and document.content(index + 1)[len(prefix.rstrip()) :].strip():
+        added.append(prefix.rstrip())
+    return _insertion(document, index, added)
+
+
+def _insertion(document: Document, index: int, added: Sequence[str]) -> Edit:
+    _, end, whole = document.lines[index]
+    newline = document.text[end:whole] or document.newline
+    return Edit(end, end, "".join(newline + line for line in added))
+
+
+def _removal(document: Document, note: Note, separated: bool) -> Edit:
+    before_end = document.lines[note.line - 1][1] if note.line else 0
+    if separated and note.line > 1 and not document.content(note.line - 1).strip(" \t>"):
+        before_end = document.lines[note.line - 2][1]
+    return Edit(before_end, document.lines[note.line][1], "")
+
+
+def _quotes(line: str) -> str:
+    match = _QUOTED.match(line)
+    return match[0] if match and ">" in match[0] else ""

@@ -1,0 +1,38 @@
+"""What may be written into a card, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.cards.units import AS_THE_COLUMN, Digits
+from harness.cards.words import Words, default_words
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of an update.
+
+    digits: how figures are rounded (default: as the column does it).
+    allow_estimated: write figures that were not measured where there is no measured one, marked as such.
+    max_factor: a value that would grow or shrink by more than this needs `accept`.
+    accept: write such values all the same.
+    tolerance: records whose medians are further apart than this share disagree.
+    choose: ids of records to prefer where several disagree.
+    newest: take the newest record where several disagree.
+    board: the board that values are of where a card does not say it.
+    models: the model (SHA-1 or file name in the records) of rows that do not say it or say another name, by
+        the text of a cell of the row or the file name at the end of its link.
+    words: what headers, boards and foot-notes are called.
+    """
+
+    digits: Digits = AS_THE_COLUMN
+    allow_estimated: bool = False
+    max_factor: float = 2.0
+    accept: bool = False
+    tolerance: float = 0.05
+    choose: frozenset[str] = frozenset()
+    newest: bool = False
+    board: str | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+    words: Words = field(default_factory=default_words)

@@ -1,0 +1,405 @@
+"""Entries of the model zoo: JSON in which each benchmark has its metrics by name and by board.
+
+A benchmark is an object with a `url` and `metrics`. A figure that was not measured is kept under the board's
+key with its origin behind it ("xiao_esp32s3 (estimated)"): readers that look a board up do not take it for
+a measured one, and a card that is made from the entry shows the origin in its foot-note.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from harness.cards import card
+from harness.cards.card import CardError, Change, Edit, Overview, Plan, Refused, Value, apply
+from harness.cards.figures import UNMEASURED, Disagreement, Figure, choose, usable
+from harness.cards.jsonedit import Added, Form
+from harness.cards.jsontext import Member, Node, parse
+from harness.cards.models import Benched, Match, match, other_place, reference
+from harness.cards.rules import Rules
+from harness.cards.target import factor, short
+from harness.cards.units import (
+    AS_THE_COLUMN,
+    EMPTY_COLUMN,
+    Digits,
+    Quantity,
+    Unit,
+    decimals_of,
+    rounded,
+)
+from harness.cards.words import Words
+
+NAME = "zoo"
+DEFAULT_METRIC = "Inference(ms)"
+_MARKED = re.compile(rf"(.*) \(({'|'.join(UNMEASURED)})\)", re.DOTALL)
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def recognises(text: str) -> bool:
+    """Tell whether a text is of this format: it begins as a JSON object or array of objects does."""
+    return re.match(r"\s*(?:\{|\[\s*[{\]])", text) is not None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One benchmark of the file."""
+
+    node: Node
+    url: str
+    line: int
+    metrics: Member
+
+    @property
+    def place(self) -> str:
+        """What a person calls it; a file may be all on one line."""
+        return f"line {self.line} (character {self.node.start})"
+
+
+@dataclass
+class _Log:
+    edits: list[Edit] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    mapped: set[str] = field(default_factory=set)
+
+
+def plan(text: str, benched: Benched, rules: Rules) -> Plan:
+    """Say what the records change in the file, and return the file with it."""
+    words = rules.words.with_boards((r.board.id, r.board.name) for r in benched.records)
+    root = _parse(text)
+    entries = list(_entries(text, root))
+    form = Form(text, root)
+    log = _Log()
+    matched: list[tuple[_Entry, Match]] = []
+    for entry in entries:
+        where = f"line {entry.line}: "
+        model = reference(entry.url)
+        found = match([model] if model else [], [entry.url], benched, rules.models)
+        if found.mapped:
+            log.mapped.add(found.mapped)
+        if found.note:
+            log.notes.append(where + found.note)
+        if found.problem:
+            log.problems.append(where + found.problem)
+        if found.records:
+            matched.append((entry, found))
+    of_model: dict[str, list[_Entry]] = {}
+    for entry, found in matched:
+        of_model.setdefault(found.name, []).append(entry)
+    for entry, found in matched:
+        _Update(form, entries, entry, found, of_model[found.name], rules, words, log).run()
+    if not entries:
+        log.notes.append("no benchmark: no object with a 'url' and 'metrics'")
+    elif not matched:
+        log.notes.append("no benchmark is of a model in the records")
+    new = apply(text, log.edits)
+    return Plan(new, tuple(log.changes), tuple(log.notes), tuple(log.problems), frozenset(log.mapped))
+
+
+def show(text: str, words: Words) -> Overview:
+    """Return what is understood of the file."""
+    rows = []
+    columns: dict[str, None] = {}
+    for entry in _entries(text, _parse(text)):
+        model = reference(entry.url)
+        values: list[Value] = []
+        for metric in entry.metrics.value.members:
+            measured = words.quantity(metric.key)
+            if measured is None:
+                continue
+            columns[metric.key] = None
+            unit = measured[1].name if measured[1] else None
+            devices = _devices(entry)
+            only = devices[0] if len(devices) == 1 else None
+            for board, origin, node in _figures(metric.value):
+                named = words.board(board) or board if board is not None else only
+                published = "published" if origin == "measured" else origin
+                values.append(Value(metric.key, named, _number(node), unit, published))
+        rows.append(
+            card.Row(entry.line, model.file if model else None, model.sha1 if model else None, tuple(values))
+        )
+    tables = (card.Table(1, tuple(columns), {}, tuple(rows)),) if rows else ()
+    return Overview(NAME, None, tables)
+
+
+def _parse(text: str) -> Node:
+    try:
+        return parse(text)
+    except json.JSONDecodeError as error:
+        raise CardError(f"line {error.lineno}: not JSON: {error.msg}") from error
+    except ValueError as error:
+        raise CardError(f"not JSON: {error}") from error
+    except RecursionError as error:
+        raise CardError("nested too deep for a file of the model zoo") from error
+
+
+def _entries(text: str, root: Node) -> Iterator[_Entry]:
+    line, at = 1, 0
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        url, metrics = node.get("url"), node.get("metrics")
+        if url and metrics and url.value.kind == "string" and metrics.value.kind == "object":
+            line += text.count("\n", at, node.start)
+            at = node.start
+            yield _Entry(node, url.value.text, line, metrics)
+        stack += reversed([*(member.value for member in node.members), *node.items])
+
+
+def _devices(entry: _Entry) -> list[str]:
+    device = entry.node.get("device")
+    return [item.text for item in device.value.items] if device else []
+
+
+def _figures(metric: Node) -> Iterator[tuple[str | None, str, Node]]:
+    """Yield the figures of a metric as (board or None, origin, value)."""
+    if metric.kind != "object":
+        yield None, "measured", metric
+        return
+    for member in metric.members:
+        board, origin = _unmarked(member.key)
+        yield board, origin, member.value
+
+
+def _unmarked(key: str) -> tuple[str, str]:
+    marked = _MARKED.fullmatch(key)
+    return (marked[1], marked[2]) if marked else (key, "measured")
+
+
+def _number(node: Node) -> str | None:
+    """Return the text of a number, which some entries keep as a string; None for a dash or null."""
+    return node.text if node.kind in ("number", "string") and _NUMBER.fullmatch(node.text) else None
+
+
+@dataclass
+class _Update:
+    """One benchmark and the records of its model; `same_model` are all of that model."""
+
+    form: Form
+    entries: Sequence[_Entry]
+    entry: _Entry
+    match: Match
+    same_model: Sequence[_Entry]
+    rules: Rules
+    words: Words
+    log: _Log
+
+    def run(self) -> None:
+        """Put the figures of the model into its metrics."""
+        for quantity in ("time", "ram"):
+            metrics = [
+                member
+                for member in self.entry.metrics.value.members
+                if (measured := self.words.quantity(member.key)) and measured[0] == quantity
+            ]
+            where = f"line {self.entry.line}: {self.match.name}"
+            if len(metrics) > 1:
+                names = ", ".join(metric.key for metric in metrics)
+                self.log.problems.append(f"{where}: has several metrics for one figure ({names})")
+                continue
+            usual = self._usual(quantity)
+            if not metrics and usual is None:
+                continue
+            name = metrics[0].key if metrics else usual
+            assert name is not None
+            try:
+                self._update(quantity, name, metrics[0] if metrics else None, f"{where}: {name}")
+            except (Disagreement, Refused) as error:
+                self.log.problems.append(f"{where}: {name}: {error}")
+
+    def _usual(self, quantity: Quantity) -> str | None:
+        """Return the name of the metric that the file's other benchmarks keep such a figure under."""
+        for entry in self.entries:
+            for member in entry.metrics.value.members:
+                measured = self.words.quantity(member.key)
+                if measured and measured[0] == quantity:
+                    return member.key
+        return DEFAULT_METRIC if quantity == "time" else None
+
+    def _update(self, quantity: Quantity, name: str, metric: Member | None, where: str) -> None:
+        allowed, refused = usable(self.match.records, quantity, self.rules)
+        boards = sorted({figure.record.board.id for figure in allowed})
+        for record, reason in refused:
+            if record.board.id not in boards:
+                self.log.notes.append(
+                    f"{where}: record {record.id} ({record.board.id}) is not used: {reason}"
+                )
+        if not boards:
+            return
+        measured = self.words.quantity(name)
+        unit = measured[1] if measured else None
+        if unit is None:
+            raise Refused("the metric's name has no unit; put '(ms)' or '(KB)' there")
+        if metric is None and not self._by_board(name, quantity):
+            self._add_single(name, unit, allowed, where)
+        elif metric is None:
+            added: dict[str, str] = {}
+            for board in boards:
+                self._board(name, None, board, unit, allowed, added)
+            if added:
+                self._add_metric(name, added)
+                self._add_devices([b for b in boards if b in added], allowed)
+        elif metric.value.kind == "object":
+            added = {}
+            for board in boards:
+                self._board(name, metric.value, board, unit, allowed, added)
+            if added:
+                spread = self.form.spread(self.entry.metrics.value)
+                self.log.edits.append(self.form.add_members(metric.value, added, spread))
+            self._add_devices([b for b in boards if b in added], allowed)
+        else:
+            self._single(name, metric.value, unit, allowed, where)
+
+    def _by_board(self, name: str, quantity: Quantity) -> bool:
+        """Tell whether the file keeps a metric by board; times are unless it shows otherwise."""
+        kinds = [m.value.kind for e in self.entries for m in e.metrics.value.members if m.key == name]
+        return kinds[0] == "object" if kinds else quantity == "time"
+
+    def _shown(self, figure: Figure, name: str, unit: Unit, old: str | None) -> str:
+        """Return a figure as the number it replaces is written, else as its metric is in this file."""
+        digits = self.rules.digits
+        if digits == AS_THE_COLUMN:
+            numbers = [old] if old is not None else self._numbers(name)
+            digits = Digits(decimals=max(map(decimals_of, numbers))) if numbers else EMPTY_COLUMN
+        return rounded(figure.value / unit.size, digits)
+
+    def _numbers(self, name: str) -> list[str]:
+        return [
+            number
+            for entry in self.entries
+            for member in entry.metrics.value.members
+            if member.key == name
+            for _, _, node in _figures(member.value)
+            if (number := _number(node)) is not None
+        ]
+
+    def _board(
+        self,
+        name: str,
+        metric: Node | None,
+        board: str,
+        unit: Unit,
+        allowed: Sequence[Figure],
+        added: dict[str, str],
+    ) -> None:
+        """Change the figure of one board in a metric, or note it in `added` where there is none."""
+        members = self._members(metric, board) if metric else []
+        if len(members) > 1:
+            raise Refused(f"{board} is there twice ({', '.join(member.key for member in members)})")
+        if not members:
+            shown = {entry.place: self._boards(entry, name) for entry in self.same_model}
+            if place := other_place(board, self.entry.place, shown):
+                self.log.notes.append(
+                    f"line {self.entry.line}: {self.match.name}: the figure of {board} is left out: "
+                    f"{place}, of the same model, is for it"
+                )
+                return
+        old = _number(members[0].value) if members else None
+        of_board = [figure for figure in allowed if figure.record.board.id == board]
+        chosen = choose(of_board, lambda figure: self._shown(figure, name, unit, old), self.rules)
+        text = self._shown(chosen, name, unit, old)
+        if not members:
+            added[_marked(board, chosen.origin)] = text
+        else:
+            base, origin = _unmarked(members[0].key)
+            if (old, origin) == (text, chosen.origin):
+                return
+            self._replace(members[0].value, text)
+            if origin != chosen.origin:
+                key = json.dumps(_marked(base, chosen.origin), ensure_ascii=False)
+                self.log.edits.append(Edit(members[0].start, members[0].key_end, key))
+        self._changed(name, unit, chosen, old, text)
+
+    def _members(self, metric: Node, board: str) -> list[Member]:
+        """Return the members of a metric that are of a board, under whichever of its names."""
+        bases = [(member, _unmarked(member.key)[0]) for member in metric.members]
+        return [member for member, base in bases if base == board or self.words.board(base) == board]
+
+    def _boards(self, entry: _Entry, name: str) -> set[str]:
+        """Return the boards that a benchmark has figures of under a metric."""
+        metric = entry.metrics.value.get(name)
+        keys = [key for key, _, _ in _figures(metric.value) if key] if metric else []
+        return {self.words.board(key) or key for key in keys}
+
+    def _replace(self, node: Node, text: str) -> None:
+        quote = '"' if node.kind == "string" else ""
+        if node.kind not in ("string", "number") and node.text != "null":
+            raise Refused(f"{short(self.form.text[node.start : node.end])} is not a number")
+        self.log.edits.append(Edit(node.start, node.end, quote + text + quote))
+
+    def _changed(self, name: str, unit: Unit, chosen: Figure, old: str | None, text: str) -> None:
+        record = chosen.record
+        self.log.changes.append(
+            Change(
+                line=self.entry.line,
+                column=name,
+                model=self.match.name,
+                board=record.board.id,
+                old=old,
+                new=text,
+                unit=unit.name,
+                origin=chosen.origin,
+                record=record.id,
+                factor=factor(old, text),
+            )
+        )
+
+    def _of_single(self, allowed: Sequence[Figure], where: str) -> list[Figure]:
+        """Return the figures that may stand where there is one number for no named board."""
+        devices = {self.words.board(device) or device for device in _devices(self.entry)}
+        board = self.rules.board or (devices.pop() if len(devices) == 1 else None)
+        if board is None:
+            raise Refused("the entry does not say which board its one number is of; say --board")
+        fit = [figure for figure in allowed if figure.record.board.id == board]
+        if fit and fit[0].origin != "measured":
+            self.log.notes.append(f"{where}: one number cannot be marked as {fit[0].origin}: left as it is")
+            return []
+        return fit
+
+    def _single(self, name: str, node: Node, unit: Unit, allowed: Sequence[Figure], where: str) -> None:
+        old = _number(node)
+        fit = self._of_single(allowed, where)
+        if not fit:
+            return
+        chosen = choose(fit, lambda figure: self._shown(figure, name, unit, old), self.rules)
+        text = self._shown(chosen, name, unit, old)
+        if text != old:
+            self._replace(node, text)
+            self._changed(name, unit, chosen, old, text)
+
+    def _add_single(self, name: str, unit: Unit, allowed: Sequence[Figure], where: str) -> None:
+        fit = self._of_single(allowed, where)
+        if not fit:
+            return
+        chosen = choose(fit, lambda figure: self._shown(figure, name, unit, None), self.rules)
+        text = self._shown(chosen, name, unit, None)
+        self._add_metric(name, text)
+        self._changed(name, unit, chosen, None, text)
+
+    def _add_metric(self, name: str, value: Added) -> None:
+        node = self.entry.metrics.value
+        spread = self.form.spread(node if node.members else self.entry.node)
+        self.log.edits.append(self.form.add_members(node, {name: value}, spread))
+
+    def _add_devices(self, boards: Sequence[str], allowed: Sequence[Figure]) -> None:
+        """Keep the list of devices in step with the boards that have a measured figure."""
+        measured = {figure.record.board.id for figure in allowed if figure.origin == "measured"}
+        known = {self.words.board(device) or device for device in _devices(self.entry)}
+        new = [board for board in boards if board in measured - known]
+        device = self.entry.node.get("device")
+        if not new:
+            return
+        if device is None:
+            lists = [d.value for e in self.entries if (d := e.node.get("device")) and d.value.items]
+            spread = self.form.spread(lists[0] if lists else self.entry.node)
+            node, metrics = self.entry.node, self.entry.metrics
+            self.log.edits.append(self.form.add_before(metrics, node, "device", new, spread))
+        elif device.value.kind == "array":
+            self.log.edits += [self.form.add_item(device.value, board) for board in new]
+
+
+def _marked(board: str, origin: str) -> str:
+    return board if origin == "measured" else f"{board} ({origin})"

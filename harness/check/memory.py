@@ -1,0 +1,95 @@
+"""What a model takes of a board's memories: its tensor arena, the model itself, and what is left of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.boards import Profile
+from harness.models import ethosu
+from harness.models.arena import Arena, arena
+from harness.models.esp_nn import ESP32S3
+from harness.models.graph import Model
+from harness.models.operator_memory import Kernels
+
+# Kernel libraries by what a profile calls them and the chip they are for.
+_KERNELS: dict[str, Kernels] = {"ESP-NN": ESP32S3}
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One memory of the board in bytes; `firmware_bytes` is None where not known.
+
+    Then `left_bytes` is what is left at most.
+    """
+
+    memory: str
+    kind: str
+    size_bytes: int
+    firmware_bytes: int | None
+    arena_bytes: int
+    model_bytes: int
+
+    @property
+    def left_bytes(self) -> int:
+        return self.size_bytes - (self.firmware_bytes or 0) - self.arena_bytes - self.model_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ram:
+    """The arena of a model on a board.
+
+    `arena` is by TFLite-Micro's reference kernels; `with_kernels` by the board's own where those are
+    accounted for, `kernels` their name. `scratch_bytes` and `fast_scratch_bytes` are the NPU's part of the
+    arena.
+    """
+
+    arena: Arena
+    kernels: str
+    with_kernels: Arena | None
+    scratch_bytes: int
+    fast_scratch_bytes: int
+    memories: tuple[Use, ...]
+
+    @property
+    def needed(self) -> Arena:
+        """The arena that has to fit: with the board's kernels where they are accounted for."""
+        return self.with_kernels or self.arena
+
+
+def ram(model: Model, board: Profile) -> Ram:
+    """Return what `model` takes of the memories of `board`; raises ModelError for a damaged NPU part."""
+    plain = arena(model)
+    kernels = _KERNELS.get(board.chip.kernels)
+    payloads = ethosu.payloads(model)
+    own = arena(model, kernels) if kernels else None
+    return Ram(
+        arena=plain,
+        kernels=board.chip.kernels,
+        with_kernels=own,
+        scratch_bytes=max((p.scratch_bytes for p in payloads), default=0),
+        fast_scratch_bytes=max((p.fast_scratch_bytes for p in payloads), default=0),
+        memories=tuple(_uses(model, own or plain, board)),
+    )
+
+
+def _uses(model: Model, needed: Arena, board: Profile) -> list[Use]:
+    model_memory = board.flash.model_region.memory
+    found = []
+    for memory in board.memories:
+        is_arena, holds_model = memory.name == board.arena.memory, memory.name == model_memory
+        if not (is_arena or holds_model or memory.kind != "flash"):
+            continue
+        kept = board.arena.firmware_bytes if is_arena else None
+        if holds_model:
+            kept = memory.size_bytes - board.flash.model_region.size_bytes
+        found.append(
+            Use(
+                memory=memory.name,
+                kind=memory.kind,
+                size_bytes=memory.size_bytes,
+                firmware_bytes=kept,
+                arena_bytes=needed.used_bytes if is_arena else 0,
+                model_bytes=len(model.data) if holds_model else 0,
+            )
+        )
+    return found

@@ -1,0 +1,98 @@
+"""`harness check`: will this model run on that board?"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from harness.check.verdict import Verdict
+
+
+@click.command("check", short_help="Say whether a model will run on a board, and why not.")
+@click.argument("model")
+@click.option("--board", "-b", required=True, metavar="ID", help="Board id or profile.")
+@click.option(
+    "--firmware",
+    metavar="NAME|FILE",
+    help="Firmware that the board has, or a .toml file about one [the one with the default protocol].",
+)
+@click.option(
+    "--address", metavar="ADDRESS", help="Where in flash the model goes, as 0x400000 [the usual place]."
+)
+@click.option(
+    "--compile", "compile_first", is_flag=True, help="Compile for the board's NPU first, judge that."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    model: str, board: str, firmware: str | None, address: str | None, compile_first: bool, as_json: bool
+) -> None:
+    """Say whether MODEL, a .tflite file or a bundled model, will run on a board; every reason with a remedy.
+
+    The exit code is 0 for yes and 1 for no.
+    """
+    from harness import boards
+    from harness.check import firmware as firmwares
+    from harness.check.verdict import judge
+    from harness.models import resolve
+
+    profile = boards.load(board)
+    found = judge(
+        resolve.resolve(model),
+        profile,
+        firmwares.choose(profile, firmware),
+        address=None if address is None else _address(address),
+        compile_first=compile_first,
+    )
+    if as_json:
+        import json
+
+        click.echo(json.dumps(_as_dict(found), indent=2))
+    else:
+        _show(found)
+    sys.exit(0 if found.runs else 1)
+
+
+def _address(text: str) -> int:
+    from harness.boards import units
+    from harness.errors import HarnessError
+
+    try:
+        return units.address(text if text.lower().startswith("0x") else int(text))
+    except (ValueError, units.UnitError):
+        raise HarnessError(f"'{text}' is no address; write it as 0x400000") from None
+
+
+def _as_dict(found: Verdict) -> dict[str, Any]:
+    from harness.cli.ram_view import arena_dict, memories_dict
+
+    return {
+        "model": found.model,
+        "board": found.board,
+        "firmware": {"name": found.firmware.name, "source": found.firmware.source},
+        "compiled": found.compiled,
+        "runs": found.runs,
+        "reasons": [asdict(reason) for reason in found.reasons],
+        "notes": list(found.notes),
+        "arena": arena_dict(found.ram),
+        "memory": memories_dict(found.ram),
+    }
+
+
+def _show(found: Verdict) -> None:
+    from harness.errors import printable
+
+    what = f"{found.model}{' (compiled by Vela)' if found.compiled else ''}"
+    where = f"on {found.board} with the firmware '{found.firmware.name}'"
+    click.echo(printable(f"{'yes' if found.runs else 'no'}: {what} {where}"))
+    for number, reason in enumerate(found.reasons, 1):
+        click.echo(printable(f"  {number}. {reason.what}"))
+        click.echo(printable(f"     -> {reason.remedy}"))
+    if found.runs:
+        used = found.ram.needed
+        click.echo(f"  arena: {used.used_bytes:,} bytes used{'' if used.exact else ' or more'} (estimated)")
+    for note in found.notes:
+        click.echo(printable(f"  note: {note}"))

@@ -1,0 +1,58 @@
+"""Write coefficients as the [estimate] tables of a board profile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_DIGITS = 4
+_ORDER = ("cycles_per_mac", "cycles_per_element", "cycles_per_byte")
+
+
+def rounded(value: float) -> float:
+    """Round a coefficient to the digits that a profile keeps of it."""
+    return float(f"{value:.{_DIGITS}g}")
+
+
+def estimate_tables(
+    coefficients: Mapping[str, Any],
+    source: str,
+    *,
+    held_out: int,
+    fitted: int,
+    percent: float | None,
+    not_modelled: Sequence[str],
+) -> str:
+    """Return the text of [estimate] and its tables, every fact from `source`.
+
+    `cycles_per_byte` is by kind of memory here, as profiles have it. `percent` is how far estimates are off.
+    """
+    lines = [
+        "[estimate]",
+        f"fixed_cycles = {_number(coefficients['fixed_cycles'])}",
+        f"cycles_per_operator = {_number(coefficients['cycles_per_operator'])}",
+    ]
+    lines += [f"source = {json.dumps(source)}", ""]
+    for name in _ORDER:
+        if name in coefficients:
+            lines.append(f"[estimate.{name}]")
+            lines += [f"{key} = {_number(value)}" for key, value in _default_last(coefficients[name])]
+            lines += [f"source = {json.dumps(source)}", ""]
+    lines.append("[estimate.error]")
+    if percent is not None:
+        lines.append(f"percent = {_number(max(percent, 0.1))}")
+    lines += [f"held_out = {held_out}", f"fitted = {fitted}"]
+    lines.append(f"not_modelled = {json.dumps(list(not_modelled), ensure_ascii=False)}")
+    lines += [f"source = {json.dumps(source, ensure_ascii=False)}", ""]
+    return "\n".join(lines)
+
+
+def _default_last(table: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(table.items(), key=lambda item: item[0] == "default")
+
+
+def _number(value: float) -> str:
+    """Write a number as TOML, whole numbers without a point."""
+    short = rounded(value)
+    return str(int(short)) if short == int(short) else repr(short)

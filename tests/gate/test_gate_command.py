@@ -1,0 +1,152 @@
+"""`harness gate` and `harness compare` from outside: exit codes, files, and lines for people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import junitparser
+import pytest
+
+from harness.results import baseline
+from tests.gate.test_compare import runs
+from tests.results.making import put, record
+from tests.results.running import harness
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A directory with results of two models and their baseline."""
+    for made in [*runs(seed=1), *runs(seed=2, model="kws", slower=0.1)]:
+        put(made, tmp_path / "results")
+    baseline.renew(tmp_path / "results" / "baseline", [*runs(seed=3), *runs(seed=4, model="kws")])
+    return tmp_path
+
+
+def test_a_regression_exits_1_and_is_named(place: Path) -> None:
+    done = harness("gate", cwd=place)
+    assert done.returncode == 1
+    assert "kws int8 on xiao_esp32s3: regression: +" in done.stdout
+    assert "2 compared: 1 fail, 1 pass" in done.stdout
+
+
+def test_what_is_well_exits_0(place: Path) -> None:
+    assert harness("gate", "--model", "person", cwd=place).returncode == 0
+    assert harness("gate", "--max-slowdown", "20%", cwd=place).returncode == 0
+
+
+def test_too_little_data_exits_3(place: Path) -> None:
+    for path in list((place / "results").glob("2*")):
+        (path / "record.json").unlink()
+    put(runs(1)[0], place / "results")
+    done = harness("gate", "--model", "person", "--max-slowdown", "0.5%", cwd=place)
+    assert done.returncode == 3
+    assert "would be enough" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--baseline", "nowhere"], "no such baseline"),
+        (["--baseline", "git:nowhere"], "git:nowhere"),
+        (["--max-slowdown", "3"], "is that 3% or 300%"),
+        (["--max-slowdown", "a lot"], "give a percentage"),
+        (["--max-ram", "-5"], "give bytes or a percentage"),
+        (["--allow", "anything"], "anything"),
+        (["--confidence", "20%"], "between 50% and 100%"),
+        (["nowhere/at/all"], "no such file or directory"),
+        (["--board", "we3"], "no run to compare"),
+        (["--update", "--baseline", "git:HEAD"], "only a directory can be renewed"),
+    ],
+)
+def test_use_errors_exit_2_with_a_clear_line(place: Path, words: list[str], message: str) -> None:
+    done = harness("gate", *words, cwd=place)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_baseline_is_refused(place: Path) -> None:
+    """Else the model whose record was lost would pass."""
+    file = next((place / "results" / "baseline").iterdir())
+    file.write_bytes(file.read_bytes()[:-9])
+    done = harness("gate", cwd=place)
+    assert done.returncode == 2
+    assert file.name in done.stderr
+
+
+def test_a_damaged_run_is_set_aside_with_a_warning(place: Path) -> None:
+    (place / "results" / "bad.json").write_text("{}")
+    done = harness("gate", "--model", "person", cwd=place)
+    assert done.returncode == 0
+    assert "set aside results/bad.json" in done.stderr
+
+
+def test_json_says_everything(place: Path) -> None:
+    done = harness("gate", "--json", cwd=place)
+    said = json.loads(done.stdout)
+    assert said["outcome"] == "fail"
+    assert said["exit_code"] == done.returncode == 1
+    kws = next(c for c in said["comparisons"] if c["model"] == "kws")
+    assert kws["time"]["low"] < kws["time"]["ratio"] < kws["time"]["high"]
+    assert kws["candidate"]["origin"] == "measured"
+
+
+def test_junit_is_read_by_another_projects_reader(place: Path) -> None:
+    put(record(model="new\x00 <&> modél", day=1, origin="measured"), place / "results")
+    put(runs(1, arena=None)[0].model_copy(update={"id": "z"}), place / "results")
+    harness("gate", "--junit", "out.xml", cwd=place)
+    suites = junitparser.JUnitXml.fromfile(str(place / "out.xml"))
+    [suite] = list(suites)
+    assert suite.name == "xiao_esp32s3"
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (7, 1, 0, 1)
+    failed = [case for case in suite if any(isinstance(r, junitparser.Failure) for r in case.result)]
+    assert [(case.classname, case.name) for case in failed] == [("xiao_esp32s3.kws.int8", "time")]
+    assert "regression" in failed[0].result[0].message
+
+
+def test_github_gets_a_summary_and_escaped_annotations(place: Path) -> None:
+    done = harness("gate", "--github", cwd=place, env={"GITHUB_STEP_SUMMARY": str(place / "summary.md")})
+    commands = [line for line in done.stdout.splitlines() if line.startswith("::")]
+    assert len(commands) == 1
+    assert commands[0].startswith("::error title=time%3A kws int8 on xiao_esp32s3::regression: +")
+    assert " %25 " in commands[0]
+    summary = (place / "summary.md").read_text()
+    assert "❌ regression" in summary
+    assert "| xiao_esp32s3 | person | int8 |" in summary
+
+
+def test_update_shows_what_changes_and_asks_before_it_writes(place: Path) -> None:
+    before = sorted(p.read_bytes() for p in (place / "results" / "baseline").iterdir())
+    refused = harness("gate", "--update", cwd=place)
+    assert refused.returncode != 0
+    assert "kws" in refused.stdout
+    assert sorted(p.read_bytes() for p in (place / "results" / "baseline").iterdir()) == before
+    assert harness("gate", "--update", "--yes", cwd=place).returncode == 0
+    assert harness("gate", cwd=place).returncode == 0
+
+
+def test_update_makes_a_first_baseline_and_keeps_a_computed_run_once(tmp_path: Path) -> None:
+    for day in range(3):
+        put(record([500] * 3, origin="estimated", day=day), tmp_path / "results")
+    assert harness("gate", "--update", "--yes", cwd=tmp_path).returncode == 0
+    assert len(list((tmp_path / "results" / "baseline").iterdir())) == 1
+    assert harness("gate", cwd=tmp_path).returncode == 0
+
+
+def test_compare_tells_how_two_sides_differ_and_judges_nothing(place: Path) -> None:
+    done = harness("compare", "results/baseline", "results", "--json", cwd=place)
+    assert done.returncode == 0
+    said = {item["model"]: item for item in json.loads(done.stdout)}
+    assert said["kws"]["b_is"] == "slower"
+    assert said["person"]["b_is"] == "not shown to differ"
+    assert "outcome" not in said["kws"]
+
+
+def test_compare_takes_two_different_models(place: Path) -> None:
+    done = harness("compare", "model=person", "model=kws", "--format", "md", cwd=place)
+    assert done.returncode == 0
+    assert "| slower |" in done.stdout
+    missing = harness("compare", "model=person", "model=nothing", cwd=place)
+    assert missing.returncode == 2
+    assert "no run found" in missing.stderr

@@ -1,0 +1,146 @@
+"""What is exported is read by the tools that it is for."""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.errors import HarnessError
+from harness.report import exports, summary
+from harness.results import frame
+from harness.results.group import group
+from tests.gate.test_compare import runs
+from tests.results.making import put, record
+from tests.results.running import harness
+
+LAYERS = [{"index": 0, "operator": "CONV_2D", "ticks": 900, "origin": "measured"}]
+
+
+def _pyperf(*words: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "pyperf", *words], cwd=cwd, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_csv_and_json_hold_the_same_rows_as_the_frame() -> None:
+    made = frame.runs([record(arena=None), record(day=1)])
+    rows = pd.read_csv(io.StringIO(exports.csv(made)))
+    assert rows["invoke_median_us"].tolist() == made["invoke_median_us"].tolist()
+    assert rows["arena_used_bytes"].isna().tolist() == [True, False]
+    again = json.loads(exports.json_rows(made))
+    assert [row["run"] for row in again] == made["run"].tolist()
+    assert again[0]["arena_used_bytes"] is None
+    assert again[0]["created"].startswith("2026-05-01T12:00:00")
+
+
+@pytest.mark.parametrize("table", ["runs", "samples", "layers"])
+def test_parquet_keeps_the_types(table: frame.Table, tmp_path: Path) -> None:
+    made = frame.of([record(layers=LAYERS), record(layers=LAYERS, arena=None)], table)
+    (tmp_path / "x.parquet").write_bytes(exports.parquet(made))
+    again = pd.read_parquet(tmp_path / "x.parquet")
+    assert exports.json_rows(again) == exports.json_rows(made)
+    assert str(again["board"].dtype) == "category"
+    assert [str(again[c].dtype) for c in made if "ticks" in c] == ["int64"] * (table != "runs")
+
+
+@pytest.mark.interop
+def test_pyperf_reads_the_export_and_finds_our_figures(tmp_path: Path) -> None:
+    sides = {"before": runs(seed=1), "after": runs(seed=2, slower=0.2)}
+    for name, records in sides.items():
+        (tmp_path / f"{name}.json").write_text(exports.pyperf(records))
+    stats = " ".join(_pyperf("stats", "before.json", cwd=tmp_path).split())
+    assert "Number of run with values: 5" in stats
+    assert "Total number of values: 500" in stats
+    us = [tick for made in sides["before"] for tick in made.invoke.ticks]
+    assert f"Median +- MAD: {statistics.median(us) / 1000:.1f} ms" in stats
+    ratio = np.mean([made.invoke.ticks for made in sides["after"]]) / np.mean(us)
+    compared = _pyperf("compare_to", "before.json", "after.json", cwd=tmp_path)
+    assert f"{ratio:.2f}x slower" in compared
+
+
+@pytest.mark.interop
+def test_pyperf_gets_a_benchmark_for_each_board_model_and_origin(tmp_path: Path) -> None:
+    several = [record(), record(model="kws"), record(origin="measured"), record([0, 5]), record([])]
+    (tmp_path / "x.json").write_text(exports.pyperf(several))
+    text = _pyperf("show", "x.json", cwd=tmp_path)
+    for name in ("person/int8 (emulated)", "kws/int8 (emulated)", "person/int8 (measured)"):
+        assert f"xiao_esp32s3/{name}" in text
+
+
+def test_no_sample_at_all_is_one_clear_line() -> None:
+    with pytest.raises(HarnessError, match="no sample to export"):
+        exports.pyperf([record([])])
+
+
+def test_github_action_benchmark_gets_names_units_and_numbers() -> None:
+    """The shape that its customSmallerIsBetter parser asks for: name, unit, value, and text for the rest."""
+    rows = json.loads(exports.github_action_benchmark([*runs(), record([], model="none", arena=None)]))
+    assert [row["unit"] for row in rows] == ["ms", "bytes"]
+    for row in rows:
+        assert isinstance(row["value"], (int, float))
+        assert all(isinstance(row[key], str) for key in ("name", "unit", "extra"))
+        assert "measured" in row["name"]
+    assert rows[0]["value"] == pytest.approx(50, rel=0.05)
+    assert rows[0]["range"].startswith("± ")
+
+
+def test_figures_of_two_origins_never_share_a_row() -> None:
+    rows = summary.plain(group([record(), record(origin="measured")], by=("model",)))
+    assert sorted(row["origin"] for row in rows) == ["emulated", "measured"]
+    assert [row["runs"] for row in rows] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ([], "xiao_esp32s3"),
+        (["--format", "md"], "| board | model |"),
+        (["--format", "md", "--table", "layers"], "| run | board | model |"),
+        (["--format", "csv", "--table", "samples"], "run,board,model,origin,sample,ticks,invoke_us"),
+        (["--format", "csv"], "invoke_median_us"),
+        (["--json"], '"invoke_median_us"'),
+        (["--format", "pyperf"], '"benchmarks"'),
+        (["--format", "github-action-benchmark"], '"unit"'),
+        (["--group", "board", "--json"], '"board":"xiao_esp32s3"'),
+    ],
+)
+def test_report_gives_each_format(words: list[str], found: str, tmp_path: Path) -> None:
+    put(record(layers=LAYERS), tmp_path / "results")
+    done = harness("report", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert found in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--group", "bord"], "no column 'bord' to group by; did you mean 'board'"),
+        (["-o", "x.docx"], "name the format with --format"),
+        (["--format", "parquet"], "name one with -o"),
+        (["-o", "no/where/x.csv"], "cannot be written"),
+        (["model=none"], "no run found"),
+        (["--from", "elsewhere"], "no such file or directory"),
+    ],
+)
+def test_report_names_what_is_wrong(words: list[str], message: str, tmp_path: Path) -> None:
+    put(record(), tmp_path / "results")
+    done = harness("report", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_report_writes_a_file_by_its_ending(tmp_path: Path) -> None:
+    put(record(layers=LAYERS), tmp_path / "results")
+    for ending in ("md", "csv", "json", "parquet", "html"):
+        assert harness("report", "-o", f"x.{ending}", cwd=tmp_path).returncode == 0
+        assert (tmp_path / f"x.{ending}").stat().st_size > 50
