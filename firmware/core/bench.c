@@ -253,7 +253,7 @@ static bool abort_run(struct bench *bench, const uint8_t *payload, struct messag
 {
     (void)payload;
     (void)refusal;
-    run_abort(&bench->run, bench->session);
+    run_abort(&bench->run);
     put16(reply, bench->run.id);
     put16(reply, 0);
     put32(reply, bench->run.done);

@@ -110,6 +110,11 @@ static bool samples_are_due(const struct run *run, const struct port *port)
 
 bool run_step(struct run *run, const struct port *port, uint32_t session)
 {
+    if (run->end_is_untold) {
+        run->end_is_untold = false;
+        send_samples(run, session);
+        return true;
+    }
     if (!run_is_due(run)) {
         return false;
     }
@@ -125,11 +130,11 @@ bool run_step(struct run *run, const struct port *port, uint32_t session)
     return true;
 }
 
-void run_abort(struct run *run, uint32_t session)
+void run_abort(struct run *run)
 {
     if (run_is_going(run)) {
         run->state = RUN_ABORTED;
-        send_samples(run, session);
+        run->end_is_untold = true;
     }
 }
 

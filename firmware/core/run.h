@@ -13,6 +13,7 @@ struct run {
     uint16_t id; /* 0: there has been no run */
     uint8_t state; /* enum run_state */
     bool profile;
+    bool end_is_untold; /* the frame that tells of the abort has not been sent */
     uint32_t warmup; /* invokes still to do before the first sample */
     uint32_t n;
     uint32_t outputs; /* bit i: output i will be read */
@@ -35,8 +36,8 @@ bool run_is_due(const struct run *run);
 /* Does one invoke where one is due, and sends the samples that are; returns whether it did any of it. */
 bool run_step(struct run *run, const struct port *port, uint32_t session);
 
-/* Ends the run that is going, and tells the host. */
-void run_abort(struct run *run, uint32_t session);
+/* Ends the run that is going; the next step tells the host. */
+void run_abort(struct run *run);
 
 /* Takes the payload of a SAMPLES_ACK. */
 void run_acknowledge(struct run *run, const uint8_t *payload, uint32_t session);

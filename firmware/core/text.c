@@ -220,8 +220,12 @@ static void expect(struct bench *bench, const char *count)
 {
     int64_t bytes = number_in(count);
 
-    if (bytes <= 0 || bytes > MOST_BUFFER_BYTES) {
+    if (bytes <= 0) {
         say("e-[Command 'db load' must be >0 bytes]\r\n");
+        return;
+    }
+    if (bytes > MOST_BUFFER_BYTES) {
+        say_all("e-[Command 'db load' takes at most ", MOST_BUFFER_BYTES, " bytes]\r\n");
         return;
     }
     bench->text = (struct text){(uint32_t)bytes, 0};

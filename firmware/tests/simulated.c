@@ -40,10 +40,11 @@ static bool reset_asked;
 
 static void put(struct queue *queue, const uint8_t *bytes, size_t length)
 {
-    if (queue->put + length > queue->size) {
-        memmove(queue->bytes, queue->bytes + queue->taken, queue->put - queue->taken);
-        queue->put -= queue->taken;
-        queue->taken = 0;
+    if (queue->taken == queue->put) {
+        queue->taken = queue->put = 0;
+    }
+    if (length == 0) {
+        return;
     }
     if (queue->put + length > queue->size) {
         queue->size = 2 * (queue->put + length);

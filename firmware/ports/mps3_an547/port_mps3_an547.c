@@ -84,10 +84,10 @@ static struct ring received = {.bytes = received_bytes, .size = RECEIVE_BYTES};
 
 void uart_received(void)
 {
+    UART0->interrupts = UART_RECEIVE_PENDING; /* before the bytes go, so that the next one raises it again */
     while ((UART0->state & UART_RECEIVE_FULL) != 0) {
         ring_put(&received, (uint8_t)UART0->data);
     }
-    UART0->interrupts = UART_RECEIVE_PENDING;
 }
 
 size_t port_read(uint8_t *bytes, size_t limit)
