@@ -15,8 +15,14 @@ import click
 )
 @click.option(
     "--port",
-    metavar="URL|emulated",
+    metavar="URL|auto|emulated",
     help="Serial port of the board, or an emulated one [the attached board; emulated when there is none].",
+)
+@click.option(
+    "--drive",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where the boot loader's drive is, for boards that are flashed by UF2 [looked for].",
 )
 @click.option("-n", "--invokes", default=10, show_default=True, type=click.IntRange(1, 1_000_000))
 @click.option("--warmup", "-w", default=1, show_default=True, type=click.IntRange(0, 1_000_000))
@@ -43,6 +49,7 @@ def command(
     models: tuple[str, ...],
     boards: tuple[str, ...],
     port: str | None,
+    drive: Path | None,
     invokes: int,
     warmup: int,
     inputs: tuple[str, ...],
@@ -68,6 +75,7 @@ def command(
             inputs=inputs or ("random:0",),
             protocol=protocol,
             port=port,
+            drive=drive,
             profile_layers=layers,
             out=out,
             observer=observer,

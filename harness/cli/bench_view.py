@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from harness.cli import flash_view
 from harness.results.record import Record
 from harness.runner import Observer, Result
 from harness.runner.plan import Job
@@ -28,8 +31,6 @@ HEADINGS = (
 TABLE_WIDTH = 120
 """Columns that the table needs; on a narrower terminal there is a paragraph a run."""
 
-_UNITS = {"stream": "bytes", "invoke": "invokes"}
-
 
 class Quiet(Observer):
     """Says nothing: for pipes and logs."""
@@ -46,13 +47,12 @@ class TerminalProgress(Observer):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress: Any = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[amount]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
@@ -63,20 +63,26 @@ class TerminalProgress(Observer):
 
     def job(self, job: Job, number: int, total: int) -> None:
         """Begin the line of a run."""
-        self._label = f"[{number}/{total}] {job.board.id}"
+        self.begin(f"[{number}/{total}] {job.board.id}")
+
+    def begin(self, label: str) -> None:
+        """Begin a line that starts with `label`."""
+        self._label = label
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._step = ""
-        self._task = self._progress.add_task(f"{self._label}: prepare", total=None, unit="")
+        self._task = self._progress.add_task(f"{self._label}: prepare", total=None, amount="")
 
     def progress(self, step: str, done: int, total: int) -> None:
         """Move the bar."""
+        if step != self._step:
+            # A bar of its own for each step: rate and time left are those of the step.
+            self._step = step
+            self._progress.remove_task(self._task)
+            self._task = self._progress.add_task(f"{self._label}: {step}", total=total, amount="")
+        speed = next((task.speed for task in self._progress.tasks if task.id == self._task), None)
         self._progress.update(
-            self._task,
-            description=f"{self._label}: {step}",
-            completed=done,
-            total=total,
-            unit=_UNITS.get(step, ""),
+            self._task, completed=done, total=total, amount=_amount(step, done, total, speed)
         )
 
     def __enter__(self) -> TerminalProgress:
@@ -87,6 +93,22 @@ class TerminalProgress(Observer):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+
+@contextmanager
+def flash_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield what shows progress in bytes on a terminal, and nothing anywhere else."""
+    with observer() as shown:
+        if isinstance(shown, TerminalProgress):
+            shown.begin("flash")
+        yield shown.progress
+
+
+def _amount(step: str, done: int, total: int, speed: float | None) -> str:
+    if step == "invoke":
+        return f"{done}/{total} invokes"
+    rate = f", {speed / 1000:.0f} kB/s" if speed else ""
+    return f"{done:,}/{total:,} bytes{rate}"
 
 
 def observer() -> Quiet | TerminalProgress:
@@ -105,6 +127,7 @@ def print_json(result: Result) -> None:
                 ],
                 "skipped": [vars(skip) for skip in result.skipped],
                 "failures": [vars(failure) for failure in result.failures],
+                "flashed": [flash_view.as_json(flashed) for flashed in result.flashed],
                 "interrupted": result.interrupted,
             },
             indent=2,
@@ -135,13 +158,21 @@ def print_table(result: Result) -> None:
         out.print()
     for skip in result.skipped:
         print(terminal.printable(f"left out: {skip.model} on {skip.board}: {skip.reason}"))
+    for flashed in result.flashed:
+        for line in flash_view.lines(flashed):
+            print(terminal.printable(line))
+    for record in result.records:
+        if record.verification.verdict == "not_available":
+            run = f"{record.model.name} on {record.board.id}"
+            print(terminal.printable(f"outputs not compared: {run}: {record.verification.reason}"))
     for path in result.paths:
         print(terminal.printable(f"recorded: {_short(path)}"))
     for failure in result.failures:
         message = f"harness: error: {failure.model} on {failure.board}: {failure.message}"
         print(terminal.printable(message), file=sys.stderr)
     if result.interrupted:
-        print("harness: interrupted; what was measured is recorded", file=sys.stderr)
+        kept = "what was measured is recorded" if result.records else "nothing had been measured yet"
+        print(f"harness: interrupted; {kept}", file=sys.stderr)
 
 
 def _row(record: Record) -> tuple[str, ...]:
@@ -155,11 +186,20 @@ def _row(record: Record) -> tuple[str, ...]:
         f"{statistics.median(us) / 1000:.3f} ms" if us else "-",
         f"±{_spread(us) / 1000:.3f} ms" if len(us) > 1 else "-",
         n,
-        record.invoke.origin,
+        _time_is(record),
         f"{record.ram.arena_used_bytes / 1024:.1f} KiB" if record.ram.arena_used_bytes else "-",
         record.ram.origin if record.ram.arena_used_bytes else "not reported",
         _outputs(record),
     )
+
+
+def _time_is(record: Record) -> str:
+    """The origin of the time, with its error band where it is an estimate that has one."""
+    origin, band = record.invoke.origin, record.invoke.error_percent
+    if band is None:
+        return origin
+    # Nothing takes less than no time: a wide band is one of how much longer it may be.
+    return f"{origin} ±{band:.0f} %" if band < 100 else f"{origin}, up to ×{1 + band / 100:.1f}"
 
 
 def _spread(us: list[float]) -> float:

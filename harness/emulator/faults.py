@@ -128,7 +128,7 @@ class Damage:
         self._kinds = [name for name in _RATES if getattr(self.faults, name) > 0]
         self._weights = [getattr(self.faults, name) for name in self._kinds]
         self._gap = self._next_gap()
-        self._burst_left = 0
+        self._burst = b""  # noise that is still to take the place of what comes
 
     def apply(self, data: bytes) -> list[tuple[bytes, float]]:
         """Return what becomes of `data`: pieces, each with the seconds that the line rests after it."""
@@ -138,10 +138,10 @@ class Damage:
         out = bytearray()
         at = 0
         while at < len(data):
-            if self._burst_left:
-                count = min(self._burst_left, len(data) - at)
-                out += self._random.randbytes(count)
-                self._burst_left -= count
+            if self._burst:
+                count = min(len(self._burst), len(data) - at)
+                out += self._burst[:count]
+                self._burst = self._burst[count:]
                 at += count
                 continue
             if self._gap >= len(data) - at:
@@ -154,7 +154,7 @@ class Damage:
             kind = self._random.choices(self._kinds, self._weights)[0]
             self.counts[kind] = self.counts.get(kind, 0) + 1
             if kind == "burst":
-                self._burst_left = self.faults.burst_bytes
+                self._burst = self._random.randbytes(self.faults.burst_bytes)
                 continue
             byte = data[at]
             at += 1

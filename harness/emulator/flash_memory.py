@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.boards import Profile
 from harness.errors import HarnessError
+from harness.firmware.uf2file import swap_words
 
 ERASED = 0xFF
 
@@ -27,6 +28,7 @@ class FlashChip:
             self._cells = mmap.mmap(-1, size)
             self._cells[:] = bytes([ERASED]) * size
             return
+        fresh = False
         try:
             fresh = not path.exists() or path.stat().st_size == 0
             with open(path, "w+b" if fresh else "r+b") as file:
@@ -38,6 +40,8 @@ class FlashChip:
                     raise HarnessError(f"{path}: holds {found} bytes, but this board's flash has {size}")
                 self._cells = mmap.mmap(file.fileno(), size)
         except OSError as error:
+            if fresh:  # on a full disk, half a flash memory
+                path.unlink(missing_ok=True)
             raise HarnessError(f"{path}: cannot be used as flash memory: {error.strerror}") from None
 
     def covers(self, address: int, length: int) -> bool:
@@ -86,6 +90,8 @@ class BoardFlash:
             for memory in profile.memories
             if memory.kind == "flash"
         }
+        swapped = profile.flash.uf2.word_swapped if profile.flash.uf2 else ()
+        self._swapped = [region for region in profile.flash.regions if set(region.holds) & set(swapped)]
 
     def chip(self, address: int, length: int = 1) -> FlashChip:
         """Return the chip that holds `length` bytes from `address`; raises ValueError where none does."""
@@ -101,3 +107,23 @@ class BoardFlash:
     def program(self, address: int, data: bytes) -> None:
         """Write `data` at `address`; raises ValueError where not all of it is in flash."""
         self.chip(address, len(data)).program(address, data)
+
+    def read_by_core(self, address: int, length: int) -> bytes:
+        """Return `length` bytes as the core reads them where flash is mapped; raises ValueError.
+
+        On the WE1 the core sees each 32-bit word of the model flash with its bytes reversed, which is why
+        the boot loader is given them reversed: the flash cells hold what was in the UF2 file.
+        """
+        if not self._is_swapped(address, length):
+            return self.read(address, length)
+        first = address - address % 4
+        words = swap_words(self.read(first, -(-(address + length - first) // 4) * 4))
+        return words[address - first : address - first + length]
+
+    def program_for_core(self, address: int, data: bytes) -> None:
+        """Write `data` so that the core reads it at `address` (of a word); raises ValueError."""
+        swapped = self._is_swapped(address, len(data))
+        self.program(address, swap_words(data) if swapped else data)
+
+    def _is_swapped(self, address: int, length: int) -> bool:
+        return any(region.offset < address + length and address < region.end for region in self._swapped)

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from types import TracebackType
 
+from harness.emulator.controls import BoardReset
 from harness.emulator.engine import Line, LineClosed
 from harness.emulator.faults import Damage, Event, Faults
 
@@ -18,10 +19,6 @@ BITS_A_BYTE = 10
 """8N1: a start bit, eight data bits, a stop bit."""
 PIECE_BYTES = 256
 """Bytes that arrive together; serial hardware hands over whole buffers too."""
-
-
-class BoardReset(Exception):
-    """The line's faults call for a reset of the board."""
 
 
 class LineVanished(LineClosed):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -47,10 +49,8 @@ class BoardProcess:
             self.stop()
             raise
         if not self.url:
-            self._process.wait(STOP_TIMEOUT_S)
-            said = self.said()
             self.stop()
-            raise BoardError(f"the virtual {board} did not start: {said or 'it printed nothing'}")
+            raise BoardError(f"the virtual {board} did not start: {self.last_words()}")
 
     def _first_line(self) -> str:
         import threading
@@ -65,6 +65,14 @@ class BoardProcess:
         finally:
             watchdog.cancel()
 
+    def press(self, button: str) -> None:
+        """Press a button of the board: "reset", or "boot" for reset with the boot button held."""
+        assert self._process.stdin is not None
+        # Ended meanwhile: whoever reads its port finds out.
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(f"{button}\n".encode())
+            self._process.stdin.flush()
+
     @property
     def pid(self) -> int:
         """The process id of the board."""
@@ -75,16 +83,22 @@ class BoardProcess:
         """How the process ended (negative: by that signal), or None while it runs."""
         return self._process.poll()
 
-    def said(self) -> str:
-        """Return the last line the board's process printed to standard error."""
+    def last_words(self) -> str:
+        """Return the last line that a process which has ended printed to standard error, or how it ended."""
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else ""
+        if lines:
+            return lines[-1]
+        code = self.exit_code
+        if code is not None and code < 0:
+            return f"it crashed ({signal.strsignal(-code) or f'signal {-code}'})"
+        return f"without a word (status {code})"
 
     def stop(self) -> None:
         """End the process; killed where it does not go by itself."""
         if self._process.stdin:
-            self._process.stdin.close()
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while self._process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)

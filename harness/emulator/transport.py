@@ -1,19 +1,26 @@
 """Where a virtual board meets the host: the far end of a pseudo-terminal or of a TCP socket.
 
 An endpoint behaves like the pins of a UART: it always takes bytes, and what is written while nobody has
-the port open is lost.
+the port open is lost. A pseudo-terminal shows the host's line speed, RFC 2217 its DTR and RTS, too; a plain
+socket shows neither.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import select
 import socket
 import sys
+import threading
 import time
+from collections.abc import Callable
+from functools import cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from harness.emulator.controls import Lines
 from harness.errors import HarnessError
 
 # A peer that has the port open but does not read gets this long before bytes are dropped, as on a real line.
@@ -24,13 +31,24 @@ class Endpoint(Protocol):
     """The board's side of a line."""
 
     url: str
+    shows: frozenset[str]
+    """Of "baud", "lines": what of the host's settings `on_lines` tells."""
+    on_lines: Callable[[Lines], None]
+    """Called from within `read` with what the host has set, whenever that changes."""
 
     def read(self, limit: int, timeout: float) -> bytes:
-        """Return up to `limit` bytes, waiting at most `timeout` seconds for the first; b"" if none came."""
+        """Return up to `limit` bytes, waiting at most `timeout` seconds for the first; b"" if none came.
+
+        Comes back early when woken.
+        """
         ...
 
     def write(self, data: bytes) -> None:
         """Send `data`; bytes that nobody is there to take are dropped."""
+        ...
+
+    def wake(self) -> None:
+        """Make `read` come back at once; from any thread."""
         ...
 
     def close(self) -> None:
@@ -38,11 +56,36 @@ class Endpoint(Protocol):
         ...
 
 
+class _Waker:
+    """Something to select on, beside the line, that another thread can make ready."""
+
+    def __init__(self) -> None:
+        self.inside, self._outside = socket.socketpair()
+        self.inside.setblocking(False)
+        self._outside.setblocking(False)
+
+    def wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # it is awake
+            self._outside.send(b"!")
+
+    def clear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self.inside.recv(4096)
+
+    def close(self) -> None:
+        self.inside.close()
+        self._outside.close()
+
+
+def _ignore(lines: Lines) -> None:
+    pass
+
+
 def listen(where: str) -> Endpoint:
     """Open the board's side of a line.
 
     Args:
-        where: "pty", or "socket://HOST:PORT" where port 0 takes any free one.
+        where: "pty", or "rfc2217://HOST:PORT" or "socket://HOST:PORT" where port 0 takes any free one.
 
     Raises:
         HarnessError: the place is none of these, cannot be bound, or there are no pseudo-terminals here.
@@ -52,24 +95,32 @@ def listen(where: str) -> Endpoint:
             raise HarnessError("no pseudo-terminals on Windows; use --listen socket://127.0.0.1:0")
         return PtyEndpoint()
     parts = urlsplit(where)
-    if parts.scheme == "socket":
+    if parts.scheme in ("rfc2217", "socket"):
         try:
             port = parts.port
         except ValueError:
             port = None
         if not parts.hostname or port is None:
             raise HarnessError(
-                f"cannot listen on '{where}': write socket://HOST:PORT (port 0 = any free one)"
+                f"cannot listen on '{where}': write {parts.scheme}://HOST:PORT (port 0 = any free one)"
             )
-        return SocketEndpoint(parts.hostname, port)
-    raise HarnessError(f"cannot listen on '{where}': write pty or socket://HOST:PORT")
+        if parts.scheme == "socket":
+            return SocketEndpoint(parts.hostname, port)
+        from harness.emulator.rfc2217 import Rfc2217Endpoint
+
+        return Rfc2217Endpoint(parts.hostname, port)
+    raise HarnessError(f"cannot listen on '{where}': write pty, rfc2217://HOST:PORT or socket://HOST:PORT")
 
 
 class PtyEndpoint:
     """The master side of a pseudo-terminal; the host opens the slave by its path."""
 
+    shows = frozenset({"baud"})
+
     def __init__(self) -> None:
         import tty
+
+        self.on_lines: Callable[[Lines], None] = _ignore
 
         self._master, slave = os.openpty()
         tty.setraw(slave)
@@ -79,13 +130,22 @@ class PtyEndpoint:
         os.set_blocking(self._master, False)
         self._poll = select.poll()
         self._poll.register(self._master, select.POLLIN)
+        self._waker = _Waker()
+        self._poll.register(self._waker.inside, select.POLLIN)
+        self._speed: int | None = None
 
     def read(self, limit: int, timeout: float) -> bytes:
         deadline = time.monotonic() + timeout
         while True:
             left = deadline - time.monotonic()
-            events = self._poll.poll(max(0.0, left) * 1000)
-            if events and events[0][1] & select.POLLIN:
+            events = dict(self._poll.poll(max(0.0, left) * 1000))
+            woken = self._waker.inside.fileno() in events
+            if woken:
+                self._waker.clear()
+            self._check_speed(bool(events.get(self._master, 0) & select.POLLHUP))
+            if woken:
+                return b""
+            if events.get(self._master, 0) & select.POLLIN:
                 try:
                     return os.read(self._master, limit)
                 except (BlockingIOError, OSError):
@@ -94,6 +154,24 @@ class PtyEndpoint:
                 return b""
             if events:  # hung up: poll answers at once until a host opens the port
                 time.sleep(min(0.005, max(0.0, left)))
+
+    def _check_speed(self, hung_up: bool) -> None:
+        # The setting outlives the host that made it: nobody there, no speed.
+        speed = None if hung_up else self._read_speed()
+        if speed != self._speed:
+            self._speed = speed
+            self.on_lines(Lines(baud=speed))
+
+    def _read_speed(self) -> int | None:
+        import termios
+
+        try:
+            return _speeds().get(termios.tcgetattr(self._master)[5])
+        except termios.error:
+            return None
+
+    def wake(self) -> None:
+        self._waker.wake()
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -118,56 +196,97 @@ class PtyEndpoint:
 
     def close(self) -> None:
         os.close(self._master)
+        self._waker.close()
+
+
+@cache
+def _speeds() -> dict[int, int]:
+    """Return baud rate by the code that termios has for it."""
+    import termios
+
+    return {getattr(termios, name): int(name[1:]) for name in dir(termios) if re.fullmatch(r"B\d+", name)}
 
 
 class SocketEndpoint:
     """A listening TCP socket that serves one host at a time, as a serial port does."""
 
+    scheme = "socket"
+    shows: frozenset[str] = frozenset()
+
     def __init__(self, host: str, port: int) -> None:
+        self.on_lines: Callable[[Lines], None] = _ignore
         try:
             self._server = socket.create_server((host, port), family=_family(host))
         except OSError as error:
-            raise HarnessError(f"cannot listen on socket://{host}:{port}: {error.strerror}") from None
+            raise HarnessError(f"cannot listen on {self.scheme}://{host}:{port}: {error.strerror}") from None
         bound = self._server.getsockname()[1]
-        self.url = f"socket://[{host}]:{bound}" if ":" in host else f"socket://{host}:{bound}"
+        self.url = f"{self.scheme}://[{host}]:{bound}" if ":" in host else f"{self.scheme}://{host}:{bound}"
         self._peer: socket.socket | None = None
+        self._sending = threading.Lock()
+        self._waker = _Waker()
 
     def read(self, limit: int, timeout: float) -> bytes:
         deadline = time.monotonic() + timeout
         while True:
             left = max(0.0, deadline - time.monotonic())
-            ready, _, _ = select.select([self._peer or self._server], [], [], left)
+            ready, _, _ = select.select([self._peer or self._server, self._waker.inside], [], [], left)
+            if self._waker.inside in ready:
+                self._waker.clear()
+                return b""
             if not ready:
                 return b""
             if self._peer is None:
-                self._peer, _ = self._server.accept()
-                self._peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                peer, _ = self._server.accept()
+                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._peer = peer
+                self._opened()
                 continue
             try:
                 data = self._peer.recv(limit)
             except OSError:
                 data = b""
-            if data:
-                return data
-            self._hang_up()
+            if not data:
+                self._hang_up()
+                continue
+            received = self._received(data)
+            if received is not None:
+                return received
+
+    def _opened(self) -> None:
+        """A host has come."""
+
+    def _received(self, data: bytes) -> bytes | None:
+        """Return what of the bytes from the network is line data; None to wait for more."""
+        return data
 
     def write(self, data: bytes) -> None:
-        if self._peer is None:
-            return
-        self._peer.settimeout(STALL_S)
-        try:
-            self._peer.sendall(data)
-        except OSError:
-            self._hang_up()
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        with self._sending:
+            if self._peer is None:
+                return
+            self._peer.settimeout(STALL_S)
+            try:
+                self._peer.sendall(data)
+            except OSError:
+                # Not closed here: the reading side may be waiting on it, and finds the end by itself.
+                with contextlib.suppress(OSError):
+                    self._peer.shutdown(socket.SHUT_RDWR)
+
+    def wake(self) -> None:
+        self._waker.wake()
 
     def close(self) -> None:
         self._hang_up()
         self._server.close()
+        self._waker.close()
 
     def _hang_up(self) -> None:
-        if self._peer is not None:
-            self._peer.close()
-            self._peer = None
+        with self._sending:
+            if self._peer is not None:
+                self._peer.close()
+                self._peer = None
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import assets
+
 _FORMAT = 1  # of an entry; entries of another are not looked at
 
 
@@ -32,16 +34,6 @@ class Entry:
 
     files: Mapping[str, bytes]
     facts: Mapping[str, Any]
-
-
-def directory() -> Path:
-    """Return the cache directory, which need not exist."""
-    override = os.environ.get("HARNESS_CACHE_DIR")
-    if override:
-        return Path(override)
-    from platformdirs import user_cache_dir
-
-    return Path(user_cache_dir("harness"))
 
 
 def key(request: Mapping[str, Any]) -> str:
@@ -132,8 +124,8 @@ def _digest(files: Mapping[str, bytes], facts: Mapping[str, Any]) -> str:
 
 
 def _entries() -> Path:
-    return directory() / "vela" / "entries"
+    return assets.user_cache() / "vela" / "entries"
 
 
 def _by_output() -> Path:
-    return directory() / "vela" / "by-output"
+    return assets.user_cache() / "vela" / "by-output"

@@ -1,109 +1,102 @@
-"""Connect: find or start the board, open its port, greet the firmware.
-
-This is the one place that knows that a board may be a virtual one.
-"""
+"""Connect: greet the board's firmware, after flashing what it does not hold."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
-from harness.boards import Profile
-from harness.emulator.process import BoardProcess
-from harness.emulator.tflm import require_runtime
-from harness.errors import BoardError, HarnessError
-from harness.runner.flash import program_virtual
+from harness.errors import BoardError
+from harness.runner import flash
+from harness.runner.attached import choose_port, serial_number
+from harness.runner.flash import Flashed
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
-from harness.wire.port import SerialPort, open_port
-from harness.wire.session import Session, connect
+from harness.runner.reach import PortKind, Reach, port_kind, reach
+from harness.wire.session import NoAnswer, Session, connect
 
-EMULATED = "emulated"
+FIRST_GREETING_S = 2.0
+"""How long a board that may hold no firmware is given to answer before it is flashed."""
 
-PortKind = Literal["emulated", "serial", "pty", "socket", "rfc2217"]
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A greeted board and how it was reached."""
+    """A greeted board that holds the model, and how it was reached.
+
+    `virtual`: it is a virtual board by what started it, by its boot loader or by its firmware.
+    """
 
     session: Session
     port: str
     port_kind: PortKind
     serial_number: str | None
-
-
-def choose_port(wanted: str | None, board: Profile) -> str:
-    """Return the port to use: the one that was asked for, else that of the attached board, else "emulated".
-
-    Raises:
-        HarnessError: several attached boards fit and none was asked for.
-    """
-    if wanted is not None:
-        return wanted
-    from serial.tools.list_ports import comports
-
-    ids = {(usb.vendor_id, usb.product_id) for usb in board.usb}
-    found = sorted(port.device for port in comports() if (port.vid, port.pid) in ids)
-    if len(found) > 1:
-        raise HarnessError(f"several ports fit {board.id}: {', '.join(found)}; choose one with --port")
-    return found[0] if found else EMULATED
-
-
-class VirtualPort(SerialPort):
-    """The port of a virtual board's process: once that has ended, there is nothing to wait for."""
-
-    def __init__(self, process: BoardProcess) -> None:
-        self._process = process
-        super().__init__(process.url)
-
-    def reopen(self) -> None:
-        """Open (again); raises BoardError with the process's last words where it has ended."""
-        if self._process.exit_code is not None:
-            raise BoardError(f"the virtual board ended: {self._process.said() or 'without a word'}")
-        super().reopen()
+    virtual: bool
+    flashed: Flashed
 
 
 @contextmanager
-def connection(prepared: Prepared, settings: Settings, port: str) -> Iterator[Connection]:
-    """Yield the board with the model in its flash, greeted; a virtual board ends with the context.
+def connection(prepared: Prepared, settings: Settings, progress: Progress) -> Iterator[Connection]:
+    """Yield the board with the model in its flash, greeted; an emulated board ends with the context.
 
     Raises:
-        HarnessError: the port is not there, is in use, or may not be opened.
+        HarnessError: the port is not there, is in use, or may not be opened; or there is no firmware.
         BoardError: nothing answers on it, or not with the protocol that was asked for.
     """
     board = prepared.job.board
-    protocol = settings.protocol or board.protocols.default
+    port = choose_port(settings.port, board)
     with ExitStack() as stack:
-        if port == EMULATED:
-            require_runtime()
-            flash = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-")))
-            program_virtual(prepared, flash)
-            process = stack.enter_context(BoardProcess(str(board.path), ["--flash", str(flash)]))
-            line: SerialPort = VirtualPort(process)
-        else:
-            line = open_port(port, board.serial.baud)
-        stack.callback(line.close)
-        session = stack.enter_context(connect(protocol, line))
-        yield Connection(session, port, port_kind(port), _serial_number(port))
+        reached = stack.enter_context(reach(board, port, settings.drive))
+        session, virtual, flashed = _bring(reached, prepared, settings, progress, stack)
+        yield Connection(session, port, port_kind(port), serial_number(port), virtual, flashed)
 
 
-def port_kind(port: str) -> PortKind:
-    """Return what kind of port a pyserial URL names."""
-    if port == EMULATED:
-        return "emulated"
-    if port.startswith("socket://"):
-        return "socket"
-    if port.startswith("rfc2217://"):
-        return "rfc2217"
-    return "pty" if "/pts/" in port else "serial"
+def _bring(
+    reached: Reach, prepared: Prepared, settings: Settings, progress: Progress, stack: ExitStack
+) -> tuple[Session, bool, Flashed]:
+    """Return a session with the firmware and the model on the board, flashed as far as need be."""
+    board = reached.board
+    protocol = settings.protocol or board.protocols.default
+    model = flash.model_region(board, prepared.deployed)
+    session = _greet(reached, protocol, FIRST_GREETING_S, starting=reached.starting)
+    old_firmware, no_model, virtual = True, True, reached.emulated
+    if session is not None:
+        identity = session.identify()
+        virtual = virtual or identity.virtual
+        old_firmware, no_model = flash.missing(board, protocol, session, identity, virtual, prepared.deployed)
+        if not old_firmware and not no_model:
+            stack.enter_context(session)
+            return session, virtual, Flashed(board.id, (), (f"{protocol} firmware", model.name))
+        session.close()
+    kept: tuple[str, ...] = () if old_firmware else (f"{protocol} firmware",)
+    outcomes, loader_virtual = flash.flash(
+        reached, [model] if no_model else [], protocol if old_firmware else None, progress
+    )
+    again = _greet(reached, protocol, None)
+    assert again is not None
+    stack.enter_context(again)
+    if not no_model:
+        kept += (model.name,)
+    return again, virtual or loader_virtual, Flashed(board.id, tuple(outcomes), kept)
 
 
-def _serial_number(url: str) -> str | None:
-    from serial.tools.list_ports import comports
-
-    return next((port.serial_number for port in comports() if port.device == url), None)
+def _greet(
+    reached: Reach, protocol: str, patience_s: float | None, *, starting: bool = False
+) -> Session | None:
+    """Return a session; None where nobody answers in `patience_s` seconds (None: raise that instead)."""
+    if reached.blank and patience_s is not None:
+        return None
+    port = reached.open(starting=starting)
+    try:
+        if patience_s is None:
+            return connect(protocol, port)
+        return connect(protocol, port, timeout_s=patience_s)
+    except NoAnswer as error:
+        port.close()
+        if patience_s is None:
+            raise BoardError(f"flashed, but its firmware does not start: {error}") from None
+        return None
+    except BaseException:
+        port.close()
+        raise

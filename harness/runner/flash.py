@@ -1,14 +1,127 @@
-"""Flash: bring firmware and model onto the board."""
+"""Flash: bring firmware and model onto the board, as far as it does not hold them already."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from harness.emulator.flash_memory import BoardFlash
-from harness.runner.prepare import Prepared
+from harness.boards import Profile
+from harness.errors import HarnessError
+from harness.firmware import manifest
+from harness.firmware.manifest import Image, RunsOn
+from harness.flash.checks import check, refuse_virtual
+from harness.flash.method import Outcome, Region, enter
+from harness.models.tflite import Model
+from harness.runner.reach import Reach
+from harness.wire.session import Identity, Session
+
+Progress = Callable[[str, int, int], None]
 
 
-def program_virtual(prepared: Prepared, directory: Path) -> None:
-    """Put the model into the flash memory, kept in `directory`, that a virtual board will start with."""
-    board = prepared.job.board
-    BoardFlash(board, directory).program(board.flash.model_region.offset, prepared.deployed.data)
+@dataclass(frozen=True)
+class Flashed:
+    """What the flash step did on a board; `kept` names what it held already."""
+
+    board: str
+    outcomes: tuple[Outcome, ...]
+    kept: tuple[str, ...]
+
+    @property
+    def wrote(self) -> bool:
+        """Whether any byte of flash was written."""
+        return any(outcome.did == "written" for outcome in self.outcomes)
+
+
+def firmware_regions(board: Profile, protocol: str, runs_on: RunsOn) -> list[Region]:
+    """Return the firmware image for a board as regions.
+
+    Raises HarnessError where there is none, with how to get one, or where it is damaged.
+    """
+    image = manifest.find(board.id, protocol, runs_on)
+    if image is None:
+        raise HarnessError(no_image(board, protocol, runs_on))
+    return image_regions(image, board)
+
+
+def image_regions(image: Image, board: Profile) -> list[Region]:
+    """Return the parts of an image as regions; raises HarnessError where it is damaged."""
+    return [
+        Region(part.name, part.offset, data, "firmware") for part, data in manifest.contents(image, board)
+    ]
+
+
+def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
+    """Return that there is no firmware image, and how one is got."""
+    if runs_on == "virtual":
+        return f"{board.id}: there is no virtual firmware that speaks {protocol} (`harness firmware list`)"
+    how = (
+        "download the vendor's"
+        if protocol == "sscma"
+        else f"build one to firmware/PROTOCOL.md{' or with MLPerf Tiny' if protocol == 'mlperf-tiny' else ''}"
+    )
+    only = (
+        " (the shipped one runs on the virtual board only)"
+        if manifest.find(board.id, protocol, "virtual")
+        else ""
+    )
+    return (
+        f"{board.id}: no {protocol} firmware for the hardware{only}; {how}, then "
+        f"`harness firmware add FILE --board {board.id} --protocol {protocol}`"
+    )
+
+
+def model_region(board: Profile, model: Model, address: int | None = None) -> Region:
+    """Return a model as a region, at the profile's place for models unless another is given."""
+    name = model.name.rsplit("/", 1)[-1]
+    return Region(name, board.flash.model_region.offset if address is None else address, model.data, "model")
+
+
+def missing(
+    board: Profile, protocol: str, session: Session, identity: Identity, virtual: bool, model: Model
+) -> tuple[bool, bool]:
+    """Say whether firmware and model are to be flashed, by what the running firmware reports."""
+    image = manifest.find(board.id, protocol, "virtual" if virtual else "hardware")
+    outdated = image is not None and image.build is not None and identity.build_hash != image.build
+    return outdated, held_at(session, model) is None
+
+
+def held_at(session: Session, model: Model) -> int | None:
+    """Return the flash address at which the device holds exactly `model`; None where it does not say so."""
+    import hashlib
+
+    for entry in session.models():
+        # A device cannot see the file's size, only how far the model in it reaches; padding may follow.
+        padding_only = not model.data[entry.size :].strip(b"\x00\xff")
+        if padding_only and hashlib.sha256(model.data[: entry.size]).hexdigest() == entry.sha256:
+            return entry.address
+    return None
+
+
+def flash(
+    reach: Reach,
+    regions: Sequence[Region],
+    protocol: str | None,
+    progress: Progress,
+    options: dict[str, object] | None = None,
+) -> tuple[list[Outcome], bool]:
+    """Write regions, and the firmware that speaks `protocol` before them (None: leave the firmware).
+
+    Returns what became of each, and whether the board is a virtual one by its boot loader's account.
+
+    Raises:
+        HarnessError: a region that the board cannot take, or no firmware for it: before a byte is sent.
+        BoardError: the boot loader does not answer, or refuses.
+    """
+    board = reach.board
+    check(board, regions)
+    if reach.emulated and protocol is not None:
+        check(board, [*firmware_regions(board, protocol, "virtual"), *regions])
+    with enter(reach.target(options)) as loader:
+        first = (
+            firmware_regions(board, protocol, "virtual" if loader.virtual else "hardware") if protocol else []
+        )
+        every = [*first, *regions]
+        check(board, every)
+        if not loader.virtual:
+            refuse_virtual(board, every)
+        return loader.write(every, progress), loader.virtual

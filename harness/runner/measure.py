@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import BoardError
 from harness.models.tflite import Model
+from harness.runner.flash import held_at
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
 from harness.wire.session import DeviceRefused, Identity, Incident, Memory, RunInterrupted, Session
@@ -44,9 +45,15 @@ def measure(
         keep: called once, as soon as there is something to keep; what it was given fills up from then on.
 
     Raises:
-        BoardError: the device does not hold the model, refuses it, or stopped answering.
+        BoardError: it is another board, does not hold the model, refuses it, or stopped answering.
     """
     identity = session.identify()
+    board = prepared.job.board
+    if "board-id" in session.features and identity.board not in ("", board.id, *board.aliases):
+        raise BoardError(
+            f"the board calls itself '{identity.board}', not {board.id}: name it with --board "
+            f"(a profile of your own may have that name among its aliases)"
+        )
     taken = Measurement(identity, identity.tick_hz)
     keep(taken)
     try:
@@ -95,14 +102,10 @@ def find_model(session: Session, model: Model) -> int:
     Raises:
         BoardError: it holds other models, or none.
     """
-    import hashlib
-
+    address = held_at(session, model)
+    if address is not None:
+        return address
     held = session.models()
-    for entry in held:
-        # A device cannot see the file's size, only how far the model in it reaches; padding may follow.
-        padding_only = not model.data[entry.size :].strip(b"\x00\xff")
-        if padding_only and hashlib.sha256(model.data[: entry.size]).hexdigest() == entry.sha256:
-            return entry.address
     names = ", ".join(f"{entry.name or 'a model'} at {entry.address:#x}" for entry in held) or "no model"
     raise BoardError(f"the board does not hold {model.name}: in its flash is {names}; flash the model first")
 

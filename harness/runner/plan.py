@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness import boards
 from harness.boards import Profile
@@ -19,15 +20,16 @@ DEFAULT_BOARDS = ("xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2")
 
 @dataclass(frozen=True)
 class Settings:
-    """How each run is made.
+    """How each run is made; raises HarnessError where a count makes no sense.
 
     Attributes:
         invokes: timed invokes a run.
         warmup: untimed invokes before them.
         inputs: one spec for each input tensor, or one for all (see `harness.models.tensors`).
         protocol: what the firmware speaks; None = the board's default.
-        port: a pyserial URL, "emulated", or None = the attached board, or an emulated one without.
+        port: a pyserial URL, "emulated", "auto" = the attached board, or None = that, or an emulated one.
         profile_layers: time each operator, too.
+        drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
     """
 
     invokes: int = 10
@@ -36,6 +38,12 @@ class Settings:
     protocol: str | None = None
     port: str | None = None
     profile_layers: bool = True
+    drive: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, count, least in (("invokes", self.invokes, 1), ("warmup", self.warmup, 0)):
+            if count < least:
+                raise HarnessError(f"{name} is {count}; at least {least} makes sense")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from harness.check.forecast import Time
+from harness.check.forecast import time as time_of_board
 from harness.errors import HarnessError
 from harness.models import compare, ethosu, inspect, reference
 from harness.results import record as records
@@ -16,16 +18,12 @@ from harness.runner.connect import Connection
 from harness.runner.measure import Measurement
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
-from harness.wire.session import Identity
 
 if TYPE_CHECKING:
     import numpy as np
 
 TOLERANCE_ULP = 1
 """A difference that kernels of another instruction set may show: a rounding at a tie."""
-
-# How a virtual board names itself, so that its figures are never taken for measured ones.
-VIRTUAL = "virtual"
 
 
 def make_record(
@@ -38,9 +36,14 @@ def make_record(
 ) -> Record:
     """Return the record of a run; `interrupted` says what ended it before its time, where something did."""
     job, identity = prepared.job, taken.identity
-    virtual = is_virtual(identity)
+    virtual = connection.virtual
     clock_hz = identity.clock_hz or job.board.clock_hz
     notes = [interrupted] if interrupted else []
+    forecast = time_of_board(prepared.deployed, job.board, prepared.compiled) if virtual else None
+    if forecast is not None:
+        notes += _caveats(forecast)
+    # A time that would be a guess is none.
+    ticks = taken.samples if forecast is None or forecast.seconds is not None else []
     return Record(
         id=new_id(),
         created=datetime.now(UTC),
@@ -65,11 +68,12 @@ def make_record(
         inputs=records.Inputs(spec=list(settings.inputs), sha256=inputs_digest(prepared.inputs)),
         invoke=records.Invoke(
             origin="estimated" if virtual else "measured",
-            ticks=taken.samples,
+            ticks=ticks,
             tick_hz=taken.tick_hz,
             resolution_us=identity.resolution_ticks * 1e6 / taken.tick_hz,
             warmup=settings.warmup,
             requested=settings.invokes,
+            error_percent=forecast.band_percent if forecast else None,
             method=_time_method(prepared) if virtual else "the device's own clock",
         ),
         ram=_ram(taken, virtual),
@@ -92,11 +96,6 @@ def make_record(
         git=provenance.git(),
         notes=notes,
     )
-
-
-def is_virtual(identity: Identity) -> bool:
-    """Say whether a virtual board answered, by its own account: then no time of it is measured."""
-    return (identity.engine or "").startswith(VIRTUAL)
 
 
 def inputs_digest(inputs: list[np.ndarray]) -> str:
@@ -159,6 +158,15 @@ def _model(prepared: Prepared) -> records.Model:
     )
 
 
+def _caveats(forecast: Time) -> list[str]:
+    """Return what the estimated time leaves out, a sentence each."""
+    if forecast.why_none is not None:
+        return [forecast.why_none]
+    return [f"no time is known for {what}" for what in forecast.left_out] + [
+        f"not modelled in the time: {what}" for what in forecast.not_modelled
+    ]
+
+
 def _time_method(prepared: Prepared) -> str:
     by_profile = "cycles by operator from the board profile's coefficients"
     return f"Vela's cycles for the NPU, {by_profile}" if ethosu.is_compiled(prepared.deployed) else by_profile
@@ -176,7 +184,9 @@ def _ram(taken: Measurement, virtual: bool) -> records.Ram:
         arena_size_bytes=memory.arena_size,
         heap_free_bytes=memory.heap_free,
         stack_high_water_bytes=memory.stack_high_water,
-        method="TFLite-Micro on this computer (64-bit records)" if virtual else "TFLite-Micro on the device",
+        method="accounted for the 32-bit chip, with reference kernels"
+        if virtual
+        else "TFLite-Micro on the device",
     )
 
 

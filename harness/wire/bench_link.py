@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import secrets
 from collections.abc import Callable
@@ -231,3 +232,14 @@ class BenchLink:
         return BoardError(
             f"the board at {self.port.url} reports {what}: its firmware does not keep the protocol"
         )
+
+
+def ask_for_reset(port: Port, *, timeout_s: float = 1.0) -> bool:
+    """Have the bench firmware on an open port reset its board; False where none answers in time."""
+    try:
+        link = BenchLink(port, timeout_s, lambda number, message: None)
+        with contextlib.suppress(DeviceReset):  # raised if it resets before its reply is out
+            link.ask(m.Reset(), m.Resetting)
+    except (NoAnswer, DeviceRefused):
+        return False
+    return True

@@ -78,19 +78,8 @@ class SerialPort:
 
     def reopen(self) -> None:
         """Open (again); raises PortMissing, PortInUse, PortDenied or another PortError."""
-        import serial
-
         self.close()
-        try:
-            self._serial = serial.serial_for_url(
-                self.url,
-                baudrate=self.baud,
-                timeout=0,
-                write_timeout=self.WRITE_TIMEOUT_S,
-                **({"exclusive": True} if "://" not in self.url else {}),
-            )
-        except (OSError, ValueError) as error:  # SerialException is an OSError
-            raise _explain(self.url, error) from error
+        self._serial = open_serial(self.url, self.baud, 0, self.WRITE_TIMEOUT_S)
         self._fd = _descriptor(self._serial)
 
     def read(self, max_bytes: int, timeout: float) -> bytes:
@@ -148,6 +137,12 @@ class SerialPort:
         """See Port.pause."""
         time.sleep(seconds)
 
+    def __enter__(self) -> SerialPort:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _read_by_library(self, max_bytes: int, timeout: float) -> bytes:
         self._serial.timeout = timeout
         first: bytes = self._serial.read(1)
@@ -165,6 +160,29 @@ class SerialPort:
 def open_port(url: str, baud: int = 921600) -> SerialPort:
     """Open a pyserial URL; raises PortMissing, PortInUse, PortDenied or another PortError."""
     return SerialPort(url, baud)
+
+
+def open_serial(url: str, baud: int, timeout_s: float, write_timeout_s: float | None = None) -> Any:
+    """Open a pyserial URL as pyserial's own object; raises PortError.
+
+    `write_timeout_s` is left out where the port has none (RFC 2217).
+    """
+    import serial
+
+    try:
+        if url.lower().startswith("rfc2217://"):
+            from harness.wire.rfc2217 import Rfc2217Serial
+
+            return Rfc2217Serial(url, baudrate=baud, timeout=timeout_s)
+        return serial.serial_for_url(
+            url,
+            baudrate=baud,
+            timeout=timeout_s,
+            write_timeout=write_timeout_s,
+            **({"exclusive": True} if "://" not in url else {}),
+        )
+    except (OSError, ValueError) as error:  # SerialException is an OSError
+        raise _explain(url, error) from error
 
 
 def _descriptor(port: Any) -> int | None:

@@ -46,6 +46,11 @@ class Identity:
     operators: tuple[str, ...] | None = None
     device_id: str | None = None
 
+    @property
+    def virtual(self) -> bool:
+        """Whether a virtual board answered, by its own account: then no time of it is measured."""
+        return (self.engine or "").startswith("virtual") or self.firmware_version.endswith("+virtual")
+
 
 @dataclass(frozen=True)
 class FlashModel:
@@ -127,7 +132,8 @@ class Session(ABC):
 
     protocol: ClassVar[str]
     features: ClassVar[frozenset[str]]
-    """Of "tensors", "load", "memory", "outputs", "layers", "clock", "flash-models"."""
+    """Of "tensors", "load", "memory", "outputs", "layers", "clock", "flash-models", and "board-id" where the
+    board names itself by the id of its profile."""
 
     incidents: list[Incident]
 

@@ -30,7 +30,7 @@ def _echo(endpoint: Endpoint, total: int) -> threading.Thread:
     return thread
 
 
-@pytest.fixture(params=["pty", "socket://127.0.0.1:0", "socket://[::1]:0"])
+@pytest.fixture(params=["pty", "socket://127.0.0.1:0", "socket://[::1]:0", "rfc2217://127.0.0.1:0"])
 def endpoint(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
     made = listen(request.param)
     yield made
@@ -73,7 +73,7 @@ def test_a_read_waits_no_longer_than_it_was_told(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("tcp://127.0.0.1:1", "write pty or socket://HOST:PORT"),
+        ("tcp://127.0.0.1:1", "write pty, rfc2217://HOST:PORT or socket"),
         ("socket://127.0.0.1", "write socket://HOST:PORT"),
         ("socket://127.0.0.1:notaport", "write socket://HOST:PORT"),
         ("socket://192.0.2.1:0", "cannot listen on socket://192.0.2.1:0"),

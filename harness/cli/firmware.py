@@ -1,0 +1,105 @@
+"""`harness firmware`: images that are there, whether they are sound, and new ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.group("firmware", short_help="List, verify and add firmware images.")
+def command() -> None:
+    """List, verify and add firmware images."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_images(as_json: bool) -> None:
+    """List the images that ship with the harness and those that were added."""
+    from harness.cli import terminal
+    from harness.firmware import manifest
+
+    images = [*manifest.added(), *manifest.shipped()]
+    if as_json:
+        print(json.dumps([image.model_dump() for image in images], indent=2))
+        return
+    terminal.table(
+        terminal.console(),
+        ("board", "protocol", "version", "runs on", ">bytes", "sha256", "source"),
+        [
+            (
+                image.board,
+                image.protocol,
+                image.version,
+                "hardware" if image.runs_on == "hardware" else "virtual board",
+                sum(part.size for part in image.parts),
+                image.parts[-1].sha256[:12],
+                image.source,
+            )
+            for image in images
+        ],
+    )
+
+
+@command.command("verify")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def verify_images(as_json: bool) -> None:
+    """Check every image against the size and the SHA-256 in its manifest."""
+    import sys
+
+    from harness.cli import terminal
+    from harness.firmware import manifest
+
+    problems = manifest.verify()
+    if as_json:
+        print(json.dumps([{"image": label, "problem": problem} for label, problem in problems], indent=2))
+    else:
+        for label, problem in problems:
+            print(terminal.printable(f"{label}: {problem or 'ok'}"))
+    sys.exit(1 if any(problem for _, problem in problems) else 0)
+
+
+@command.command("add")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--board", "-b", required=True, metavar="ID", help="Board that it is for.")
+@click.option(
+    "--protocol", "-p", required=True, metavar="NAME", help="What it speaks: bench, mlperf-tiny, sscma."
+)
+@click.option("--version", default="unknown", show_default=True, metavar="TEXT", help="Its version.")
+@click.option("--source", metavar="TEXT", help="Where it comes from [the file's path].")
+@click.option(
+    "--offset",
+    metavar="ADDRESS",
+    help="Where it is written [by what it is, else the profile's image offset].",
+)
+@click.option("--build", metavar="TEXT", help="The build hash that it reports when it runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the new entry as JSON.")
+def add_image(
+    file: Path,
+    board: str,
+    protocol: str,
+    version: str,
+    source: str | None,
+    offset: str | None,
+    build: str | None,
+    as_json: bool,
+) -> None:
+    """Copy a firmware image into the user's cache and pin its hash.
+
+    From then on it is what is flashed for that board and protocol. UF2 files are taken apart.
+    """
+    from harness.cli import terminal
+    from harness.firmware.adding import add
+
+    image = add(file, board, protocol, version=version, source=source, offset=offset, build=build)
+    if as_json:
+        print(image.model_dump_json(indent=2))
+        return
+    part = image.parts[0]
+    print(
+        terminal.printable(
+            f"added: {image.label}, runs on {image.runs_on}: {part.size:,} bytes at {part.offset:#x}, "
+            f"sha256 {part.sha256}"
+        )
+    )

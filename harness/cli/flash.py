@@ -1,0 +1,77 @@
+"""`harness flash`: firmware and models onto a board."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("flash", short_help="Flash firmware and models onto a board.")
+@click.option("--board", "-b", required=True, metavar="ID", help="Board id or profile.")
+@click.option(
+    "--port", default="auto", show_default=True, metavar="URL|auto|emulated", help="Serial port of the board."
+)
+@click.option(
+    "--firmware",
+    metavar="PROTOCOL|FILE|none",
+    help="Protocol of the firmware, or a file [the board's default; with models: none].",
+)
+@click.option(
+    "--model", "-m", "models", multiple=True, metavar="MODEL[@ADDRESS]", help="Model; may be repeated."
+)
+@click.option(
+    "--drive",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where the boot loader's drive is [looked for].",
+)
+@click.option("--stub/--no-stub", default=True, show_default=True, help="ESP32: run esptool's flasher stub.")
+@click.option("--compress/--no-compress", default=True, show_default=True, help="ESP32: send compressed.")
+@click.option(
+    "--block",
+    type=click.Choice(["1024", "128"]),
+    default="1024",
+    show_default=True,
+    help="WE2: XMODEM block size in bytes.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+def command(
+    board: str,
+    port: str,
+    firmware: str | None,
+    models: tuple[str, ...],
+    drive: Path | None,
+    stub: bool,
+    compress: bool,
+    block: str,
+    as_json: bool,
+) -> None:
+    """Flash a board through its boot loader and verify what was written.
+
+    Models that the board's NPU needs compiled are compiled first. Without an ADDRESS they are placed one
+    behind the other from the start of the board's region for models.
+    """
+    from harness.cli import bench_view, flash_view, terminal
+    from harness.runner.flashing import flash_board
+
+    with bench_view.flash_progress() as progress:
+        flashed = flash_board(
+            board,
+            port,
+            firmware=firmware,
+            models=models,
+            drive=drive,
+            options={
+                "stub": stub,
+                "compress": compress,
+                "mode": "xmodem1k" if block == "1024" else "xmodem",
+            },
+            progress=progress,
+        )
+    if as_json:
+        print(json.dumps(flash_view.as_json(flashed), indent=2))
+        return
+    for line in flash_view.lines(flashed):
+        print(terminal.printable(line))

@@ -1,0 +1,46 @@
+"""`harness ports`: what is attached."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+_STATES = {"running": "firmware", "boot_loader": "boot loader", "any": "", "": ""}
+
+
+@click.command("ports", short_help="List serial ports and boot-loader drives, and the boards they belong to.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def command(as_json: bool) -> None:
+    """List serial ports and boot-loader drives with the boards that their ids stand for.
+
+    Programs that have a port open are shown as far as this user may see them.
+    """
+    from harness.runner.attached import everything
+
+    found = everything()
+    if as_json:
+        print(json.dumps([asdict(item) for item in found], indent=2))
+        return
+    from harness.cli import terminal
+
+    if not found:
+        print("no serial ports and no boot-loader drives; plug a board in, or use --port emulated")
+        return
+    terminal.table(
+        terminal.console(),
+        ("port or drive", "board", "in", "USB id", "serial number", "open in", "description"),
+        [
+            (
+                item.where,
+                " or ".join(item.boards) or "-",
+                _STATES[item.state],
+                item.usb_id,
+                item.serial_number,
+                ", ".join(f"{holder.name} ({holder.pid})" for holder in item.held_by),
+                item.description,
+            )
+            for item in found
+        ],
+    )

@@ -1,0 +1,40 @@
+"""`harness uf2`: a file to copy to a boot loader's drive by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("uf2", short_help="Write a UF2 file to copy to a boot loader's drive by hand.")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--board", "-b", required=True, metavar="ID", help="Board that it is for.")
+@click.option("--slot", type=click.IntRange(1), help="Model slot [1]; only for models.")
+@click.option(
+    "--out", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to [FILE with .uf2]."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+def command(file: Path, board: str, slot: int | None, out: Path | None, as_json: bool) -> None:
+    """Convert FILE, a model (.tflite) or a firmware image, to the UF2 file that the board's drive takes."""
+    from harness.cli import terminal
+    from harness.runner.flashing import uf2
+
+    made = uf2(file, board, slot)
+    target = out or file.with_suffix(".uf2")
+    target.write_bytes(made.data)
+    if as_json:
+        facts = {
+            "path": str(target),
+            "use": made.use,
+            "address": made.address,
+            "blocks": len(made.data) // 512,
+        }
+        print(json.dumps(facts, indent=2))
+        return
+    print(
+        terminal.printable(
+            f"wrote: {target}, {made.use} at {made.address:#x}, {len(made.data) // 512} blocks"
+        )
+    )

@@ -1,0 +1,162 @@
+"""The boot ROM and second-stage boot loader of a virtual ESP32-S3, with the words of the real ones.
+
+Messages: ESP32-S3 ROM logs in espressif/esp-idf issues, and ESP-IDF's bootloader_support (esp_image_format,
+flash_partitions, bootloader_utility).
+"""
+
+from __future__ import annotations
+
+from harness.boards import Profile
+from harness.emulator.boot import App, Wiring
+from harness.emulator.controls import Boot
+from harness.emulator.engine import Line
+from harness.emulator.flash_memory import BoardFlash
+from harness.emulator.rom.esp32s3_loader import Loader
+from harness.firmware import espimage, virtual
+from harness.firmware.espimage import BadTable, EspImage, NotAnImage, Partition
+
+_RETRY_S = 1.0
+"""How often a ROM without a bootable image starts over; the real one's watchdog is a little quicker."""
+
+
+class _Unbootable(Exception):
+    """Nothing to boot; the message has been printed."""
+
+
+class Esp32S3Rom:
+    """ROM, serial loader and second-stage boot loader."""
+
+    def __init__(self, profile: Profile, flash: BoardFlash, wiring: Wiring) -> None:
+        self._profile = profile
+        self._flash = flash
+        self._wiring = wiring
+
+    def boot(self, line: Line, how: Boot) -> App:
+        """See Rom.boot."""
+        if how is Boot.LOADER:
+            self._print(line, "rst:0x1 (POWERON),boot:0x0 (DOWNLOAD(USB/UART0))", "waiting for download")
+            self._load(line)
+        cause = "rst:0x1 (POWERON)"
+        while True:
+            self._print(line, f"{cause},boot:0x8 (SPI_FAST_FLASH_BOOT)")
+            try:
+                return self._start(line)
+            except _Unbootable:
+                cause = "rst:0x7 (TG0WDT_SYS_RST)"
+            if self._wiring.lines:
+                line.read(_RETRY_S)
+            else:
+                # Without DTR and RTS nobody could ever hold BOOT: listen, as if somebody did.
+                self._load(line)
+
+    def _load(self, line: Line) -> None:
+        chip = self._flash.chip(self._profile.flash.image_offset)
+        Loader(chip, line, self._profile.id).serve()
+
+    def _print(self, line: Line, *lines: str) -> None:
+        line.write("\r\n".join(("ESP-ROM:esp32s3-20210327", "Build:Mar 27 2021", *lines, "")).encode())
+
+    def _start(self, line: Line) -> App:
+        first = self._rom_image(line)
+        _say(line, *(f"load:{part.address:#010x},len:{len(part.data):#x}" for part in first.segments))
+        _say(line, f"entry {first.entry:#010x}", "I (24) boot: 2nd stage bootloader")
+        partitions = self._partitions(line)
+        app = next((p for p in partitions if p.type == espimage.APP), None)
+        if app is None:
+            _say(line, "E (81) boot: No bootable app partitions in the partition table")
+            raise _Unbootable
+        image = self._app_image(line, app)
+        descriptor = image.descriptor
+        if descriptor is None or not descriptor.project.startswith(virtual.PROJECT):
+            _say(line, "virtual board: this image is a program for the chip, which cannot run here")
+            raise _Unbootable
+        held = {p.name: p for p in partitions if p.type == espimage.DATA}
+        wanted = [region for region in self._profile.flash.regions if "model" in region.holds]
+        regions = tuple(
+            region.name
+            for region in wanted
+            if region.name in held and held[region.name].offset == region.offset
+        )
+        for region in wanted:
+            if region.name not in regions:
+                _say(line, f"E (120) models: no partition '{region.name}' at {region.offset:#x}")
+        return App(
+            protocol=descriptor.project.removeprefix(virtual.PROJECT),
+            version=descriptor.version,
+            build_hash=image.sha256.hex(),
+            regions=regions,
+        )
+
+    def _rom_image(self, line: Line) -> EspImage:
+        region = next(r for r in self._profile.flash.regions if "boot_loader" in r.holds)
+        try:
+            image = espimage.read(self._flash.read(region.offset, region.size_bytes))
+        except NotAnImage as error:
+            _say(line, f"invalid header: {error.first_word:#010x}")
+            raise _Unbootable from None
+        if image.checksum != image.stored_checksum:
+            _say(line, f"csum err:{image.checksum:#04x}!={image.stored_checksum:#04x}")
+            raise _Unbootable
+        if image.chip_id != espimage.CHIP_ID:
+            _say(
+                line, f"E (0) boot_comm: mismatch chip ID, expected {espimage.CHIP_ID}, found {image.chip_id}"
+            )
+            raise _Unbootable
+        if image.stored_sha256 not in (None, image.sha256):
+            # The real ROM says so too, and then boots what it has; what it has here is known to be damaged.
+            assert image.stored_sha256
+            _say(
+                line,
+                "SHA-256 comparison failed:",
+                f"Calculated: {image.sha256.hex()}",
+                f"Expected: {image.stored_sha256.hex()}",
+            )
+            raise _Unbootable
+        return image
+
+    def _partitions(self, line: Line) -> list[Partition]:
+        region = next(r for r in self._profile.flash.regions if "partition_table" in r.holds)
+        try:
+            return espimage.read_table(self._flash.read(region.offset, espimage.TABLE_BYTES))
+        except BadTable as error:
+            _say(
+                line,
+                f"E (65) flash_parts: partition {error.entry} invalid magic number {error.magic:#x}",
+                "E (72) boot: Failed to verify partition table",
+                "E (77) boot: load partition table error!",
+            )
+            raise _Unbootable from None
+
+    def _app_image(self, line: Line, app: Partition) -> EspImage:
+        try:
+            image = espimage.read(self._flash.read(app.offset, app.size))
+        except NotAnImage:
+            what = f"image at {app.offset:#x} has invalid magic byte (nothing flashed here?)"
+            self._no_app(line, f"E (90) esp_image: {what}")
+        if image.chip_id != espimage.CHIP_ID:
+            what = f"mismatch chip ID, expected {espimage.CHIP_ID}, found {image.chip_id}"
+            self._no_app(line, f"E (90) boot_comm: {what}")
+        if image.checksum != image.stored_checksum:
+            what = f"Calculated {image.checksum:#x} read {image.stored_checksum:#x}"
+            self._no_app(line, f"E (93) esp_image: Checksum failed. {what}")
+        if image.stored_sha256 not in (None, image.sha256):
+            self._no_app(line, "E (95) esp_image: Image hash failed - image is corrupt")
+        return image
+
+    def _no_app(self, line: Line, message: str) -> None:
+        _say(
+            line,
+            message,
+            "E (98) boot: Factory app partition is not bootable",
+            "E (103) boot: No bootable app partitions in the partition table",
+        )
+        raise _Unbootable
+
+
+def _say(line: Line, *lines: str) -> None:
+    line.write("".join(f"{text}\r\n" for text in lines).encode())
+
+
+def rom(profile: Profile, flash: BoardFlash, wiring: Wiring) -> Esp32S3Rom:
+    """Return the ROM of a board with an ESP32-S3."""
+    return Esp32S3Rom(profile, flash, wiring)

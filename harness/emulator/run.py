@@ -1,0 +1,140 @@
+"""The process of a virtual board: its port, its buttons, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from harness import boards
+from harness.emulator.board import BoardLine, VirtualBoard, load_firmware, load_models
+from harness.emulator.boot import Wiring, rom
+from harness.emulator.controls import Boot, Controls
+from harness.emulator.flash_memory import BoardFlash
+from harness.emulator.tflm import require_runtime
+from harness.emulator.transport import Endpoint, listen
+from harness.flash.drives import own_directory
+
+READ_BYTES = 1 << 16
+TOUCH_BAUD = 1200
+"""The speed that enters the boot loader of boards with USB CDC, where their profile gives no other."""
+BUTTONS = {"": Boot.APPLICATION, "reset": Boot.APPLICATION, "boot": Boot.LOADER}
+"""What a line on standard input presses; "boot" is reset with the boot button held."""
+
+
+class EndpointLine:
+    """An endpoint as the line of whatever runs on the board."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def read(self, timeout: float | None) -> bytes:
+        """See Line.read."""
+        if timeout is not None:
+            return self._endpoint.read(READ_BYTES, timeout)
+        while not (data := self._endpoint.read(READ_BYTES, 1.0)):
+            pass
+        return data
+
+    def write(self, data: bytes) -> None:
+        """See Line.write."""
+        self._endpoint.write(data)
+
+
+def run(
+    board: str,
+    *,
+    listen_on: str,
+    firmware: str | None = None,
+    models: Sequence[str] = (),
+    flash_directory: Path | None = None,
+    drives: Path | None = None,
+    loader: bool = False,
+    lifeline: bool = False,
+) -> None:
+    """Run a virtual board until the process is told to end; prints the URL of its port first.
+
+    Args:
+        board: a board id or the path of a profile.
+        listen_on: where it answers (see `harness.emulator.transport.listen`).
+        firmware: protocol of the virtual firmware to put into its flash; None = leave flash as it is.
+        models: models to put into its flash.
+        flash_directory: where its flash memory is kept; None = in memory, blank.
+        drives: directory in which the drive of a board that is flashed by UF2 appears; None = a new one.
+        loader: power on with the boot button held.
+        lifeline: end when standard input closes, that is, with whoever started this.
+
+    Raises:
+        HarnessError: the board, a model or the place to listen on is not there.
+    """
+    require_runtime()
+    profile = boards.load(board)
+    flash = BoardFlash(profile, flash_directory)
+    if firmware is not None:
+        load_firmware(profile, flash, firmware)
+    load_models(profile, flash, models)
+    with contextlib.ExitStack() as stack:
+        if drives is None and profile.flash.uf2:
+            drives = own_directory(profile.id)
+            stack.callback(shutil.rmtree, drives, ignore_errors=True)
+        endpoint = listen(listen_on)
+        stack.callback(endpoint.close)
+        has_lines = "lines" in endpoint.shows
+        if profile.flash.uf2:
+            touch: int | None = profile.flash.uf2.touch_baud
+        else:
+            # Where DTR and RTS cannot be had, the touch stands in for them.
+            touch = TOUCH_BAUD if profile.flash.enter == "dtr_rts" and not has_lines else None
+        controls = Controls(dtr_rts=profile.flash.enter == "dtr_rts" and has_lines, touch_baud=touch)
+
+        def press(boot: Boot) -> None:
+            controls.press(boot)
+            endpoint.wake()
+
+        endpoint.on_lines = controls.changed
+        signal.signal(signal.SIGTERM, _end)
+        if hasattr(signal, "SIGUSR1"):
+            signal.signal(signal.SIGUSR1, lambda signum, frame: press(Boot.APPLICATION))
+            signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+        if lifeline or sys.stdin.isatty():
+            threading.Thread(target=_buttons, args=(press, stack if lifeline else None), daemon=True).start()
+        print(endpoint.url, flush=True)
+        if profile.flash.uf2 and not lifeline:
+            print(f"its drive appears in {drives}", file=sys.stderr)
+        power = VirtualBoard(profile, flash, rom(profile, flash, Wiring(has_lines, drives or Path())))
+        with contextlib.suppress(KeyboardInterrupt):
+            power.power_on(
+                BoardLine(EndpointLine(endpoint), controls), Boot.LOADER if loader else Boot.APPLICATION
+            )
+
+
+def _end(signum: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _buttons(press: Callable[[Boot], None], lifeline: contextlib.ExitStack | None) -> None:
+    """Press buttons as standard input says; its end is the board's where there is something to undo then."""
+    # By descriptor: a thread that holds the lock of sys.stdin would abort the interpreter at its end.
+    pending = b""
+    while True:
+        try:
+            data = os.read(0, 4096)
+        except OSError:
+            return  # a terminal that this process is in the background of
+        if not data:
+            break
+        *words, pending = (pending + data).split(b"\n")
+        for word in words:
+            boot = BUTTONS.get(word.decode("ascii", "replace").strip())
+            if boot is not None:
+                press(boot)
+    if lifeline is not None:
+        # Flash files are memory maps, which the system writes back.
+        lifeline.close()
+        os._exit(0)

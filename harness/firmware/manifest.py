@@ -1,0 +1,184 @@
+"""Which firmware images there are: those that ship with the package and those that the user has added.
+
+Both are manifests of the same form. An image of the first is built by `harness.firmware.virtual`; one that
+was added is a file in the user's cache, under its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from harness import assets
+from harness.boards import Profile
+from harness.errors import HarnessError
+
+MANIFEST = "manifest.toml"
+RunsOn = Literal["virtual", "hardware"]
+
+
+def _address(value: Any) -> Any:
+    return int(value, 0) if isinstance(value, str) else value
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Part(_Table):
+    """Bytes and where they go; `sha256` in hex."""
+
+    name: str
+    offset: Annotated[int, BeforeValidator(_address), Field(ge=0, lt=1 << 32)]
+    size: int = Field(gt=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Image(_Table):
+    """A firmware image.
+
+    `build` is what the running firmware reports as its build hash, where that is known. `file` is where the
+    only part is kept; None for an image that is built when needed.
+    """
+
+    board: str
+    protocol: str
+    version: str
+    runs_on: RunsOn
+    source: str
+    build: str | None = None
+    file: str | None = None
+    parts: tuple[Part, ...] = Field(alias="part", min_length=1)
+
+    @property
+    def label(self) -> str:
+        """A name for messages: protocol, version, and what it runs on."""
+        kind = "the virtual " if self.runs_on == "virtual" else ""
+        return f"{self.protocol} {self.version} for {kind}{self.board}"
+
+
+class _Manifest(_Table):
+    images: tuple[Image, ...] = Field(default=(), alias="image")
+
+
+def shipped() -> tuple[Image, ...]:
+    """Return the images that ship with the package."""
+    return _read(assets.directory("firmware") / MANIFEST)
+
+
+def cache_directory() -> Path:
+    """Return the directory of images that the user has added, which need not exist."""
+    return assets.user_cache() / "firmware"
+
+
+def added() -> tuple[Image, ...]:
+    """Return the images that the user has added; raises HarnessError where their manifest is damaged."""
+    path = cache_directory() / MANIFEST
+    return _read(path) if path.exists() else ()
+
+
+def find(board: str, protocol: str, runs_on: RunsOn) -> Image | None:
+    """Return the image to use: the one added last, else the shipped one; None where there is none."""
+    for image in (*reversed(added()), *shipped()):
+        if (image.board, image.protocol, image.runs_on) == (board, protocol, runs_on):
+            return image
+    return None
+
+
+def contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
+    """Return the bytes of each part, checked against size and hash in the manifest.
+
+    Raises HarnessError where they are missing, cut short or other bytes.
+    """
+    if image.file is None:
+        from harness.firmware import virtual
+
+        made = {name: data for name, _, data in virtual.build(board, image.protocol)}
+        got = [made.get(part.name, b"") for part in image.parts]
+    else:
+        path = cache_directory() / image.file
+        try:
+            got = [path.read_bytes()]
+        except OSError as error:
+            raise HarnessError(
+                f"{path}: cannot be read ({error.strerror}); add the image again with `harness firmware add`"
+            ) from None
+    for part, data in zip(image.parts, got, strict=True):
+        _check(image, part, data)
+    return list(zip(image.parts, got, strict=True))
+
+
+def verify() -> list[tuple[str, str | None]]:
+    """Return every image's label, and what is wrong with it (None: nothing)."""
+    from harness import boards
+
+    found: list[tuple[str, str | None]] = []
+    for image in (*shipped(), *added()):
+        try:
+            contents(image, boards.load(image.board))
+        except HarnessError as error:
+            found.append((image.label, str(error)))
+        else:
+            found.append((image.label, None))
+    return found
+
+
+def _check(image: Image, part: Part, data: bytes) -> None:
+    where = f"{image.label}, {part.name}"
+    if len(data) != part.size:
+        raise HarnessError(f"{where}: {len(data)} bytes, the manifest says {part.size}; add the image again")
+    found = hashlib.sha256(data).hexdigest()
+    if found != part.sha256:
+        raise HarnessError(
+            f"{where}: its SHA-256 is {found[:12]}..., the manifest says {part.sha256[:12]}...; it was "
+            "changed or damaged, add the image again"
+        )
+
+
+def to_toml(image: Image) -> str:
+    """Return the manifest's entry for an image."""
+    lines = ["[[image]]"]
+    for key in ("board", "protocol", "version", "runs_on", "source", "build", "file"):
+        value = getattr(image, key)
+        if value is not None:
+            lines.append(f"{key} = {_string(value)}")
+    for part in image.parts:
+        lines += [
+            "",
+            "[[image.part]]",
+            f"name = {_string(part.name)}",
+            f'offset = "{part.offset:#x}"',
+            f"size = {part.size}",
+            f'sha256 = "{part.sha256}"',
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _string(text: str) -> str:
+    # A JSON string of printable ASCII is a TOML basic string, too.
+    return json.dumps(text)
+
+
+def _read(path: Path) -> tuple[Image, ...]:
+    try:
+        return _parse(path.read_bytes(), path)
+    except OSError as error:
+        raise HarnessError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+@cache
+def _parse(data: bytes, path: Path) -> tuple[Image, ...]:
+    try:
+        return _Manifest.model_validate(tomllib.loads(data.decode())).images
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise HarnessError(f"{path}: {where}: {first['msg']}") from None
+    except ValueError as error:
+        raise HarnessError(f"{path}: is not a manifest: {error}") from None

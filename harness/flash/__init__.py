@@ -1,0 +1,1 @@
+"""Flashing: bytes onto a board through the boot loader that it has."""

@@ -1,0 +1,216 @@
+"""Flashing ESP32 chips with esptool's own Python API: ROM loader or stub, compressed, compared, verified."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import serial
+from esptool.cmds import attach_flash, detect_flash_size, reset_chip, run_stub, write_flash
+from esptool.logger import TemplateLogger, log
+from esptool.targets import CHIP_DEFS
+from esptool.util import FatalError, flash_size_bytes
+
+from harness.errors import BoardError
+from harness.flash.method import Outcome, Progress, Region, Target
+from harness.wire.port import open_serial
+
+TIMEOUT_S = 3.0
+"""esptool's own default: a port that has it already is not configured anew for every command."""
+ROM_BAUD = 115200
+TOUCH_BAUD = 1200
+VIRTUAL_MAC_PREFIX = (0x02, *b"virt")
+"""How a virtual ESP32-S3's MAC address begins: locally administered, so no chip has it."""
+_ATTEMPTS = 3
+_NO_LINES = ("socket://", "/dev/pts/")
+
+
+class EspLoader:
+    """A chip in its ROM's loader, with esptool's stub running in it or not."""
+
+    def __init__(self, esp: Any, port: str, compress: bool) -> None:
+        self._esp = esp
+        self._port = port
+        self._compress = compress
+        mac = tuple(esp.read_mac())
+        self.virtual = mac[: len(VIRTUAL_MAC_PREFIX)] == VIRTUAL_MAC_PREFIX
+        self.mac = ":".join(f"{byte:02x}" for byte in mac)
+        self.description = f"{esp.get_chip_description()}, MAC {self.mac}"
+
+    def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:
+        """Write what differs, region by region, and verify each by its MD5."""
+        with _errors(self._port):
+            return [self._write(region, progress) for region in regions]
+
+    def _write(self, region: Region, progress: Progress) -> Outcome:
+        started = time.monotonic()
+        size = len(region.data)
+        expected = hashlib.md5(region.data, usedforsecurity=False).hexdigest()
+        progress(region.name, 0, size)
+        same = self._esp.flash_md5sum(region.address, size) == expected
+        if not same:
+            _log().follow = lambda share: progress(region.name, int(share * size), size)
+            write_flash(
+                self._esp,
+                [(region.address, region.data)],
+                compress=self._compress,
+                no_compress=not self._compress,
+            )
+            if self._esp.flash_md5sum(region.address, size) != expected:
+                raise BoardError(
+                    f"{region.name}: what is in flash at {region.address:#x} is not what was sent"
+                )
+        progress(region.name, size, size)
+        return Outcome(
+            region.name,
+            region.address,
+            size,
+            "same" if same else "written",
+            "MD5, by the chip",
+            time.monotonic() - started,
+        )
+
+
+@contextmanager
+def enter(target: Target) -> Iterator[EspLoader]:
+    """See harness.flash.method.enter. Options: stub (True), compress (True), baud."""
+    assert target.port is not None
+    assert target.profile.flash.esptool
+    chip = target.profile.flash.esptool.chip
+    stub = bool(target.options.get("stub", True))
+    compress = bool(target.options.get("compress", True))
+    _log()
+    with contextlib.ExitStack() as stack:
+        port = open_serial(target.port, ROM_BAUD, TIMEOUT_S)
+        stack.callback(port.close)
+        with _errors(target.port):
+            esp = _connect(target, port, chip)
+            if stub:
+                esp = run_stub(esp)
+            attach_flash(esp)
+            _check_size(esp, target)
+            loader = EspLoader(esp, target.port, compress)
+        try:
+            yield loader
+        finally:
+            # Whatever happened: out of the loader, so that what is bootable boots.
+            with contextlib.suppress(Exception):
+                _leave(esp, target)
+
+
+def _connect(target: Target, port: Any, chip: str) -> Any:
+    """Return esptool's object for the chip, synchronised."""
+    by_lines = not target.port or not target.port.startswith(_NO_LINES)
+    if not by_lines:
+        _enter_without_lines(target, port)
+    esp = CHIP_DEFS[chip](port, port.baudrate)
+    if port.port.startswith("rfc2217:"):
+        esp.USES_RFC2217 = True
+    try:
+        esp.connect("default-reset" if by_lines else "no-reset", _ATTEMPTS, warnings=False)
+    except FatalError as error:
+        if "This chip is" in str(error):
+            raise BoardError(
+                f"{target.port}: {str(error).split('. ')[0]}; is that the right board?"
+            ) from None
+        raise BoardError(_no_answer(target, by_lines, str(error))) from None
+    return esp
+
+
+def _enter_without_lines(target: Target, port: Any) -> None:
+    """Bring the chip into its loader over a port that has neither DTR nor RTS."""
+    if target.press is not None:
+        target.press("boot")
+    elif not str(target.port).startswith("socket://"):
+        before, port.baudrate = port.baudrate, TOUCH_BAUD
+        time.sleep(0.1)
+        port.baudrate = before
+    time.sleep(0.05)
+    port.reset_input_buffer()
+
+
+def _no_answer(target: Target, by_lines: bool, reason: str) -> str:
+    said = reason.splitlines()[0].removeprefix("Failed to connect to ESP32-S3: ").rstrip(".")
+    if by_lines:
+        what = "hold its BOOT button while you press RESET, and try again"
+    else:
+        what = "this port has no DTR and RTS: enter the loader by BOOT and RESET (or use rfc2217://)"
+    return f"{target.port}: the ESP32's loader does not answer ({said}); {what}"
+
+
+def _check_size(esp: Any, target: Target) -> None:
+    found = flash_size_bytes(detect_flash_size(esp) or "0")
+    wanted = max(memory.size_bytes for memory in target.profile.memories if memory.kind == "flash")
+    if found and found < wanted:
+        raise BoardError(
+            f"{target.port}: the chip has {found} bytes of flash, {target.profile.id} {wanted}; is that the "
+            "right board?"
+        )
+    esp.flash_set_parameters(found or wanted)
+
+
+def _leave(esp: Any, target: Target) -> None:
+    if target.port and not target.port.startswith(_NO_LINES):
+        reset_chip(esp, "hard-reset")
+    elif target.press is not None:
+        target.press("reset")
+    else:
+        reset_chip(esp, "watchdog-reset")
+
+
+@contextmanager
+def _errors(port: str) -> Iterator[None]:
+    """Turn what esptool and pyserial raise into one line."""
+    try:
+        yield
+    except FatalError as error:
+        text = " ".join(line.strip() for line in str(error).splitlines() if line and "http" not in line)
+        raise BoardError(f"{port}: {text.rstrip('.')}; reset the board and try again") from None
+    except (serial.SerialException, OSError) as error:
+        raise BoardError(f"{port}: the port went away while flashing ({error}); plug it in again") from None
+
+
+class _Log(TemplateLogger):
+    """esptool's output: its progress is passed on, the rest is not shown."""
+
+    def __init__(self) -> None:
+        self.follow: Callable[[float], None] | None = None
+        """Called with the part of a write that is done, 0.0 to 1.0."""
+
+    def print(self, *args: object, **kwargs: object) -> None:
+        """Show nothing."""
+
+    def note(self, message: str) -> None:
+        """Show nothing."""
+
+    def warning(self, message: str) -> None:
+        """Show nothing: what matters comes as an error, too."""
+
+    def error(self, message: str) -> None:
+        """Show nothing: it is raised, too."""
+
+    def stage(self, finish: bool = False) -> None:
+        """There are no stages to fold."""
+
+    def progress_bar(
+        self, cur_iter: int, total_iters: int, prefix: str = "", suffix: str = "", bar_length: int = 30
+    ) -> None:
+        """Pass progress on."""
+        if self.follow is not None and total_iters > 0:
+            self.follow(cur_iter / total_iters)
+
+    def set_verbosity(self, verbosity: str) -> None:
+        """It is always quiet."""
+
+
+@cache
+def _log() -> _Log:
+    """Return the logger that esptool has been given."""
+    made = _Log()
+    log.set_logger(made)
+    return made

@@ -1,0 +1,177 @@
+"""Flashing the Grove Vision AI and the SenseCAP A1101: a UF2 file, copied to the boot loader's drive.
+
+Each file takes an entry into the boot loader of its own; that the drive goes away is the acknowledgement.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.boards import Profile
+from harness.errors import BoardError, HarnessError
+from harness.firmware import uf2file
+from harness.flash import drives
+from harness.flash.drives import Drive
+from harness.flash.method import Outcome, Progress, Region, Target
+from harness.wire.port import PortError, open_serial
+
+APPEAR_S = 15.0
+"""How long a drive may take to appear after the touch; systems take their time to mount it."""
+BUTTON_WAIT_S = 60.0
+TOUCH_S = 0.1
+TOUCH_EVERY_S = 2.0
+TAKE_S = 60.0
+"""How long a drive may take to burn a file, after it has been written, before it goes away."""
+BACK_S = 10.0
+"""How long the port may take to come back after the drive has gone."""
+LOOK_EVERY_S = 0.01
+CHUNK_BYTES = 64 << 10
+
+
+class Uf2Loader:
+    """The boot loader's drive; the second and later files enter it anew."""
+
+    def __init__(self, target: Target, drive: Drive) -> None:
+        self._target = target
+        self._drive: Drive | None = drive
+        board = drive.info.get("Board-ID", "") + drive.info.get("Model", "")
+        self.virtual = "virtual" in board
+        self.description = (
+            f"drive {drive.label} ({drive.info.get('Model', 'no model given')}) at {drive.path}"
+        )
+
+    def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:
+        """Copy each region as a UF2 file of its own and wait for the drive to go away."""
+        return [self._write(region, progress) for region in regions]
+
+    def _write(self, region: Region, progress: Progress) -> Outcome:
+        started = time.monotonic()
+        drive = self._drive or _enter(self._target)
+        self._drive = None
+        data = to_uf2(self._target.profile, region)
+        size = len(region.data)
+        progress(region.name, 0, size)
+        path = drive.path / f"{region.use}.uf2"
+        _copy(path, data, drive, lambda done: progress(region.name, size * done // len(data), size))
+        _wait_until_gone(drive, region)
+        progress(region.name, size, size)
+        return Outcome(
+            region.name,
+            region.address,
+            size,
+            "written",
+            "the drive took the file and went away",
+            time.monotonic() - started,
+        )
+
+
+def to_uf2(board: Profile, region: Region) -> bytes:
+    """Return a region as a UF2 file, its words swapped where the board's profile says so."""
+    assert board.flash.uf2
+    swap = region.use in board.flash.uf2.word_swapped
+    data = uf2file.swap_words(region.data) if swap else region.data
+    return uf2file.build(data, region.address, board.flash.uf2.family_id)
+
+
+@contextmanager
+def enter(target: Target) -> Iterator[Uf2Loader]:
+    """See harness.flash.method.enter."""
+    yield Uf2Loader(target, _enter(target))
+
+
+def _enter(target: Target) -> Drive:
+    """Return the board's drive, after making it appear where it is not there yet."""
+    found = _drives(target)
+    if len(found) > 1:
+        paths = ", ".join(str(drive.path) for drive in found)
+        raise HarnessError(f"several boot loaders' drives are there: {paths}; choose one with --drive")
+    if found:
+        return found[0]
+    patience = APPEAR_S if target.port or target.press else BUTTON_WAIT_S
+    deadline = time.monotonic() + patience
+    touch_at = 0.0
+    while not (found := _drives(target)):
+        now = time.monotonic()
+        if now > deadline:
+            raise BoardError(_not_there(target, patience))
+        if now >= touch_at:
+            # A board that is still starting misses a touch.
+            touch_at = now + (TOUCH_EVERY_S if target.port else patience)
+            _touch(target)
+        time.sleep(LOOK_EVERY_S)
+    return found[0]
+
+
+def _drives(target: Target) -> list[Drive]:
+    assert target.profile.flash.uf2
+    labels = target.profile.flash.uf2.drive_labels
+    return [drive for drive in drives.find(target.drives) if drive.label.upper() in labels]
+
+
+def _touch(target: Target) -> None:
+    """Have the board enter its boot loader: by opening its port at 1200 baud, or by its button."""
+    assert target.profile.flash.uf2
+    if target.port is None:
+        if target.press is not None:
+            target.press("boot")
+        else:
+            target.ask(
+                f"{target.profile.name}: press its button twice now (waiting {BUTTON_WAIT_S:.0f} s for its "
+                "drive)"
+            )
+        return
+    deadline = time.monotonic() + BACK_S
+    while True:
+        try:
+            port = open_serial(target.port, target.profile.flash.uf2.touch_baud, 1.0)
+            break
+        except PortError:
+            # Gone while the drive was there: it comes back with the firmware that was just flashed.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+    time.sleep(TOUCH_S)
+    port.close()
+
+
+def _copy(path: Path, data: bytes, drive: Drive, report: Callable[[int], None]) -> None:
+    try:
+        with path.open("wb") as file:
+            for at in range(0, len(data), CHUNK_BYTES):
+                file.write(data[at : at + CHUNK_BYTES])
+                file.flush()
+                os.fsync(file.fileno())
+                report(min(at + CHUNK_BYTES, len(data)))
+    except OSError as error:
+        # The drive may go as soon as it has the last block, before the system has closed the file.
+        if not drive.gone:
+            raise BoardError(
+                f"{path}: cannot be written ({error.strerror}); unplug the board, plug it in and try again"
+            ) from None
+
+
+def _wait_until_gone(drive: Drive, region: Region) -> None:
+    deadline = time.monotonic() + TAKE_S
+    while not drive.gone:
+        if time.monotonic() > deadline:
+            raise BoardError(
+                f"{drive.path}: the drive is still there {TAKE_S:.0f} s after {region.name} was copied to "
+                "it, so it was not taken; is this the right board? Unplug it, plug it in and try again"
+            )
+        time.sleep(LOOK_EVERY_S)
+
+
+def _not_there(target: Target, patience_s: float) -> str:
+    assert target.profile.flash.uf2
+    labels = target.profile.flash.uf2.drive_labels
+    device = drives.unmounted(labels)
+    if device is not None:
+        return f"the drive {device.name} is there but not mounted; mount it: udisksctl mount -b {device}"
+    return (
+        f"{target.port or target.profile.name}: no drive {' or '.join(labels)} within {patience_s:.0f} s; "
+        "press the board's button twice (or name the drive's directory with --drive)"
+    )

@@ -1,0 +1,222 @@
+"""Flashing the Grove Vision AI WE2: its boot loader's window after reset, and XMODEM.
+
+The conversation is that of HimaxWiseEyePlus/Seeed_Grove_Vision_AI_Module_V2 (README, flash image update;
+xmodem_send.py).
+"""
+
+from __future__ import annotations
+
+import binascii
+import io
+import logging
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from xmodem import XMODEM
+
+from harness.errors import BoardError, printable
+from harness.flash.method import Outcome, Progress, Region, Target
+from harness.wire.port import Port, open_port
+
+KEY = b"1"
+KEY_EVERY_S = 0.01
+"""Ten keys fall into the boot loader's window of 100 ms."""
+MENU = b"Send data using the xmodem protocol from your terminal"
+CHOICE = b"Xmodem download and burn FW image"
+QUESTION = b"Do you want to end file transmission and reboot system? (y)"
+WINDOW = b"Please input any key to enter X-Modem mode"
+POLL = b"C"
+VIRTUAL = b"(virtual board)"
+LARGEST_IMAGE = 1 << 20
+LOWEST_MODEL = 0x200000
+BLOCK_BYTES = {"xmodem1k": 1024, "xmodem": 128}
+
+RESET_WAIT_S = 5.0
+"""How long a board that was reset by itself may take to show its boot loader."""
+BUTTON_WAIT_S = 60.0
+ANSWER_S = 15.0
+"""How long the boot loader may take over burning what it was sent."""
+BOOT_S = 2.0
+BOOTED = b"jump_addr"
+RETRIES = 10
+FILLER = b"\xff"
+"""What fills up a last block: it leaves flash as erased."""
+_PREAMBLE = struct.Struct("<2sII2s")
+
+# The library reports every repeated block on its logger; what counts comes back as a result.
+logging.getLogger("xmodem").addHandler(logging.NullHandler())
+logging.getLogger("xmodem").propagate = False
+
+
+class _Modem(XMODEM):
+    """The library's sender, with the checksum from the standard library: it is on every block's way."""
+
+    def calc_crc(self, data: bytes, crc: int = 0) -> int:
+        """Return XMODEM's CRC-16."""
+        return binascii.crc_hqx(data, crc)
+
+
+class We2Loader:
+    """The boot loader in its receive mode."""
+
+    def __init__(self, port: Port, heard: bytes, mode: str) -> None:
+        self._port = port
+        self._mode = mode
+        # The poll that showed that it receives is the first answer the library waits for.
+        self._held = bytearray(POLL)
+        self._at_question = False
+        self.virtual = VIRTUAL in heard
+        self.description = "WE2 boot loader" + (" of a virtual board" if self.virtual else "")
+
+    def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:
+        """Send each region; a model after a preamble with its address."""
+        outcomes = []
+        for region in regions:
+            started = time.monotonic()
+            if region.use == "model":
+                self._send(f"the address of {region.name}", preamble(region.address), lambda done: None)
+            size = len(region.data)
+            progress(region.name, 0, size)
+
+            def report(done: int, name: str = region.name, size: int = size) -> None:
+                progress(name, min(done, size), size)
+
+            self._send(region.name, region.data, report)
+            outcomes.append(
+                Outcome(
+                    region.name,
+                    region.address,
+                    size,
+                    "written",
+                    "CRC-16 of each block, by the boot loader",
+                    time.monotonic() - started,
+                )
+            )
+        return outcomes
+
+    def leave(self) -> None:
+        """Have the boot loader start the firmware."""
+        if self._at_question:
+            self._port.write(b"y")
+            # In silence: a byte sent into the window after the reboot would lead back here.
+            heard = bytearray()
+            deadline = self._port.now() + BOOT_S
+            while BOOTED not in heard and self._port.now() < deadline:
+                heard += self._port.read(4096, deadline - self._port.now())
+        else:
+            # In the middle of receiving: two cancellations lead back to the menu, whose 2 reboots.
+            self._port.write(b"\x18\x18")
+            self._port.pause(0.1)
+            self._port.write(b"2")
+
+    def _send(self, what: str, data: bytes, report: Callable[[int], None]) -> None:
+        if self._at_question:
+            self._port.write(b"n")
+            self._at_question = False
+        block = BLOCK_BYTES[self._mode]
+        modem = _Modem(self._get, self._put, mode=self._mode, pad=FILLER)
+
+        def on_block(total: int, sent: int, errors: int) -> None:
+            report(sent * block)
+
+        if not modem.send(io.BytesIO(data), retry=RETRIES, timeout=ANSWER_S, quiet=True, callback=on_block):
+            raise BoardError(
+                f"{self._port.url}: the boot loader broke off {what}; reset the board and try again"
+                f"{self._last_words()}"
+            )
+        self._wait_for_question(what)
+
+    def _wait_for_question(self, what: str) -> None:
+        heard = bytearray(self._held)
+        deadline = self._port.now() + ANSWER_S
+        while QUESTION not in heard:
+            left = deadline - self._port.now()
+            if left <= 0:
+                raise BoardError(
+                    f"{self._port.url}: the boot loader did not say that {what} is burnt; reset the board "
+                    "and try again"
+                )
+            heard += self._port.read(4096, left)
+        self._held.clear()
+        self._at_question = True
+
+    def _get(self, size: int, timeout: float = 1.0) -> bytes | None:
+        """Return bytes from the line as the library asks for them; None where none came in time."""
+        if not self._held:
+            self._held += self._port.read(4096, timeout)
+        taken = bytes(self._held[:size])
+        del self._held[:size]
+        return taken or None
+
+    def _put(self, data: bytes, timeout: float = 1.0) -> int:
+        self._port.write(bytes(data))
+        return len(data)
+
+    def _last_words(self) -> str:
+        text = bytes(self._held).strip(b"C\x15\x18\r\n ")
+        return f" (it said {printable(text[-80:].decode('ascii', 'replace'))!r})" if text else ""
+
+
+def preamble(address: int) -> bytes:
+    """Return the file of one block that tells the boot loader where the next file goes."""
+    return _PREAMBLE.pack(b"\xc0\x5a", address, 0, b"\x5a\xc0")
+
+
+@contextmanager
+def enter(target: Target) -> Iterator[We2Loader]:
+    """See harness.flash.method.enter. Options: mode ("xmodem1k", "xmodem")."""
+    assert target.port is not None
+    port = open_port(target.port, target.profile.serial.baud)
+    try:
+        heard = _reach_menu(target, port)
+        loader = We2Loader(port, heard, str(target.options.get("mode", "xmodem1k")))
+        try:
+            yield loader
+        finally:
+            loader.leave()
+    finally:
+        port.close()
+
+
+def _reach_menu(target: Target, port: Port) -> bytes:
+    """Have the board reset, flood its window with keys, choose XMODEM; return all that was heard."""
+    if target.restart is not None and target.restart(port):
+        patience = RESET_WAIT_S
+    elif target.press is not None:
+        target.press("reset")
+        patience = RESET_WAIT_S
+    else:
+        target.ask(
+            f"{target.profile.name} on {target.port}: press its RESET button now (waiting "
+            f"{BUTTON_WAIT_S:.0f} s)"
+        )
+        patience = BUTTON_WAIT_S
+    heard = bytearray()
+    deadline = port.now() + patience
+    while not _receiving(heard):
+        if port.now() >= deadline:
+            raise BoardError(_not_reached(target, bytes(heard), patience))
+        if CHOICE not in heard or heard.endswith(b"\n"):
+            port.write(KEY)
+        heard += port.read(4096, KEY_EVERY_S)
+    return bytes(heard)
+
+
+def _receiving(heard: bytearray) -> bool:
+    """Whether the boot loader polls for a file, on a line of its own behind the menu (or all the time)."""
+    behind = heard.rpartition(b"\n")[2] if MENU in heard or CHOICE in heard else heard
+    return bool(behind) and not behind.strip(POLL) and (MENU in heard or CHOICE in heard or len(behind) > 1)
+
+
+def _not_reached(target: Target, heard: bytes, patience: float) -> str:
+    where = f"{target.port}: no boot loader within {patience:.0f} s"
+    if not heard:
+        return f"{where}, the line is silent; check the cable, and reset the board when asked to"
+    if b"jump_addr" in heard or b"slot flash_offset" in heard:
+        return (
+            f"{where}, the board started its firmware instead; try again, another program may hold the line"
+        )
+    said = printable(heard[-60:].decode("ascii", "replace"))
+    return f"{where}, what came was {said!r}; check the baud rate, and reset the board when asked to"

@@ -1,0 +1,159 @@
+"""What is attached: serial ports and boot-loader drives, the boards they belong to, who holds a port."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import boards
+from harness.boards import Profile
+from harness.errors import HarnessError
+from harness.flash import drives
+from harness.runner.reach import AUTO, EMULATED
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that has a port open."""
+
+    pid: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A port or a drive. `boards` are the ids that its USB id or its label stands for."""
+
+    where: str
+    kind: str
+    boards: tuple[str, ...]
+    state: str
+    usb_id: str | None
+    serial_number: str | None
+    description: str
+    held_by: tuple[Holder, ...] = ()
+
+
+def everything() -> list[Attached]:
+    """Return all serial ports and boot-loader drives, those of known boards first."""
+    profiles = boards.all_profiles()
+    found = [*(_port(port, profiles) for port in _comports()), *_drives(profiles)]
+    return sorted(found, key=lambda item: (not item.boards, item.kind, item.where))
+
+
+def choose_port(wanted: str | None, board: Profile) -> str:
+    """Return the port to use: the one that was asked for, else that of the attached board, else "emulated".
+
+    "auto" takes the attached board and nothing else.
+
+    Raises:
+        HarnessError: several attached boards fit and none was asked for; or none does and it was "auto".
+    """
+    if wanted is not None and wanted != AUTO:
+        return wanted
+    fitting = [item for item in everything() if board.id in item.boards]
+    ports = [item for item in fitting if item.kind == "port"]
+    if len(ports) > 1:
+        listed = ", ".join(
+            f"{item.where} (serial number {item.serial_number})" if item.serial_number else item.where
+            for item in ports
+        )
+        raise HarnessError(f"several ports fit {board.id}: {listed}; choose one with --port")
+    if ports:
+        return ports[0].where
+    if fitting:
+        return f"drive:{fitting[0].where}"
+    if wanted == AUTO:
+        ids = ", ".join(usb.id for usb in board.usb)
+        raise HarnessError(
+            f"no {board.id} is attached (USB id {ids}); plug it in, and look with `harness ports`"
+        )
+    return EMULATED
+
+
+def serial_number(url: str) -> str | None:
+    """Return the USB serial number of the device behind a port, where it has one."""
+    return next((port.serial_number for port in _comports() if port.device == url), None)
+
+
+def holders(device: str) -> tuple[Holder, ...]:
+    """Return the processes that have a device open, as far as this user may see it (Linux)."""
+    target = os.path.realpath(device)
+    found = []
+    for process in _numbered(Path("/proc")):
+        try:
+            descriptors = list((process / "fd").iterdir())
+        except OSError:
+            continue
+        if any(_points_to(link, target) for link in descriptors):
+            found.append(Holder(int(process.name), _name(process)))
+    return tuple(found)
+
+
+def _numbered(root: Path) -> Iterable[Path]:
+    try:
+        return sorted(
+            (path for path in root.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)
+        )
+    except OSError:
+        return []
+
+
+def _points_to(link: Path, target: str) -> bool:
+    try:
+        return os.readlink(link) == target
+    except OSError:
+        return False
+
+
+def _name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "?"
+
+
+def _comports() -> list[Any]:
+    from serial.tools.list_ports import comports
+
+    return list(comports())
+
+
+def _port(port: Any, profiles: Iterable[Profile]) -> Attached:
+    ids = [
+        (profile.id, usb.state)
+        for profile in profiles
+        for usb in profile.usb
+        if (usb.vendor_id, usb.product_id) == (port.vid, port.pid)
+    ]
+    return Attached(
+        where=port.device,
+        kind="port",
+        boards=tuple(dict.fromkeys(name for name, _ in ids)),
+        state=ids[0][1] if ids else "",
+        usb_id=f"{port.vid:04X}:{port.pid:04X}" if port.vid is not None else None,
+        serial_number=port.serial_number or None,
+        description=port.description or "",
+        held_by=holders(port.device),
+    )
+
+
+def _drives(profiles: Iterable[Profile]) -> list[Attached]:
+    found = []
+    for drive in drives.find():
+        fits = [p for p in profiles if p.flash.uf2 and drive.label.upper() in p.flash.uf2.drive_labels]
+        found.append(
+            Attached(
+                where=str(drive.path),
+                kind="drive",
+                boards=tuple(profile.id for profile in fits),
+                state="boot_loader",
+                usb_id=None,
+                serial_number=drive.info.get("Board-ID"),
+                description=drive.info.get("Model", ""),
+            )
+        )
+    return found
