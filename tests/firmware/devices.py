@@ -241,6 +241,6 @@ def qemu_command(build: Path, descriptor: int, model: Path, options: Sequence[st
         *("qemu-system-arm", "-M", "mps3-an547", "-display", "none", "-monitor", "none"),
         *("-kernel", str(build / "ports/mps3_an547/bench_firmware.elf")),
         *("-device", f"loader,file={model},addr={QemuDevice.address:#x},force-raw=on"),
-        *("-chardev", f"socket,id=line,fd={descriptor},server=on,wait=off", "-serial", "chardev:line"),
+        *("-chardev", f"socket,id=line,fd={descriptor},server=on,wait=off,nodelay=on", "-serial", "chardev:line"),
         *options,
     ]

@@ -423,6 +423,8 @@ def test_abort_ends_a_run_and_its_samples_remain(device: Device) -> None:
 def test_samples_are_kept_until_acknowledged_and_the_device_waits_for_room(device: Device) -> None:
     host = RawHost(device.port())
     room = host.greet().sample_buffer
+    if not device.selftest:
+        pytest.skip(f"{room} samples of a real model take their time")
     host.ask(m.Select(device.address), m.Selected)
     n = room + 10
     host.ask(m.StartRun(3, 0, 0, n, 0), m.Running)
@@ -499,7 +501,9 @@ def test_the_transcript_of_a_runner_of_mlperf_tiny(device: Device) -> None:
     host = selected(device)
     host.hear_nothing()  # the boot text has gone by
     ready = b"m-ready\r\n"
-    image = tensors(device, 6)[0]
+    given = tensors(device, 6)[0]
+    loaded = len(given) if device.simulated else 1000
+    image = given[:loaded] + bytes(len(given) - loaded)
     for command, due in [
         (b"profile%", b"m-profile-[ULPMark for tinyML Firmware V0.0.1]\r\nm-model-[vww01]\r\n" + ready),
         (b"db load 4%", b"m-[Expecting 4 bytes]\r\n" + ready),
@@ -527,11 +531,12 @@ def test_the_transcript_of_a_runner_of_mlperf_tiny(device: Device) -> None:
         assert text(host, command) == due, command
     assert text(host, b"%%name%", b"]\r\n" + ready).startswith(ready + ready + b"m-name-dut-[")
     host.port.write(b"\0")  # ends a chunk of text
-    assert text(host, f"db load {len(image)}%".encode()) == f"m-[Expecting {len(image)} bytes]\r\n".encode() + ready
-    for at in range(0, len(image), 36):
-        end = at + 36 >= len(image)
-        answer = (b"m-load-done\r\n" if end else b"") + ready
-        assert text(host, b"db " + image[at : at + 36].hex().encode() + b"%") == answer
+    # MLPerf Tiny's runner loads the whole input; the part that is not loaded here has been zero since SELECT.
+    assert text(host, b"db load %d%%" % loaded) == b"m-[Expecting %d bytes]\r\n" % loaded + ready
+    for at in range(0, loaded, 36):
+        end = min(at + 36, loaded)
+        done = b"m-load-done\r\n" if end == loaded else b""
+        assert text(host, b"db " + image[at:end].hex().encode() + b"%") == done + ready
     lines = text(host, b"infer 3 2%").split(b"\r\n")
     assert lines[:3] == [b"m-warmup-start-2", b"m-warmup-done", b"m-infer-start-3"]
     first, last = (int(line.removeprefix(b"m-lap-us-")) for line in lines[3:5])
@@ -563,17 +568,18 @@ def test_a_partial_frame_is_dropped_after_silence(device: Device) -> None:
     host.port.write(b"inf")
     host.port.pause(2.5) if device.simulated else time.sleep(2.5)
     host.port.write(b"name%")
-    said = host.port.read(4096, 2.0)
-    assert said.startswith(b"m-name-dut-["), said
+    assert text(host, b"").startswith(b"m-name-dut-[")
     host.port.write(whole[1:])  # its first delimiter lost: the chunk is whole all the same
     host.hear(m.Identified)
 
 
 def test_a_chunk_longer_than_any_frame_costs_nothing_but_itself(device: Device) -> None:
-    host = raw(device)
+    host = RawHost(device.port())
+    welcome = host.greet()
     rng = random.Random(1)
     for _ in range(3):
-        host.port.write(bytes(rng.randrange(1, 256) for _ in range(40_000)) + b"\0")
+        noise = bytes(rng.randrange(1, 256) for _ in range(min(welcome.window, 2 * welcome.max_block)))
+        host.port.write(noise + b"\0")
         host.ask(m.GetClock(), m.Clock)
 
 
