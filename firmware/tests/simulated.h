@@ -23,7 +23,7 @@ bool sim_turn(void);
 /* Takes up to `limit` bytes of what the device has said. */
 size_t sim_take(uint8_t *bytes, size_t limit);
 
-/* Sets the counter, which goes up by one with each look at it. */
+/* Sets the counter, which goes up a little with each look at it. */
 void sim_set_ticks(uint64_t ticks);
 uint64_t sim_ticks(void);
 

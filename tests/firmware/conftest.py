@@ -42,28 +42,42 @@ def two_inputs(tmp_path_factory: pytest.TempPathFactory) -> tflite.Model:
     return tflite.read(path)
 
 
-DEVICES = ["python", "core", "emulate", "posix", "qemu"]
+@pytest.fixture(scope="session")
+def emulated() -> Iterator[EmulatedDevice]:
+    """One virtual board for all tests of it: it takes its time to start."""
+    with EmulatedDevice() as device:
+        yield device
 
 
-@pytest.fixture(params=DEVICES)
+@pytest.fixture(scope="session")
+def in_qemu(cortex_m55: Path, two_inputs: tflite.Model) -> Iterator[QemuDevice]:
+    """One Cortex-M55 in QEMU for all tests of it."""
+    require("qemu-system-arm")
+    with QemuDevice(cortex_m55, two_inputs) as device:
+        yield device
+
+
+@pytest.fixture(params=["python", "core", "emulate", "posix", "qemu"])
 def device(request: pytest.FixtureRequest, two_inputs: tflite.Model) -> Iterator[Device]:
-    """Every implementation of the device's side, freshly started.
+    """Every implementation of the device's side, freshly started or reset.
 
     python: the virtual board's firmware, core: the C core, both in virtual time on a virtual line;
     emulate, posix, qemu: processes behind ports of the operating system.
     """
-    kind = request.param
+    if request.param in ("emulate", "qemu"):
+        shared: EmulatedDevice | QemuDevice = request.getfixturevalue(
+            "emulated" if request.param == "emulate" else "in_qemu"
+        )
+        shared.restart()
+        yield shared
+        shared.close_ports()
+        return
     made: Device
-    if kind == "python":
+    if request.param == "python":
         made = PythonDevice(two_inputs)
-    elif kind == "core":
+    elif request.param == "core":
         made = CoreDevice(request.getfixturevalue("checked"), two_inputs)
-    elif kind == "emulate":
-        made = EmulatedDevice()
-    elif kind == "posix":
-        made = PosixDevice(request.getfixturevalue("checked"), two_inputs)
     else:
-        require("qemu-system-arm")
-        made = QemuDevice(request.getfixturevalue("cortex_m55"), two_inputs)
+        made = PosixDevice(request.getfixturevalue("checked"), two_inputs)
     with made:
         yield made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import subprocess
@@ -163,9 +164,25 @@ class ProcessDevice(Device):
 
     url: str
 
+    def __init__(self, model: tflite.Model) -> None:
+        super().__init__(model)
+        self._ports: list[SerialPort] = []
+        self._stack.callback(self.close_ports)
+
+    def restart(self) -> None:
+        """Reset the device, so that nothing is left of an earlier test but its process."""
+        self.close_ports()
+        with self.session() as session:
+            session.reset()
+
+    def close_ports(self) -> None:
+        """Close what a test has left open."""
+        while self._ports:
+            self._ports.pop().close()
+
     def port(self, faults: str = "") -> Port:
         port = SerialPort(self.url)
-        self._stack.callback(port.close)
+        self._ports.append(port)
         return FaultyPort(port, faults) if faults else port
 
 
@@ -181,13 +198,19 @@ class EmulatedDevice(ProcessDevice):
         self.url = self._stack.enter_context(board).url
 
     def expected(self, *inputs: bytes) -> list[bytes]:
-        graph = self.model.subgraphs[0]
-        arrays = [
-            np.frombuffer(data, graph.tensors[i].type).reshape(graph.tensors[i].shape)
-            for data, i in zip(inputs, graph.inputs, strict=True)
-        ]
-        with reference.start(self.model.data, arrays, invokes=1) as ran:
-            return [array.tobytes() for array in ran.result()]
+        return list(_reference_outputs(self.model.data, inputs))
+
+
+@functools.cache
+def _reference_outputs(model: bytes, inputs: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    parsed = tflite.parse(model, "model")
+    graph = parsed.subgraphs[0]
+    arrays = [
+        np.frombuffer(data, graph.tensors[i].type).reshape(graph.tensors[i].shape)
+        for data, i in zip(inputs, graph.inputs, strict=True)
+    ]
+    with reference.start(model, arrays, invokes=1) as ran:
+        return tuple(array.tobytes() for array in ran.result())
 
 
 class PosixDevice(ProcessDevice):

@@ -11,19 +11,19 @@ from harness.models import tflite
 from harness.models.build import Builder, Scale
 from harness.wire.messages import ErrorCode
 
-IMAGE_BYTES = 96 * 96 * 3
+IMAGE_BYTES = 32 * 32 * 3
 EXTRA_BYTES = 20
 MARK = b"selftest"
 
 
 def two_inputs() -> bytes:
-    """Return a model file with inputs of 27648 and 20 bytes and an output of 32 bytes.
+    """Return a model file with inputs of 3072 and 20 bytes and an output of 32 bytes.
 
     No interpreter could run it: its one operator would have to make of two inputs what it cannot.
     """
     builder = Builder(description="two inputs")
     main = builder.subgraph("main")
-    image = main.input("image", (1, 96, 96, 3), "int8", Scale(0.00390625, -128))
+    image = main.input("image", (1, 32, 32, 3), "int8", Scale(0.00390625, -128))
     extra = main.input("extra", (1, 5), "float32")
     scores = main.output("scores", (1, 32), "int8", Scale(0.00390625, -128))
     main.operator("CONCATENATION", [image, extra], [scores], axis=1, fused_activation="NONE")
