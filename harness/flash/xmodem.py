@@ -33,7 +33,7 @@ LARGEST_IMAGE = 1 << 20
 LOWEST_MODEL = 0x200000
 BLOCK_BYTES = {"xmodem1k": 1024, "xmodem": 128}
 
-RESET_WAIT_S = 5.0
+RESET_WAIT_S = 3.0
 """How long a board that was reset by itself may take to show its boot loader."""
 BUTTON_WAIT_S = 60.0
 ANSWER_S = 15.0

@@ -38,7 +38,7 @@ def make_record(
     job, identity = prepared.job, taken.identity
     virtual = connection.virtual
     clock_hz = identity.clock_hz or job.board.clock_hz
-    notes = [interrupted] if interrupted else []
+    notes = [*taken.notes, interrupted] if interrupted else list(taken.notes)
     forecast = time_of_board(prepared.deployed, job.board, prepared.compiled) if virtual else None
     if forecast is not None:
         notes += _caveats(forecast)
@@ -65,7 +65,7 @@ def make_record(
             kernels=identity.kernels or None,
         ),
         model=_model(prepared),
-        inputs=records.Inputs(spec=list(settings.inputs), sha256=inputs_digest(prepared.inputs)),
+        inputs=_inputs(prepared, settings, taken),
         invoke=records.Invoke(
             origin="estimated" if virtual else "measured",
             ticks=ticks,
@@ -96,6 +96,12 @@ def make_record(
         git=provenance.git(),
         notes=notes,
     )
+
+
+def _inputs(prepared: Prepared, settings: Settings, taken: Measurement) -> records.Inputs:
+    if not taken.streamed:
+        return records.Inputs(spec=["the board's camera"], sha256="")
+    return records.Inputs(spec=list(settings.inputs), sha256=inputs_digest(prepared.inputs))
 
 
 def inputs_digest(inputs: list[np.ndarray]) -> str:
@@ -175,7 +181,9 @@ def _time_method(prepared: Prepared) -> str:
 def _ram(taken: Measurement, virtual: bool) -> records.Ram:
     memory = taken.memory
     if memory is None:
-        return records.Ram(origin="measured", method="not reported by this protocol")
+        return records.Ram(
+            origin="emulated" if virtual else "measured", method="not reported by this protocol"
+        )
     return records.Ram(
         origin="emulated" if virtual else "measured",
         arena_used_bytes=memory.arena_used,

@@ -151,7 +151,7 @@ def test_ctrl_c_while_the_desktop_runtime_still_works_keeps_the_whole_run(
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_job_that_is_ended_keeps_what_was_measured(tmp_path: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "harness", "bench", SMALL, "-b", "xiao_esp32s3", "-n", "1000000"]
+    command = [sys.executable, "-m", "harness", "bench", SMALL, "-b", "grove_vision_ai", "-n", "1000000"]
     (tmp_path / "tmp").mkdir()
     terminal, its_side = os.openpty()  # for the progress, which tells when samples flow
     process = subprocess.Popen(
