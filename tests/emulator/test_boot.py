@@ -31,7 +31,9 @@ def booted(board: Profile, flash: BoardFlash, tmp_path: Path) -> tuple[App | Non
     return app, line.received.decode()
 
 
-@pytest.mark.parametrize("board_id", ["xiao_esp32s3", "grove_vision_ai", "sensecap_a1101", "grove_vision_ai_we2"])
+@pytest.mark.parametrize(
+    "board_id", ["xiao_esp32s3", "grove_vision_ai", "sensecap_a1101", "grove_vision_ai_we2"]
+)
 @pytest.mark.parametrize("protocol", ["bench", "sscma"])
 def test_the_image_in_flash_says_what_runs(board_id: str, protocol: str, tmp_path: Path) -> None:
     board = boards.load(board_id)
@@ -98,7 +100,11 @@ def test_without_a_partition_for_models_there_are_none() -> None:
 @pytest.mark.parametrize(
     ("board_id", "blank", "other"),
     [
-        ("grove_vision_ai_we2", "himax_sec_SB_image_process FAIL", "the image is for HX6537-A, this is HX6538"),
+        (
+            "grove_vision_ai_we2",
+            "himax_sec_SB_image_process FAIL",
+            "the image is for HX6537-A, this is HX6538",
+        ),
         ("grove_vision_ai", "verification fail : sec_code = 0x3", "verification fail : sec_code = 0x4"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from functools import reduce
@@ -67,10 +68,8 @@ def test_an_image_that_is_cut_short_is_none(parts: list[Segment], data: st.DataO
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    try:
-        espimage.read(data)
-    except NotAnImage as error:
-        assert error.first_word == int.from_bytes(data[:4].ljust(4, b"\xff"), "little")
+    with contextlib.suppress(NotAnImage):
+        assert espimage.read(data).length <= len(data)
 
 
 def test_the_table_is_read_back_and_its_damage_is_found() -> None:

@@ -101,7 +101,11 @@ def test_where_an_image_goes_is_seen_from_what_it_is(tmp_path: Path) -> None:
         ("esp32s3", app()[:100], "is no image for Espressif ESP32-S3"),
         ("we2", app(), "looks like an image for an ESP32"),
         ("we2", virtual.build(boards.load("a1101"), "bench")[0][2], "is an image for the HX6537-A"),
-        ("we2", virtual.build(boards.load("we2"), "bench")[0][2][:2000], "is damaged: it has 2000 of 4448 bytes"),
+        (
+            "we2",
+            virtual.build(boards.load("we2"), "bench")[0][2][:2000],
+            "is damaged: it has 2000 of 4448 bytes",
+        ),
     ],
 )
 def test_a_file_for_another_board_or_cut_short_is_one_clear_line(

@@ -141,6 +141,8 @@ def test_the_command_does_everything_over_rfc2217(tmp_path: Path) -> None:
         finally:
             bench.process.stop()
 
-    every = [(n, o) for n in range(len(STEPS)) for o in ((), ("--no-stub",)) if not (STEPS[n][0] is erase and o)]
+    every = [
+        (n, o) for n in range(len(STEPS)) for o in ((), ("--no-stub",)) if not (STEPS[n][0] is erase and o)
+    ]
     with ThreadPoolExecutor(len(every)) as pool:
         list(pool.map(lambda job: run(*job), every))

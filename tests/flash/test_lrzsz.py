@@ -19,7 +19,7 @@ import serial
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.rom import we2
 from harness.flash.method import Region, Target, enter
-from harness.flash.xmodem import MENU, QUESTION, preamble
+from harness.flash.xmodem import CHOICE, QUESTION, READY, preamble
 from tests.flash.rig import WE2, blob, firmware, in_flash, running
 
 pytestmark = [
@@ -76,6 +76,7 @@ class LrzszLoader:
         os.read(self._master, 1)
         self._say(we2.BANNER, *we2.MENU)
         os.read(self._master, 100)
+        self._say(READY.decode())
         answer = b"n"
         while answer == b"n":
             path = self._directory / f"file {len(self.files)}"
@@ -112,10 +113,10 @@ def test_sx_flashes_a_virtual_board(tmp_path: Path, options: list[str]) -> None:
         process.press("reset")
         heard = bytearray()
         deadline = time.monotonic() + 5
-        while MENU not in heard and time.monotonic() < deadline:
+        while READY not in heard and time.monotonic() < deadline:
             port.write(b"1")
-            heard += port.read(max(1, port.in_waiting))
-        port.write(b"1")
+            time.sleep(0.3 if CHOICE in heard else 0.01)
+            heard += port.read(port.in_waiting)
         where = preamble(model.address).ljust(128, b"\xff")
         for number, content in enumerate((image.data, where, model.data)):
             (tmp_path / "file").write_bytes(content)
