@@ -24,14 +24,14 @@ from tests.firmware.devices import (
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The host build with sanitizers and coverage, and the simulated device."""
     require("gcc")
-    return build("host-checked", tmp_path_factory.mktemp("host-checked"))
+    return build("host-checked", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def cortex_m55(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build for QEMU's mps3-an547."""
     require("arm-none-eabi-gcc")
-    return build("mps3_an547", tmp_path_factory.mktemp("mps3_an547"))
+    return build("mps3_an547", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
