@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
+from types import FrameType
 
 import click
 
 from harness import __version__
-from harness.errors import HarnessError
+from harness.errors import HarnessError, nearest
 
 # name -> (one line for --help, module that defines `command`)
 COMMANDS: dict[str, str] = {
@@ -27,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "report": "Report on runs: tables, a page with pictures, exports.",
     "schema": "Print the JSON Schema of a record.",
     "inspect": "Show what a model is made of and what it costs.",
+    "npu": "Disassemble a Vela-compiled model, or run it on an emulated Ethos-U55.",
     "boards": "List the board profiles, show one, or check one of your own.",
 }
 
@@ -43,6 +46,13 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"harness.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command '{args[0]}'{nearest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -61,16 +71,44 @@ def cli(ctx: click.Context, verbose: bool) -> None:
 def main() -> None:
     """Run the command line and exit; errors for people are one line and a non-zero status."""
     verbose = any(a in ("-v", "--verbose") for a in sys.argv[1:])
+    _end_like_ctrl_c()
     try:
         cli.main(standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "harness"
+        _fail(f"{error.format_message().rstrip('.')} (see `{command} --help`)", error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         print("harness: interrupted", file=sys.stderr)
         sys.exit(130)
     except HarnessError as error:
         if verbose:
             raise
-        print(f"harness: error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        # What the machine refuses wherever it happens: a full disk under a pipe or a temporary file.
+        if verbose:
+            raise
+        where = f"{error.filename}: " if error.filename is not None else ""
+        _fail(f"{where}{error.strerror or error}", 1)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"harness: error: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _end_like_ctrl_c() -> None:
+    """Let what ends a job or closes a terminal end a run as Ctrl-C does: with what was measured recorded."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # `nohup` ignores it
+            signal.signal(number, interrupt)

@@ -161,13 +161,18 @@ def print_table(result: Result) -> None:
     for flashed in result.flashed:
         for line in flash_view.lines(flashed):
             print(terminal.printable(line))
+    for record in result.records:
+        if record.verification.verdict == "not_available":
+            run = f"{record.model.name} on {record.board.id}"
+            print(terminal.printable(f"outputs not compared: {run}: {record.verification.reason}"))
     for path in result.paths:
         print(terminal.printable(f"recorded: {_short(path)}"))
     for failure in result.failures:
         message = f"harness: error: {failure.model} on {failure.board}: {failure.message}"
         print(terminal.printable(message), file=sys.stderr)
     if result.interrupted:
-        print("harness: interrupted; what was measured is recorded", file=sys.stderr)
+        kept = "what was measured is recorded" if result.records else "nothing had been measured yet"
+        print(f"harness: interrupted; {kept}", file=sys.stderr)
 
 
 def _row(record: Record) -> tuple[str, ...]:
@@ -181,11 +186,20 @@ def _row(record: Record) -> tuple[str, ...]:
         f"{statistics.median(us) / 1000:.3f} ms" if us else "-",
         f"±{_spread(us) / 1000:.3f} ms" if len(us) > 1 else "-",
         n,
-        record.invoke.origin,
+        _time_is(record),
         f"{record.ram.arena_used_bytes / 1024:.1f} KiB" if record.ram.arena_used_bytes else "-",
         record.ram.origin if record.ram.arena_used_bytes else "not reported",
         _outputs(record),
     )
+
+
+def _time_is(record: Record) -> str:
+    """The origin of the time, with its error band where it is an estimate that has one."""
+    origin, band = record.invoke.origin, record.invoke.error_percent
+    if band is None:
+        return origin
+    # Nothing takes less than no time: a wide band is one of how much longer it may be.
+    return f"{origin} ±{band:.0f} %" if band < 100 else f"{origin}, up to ×{1 + band / 100:.1f}"
 
 
 def _spread(us: list[float]) -> float:

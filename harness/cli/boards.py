@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
     from harness.boards import Profile
 
 _HELP = {"help_option_names": ["-h", "--help"]}
-_ENDLESS = 100_000  # columns; no line of a pipe is folded
 _JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, with every quantity in its SI unit."
 )
@@ -31,12 +28,14 @@ def command(ctx: click.Context, as_json: bool) -> None:
             raise click.UsageError(f"give --json after '{ctx.invoked_subcommand}'")
         return
     from harness import boards
+    from harness.cli import terminal
 
     profiles = boards.all_profiles()
     if as_json:
         _print_json([_as_json(profile) for profile in profiles])
     else:
-        _print_table(
+        terminal.bare_table(
+            terminal.console(),
             ("id", "aliases", "board", "chip", "clock", "model", "arena", "flashed by"),
             [_row(profile) for profile in profiles],
         )
@@ -49,6 +48,7 @@ def show(board: str, as_json: bool) -> None:
     """Show the profile ID (an id, an alias, or the path of a .toml file) and the source of every fact."""
     from harness import boards
     from harness.boards.facts import facts
+    from harness.cli import terminal
 
     profile = boards.load(board)
     if as_json:
@@ -60,7 +60,7 @@ def show(board: str, as_json: bool) -> None:
     for fact in facts(profile):
         number = notes.setdefault(fact.source, len(notes) + 1)
         rows.append((fact.key, fact.value, f"[{number}]"))
-    _print_table(("key", "value", "source"), rows)
+    terminal.bare_table(terminal.console(), ("key", "value", "source"), rows)
     click.echo("\nSources:")
     for source, number in notes.items():
         click.echo(f"{f'[{number}]':>5} {source}")
@@ -101,29 +101,6 @@ def _row(profile: Profile) -> tuple[str, ...]:
         f"{units.write(profile.arena.size_bytes, units.SIZE)} ({profile.arena.memory})",
         profile.flash.method,
     )
-
-
-def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: fitted to a terminal, and in a pipe without rules, one line a row however long."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    terminal = sys.stdout.isatty()
-    table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, show_lines=False)
-    for index, column in enumerate(columns):
-        # The first column is what a person types or looks for, so it stays whole.
-        table.add_column(column, no_wrap=index == 0 or not terminal, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    if terminal:
-        Console().print(table)
-        return
-    console = Console(file=io.StringIO(), width=_ENDLESS, color_system=None)
-    with console.capture() as captured:
-        console.print(table)
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _as_json(profile: Profile) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from harness.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 # How words that say what a figure or an outcome is worth look in a terminal.
 _STYLES = {
@@ -54,10 +55,41 @@ def facts(out: Console, rows: Iterable[tuple[str, str]]) -> None:
 
 
 def table(out: Console, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table after an empty line; a heading that starts with ">" has its column set flush right.
+    """Print `bare_table` after an empty line."""
+    out.print()
+    bare_table(out, headings, rows)
 
-    Whole numbers get thousands separators, None and "" leave a cell empty.
+
+def bare_table(out: Console, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; a heading that starts with ">" has its column set flush right.
+
+    Whole numbers get thousands separators, None and "" leave a cell empty. On a terminal too narrow for the
+    words of a row beside each other there is a paragraph a row instead.
     """
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not out.is_terminal or _least_width(headings, cells) <= out.width:
+        _print(out, _table(out, headings, cells))
+        return
+    names = [f"  {heading.removeprefix('>')}" for heading in headings[1:]]
+    for number, (first, *others) in enumerate(cells):
+        if number:
+            out.print()
+        out.print(first)
+        facts(out, [(name, cell) for name, cell in zip(names, others, strict=True) if cell])
+
+
+def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return the columns that a table needs: numbers stay on one line, text breaks between words alone."""
+    widths = []
+    for heading, *cells in zip(headings, *rows, strict=True):
+        words = heading.removeprefix(">").split()
+        for cell in cells:
+            words += [cell] if heading.startswith(">") else cell.split()
+        widths.append(max(map(len, words), default=0))
+    return sum(widths) + 3 * len(widths)
+
+
+def _table(out: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -69,9 +101,8 @@ def table(out: Console, headings: Sequence[str], rows: Iterable[Sequence[object]
             heading.removeprefix(">"), justify="right" if right else "left", no_wrap=right, overflow="fold"
         )
     for row in rows:
-        table.add_row(*(Text(_cell(value), style=_STYLES.get(str(value), "")) for value in row))
-    out.print()
-    _print(out, table)
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    return table
 
 
 def _print(out: Console, table: object) -> None:

@@ -201,6 +201,9 @@ class BenchFirmware(Firmware):
         self._last_number = number
         self._last_reply = encode(m.pack(number, self._session, reply))
         self._out += self._last_reply
+        if isinstance(message, m.Abort) and self._run.end_untold:
+            self._run.end_untold = False
+            self._send_samples()
 
     # ---- requests
 
@@ -245,7 +248,7 @@ class BenchFirmware(Firmware):
                 return m.Clock(self._engine.ticks() & 0xFFFFFFFFFFFFFFFF)
             case m.Abort():
                 if self._run.going:
-                    self._run.state = m.RunState.ABORTED
+                    self._run.state, self._run.end_untold = m.RunState.ABORTED, True
                 return m.Aborted(self._run.id, 0, self._run.done)
             case m.Reset():
                 self.reset_asked = True

@@ -1,4 +1,7 @@
-"""What can go wrong on a virtual line, written as one word: `flip=0.001,stall=1e-5:1,reset@40000`."""
+"""What can go wrong on a virtual line, written as one word: `flip=0.001,stall=1e-5:1,reset@40000`.
+
+`harness emulate --help` shows the whole grammar.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,6 @@ import re
 from dataclasses import dataclass, field
 
 from harness.errors import HarnessError, nearest
-
-GRAMMAR = """\
-faults, separated by commas:
-  drop=RATE  flip=RATE  dup=RATE  insert=RATE   bytes lost, changed, doubled, made up
-  burst=RATE[:BYTES]                            BYTES (64) in a row turned to noise
-  stall=RATE[:SECONDS]                          the line rests for SECONDS (1)
-  reset@WHEN                                    the board resets
-  vanish@WHEN[:SECONDS]                         the port goes away for SECONDS (2)
-  seed=N                                        of the random numbers (0)
-RATE is a probability for each byte on the line (0.001 or 1/1000); WHEN is a number of bytes since the
-start, both ways together (40000), or a time (1.5s). reset and vanish can be given several times."""
 
 _RATES = ("drop", "flip", "dup", "insert", "burst", "stall")
 _EVENTS = ("reset", "vanish")
@@ -60,8 +52,8 @@ def parse_faults(spec: str) -> Faults:
     """Read a fault specification; raises HarnessError that names the part that is wrong."""
     values: dict[str, float | int] = {}
     events: list[Event] = []
-    for part in filter(None, (word.strip() for word in spec.split(","))):
-        name, sign, value = re.fullmatch(r"(\w*)([=@]?)(.*)", part).groups()  # type: ignore[union-attr]
+    for part in filter(None, (" ".join(word.split()) for word in spec.split(","))):
+        name, sign, value = re.fullmatch(r"(\w*)([=@]?)(.*)", part, re.DOTALL).groups()  # type: ignore[union-attr]
         if name not in _KNOWN:
             raise HarnessError(f"--faults: unknown fault '{name or part}'{nearest(name, _KNOWN)}")
         wanted = "@" if name in _EVENTS else "="
@@ -128,7 +120,7 @@ class Damage:
         self._kinds = [name for name in _RATES if getattr(self.faults, name) > 0]
         self._weights = [getattr(self.faults, name) for name in self._kinds]
         self._gap = self._next_gap()
-        self._burst_left = 0
+        self._burst = b""  # noise that is still to take the place of what comes
 
     def apply(self, data: bytes) -> list[tuple[bytes, float]]:
         """Return what becomes of `data`: pieces, each with the seconds that the line rests after it."""
@@ -138,10 +130,10 @@ class Damage:
         out = bytearray()
         at = 0
         while at < len(data):
-            if self._burst_left:
-                count = min(self._burst_left, len(data) - at)
-                out += self._random.randbytes(count)
-                self._burst_left -= count
+            if self._burst:
+                count = min(len(self._burst), len(data) - at)
+                out += self._burst[:count]
+                self._burst = self._burst[count:]
                 at += count
                 continue
             if self._gap >= len(data) - at:
@@ -154,7 +146,7 @@ class Damage:
             kind = self._random.choices(self._kinds, self._weights)[0]
             self.counts[kind] = self.counts.get(kind, 0) + 1
             if kind == "burst":
-                self._burst_left = self.faults.burst_bytes
+                self._burst = self._random.randbytes(self.faults.burst_bytes)
                 continue
             byte = data[at]
             at += 1

@@ -28,6 +28,7 @@ class FlashChip:
             self._cells = mmap.mmap(-1, size)
             self._cells[:] = bytes([ERASED]) * size
             return
+        fresh = False
         try:
             fresh = not path.exists() or path.stat().st_size == 0
             with open(path, "w+b" if fresh else "r+b") as file:
@@ -39,6 +40,8 @@ class FlashChip:
                     raise HarnessError(f"{path}: holds {found} bytes, but this board's flash has {size}")
                 self._cells = mmap.mmap(file.fileno(), size)
         except OSError as error:
+            if fresh:  # on a full disk, half a flash memory
+                path.unlink(missing_ok=True)
             raise HarnessError(f"{path}: cannot be used as flash memory: {error.strerror}") from None
 
     def covers(self, address: int, length: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -48,10 +49,8 @@ class BoardProcess:
             self.stop()
             raise
         if not self.url:
-            self._process.wait(STOP_TIMEOUT_S)
-            said = self.said()
             self.stop()
-            raise BoardError(f"the virtual {board} did not start: {said or 'it printed nothing'}")
+            raise BoardError(f"the virtual {board} did not start: {self.last_words()}")
 
     def _first_line(self) -> str:
         import threading
@@ -84,11 +83,16 @@ class BoardProcess:
         """How the process ended (negative: by that signal), or None while it runs."""
         return self._process.poll()
 
-    def said(self) -> str:
-        """Return the last line the board's process printed to standard error."""
+    def last_words(self) -> str:
+        """Return the last line that a process which has ended printed to standard error, or how it ended."""
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else ""
+        if lines:
+            return lines[-1]
+        code = self.exit_code
+        if code is not None and code < 0:
+            return f"ended by a signal ({signal.strsignal(-code) or -code})"
+        return f"without a word (status {code})"
 
     def stop(self) -> None:
         """End the process; killed where it does not go by itself."""

@@ -33,6 +33,8 @@ class RunProgress:
         self.acked = 0
         self.sent = 0
         self.last_sent = 0
+        self.end_untold = False
+        """Whether the run has been aborted and no frame has told of it yet."""
 
     @property
     def going(self) -> bool:

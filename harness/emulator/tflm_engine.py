@@ -1,4 +1,7 @@
-"""The engine of a virtual board: models in its flash, run by real TFLite-Micro, timed by an estimate."""
+"""The engine of a virtual board: models in its flash, run for real, timed by an estimate.
+
+TFLite-Micro runs what the core runs, the functional model of the NPU what Vela put there.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from harness.boards import Profile
 from harness.boards.profile import Region
 from harness.emulator.engine import EngineError, MemoryUse, ModelEntry, TensorSpec
 from harness.emulator.flash_memory import BoardFlash
+from harness.emulator.npu import runner as npu
+from harness.emulator.npu.arena import ArenaError
+from harness.emulator.npu.faults import NpuFault
 from harness.emulator.tflm import Interpreter, TflmError
 from harness.models import ethosu, ops, tflite, vela
 from harness.models.arena import arena
@@ -25,12 +31,12 @@ _HOST_SLACK_BYTES = 2 << 20
 
 @dataclass
 class _Selected:
-    """The model that runs: as it is in flash, and as TFLite-Micro here runs it (None where it cannot)."""
+    """The model that runs, what runs it, and what it takes."""
 
     model: Model
     inputs: list[bytearray]
     estimate: Estimate
-    interpreter: Interpreter | None
+    interpreter: Interpreter | npu.Interpreter
     memory: MemoryUse
 
 
@@ -38,7 +44,7 @@ class TflmEngine:
     """Finds models in flash and runs one of them; implements `harness.emulator.engine.Engine`."""
 
     def __init__(self, profile: Profile, flash: BoardFlash, regions: Collection[str] | None = None) -> None:
-        """`regions`: names of the flash regions to search for models; None = all that may hold one."""
+        """Look for models in the flash regions called `regions`; None = all that may hold one."""
         self._profile = profile
         self._regions = regions
         self._flash = flash
@@ -90,50 +96,46 @@ class TflmEngine:
         model = self.found().get(address)
         if model is None:
             raise EngineError(ErrorCode.NO_MODEL, f"no model at {address:#x}")
-        runnable, time_needed = self._resolve(model)
-        graph = model.subgraphs[0]
-        inputs = [bytearray(graph.tensors[i].bytes) for i in graph.inputs]
-        interpreter = None
-        if runnable is not None:
-            interpreter = self._interpreter(runnable)
-        self._selected = _Selected(model, inputs, time_needed, interpreter, self._memory(model))
-        used = self._selected.memory.arena_used or 0
-        if used > self._profile.arena.size_bytes:
-            self._selected = None
-            raise EngineError(
-                ErrorCode.ARENA_TOO_SMALL,
-                f"the model needs {used} bytes of arena, the firmware has {self._profile.arena.size_bytes}",
-                used,
-            )
-
-    def _resolve(self, model: Model) -> tuple[Model | None, Estimate]:
-        """Return the model that TFLite-Micro runs in its place (None: none is known) and its time."""
-        npu = self._profile.vela is not None
-        lacking = ops.unsupported(model, npu=npu)
+        lacking = ops.unsupported(model, npu=self._profile.vela is not None)
         if lacking:
             raise EngineError(ErrorCode.UNSUPPORTED_OPERATOR, f"no kernel for {ops.describe(lacking)}")
-        if not ethosu.is_compiled(model):
-            return model, self._estimate(model, None)
-        compiled = _compilation_of(model)
-        source = tflite.parse(compiled.source, "source") if compiled else None
-        return source, self._estimate(model, compiled)
+        memory = self._memory(model)
+        used, size = memory.arena_used or 0, self._profile.arena.size_bytes
+        if used > size:
+            raise EngineError(
+                ErrorCode.ARENA_TOO_SMALL,
+                f"the model needs {used} bytes of arena, the firmware has {size}",
+                used,
+            )
+        graph = model.subgraphs[0]
+        self._selected = _Selected(
+            model,
+            [bytearray(graph.tensors[i].bytes) for i in graph.inputs],
+            self._estimate(model),
+            self._interpreter(model),
+            memory,
+        )
 
-    def _estimate(self, model: Model, compiled: vela.Compiled | None) -> Estimate:
-        npu = self._profile.vela
+    def _estimate(self, model: Model) -> Estimate:
+        vela_of_board = self._profile.vela
         return estimate(
             model,
             self._profile.coefficients(),
             clock_hz=self._profile.clock_hz,
-            vela_settings=npu.settings() if npu else None,
-            compiled=compiled,
+            vela_settings=vela_of_board.settings() if vela_of_board else None,
+            compiled=_compilation_of(model) if ethosu.is_compiled(model) else None,
         )
 
-    def _interpreter(self, model: Model) -> Interpreter:
+    def _interpreter(self, model: Model) -> Interpreter | npu.Interpreter:
         try:
+            if ethosu.is_compiled(model):
+                return npu.Interpreter(model)
             return Interpreter(model.data, self._profile.arena.size_bytes + _HOST_SLACK_BYTES)
         except TflmError as error:
             code = ErrorCode.ARENA_TOO_SMALL if "allocate" in str(error) else ErrorCode.MODEL_INVALID
             raise EngineError(code, str(error)[:200]) from None
+        except (NpuFault, ArenaError) as error:
+            raise EngineError(ErrorCode.MODEL_INVALID, str(error)[:200]) from None
 
     def _memory(self, model: Model) -> MemoryUse:
         # The arena of the board's 32-bit chip: this host's own holds 64-bit pointers.
@@ -173,31 +175,23 @@ class TflmEngine:
             raise EngineError(
                 ErrorCode.INVOKE_FAILED, f"command stream is for {built_for}, this NPU is {board.accelerator}"
             )
-        if selected.interpreter is not None:
-            graph = selected.model.subgraphs[0]
-            # Copied before every invoke: the planner lets later activations overwrite the inputs.
-            for place, (index, data) in enumerate(zip(graph.inputs, selected.inputs, strict=True)):
-                tensor = graph.tensors[index]
-                selected.interpreter.set_input(
-                    place, np.frombuffer(data, _dtype(tensor)).reshape(tensor.shape)
-                )
-            try:
-                selected.interpreter.invoke()
-            except TflmError as error:
-                raise EngineError(ErrorCode.INVOKE_FAILED, str(error)) from None
+        graph = selected.model.subgraphs[0]
+        # Copied before every invoke: the planner lets later activations overwrite the inputs.
+        for place, (index, data) in enumerate(zip(graph.inputs, selected.inputs, strict=True)):
+            tensor = graph.tensors[index]
+            array = np.frombuffer(data, tensor.type).reshape(tensor.shape)
+            selected.interpreter.set_input(place, array)
+        try:
+            selected.interpreter.invoke()
+        except (TflmError, NpuFault) as error:
+            raise EngineError(ErrorCode.INVOKE_FAILED, str(error)) from None
         operators = selected.estimate.operators if profile else ()
         self._layers = [(operator.label, operator.cycles) for operator in operators]
         return selected.estimate.cycles
 
     def read_output(self, index: int) -> bytes:
         """Return an output of the last invoke."""
-        selected = self._require()
-        if selected.interpreter is None:
-            raise EngineError(
-                ErrorCode.NOT_SUPPORTED,
-                "the virtual board has no NPU, and the int8 model behind this Vela file is not known",
-            )
-        return selected.interpreter.output(index).tobytes()
+        return self._require().interpreter.output(index).tobytes()
 
     def memory(self) -> MemoryUse:
         """Return RAM figures for the selected model."""
@@ -239,10 +233,6 @@ def _compilation_of(model: Model) -> vela.Compiled | None:
         if made is not None:
             return made
     return None
-
-
-def _dtype(tensor: Tensor) -> np.dtype:
-    return np.dtype(tensor.type)
 
 
 def _sha256(data: bytes) -> str:

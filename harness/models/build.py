@@ -84,6 +84,7 @@ class _Operator:
     options: dict[str, Option]
     custom_options: bytes
     version: int
+    intermediates: tuple[int, ...] = ()
 
 
 @dataclass
@@ -133,9 +134,14 @@ class Subgraph:
         """Add a builtin operator, named and with its options as the schema names them, in snake_case.
 
         `fused_activation` stands for the schema's fused_activation_function; it and `padding` take words.
-        An input of -1 is an optional input that is left out.
+        An input of -1 is an optional input that is left out. `intermediates` are tensors that carry the
+        quantisation of what an LSTM computes inside.
         """
-        self.operators.append(_Operator(code, None, tuple(inputs), tuple(outputs), options, b"", version))
+        inside = options.pop("intermediates", ())
+        if not isinstance(inside, Sequence) or isinstance(inside, str):
+            raise ValueError(f"intermediates are tensor indices, not {inside!r}")
+        operator = _Operator(code, None, tuple(inputs), tuple(outputs), options, b"", version, tuple(inside))
+        self.operators.append(operator)
 
     def custom(self, code: str, inputs: Sequence[int], outputs: Sequence[int], options: bytes = b"") -> None:
         """Add a custom operator with its options as raw bytes."""
@@ -271,6 +277,8 @@ def _operator(out: flatbuffers.Builder, operator: _Operator, codes: list[tuple[s
         "Inputs": _numbers(out, operator.inputs, "<i4"),
         "Outputs": _numbers(out, operator.outputs, "<i4"),
     }
+    if operator.intermediates:
+        fields["Intermediates"] = _numbers(out, operator.intermediates, "<i4")
     if operator.custom_options:
         fields["CustomOptions"] = out.CreateByteVector(operator.custom_options)
     table = _options_table(operator.code)

@@ -75,6 +75,7 @@ def renew(directory: Path, records: Sequence[Record]) -> list[Path]:
     What the directory held for the same board, model and precision is replaced; the rest stays.
     """
     ensure_writable(directory)
+    directory.mkdir(parents=True, exist_ok=True)
     written = []
     for (board, model, precision), runs in _by_key(records).items():
         stem = "-".join(_safe(part) for part in (board, model, precision))

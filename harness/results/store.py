@@ -57,15 +57,16 @@ def new_id() -> str:
 
 
 def ensure_writable(directory: Path | str) -> Path:
-    """Make `directory` where it does not exist and prove that a run can be added to it.
+    """Prove that a run can be added to `directory`, which is not made before there is one.
 
     What writers that were killed left behind more than a day ago is swept. Raises HarnessError where the
     directory cannot be made or written, so that a long run does not end with nowhere to put its result.
     """
     directory = Path(directory)
     try:
-        _make(directory)
-        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=directory) as probe:
+        # lexists: a link to nowhere is there, and in the way.
+        there = next(place for place in (directory, *directory.absolute().parents) if os.path.lexists(place))
+        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=there) as probe:
             Path(probe, RECORD_NAME).write_bytes(b"{}")
     except OSError as error:
         raise _unwritable(directory, error) from error

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BoardError, HarnessError
 from harness.models import reference
+from harness.models.vela import VelaError
 from harness.results import store
-from harness.results.record import Record
-from harness.runner.connect import Connection, connection
+from harness.results.record import Record, Verification
+from harness.runner.connect import connection
 from harness.runner.flash import Flashed
 from harness.runner.measure import Measurement, measure
 from harness.runner.plan import Job, Plan, Settings, Skip, plan
@@ -23,6 +27,13 @@ from harness.runner.recording import make_record, verify
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+INTERRUPTED = "interrupted by the user"
+"""Said in a record of what ended its run."""
+
+Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""One name or path, or several."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +83,12 @@ class Observer:
 
 
 def bench(
-    models: Sequence[str] = (),
-    boards: Sequence[str] = (),
+    models: Names = (),
+    boards: Names = (),
     *,
     invokes: int = 10,
     warmup: int = 1,
-    inputs: Sequence[str] = ("random:0",),
+    inputs: Names = ("random:0",),
     protocol: str | None = None,
     port: str | None = None,
     drive: Path | str | None = None,
@@ -103,19 +114,18 @@ def bench(
         HarnessError: what was asked for cannot be done; nothing has been flashed or written then.
     """
     settings = Settings(
-        invokes, warmup, tuple(inputs), protocol, port, profile_layers, Path(drive) if drive else None
+        invokes, warmup, _names(inputs), protocol, port, profile_layers, Path(drive) if drive else None
     )
-    planned: Plan = plan(models, boards, protocol)
+    planned: Plan = plan(_names(models), _names(boards), protocol)
     if port not in (None, AUTO, EMULATED) and len({job.board.id for job in planned.jobs}) > 1:
         raise HarnessError(f"several boards cannot all be at {port}; name the one that is with --board")
     observer = observer or Observer()
-    result = Result(skipped=list(planned.skipped))
     directory = store.ensure_writable(out)
-    # Inputs and compilation before the first board is touched: what is wrong with them shows up at once.
-    prepared = [prepare(job, settings) for job in planned.jobs]
+    result = Result(skipped=list(planned.skipped))
+    prepared = _prepare_all(planned, settings, result, named=bool(_names(boards)))
     for number, ready in enumerate(prepared, 1):
-        observer.job(ready.job, number, len(prepared))
         try:
+            observer.job(ready.job, number, len(prepared))
             _run(ready, settings, directory, observer, result)
         except KeyboardInterrupt:
             result.interrupted = True
@@ -127,6 +137,32 @@ def bench(
     return result
 
 
+def _names(given: Names) -> tuple[str, ...]:
+    several = (given,) if isinstance(given, str | os.PathLike) else given
+    return tuple(os.fspath(name) for name in several)
+
+
+def _prepare_all(planned: Plan, settings: Settings, result: Result, named: bool) -> list[Prepared]:
+    """Make inputs and compile before the first board is touched: what is wrong with them shows up at once.
+
+    Where no board was named, those for which Vela refuses the model are left out like others that cannot run
+    it; raises HarnessError where none is left.
+    """
+    prepared: list[Prepared] = []
+    refused: VelaError | None = None
+    for job in planned.jobs:
+        try:
+            prepared.append(prepare(job, settings))
+        except VelaError as error:
+            if named:
+                raise
+            refused = error
+            result.skipped.append(Skip(job.model.name, job.board.id, str(error)))
+    if refused is not None and not prepared:
+        raise refused
+    return prepared
+
+
 def _run(prepared: Prepared, settings: Settings, directory: Path, observer: Observer, result: Result) -> None:
     """Run one job; whatever ends it, samples that came are recorded."""
     held: list[Measurement] = []
@@ -135,14 +171,43 @@ def _run(prepared: Prepared, settings: Settings, directory: Path, observer: Obse
         link = stack.enter_context(connection(prepared, settings, observer.progress))
         result.flashed.append(link.flashed)
         observer.flashed(link.flashed)
+
+        def keep(verification: Verification, ended_by: str | None = None) -> None:
+            record = make_record(prepared, settings, link, held[0], verification, ended_by)
+            path = _write(record, directory, prepared, result)
+            result.records.append(record)
+            result.paths.append(path)
+            observer.recorded(record, path)
+
         try:
             measure(link.session, prepared, settings, observer.progress, held.append)
         except (KeyboardInterrupt, BoardError) as error:
             if held and held[0].samples:
-                why = "interrupted by the user" if isinstance(error, KeyboardInterrupt) else str(error)
-                _keep(prepared, settings, link, held[0], why, directory, observer, result, why)
+                why = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error)
+                with _undisturbed():
+                    keep(verify(held[0], why), why)
             raise
-        _keep(prepared, settings, link, held[0], expected, directory, observer, result, None)
+        try:
+            verification = verify(held[0], expected)
+        except KeyboardInterrupt:  # the board is done, the desktop runtime is not
+            with _undisturbed():
+                keep(verify(held[0], INTERRUPTED))
+            raise
+        with _undisturbed():
+            keep(verification)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore Ctrl-C for the moment that a record takes: a second, impatient one must not lose it."""
+    if threading.current_thread() is not threading.main_thread():  # only that one is ever interrupted
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start_reference(prepared: Prepared, settings: Settings, stack: ExitStack) -> reference.Reference | str:
@@ -158,26 +223,13 @@ def _start_reference(prepared: Prepared, settings: Settings, stack: ExitStack) -
     return stack.enter_context(ran)
 
 
-def _keep(
-    prepared: Prepared,
-    settings: Settings,
-    link: Connection,
-    taken: Measurement,
-    expected: reference.Reference | str,
-    directory: Path,
-    observer: Observer,
-    result: Result,
-    interrupted: str | None,
-) -> None:
-    verification = verify(taken, expected)
-    record = make_record(prepared, settings, link, taken, verification, interrupted)
+def _write(record: Record, directory: Path, prepared: Prepared, result: Result) -> Path:
+    """Add a record to the store, or to another place where that fails, and return its path."""
     try:
-        path = store.write(record, directory)
+        return store.write(record, directory)
     except HarnessError as error:
         # What was measured took minutes and a board: it is not lost for a disk that has filled up since.
         path = store.write(record, tempfile.mkdtemp(prefix="harness-results-"))
         message = f"{error}; the record is in {path} instead"
         result.failures.append(Failure(prepared.job.model.name, prepared.job.board.id, message))
-    result.records.append(record)
-    result.paths.append(path)
-    observer.recorded(record, path)
+        return path

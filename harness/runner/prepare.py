@@ -22,7 +22,7 @@ class Prepared:
     Attributes:
         deployed: the file that the board gets.
         source: the model that computes the same on a desktop; None for a Vela file that came alone.
-        compiled: Vela's account of the compilation; None where there was none.
+        compiled: Vela's account of the compilation; None where there was none, or nothing for the NPU in it.
         inputs: one array for each input of the model, in its order.
     """
 
@@ -37,7 +37,8 @@ def prepare(job: Job, settings: Settings) -> Prepared:
     """Make test tensors and, for a board that wants it, compile with Vela.
 
     Raises:
-        HarnessError: inputs of the wrong shape or type, Vela refuses the model, or the result does not fit.
+        VelaError: Vela refuses the model.
+        HarnessError: inputs of the wrong shape or type, or the compiled model does not fit.
     """
     inputs = tensors.load(settings.inputs, job.model)
     if ethosu.accelerator(job.model):
@@ -52,6 +53,9 @@ def prepare(job: Job, settings: Settings) -> Prepared:
         accelerator=job.board.vela.accelerator,
         settings=job.board.vela.settings(),
     )
+    if not compiled.npu_operators:
+        # Vela wins nothing here and may lose: it moves a CALL_ONCE behind the operators that rely on it.
+        return Prepared(job, job.model, job.model, None, inputs)
     deployed = tflite.parse(compiled.data, f"{job.model.name} (Vela)")
     against = why_not(deployed, job.board, settings.protocol)
     if against:

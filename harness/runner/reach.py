@@ -92,7 +92,7 @@ class VirtualPort(SerialPort):
     def reopen(self) -> None:
         """Open (again); raises BoardError with the process's last words where it has ended."""
         if self._process.exit_code is not None:
-            raise BoardError(f"the virtual board ended: {self._process.said() or 'without a word'}")
+            raise BoardError(f"the virtual board ended: {self._process.last_words()}")
         super().reopen()
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from harness.check.forecast import Time
+from harness.check.forecast import time as time_of_board
 from harness.errors import HarnessError
 from harness.models import compare, ethosu, inspect, reference
 from harness.results import record as records
@@ -16,9 +19,15 @@ from harness.runner.connect import Connection
 from harness.runner.measure import Measurement
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
+from harness.wire.session import Identity
 
 if TYPE_CHECKING:
     import numpy as np
+
+# Capabilities by which a firmware says that its figures are not those of a model on a board.
+EMULATED_CLOCK = "emulated"
+SELFTEST = "selftest"
+NO_MODEL_RAN = "the firmware's selftest engine answered, which runs no model: no figure here is the model's"
 
 TOLERANCE_ULP = 1
 """A difference that kernels of another instruction set may show: a rounding at a tie."""
@@ -35,8 +44,16 @@ def make_record(
     """Return the record of a run; `interrupted` says what ended it before its time, where something did."""
     job, identity = prepared.job, taken.identity
     virtual = connection.virtual
+    origins = _origins(identity, virtual)
     clock_hz = identity.clock_hz or job.board.clock_hz
-    notes = [interrupted] if interrupted else []
+    notes = [*taken.notes, interrupted] if interrupted else list(taken.notes)
+    if SELFTEST in identity.capabilities:
+        notes.append(NO_MODEL_RAN)
+    forecast = time_of_board(prepared.deployed, job.board, prepared.compiled) if virtual else None
+    if forecast is not None:
+        notes += _caveats(forecast)
+    # A time that would be a guess is none.
+    ticks = taken.samples if forecast is None or forecast.seconds is not None else []
     return Record(
         id=new_id(),
         created=datetime.now(UTC),
@@ -58,26 +75,25 @@ def make_record(
             kernels=identity.kernels or None,
         ),
         model=_model(prepared),
-        inputs=records.Inputs(spec=list(settings.inputs), sha256=inputs_digest(prepared.inputs)),
+        inputs=_inputs(prepared, settings, taken),
         invoke=records.Invoke(
-            origin="estimated" if virtual else "measured",
-            ticks=taken.samples,
+            origin=origins.time,
+            ticks=ticks,
             tick_hz=taken.tick_hz,
             resolution_us=identity.resolution_ticks * 1e6 / taken.tick_hz,
             warmup=settings.warmup,
             requested=settings.invokes,
-            method=_time_method(prepared) if virtual else "the device's own clock",
+            error_percent=forecast.band_percent if forecast else None,
+            method=_time_method(prepared) if virtual else f"the {origins.device}'s own clock",
         ),
-        ram=_ram(taken, virtual),
-        outputs=_outputs(taken, virtual),
+        ram=_ram(taken, virtual, origins),
+        outputs=_outputs(taken, origins),
         verification=verification,
         layers=[
-            records.Layer(
-                index=index, operator=operator, ticks=ticks, origin="estimated" if virtual else "measured"
-            )
+            records.Layer(index=index, operator=operator, ticks=ticks, origin=origins.time)
             for index, (operator, ticks) in enumerate(taken.layers)
         ],
-        clock_drift_ppm=None if virtual else taken.drift_ppm,
+        clock_drift_ppm=taken.drift_ppm if origins.time == "measured" else None,
         incidents=[
             records.Incident(kind=incident.kind, text=incident.text, at_s=incident.at_s)
             for incident in taken.incidents
@@ -88,6 +104,32 @@ def make_record(
         git=provenance.git(),
         notes=notes,
     )
+
+
+def _inputs(prepared: Prepared, settings: Settings, taken: Measurement) -> records.Inputs:
+    if not taken.streamed:
+        return records.Inputs(spec=["the board's camera"], sha256="")
+    return records.Inputs(spec=list(settings.inputs), sha256=inputs_digest(prepared.inputs))
+
+
+@dataclass(frozen=True)
+class _Origins:
+    """Where the figures of a run come from, and what ran it, in words."""
+
+    time: records.Origin
+    rest: records.Origin
+    device: str
+
+
+def _origins(identity: Identity, virtual: bool) -> _Origins:
+    """Nothing is measured but what the real engine did on a board."""
+    if virtual:
+        return _Origins("estimated", "emulated", "virtual board")
+    if SELFTEST in identity.capabilities:
+        return _Origins("emulated", "emulated", "selftest engine")
+    if EMULATED_CLOCK in identity.capabilities:
+        return _Origins("emulated", "emulated", "emulated board")
+    return _Origins("measured", "measured", "device")
 
 
 def inputs_digest(inputs: list[np.ndarray]) -> str:
@@ -102,8 +144,10 @@ def verify(taken: Measurement, expected: reference.Reference | str) -> records.V
     """Hold the device's outputs against the desktop runtime's; a str says why that did not run."""
     import numpy as np
 
-    if taken.outputs is None or isinstance(expected, str):
+    no_model = SELFTEST in taken.identity.capabilities
+    if taken.outputs is None or isinstance(expected, str) or no_model:
         reason = expected if isinstance(expected, str) else taken.outputs_reason
+        reason = NO_MODEL_RAN if no_model else reason
         return records.Verification(verdict="not_available", reason=reason, tolerance_ulp=TOLERANCE_ULP)
     name = "{} {}, reference kernels".format(*reference.runtime())
     try:
@@ -150,31 +194,44 @@ def _model(prepared: Prepared) -> records.Model:
     )
 
 
+def _caveats(forecast: Time) -> list[str]:
+    """Return what the estimated time leaves out, a sentence each."""
+    if forecast.why_none is not None:
+        return [forecast.why_none]
+    return [f"no time is known for {what}" for what in forecast.left_out] + [
+        f"not modelled in the time: {what}" for what in forecast.not_modelled
+    ]
+
+
 def _time_method(prepared: Prepared) -> str:
     by_profile = "cycles by operator from the board profile's coefficients"
     return f"Vela's cycles for the NPU, {by_profile}" if ethosu.is_compiled(prepared.deployed) else by_profile
 
 
-def _ram(taken: Measurement, virtual: bool) -> records.Ram:
+def _ram(taken: Measurement, virtual: bool, origins: _Origins) -> records.Ram:
     memory = taken.memory
     if memory is None:
-        return records.Ram(origin="measured", method="not reported by this protocol")
+        return records.Ram(origin=origins.rest, method="not reported by this protocol")
     return records.Ram(
-        origin="emulated" if virtual else "measured",
+        origin=origins.rest,
         arena_used_bytes=memory.arena_used,
         arena_head_bytes=memory.arena_head,
         arena_tail_bytes=memory.arena_tail,
         arena_size_bytes=memory.arena_size,
         heap_free_bytes=memory.heap_free,
         stack_high_water_bytes=memory.stack_high_water,
-        method="TFLite-Micro on this computer (64-bit records)" if virtual else "TFLite-Micro on the device",
+        method="accounted for the 32-bit chip, with reference kernels"
+        if virtual
+        else f"{taken.identity.engine or 'TFLite-Micro'} on the {origins.device}"
+        if SELFTEST not in taken.identity.capabilities
+        else NO_MODEL_RAN,
     )
 
 
-def _outputs(taken: Measurement, virtual: bool) -> records.Outputs:
+def _outputs(taken: Measurement, origins: _Origins) -> records.Outputs:
     if taken.outputs is None:
         return records.Outputs(reason=taken.outputs_reason or "the run did not come to its end")
     return records.Outputs(
-        origin="emulated" if virtual else "measured",
+        origin=origins.rest,
         sha256=[hashlib.sha256(data).hexdigest() for data in taken.outputs],
     )

@@ -50,7 +50,20 @@ class BenchSession(Session):
     """A session of the `bench` protocol; the constructor greets the device."""
 
     protocol = "bench"
-    features = frozenset({"tensors", "load", "memory", "outputs", "layers", "clock", "flash-models"})
+    features = frozenset(
+        {
+            "tensors",
+            "load",
+            "memory",
+            "outputs",
+            "layers",
+            "clock",
+            "flash-models",
+            "digests",
+            "build",
+            "board-id",
+        }
+    )
 
     def __init__(self, port: Port, *, timeout_s: float = 5.0, invoke_timeout_s: float = 30.0) -> None:
         self._invoke_timeout = invoke_timeout_s

@@ -78,6 +78,8 @@ class Capability(IntFlag):
     PROFILE = 2
     OPERATORS = 4
     MLPERF_TEXT = 8
+    EMULATED = 16
+    SELFTEST = 32
 
 
 class TensorKind(IntEnum):

@@ -137,6 +137,12 @@ class SerialPort:
         """See Port.pause."""
         time.sleep(seconds)
 
+    def __enter__(self) -> SerialPort:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _read_by_library(self, max_bytes: int, timeout: float) -> bytes:
         self._serial.timeout = timeout
         first: bytes = self._serial.read(1)

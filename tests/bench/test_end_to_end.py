@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,7 +17,9 @@ import psutil
 import pytest
 
 import harness
+from harness import boards
 from harness.emulator.process import BoardProcess
+from harness.models import reference
 from harness.results import store
 from harness.runner import Observer
 from harness.runner.flashing import flash_board
@@ -29,6 +32,18 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "harness", *arguments], cwd=cwd, capture_output=True, text=True, timeout=120
     )
+
+
+def board_of(process: subprocess.Popen[bytes]) -> psutil.Process:
+    """Return the virtual board that a harness has started, once it has."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for child in psutil.Process(process.pid).children():
+            with contextlib.suppress(psutil.Error):
+                if "emulate" in child.cmdline():
+                    return child
+        time.sleep(0.05)
+    raise AssertionError("no board was started")
 
 
 def test_without_arguments_the_person_model_runs_on_the_three_boards(tmp_path: Path) -> None:
@@ -92,6 +107,24 @@ def test_a_board_started_by_hand_is_benched_through_its_port(tmp_path: Path) -> 
     assert record.invoke.origin == "estimated", "a virtual board's time is never measured, whatever its port"
 
 
+def test_a_board_that_is_another_one_is_not_recorded_as_the_one_that_was_asked_for(tmp_path: Path) -> None:
+    with BoardProcess("sensecap_a1101", ["--model", SMALL]) as board:
+        result = harness.bench(SMALL, "xiao_esp32s3", port=board.url, invokes=1, out=tmp_path)
+    assert not result.records
+    assert "calls itself 'sensecap_a1101', not xiao_esp32s3" in result.failures[0].message
+
+
+def test_a_profile_of_ones_own_is_benched_by_its_path(tmp_path: Path) -> None:
+    shipped = boards.load("xiao_esp32s3").path.read_text()
+    own = tmp_path / "own board.toml"
+    own.write_text(shipped.replace('id = "xiao_esp32s3"', 'id = "own"').replace("240 MHz", "120 MHz"))
+    result = harness.bench([SMALL], ["xiao_esp32s3", own], port="emulated", invokes=1, out=tmp_path / "out")
+    theirs, ours = result.records
+    assert ours.board.id == "own"
+    assert ours.board.profile_sha256 != theirs.board.profile_sha256
+    assert ours.invoke.ticks[0] / ours.invoke.tick_hz > theirs.invoke.ticks[0] / theirs.invoke.tick_hz
+
+
 def test_a_board_started_by_hand_is_given_the_model_that_it_lacks(tmp_path: Path) -> None:
     with BoardProcess("xiao_esp32s3", ["--model", SMALL]) as board:
         result = harness.bench([OTHER], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path)
@@ -139,6 +172,47 @@ def test_another_model_is_flashed_alone_and_another_protocol_s_firmware_too(tmp_
     assert flashed(OTHER) == (["firmware", OTHER], ())
 
 
+def test_ctrl_c_while_the_desktop_runtime_still_works_keeps_the_whole_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reference.Reference, "result", interrupted)
+    result = harness.bench(SMALL, "xiao_esp32s3", port="emulated", invokes=3, out=tmp_path)
+    assert result.interrupted
+    record = store.read(result.paths[0])
+    assert record.complete
+    assert len(record.invoke.ticks) == 3
+    assert record.verification.reason == "interrupted by the user"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_job_that_is_ended_keeps_what_was_measured(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "harness", "bench", SMALL, "-b", "grove_vision_ai", "-n", "1000000"]
+    (tmp_path / "tmp").mkdir()
+    terminal, its_side = os.openpty()  # for the progress, which tells when samples flow
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=its_side, env=os.environ | {"TMPDIR": str(tmp_path / "tmp")}
+    )
+    os.close(its_side)
+    said = b""
+    while b": invoke" not in said:
+        said += os.read(terminal, 4096)
+    process.send_signal(number)
+    with contextlib.suppress(OSError):  # a terminal that its last user has left
+        while part := os.read(terminal, 4096):
+            said += part
+    os.close(terminal)
+    assert process.wait(20) == 130
+    assert said.endswith(b"harness: interrupted; what was measured is recorded\r\n")
+    (record,) = store.read_all(tmp_path / "results")[0]
+    assert record.invoke.ticks
+    assert not record.complete
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 @pytest.mark.parametrize("delay", [0.2, 0.5, 1.0, 2.0])
 def test_ctrl_c_ends_at_once_keeps_what_was_measured_and_leaves_no_child(
@@ -175,19 +249,10 @@ def test_the_board_ends_with_a_harness_that_is_killed(tmp_path: Path) -> None:
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    children: list[psutil.Process] = []
-    deadline = time.monotonic() + 20
-    while not children and time.monotonic() < deadline:
-        time.sleep(0.05)
-        children = [
-            child
-            for child in psutil.Process(process.pid).children()
-            if "emulate" in " ".join(child.cmdline())
-        ]
-    assert children
+    board = board_of(process)
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs([board], timeout=5)
     assert not alive
 
 
@@ -211,7 +276,6 @@ def test_a_store_that_fails_after_the_run_does_not_lose_what_was_measured(tmp_pa
 
     class Saboteur(Observer):
         def job(self, job: Job, number: int, total: int) -> None:
-            out.rmdir()
             out.write_text("in the way")
 
     result = harness.bench(

@@ -37,16 +37,19 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_the_list_fits_a_terminal(monkeypatch):
+@pytest.mark.parametrize(("width", "is_table"), [(140, True), (80, False), (40, False)])
+def test_the_list_fits_a_terminal_with_no_word_broken(monkeypatch, width, is_table):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setenv("COLUMNS", "90")
+    monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("TERM", "xterm")
     cli.main(["boards"], standalone_mode=False)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
-    assert all(len(line) <= 90 for line in lines)
-    assert any("─" in line for line in lines)
-    assert {line.split()[0] for line in lines if line.strip()} >= set(boards.ids())
+    assert all(len(line) <= width for line in lines)
+    assert any("─" in line for line in lines) is is_table
+    words = [word for line in lines for word in line.split()]
+    for profile in boards.all_profiles():
+        assert {profile.id, *profile.aliases, *profile.name.split(), *profile.chip.name.split()} <= set(words)
 
 
 def test_the_list_as_json_is_in_si_units():

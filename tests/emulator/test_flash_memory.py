@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,20 @@ def test_a_file_of_another_size_is_named_with_both_sizes(tmp_path: Path) -> None
     path.write_bytes(b"\xff" * 10)
     with pytest.raises(HarnessError, match="holds 10 bytes, but this board's flash has 4096"):
         FlashChip(4096, path)
+
+
+def test_a_disk_that_fills_up_leaves_no_half_of_a_flash_memory(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="needs POSIX limits")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(HarnessError, match="cannot be used as flash memory"):
+            FlashChip(1 << 20, tmp_path / "flash.bin")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_board_with_two_flash_memories_has_both_under_one_map(tmp_path: Path) -> None:

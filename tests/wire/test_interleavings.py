@@ -248,7 +248,7 @@ FRAME = encoded_size(m.HEADER.size + m.Open.FIXED.size)
 
 @pytest.mark.parametrize(
     ("frames", "under_way", "resets", "restarts", "duplicates"),
-    [(1, 1, 1, 1, False), (1, 1, 0, 0, True), (2, 2, 0, 0, False)],
+    [(1, 1, 1, 1, False), (2, 2, 0, 0, True)],
 )
 def test_no_interleaving_of_a_tensor_stream_deadlocks_doubles_or_reorders(
     frames: int, under_way: int, resets: int, restarts: int, duplicates: bool
@@ -261,7 +261,7 @@ def test_no_interleaving_of_a_tensor_stream_deadlocks_doubles_or_reorders(
 @pytest.mark.soak
 @pytest.mark.parametrize(
     ("frames", "under_way", "resets", "restarts", "duplicates"),
-    [(2, 2, 1, 1, True), (3, 3, 1, 0, False), (3, 3, 0, 0, True), (3, 3, 0, 1, False)],
+    [(2, 2, 1, 0, True), (2, 2, 0, 1, False), (3, 3, 0, 0, False)],
 )
 def test_no_interleaving_of_a_wider_tensor_stream_deadlocks_doubles_or_reorders(
     frames: int, under_way: int, resets: int, restarts: int, duplicates: bool,
@@ -387,9 +387,7 @@ def sampling_moves(state: Sampling, resets: int) -> Iterator[tuple[bool, Samplin
 
         def reset(after: Sampling) -> None:
             after.resets += 1
-            after.run = None
-            after.there.clear()
-            after.back.clear()
+            after.run = None  # what is on the line stays there
 
         yield True, then(reset)
     if run is None and len(state.got) < state.n:

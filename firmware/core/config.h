@@ -1,0 +1,29 @@
+/* What a build may choose. */
+#ifndef BENCH_CONFIG_H
+#define BENCH_CONFIG_H
+
+/* Longest block of tensor data in one frame. Longer blocks cost RAM, shorter ones line speed. */
+#ifndef BENCH_MAX_BLOCK
+#define BENCH_MAX_BLOCK 2048
+#endif
+
+/* Samples kept until the host has acknowledged them, 8 bytes each. */
+#ifndef BENCH_SAMPLES
+#define BENCH_SAMPLES 128
+#endif
+
+/* MLPerf Tiny's name for the model: ad01, ic01, kws01, vww01 or sww01. */
+#ifndef BENCH_MLPERF_MODEL
+#define BENCH_MLPERF_MODEL "vww01"
+#endif
+
+#ifndef BENCH_VERSION
+#define BENCH_VERSION ""
+#endif
+
+/* The commit that the firmware was built from. */
+#ifndef BENCH_BUILD_HASH
+#define BENCH_BUILD_HASH ""
+#endif
+
+#endif

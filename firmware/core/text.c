@@ -1,0 +1,423 @@
+#include "text.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "bench.h"
+#include "bytes.h"
+#include "config.h"
+#include "engine.h"
+#include "inputs.h"
+
+#define PROFILE "ULPMark for tinyML Firmware V0.0.1"
+
+enum {
+    MOST_WORDS = 4,
+    MOST_BUFFER_BYTES = 1 << 20, /* that `db load` can ask for */
+    BYTES_A_LINE = 8,
+    DEFAULT_WARMUP = 10,
+    MICROSECONDS = 1000000,
+};
+
+/* ---- saying things */
+
+static void say(const char *text)
+{
+    port_write((const uint8_t *)text, strlen(text));
+}
+
+static void say_number(uint64_t number)
+{
+    char digits[21];
+    char *at = digits + sizeof digits - 1;
+
+    *at = '\0';
+    do {
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    say(at);
+}
+
+static void say_all(const char *before, uint64_t number, const char *after)
+{
+    say(before);
+    say_number(number);
+    say(after);
+}
+
+static void say_error(const char *text, const char *name, const char *after)
+{
+    say("e-[");
+    say(text);
+    say(name);
+    say(after);
+    say("]\r\n");
+}
+
+static void say_hex(uint8_t byte)
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[3] = {digits[byte >> 4], digits[byte & 15], '\0'};
+
+    say(text);
+}
+
+static void say_time(const struct port *port, uint64_t ticks)
+{
+    uint64_t seconds = ticks / port->tick_hz;
+    uint64_t rest = ticks % port->tick_hz;
+
+    say_all("m-lap-us-", seconds * MICROSECONDS + rest * MICROSECONDS / port->tick_hz, "\r\n");
+}
+
+/* ---- numbers with three decimals, exactly as printf("%.3f") has them, of which newlib's needs a heap */
+
+/* Says mantissa * 2^exponent, rounded to the nearest thousandth, halves to even; saturates at 2^64 - 1. */
+static void say_thousandths(bool negative, uint64_t mantissa, int exponent)
+{
+    uint64_t whole = UINT64_MAX;
+    uint64_t thousandths = 0;
+
+    for (; exponent < -63; exponent++) { /* far below a thousandth; the lowest bit tells of those that go */
+        mantissa = mantissa >> 1 | (mantissa & 1);
+    }
+    if (exponent < 0) {
+        unsigned shift = (unsigned)-exponent;
+        uint64_t mask = ((uint64_t)1 << shift) - 1;
+        uint64_t half = (uint64_t)1 << (shift - 1);
+        /* The fraction times 1000 can have 73 bits: high * 2^32 + low. */
+        uint64_t low = (mantissa & mask & UINT32_MAX) * 1000;
+        uint64_t high = ((mantissa & mask) >> 32) * 1000 + (low >> 32);
+        low &= UINT32_MAX;
+        uint64_t rest = (high << 32 | low) & mask;
+        thousandths = shift >= 32 ? high >> (shift - 32) : (high << 32 | low) >> shift;
+        if (rest > half || (rest == half && (thousandths & 1) != 0)) {
+            thousandths++;
+        }
+        whole = (mantissa >> shift) + thousandths / 1000;
+        thousandths %= 1000;
+    } else if (exponent < 64 && mantissa <= UINT64_MAX >> exponent) {
+        whole = mantissa << exponent;
+    }
+    char text[5] = {'.', (char)('0' + thousandths / 100), (char)('0' + thousandths / 10 % 10),
+                    (char)('0' + thousandths % 10), '\0'};
+    say(negative ? "-" : "");
+    say_number(whole);
+    say(text);
+}
+
+/* Says `units` * `scale`. */
+static void say_scaled(int64_t units, float scale)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &scale, sizeof bits);
+    bool negative = (bits >> 31 != 0) != (units < 0);
+    uint32_t exponent = bits >> 23 & 0xFF;
+    uint64_t fraction = bits & 0x7FFFFF;
+    uint64_t magnitude = units < 0 ? (uint64_t)-units : (uint64_t)units;
+    if (exponent == 0xFF) {
+        say(fraction != 0 ? "nan" : negative ? "-inf" : "inf");
+        return;
+    }
+    if (exponent == 0) {
+        exponent = 1;
+    } else {
+        fraction |= 0x800000;
+    }
+    say_thousandths(negative, magnitude * fraction, (int)exponent - 150);
+}
+
+static bool say_element(const struct tensor *tensor, const uint8_t *at)
+{
+    enum { FLOAT32 = 0, INT32 = 2, UINT8 = 3, INT16 = 7, INT8 = 9 };
+    float scale = tensor->scale != 0 ? tensor->scale : 1;
+    int64_t zero_point = tensor->scale != 0 ? tensor->zero_point : 0;
+    float real;
+
+    switch (tensor->type) {
+    case FLOAT32:
+        memcpy(&real, at, sizeof real);
+        say_scaled(1, real);
+        return true;
+    case INT32:
+        say_scaled((int32_t)get32(at) - zero_point, scale);
+        return true;
+    case UINT8:
+        say_scaled(*at - zero_point, scale);
+        return true;
+    case INT16:
+        say_scaled((int16_t)get16(at) - zero_point, scale);
+        return true;
+    case INT8:
+        say_scaled((int8_t)*at - zero_point, scale);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void say_results(void)
+{
+    struct tensor tensor;
+    const char *between = "";
+
+    if (engine_tensors(TENSOR_OUTPUT) == 0) {
+        say("e-[no model]\r\n");
+        return;
+    }
+    tensor = engine_tensor(TENSOR_OUTPUT, 0);
+    uint32_t count = 1;
+    for (uint8_t i = 0; i < tensor.rank; i++) {
+        count *= tensor.dimensions[i];
+    }
+    say("m-results-[");
+    for (uint32_t i = 0; i < count; i++) {
+        say(between);
+        if (!say_element(&tensor, tensor.data + tensor.bytes / count * i)) {
+            break;
+        }
+        between = ",";
+    }
+    say("]\r\n");
+}
+
+/* ---- commands */
+
+/* Reads a decimal number as C's atoi does, but holds at the largest where that overflows. */
+static int64_t number_in(const char *text)
+{
+    bool negative = *text == '-';
+    int64_t number = 0;
+
+    text += *text == '-' || *text == '+' ? 1 : 0;
+    for (; *text >= '0' && *text <= '9'; text++) {
+        number = number < UINT32_MAX ? number * 10 + (*text - '0') : number;
+    }
+    return negative ? -number : number;
+}
+
+static int hex_digit(char digit)
+{
+    if (digit >= '0' && digit <= '9') {
+        return digit - '0';
+    }
+    digit = (char)(digit | 0x20); /* to lower case */
+    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+/* Where byte `index` of what was loaded is kept; a null pointer for what lies beyond the input. */
+static uint8_t *loaded_byte(const struct bench *bench, uint32_t index)
+{
+    uint32_t size = 0;
+    uint8_t *input = input_at(bench->port, 0, &size);
+
+    return input != NULL && index < size ? input + index : NULL;
+}
+
+static void expect(struct bench *bench, const char *count)
+{
+    int64_t bytes = number_in(count);
+
+    if (bytes <= 0) {
+        say("e-[Command 'db load' must be >0 bytes]\r\n");
+        return;
+    }
+    if (bytes > MOST_BUFFER_BYTES) {
+        say_all("e-[Command 'db load' takes at most ", MOST_BUFFER_BYTES, " bytes]\r\n");
+        return;
+    }
+    bench->text = (struct text){(uint32_t)bytes, 0};
+    say_all("m-[Expecting ", (uint32_t)bytes, " bytes]\r\n");
+}
+
+static void append(struct bench *bench, const char *digits)
+{
+    struct text *text = &bench->text;
+
+    if (strlen(digits) % 2 != 0) {
+        say("e-[Insufficent number of hex digits]\r\n"); /* spelt as MLPerf Tiny spells it */
+        return;
+    }
+    for (; *digits != '\0'; digits += 2) {
+        int high = hex_digit(digits[0]);
+        int low = hex_digit(digits[1]);
+        if (high < 0 || low < 0) {
+            char pair[3] = {digits[0], digits[1], '\0'};
+            say_error("Invalid hex digit '", pair, "'");
+            return;
+        }
+        if (text->filled < text->expected) {
+            uint8_t *at = loaded_byte(bench, text->filled);
+            if (at != NULL) {
+                *at = (uint8_t)(high << 4 | low);
+            }
+            text->filled++;
+            if (text->filled == text->expected) {
+                say("m-load-done\r\n");
+                return;
+            }
+        }
+    }
+}
+
+static void print(const struct bench *bench)
+{
+    for (uint32_t i = 0; i < bench->text.expected; i++) {
+        const uint8_t *at = i < bench->text.filled ? loaded_byte(bench, i) : NULL;
+        say(i % BYTES_A_LINE == 0 ? "m-buffer-" : "-");
+        say_hex(at != NULL ? *at : 0);
+        if (i % BYTES_A_LINE == BYTES_A_LINE - 1 || i + 1 == bench->text.expected) {
+            say("\r\n");
+        }
+    }
+}
+
+static void db(struct bench *bench, char *const words[MOST_WORDS])
+{
+    if (words[1] == NULL) {
+        say("e-[Command 'db' requires a subcommand]\r\n");
+    } else if (strcmp(words[1], "print") == 0) {
+        print(bench);
+    } else if (strcmp(words[1], "load") != 0) {
+        append(bench, words[1]);
+    } else if (words[2] == NULL) {
+        say("e-[Command 'db load' requires the # of bytes]\r\n");
+    } else {
+        expect(bench, words[2]);
+    }
+}
+
+/* Invokes `count` times; returns the ticks that the invokes took, without the copying between them. */
+static bool invoke(struct bench *bench, int64_t count, uint64_t *ticks)
+{
+    struct refusal refusal;
+
+    *ticks = 0;
+    for (int64_t i = 0; i < count; i++) {
+        port_alive();
+        inputs_restore(bench->port);
+        uint64_t before = port_ticks();
+        if (!engine_invoke(false, &refusal)) {
+            say_error(refusal.reason, "", "");
+            return false;
+        }
+        *ticks += port_ticks() - before;
+    }
+    return true;
+}
+
+static void infer(struct bench *bench, char *const words[MOST_WORDS])
+{
+    int64_t n = words[1] != NULL ? number_in(words[1]) : 1;
+    int64_t warmup = words[1] != NULL && words[2] != NULL ? number_in(words[2]) : DEFAULT_WARMUP;
+    uint64_t ticks;
+
+    if (n <= 0) {
+        say("e-[Inference iterations must be >0]\r\n");
+        return;
+    }
+    if (warmup < 0) {
+        say("e-[Inference warmup must be >=0]\r\n");
+        return;
+    }
+    bench->run = (struct run){0}; /* its outputs are about to go */
+    say_all("m-warmup-start-", (uint64_t)warmup, "\r\n");
+    if (!invoke(bench, warmup, &ticks)) {
+        return;
+    }
+    say("m-warmup-done\r\n");
+    say_all("m-infer-start-", (uint64_t)n, "\r\n");
+    uint64_t start = port_ticks();
+    say_time(bench->port, start);
+    if (!invoke(bench, n, &ticks)) {
+        return;
+    }
+    say_time(bench->port, start + ticks);
+    say("m-infer-done\r\n");
+    say_results();
+}
+
+static void help(void)
+{
+    say(PROFILE "\r\n"
+                "\r\n"
+                "name              device name\r\n"
+                "profile           firmware profile and model\r\n"
+                "timestamp         microseconds since start\r\n"
+                "db load N         expect N bytes of input\r\n"
+                "db HH..           append bytes in hex\r\n"
+                "db print          show the input buffer\r\n"
+                "infer N [W=10]    run N inferences after W warm-ups\r\n"
+                "results           show the outputs again\r\n");
+}
+
+/* Commands that need a model take the first one in flash where none is selected. */
+static void with_model(struct bench *bench, char *const words[MOST_WORDS])
+{
+    struct refusal refusal;
+
+    if (run_is_going(&bench->run)) {
+        say("e-[a run is under way]\r\n");
+    } else if (!bench->selected && !bench_select_first(bench, &refusal)) {
+        say_error(refusal.reason, "", "");
+    } else if (strcmp(words[0], "db") == 0) {
+        db(bench, words);
+    } else if (strcmp(words[0], "infer") == 0) {
+        infer(bench, words);
+    } else {
+        say_results();
+    }
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b, const char *c)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
+static void answer(struct bench *bench, char *const words[MOST_WORDS])
+{
+    if (strcmp(words[0], "name") == 0) {
+        say("m-name-dut-[");
+        say(bench->port->board);
+        say("]\r\n");
+    } else if (strcmp(words[0], "profile") == 0) {
+        say("m-profile-[" PROFILE "]\r\nm-model-[" BENCH_MLPERF_MODEL "]\r\n");
+    } else if (strcmp(words[0], "timestamp") == 0) {
+        say_time(bench->port, port_ticks());
+    } else if (strcmp(words[0], "help") == 0) {
+        help();
+    } else if (is_one_of(words[0], "db", "infer", "results")) {
+        with_model(bench, words);
+    } else {
+        say_error("Unknown command: ", words[0], "");
+    }
+}
+
+void text_banner(void)
+{
+    say("m-init-done\r\nm-ready\r\n");
+}
+
+void text_command(struct bench *bench, char *command)
+{
+    char *words[MOST_WORDS] = {NULL};
+    unsigned count = 0;
+
+    while (*command != '\0' && count < MOST_WORDS) {
+        if (*command == ' ') {
+            *command++ = '\0';
+            continue;
+        }
+        words[count++] = command;
+        while (*command != '\0' && *command != ' ') {
+            command++;
+        }
+    }
+    if (count > 0) {
+        *command = '\0'; /* a last word that was cut off by the limit */
+        answer(bench, words);
+    }
+    say("m-ready\r\n");
+}

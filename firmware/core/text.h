@@ -1,0 +1,29 @@
+/*
+ * MLPerf Tiny's serial API: text commands on the same port as the frames.
+ *
+ * The wording of the answers is that of MLPerf Tiny's own device code (benchmark/api of mlcommons/tiny), which
+ * its runner matches by regular expression.
+ */
+#ifndef BENCH_TEXT_H
+#define BENCH_TEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "port.h"
+
+struct bench;
+
+/* The input that arrives in hex; its bytes go straight to where input 0 of the current model is kept. */
+struct text {
+    uint32_t expected;
+    uint32_t filled;
+};
+
+/* What a device prints when it starts. */
+void text_banner(void);
+
+/* Answers a command, which it cuts into words. */
+void text_command(struct bench *bench, char *command);
+
+#endif

@@ -1,0 +1,281 @@
+// The engine interface on TFLite-Micro's MicroInterpreter, which a user's SDK or checkout provides.
+//
+// The allocator is put together by hand in the same places as MicroAllocator::Create(arena, size) puts it, so
+// that the figures are those of any program that does so, and head and tail can be told apart. TFLite-Micro's
+// recording allocator would take 288 bytes of a 32-bit device's arena for itself.
+#include <cstring>
+#include <new>
+#include <optional>
+
+#include "engine.h"
+#include "port.h"
+#include "tensorflow/lite/micro/arena_allocator/single_arena_buffer_allocator.h"
+#include "tensorflow/lite/micro/memory_planner/greedy_memory_planner.h"
+#include "tensorflow/lite/micro/micro_allocator.h"
+#include "tensorflow/lite/micro/micro_interpreter.h"
+#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+#include "tensorflow/lite/micro/micro_profiler_interface.h"
+#include "tensorflow/lite/schema/schema_generated.h"
+#include "tensorflow/lite/schema/schema_utils.h"
+
+#ifndef BENCH_KERNELS
+#define BENCH_KERNELS ""
+#endif
+
+namespace {
+
+// ---- operators: BENCH_OPERATORS names a file of lines OPERATOR("CONV_2D", AddConv2D)
+
+#define OPERATOR(name, add) +1
+constexpr unsigned kOperators = 0
+#include BENCH_OPERATORS
+    ;
+#undef OPERATOR
+
+#define OPERATOR(name, add) "\n" name
+constexpr char kOperatorNames[] =
+#include BENCH_OPERATORS
+    ;
+#undef OPERATOR
+
+using Resolver = tflite::MicroMutableOpResolver<kOperators>;
+
+const Resolver &operators()
+{
+    static Resolver resolver;
+    static bool filled = false;
+
+    if (!filled) {
+#define OPERATOR(name, add) resolver.add();
+#include BENCH_OPERATORS
+#undef OPERATOR
+        filled = true;
+    }
+    return resolver;
+}
+
+// ---- the time of each operator
+
+// Times events that are not within other events: the operators of the main graph.
+class OperatorTimes final : public tflite::MicroProfilerInterface {
+public:
+    uint32_t BeginEvent(const char *tag) override
+    {
+        if (depth_++ == 0) {
+            running_ = tag;
+            begun_ = recording_ ? port_ticks() : 0;
+        }
+        return 0;
+    }
+
+    void EndEvent(uint32_t) override
+    {
+        if (--depth_ == 0 && recording_ && count_ < kMost) {
+            layers_[count_++] = {running_, port_ticks() - begun_};
+        }
+    }
+
+    void record(bool recording)
+    {
+        recording_ = recording;
+        depth_ = 0;
+        if (recording) {
+            count_ = 0;
+        }
+    }
+
+    void forget() { count_ = 0; }
+
+    uint16_t count() const { return count_; }
+    const char *label(uint16_t index) const { return layers_[index].label; }
+    uint64_t ticks(uint16_t index) const { return layers_[index].ticks; }
+
+    // The operator that ran last, for what is to be told when it fails.
+    const char *running() const { return running_; }
+
+private:
+    static constexpr uint16_t kMost = 512;
+    struct Layer {
+        const char *label;
+        uint64_t ticks;
+    };
+
+    Layer layers_[kMost] = {};
+    const char *running_ = "";
+    uint64_t begun_ = 0;
+    uint16_t count_ = 0;
+    uint16_t depth_ = 0;
+    bool recording_ = false;
+};
+
+OperatorTimes times;
+std::optional<tflite::MicroInterpreter> interpreter;
+const tflite::SubGraph *graph;
+tflite::SingleArenaBufferAllocator *memory;
+
+// ---- loading
+
+const char *name_of(const tflite::OperatorCode &code)
+{
+    tflite::BuiltinOperator builtin = tflite::GetBuiltinCode(&code);
+
+    if (builtin != tflite::BuiltinOperator_CUSTOM) {
+        return tflite::EnumNameBuiltinOperator(builtin);
+    }
+    return code.custom_code() != nullptr ? code.custom_code()->c_str() : "a custom operator without a name";
+}
+
+bool is_registered(const tflite::OperatorCode &code)
+{
+    tflite::BuiltinOperator builtin = tflite::GetBuiltinCode(&code);
+
+    if (builtin != tflite::BuiltinOperator_CUSTOM) {
+        return operators().FindOp(builtin) != nullptr;
+    }
+    return code.custom_code() != nullptr && operators().FindOp(code.custom_code()->c_str()) != nullptr;
+}
+
+bool all_are_registered(const tflite::Model &model, refusal *why)
+{
+    if (model.operator_codes() == nullptr) {
+        return true;
+    }
+    for (const tflite::OperatorCode *code : *model.operator_codes()) {
+        if (!is_registered(*code)) {
+            return refuse(why, UNSUPPORTED_OPERATOR, 0, "no kernel for ", name_of(*code));
+        }
+    }
+    return true;
+}
+
+// An allocator in the arena, laid out as MicroAllocator::Create(arena, size) does; null where that has no room.
+tflite::MicroAllocator *make_allocator(uint8_t *arena, uint32_t arena_size)
+{
+    constexpr uint32_t kLeast = 4096; // below, the allocator's own objects end the program
+
+    if (arena_size < kLeast) {
+        return nullptr;
+    }
+    memory = tflite::SingleArenaBufferAllocator::Create(arena, arena_size);
+    uint8_t *place = memory->AllocatePersistentBuffer(sizeof(tflite::GreedyMemoryPlanner),
+                                                      alignof(tflite::GreedyMemoryPlanner));
+    return tflite::MicroAllocator::Create(memory, new (place) tflite::GreedyMemoryPlanner());
+}
+
+bool has_usable_ends(refusal *why)
+{
+    constexpr size_t kMost = UINT8_MAX;
+
+    if (interpreter->inputs_size() > kMost || interpreter->outputs_size() > kMost) {
+        return refuse(why, INTERNAL, 0, "more inputs or outputs than can be told", "");
+    }
+    for (tensor_kind kind : {TENSOR_INPUT, TENSOR_OUTPUT}) {
+        for (uint8_t i = 0; i < engine_tensors(kind); i++) {
+            const TfLiteTensor *tensor = kind == TENSOR_INPUT ? interpreter->input(i) : interpreter->output(i);
+            if (tensor == nullptr || tensor->dims->size > MOST_RANK) {
+                return refuse(why, MODEL_INVALID, i, "an input or output that cannot be described", "");
+            }
+        }
+    }
+    return true;
+}
+
+} // namespace
+
+extern "C" {
+
+extern const struct engine engine;
+const struct engine engine = {"TFLite-Micro", BENCH_KERNELS, kOperatorNames + 1, true, false};
+
+bool engine_load(const uint8_t *bytes, uint32_t, uint8_t *arena, uint32_t arena_size, refusal *why)
+{
+    const tflite::Model *model = tflite::GetModel(bytes);
+
+    engine_unload();
+    if (!all_are_registered(*model, why)) {
+        return false;
+    }
+    tflite::MicroAllocator *allocator = make_allocator(arena, arena_size);
+    if (allocator == nullptr) {
+        return refuse(why, ARENA_TOO_SMALL, 0, "the arena does not even hold the interpreter", "");
+    }
+    interpreter.emplace(model, operators(), allocator, nullptr, &times);
+    graph = model->subgraphs()->Get(0);
+    if (interpreter->AllocateTensors() != kTfLiteOk) {
+        engine_unload();
+        return refuse(why, ARENA_TOO_SMALL, 0,
+                      "the arena does not hold the model, or an operator refuses its tensors", "");
+    }
+    if (!has_usable_ends(why)) {
+        engine_unload();
+        return false;
+    }
+    return true;
+}
+
+void engine_unload(void)
+{
+    interpreter.reset();
+    graph = nullptr;
+    times.forget();
+}
+
+uint8_t engine_tensors(enum tensor_kind kind)
+{
+    if (!interpreter) {
+        return 0;
+    }
+    return static_cast<uint8_t>(kind == TENSOR_INPUT ? interpreter->inputs_size() : interpreter->outputs_size());
+}
+
+struct tensor engine_tensor(enum tensor_kind kind, uint8_t index)
+{
+    const TfLiteTensor *from = kind == TENSOR_INPUT ? interpreter->input(index) : interpreter->output(index);
+    const auto *indices = kind == TENSOR_INPUT ? graph->inputs() : graph->outputs();
+    const auto *name = graph->tensors()->Get(static_cast<uint32_t>(indices->Get(index)))->name();
+    struct tensor to = {};
+
+    to.data = static_cast<uint8_t *>(from->data.data);
+    to.bytes = static_cast<uint32_t>(from->bytes);
+    // TfLiteType has numbers of its own; the schema's are those of the file.
+    to.type = static_cast<uint8_t>(graph->tensors()->Get(static_cast<uint32_t>(indices->Get(index)))->type());
+    to.rank = static_cast<uint8_t>(from->dims->size);
+    for (int i = 0; i < from->dims->size; i++) {
+        to.dimensions[i] = static_cast<uint32_t>(from->dims->data[i]);
+    }
+    to.scale = from->params.scale;
+    to.zero_point = from->params.zero_point;
+    to.name = name != nullptr ? name->c_str() : "";
+    return to;
+}
+
+bool engine_invoke(bool profile, refusal *why)
+{
+    times.record(profile);
+    TfLiteStatus status = interpreter->Invoke();
+    if (status != kTfLiteOk) {
+        return refuse(why, INVOKE_FAILED, static_cast<uint32_t>(status), "the interpreter gave up at ",
+                      times.running());
+    }
+    return true;
+}
+
+struct arena_use engine_arena(void)
+{
+    return {static_cast<uint32_t>(interpreter->arena_used_bytes()),
+            static_cast<uint32_t>(memory->GetNonPersistentUsedBytes()),
+            static_cast<uint32_t>(memory->GetPersistentUsedBytes())};
+}
+
+uint16_t engine_layers(void)
+{
+    return times.count();
+}
+
+uint64_t engine_layer(uint16_t index, const char **label)
+{
+    *label = times.label(index);
+    return times.ticks(index);
+}
+
+} // extern "C"

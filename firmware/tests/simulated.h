@@ -1,0 +1,37 @@
+/*
+ * The firmware as a library, for tests: the line is two arrays of bytes and time is a number that the test sets.
+ *
+ * There is one device at a time. What it says between two calls of sim_take waits.
+ */
+#ifndef BENCH_SIMULATED_H
+#define BENCH_SIMULATED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Starts the device over, with `flash_size` bytes of flash at `flash`, which it does not copy. */
+void sim_boot(uint32_t boot, const uint8_t *flash, uint32_t flash_size, uint32_t arena_size,
+              uint32_t inputs_size);
+
+/* Lets bytes arrive. */
+void sim_receive(const uint8_t *bytes, size_t length);
+
+/* Lets the core take a turn; returns whether it had anything to do. */
+bool sim_turn(void);
+
+/* Takes up to `limit` bytes of what the device has said. */
+size_t sim_take(uint8_t *bytes, size_t limit);
+
+/* Sets the counter, which goes up a little with each look at it. */
+void sim_set_ticks(uint64_t ticks);
+uint64_t sim_ticks(void);
+
+/* Whether an invoke is due. */
+bool sim_is_busy(void);
+
+/* Whether the core has asked for a reset, and how often it has said that all is well. */
+bool sim_is_reset(void);
+uint32_t sim_alive(void);
+
+#endif

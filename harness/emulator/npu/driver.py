@@ -1,0 +1,48 @@
+"""What the driver compares before it starts the NPU: the stream's configuration and the NPU's own."""
+
+from __future__ import annotations
+
+from harness.emulator.npu.accelerator import ACCELERATORS, Accelerator
+from harness.emulator.npu.faults import NpuFault
+from harness.errors import nearest
+from harness.models.ethosu import Configuration
+
+# Architecture that the Ethos-U55 implements (Vela writes 1.0.6); its driver compares the major version.
+_ARCHITECTURE_MAJOR = "1"
+_STREAM_VERSION = 0
+
+
+def accelerator(configuration: Configuration) -> Accelerator:
+    """Return the Ethos-U55 that a stream was compiled for; raises NpuFault for any other NPU."""
+    return named(configuration.accelerator)
+
+
+def named(name: str) -> Accelerator:
+    """Return the Ethos-U55 that Vela calls `name`; raises NpuFault where there is none."""
+    if name not in ACCELERATORS:
+        raise NpuFault(f"'{name}' is no Ethos-U55{nearest(name, ACCELERATORS)}")
+    return ACCELERATORS[name]
+
+
+def check(configuration: Configuration, npu: Accelerator) -> None:
+    """Raise NpuFault where a stream is not for this NPU."""
+    if configuration.accelerator != npu.name:
+        raise NpuFault(
+            f"the stream is for {configuration.accelerator}, this NPU is an {npu.name}: compile the model "
+            f"with --accelerator-config {npu.name}"
+        )
+    if configuration.architecture.split(".")[0] != _ARCHITECTURE_MAJOR:
+        raise NpuFault(
+            f"the stream is for architecture {configuration.architecture}, this NPU has "
+            f"{_ARCHITECTURE_MAJOR}.x: compile the model with a Vela for the Ethos-U55"
+        )
+    if configuration.command_stream_version != _STREAM_VERSION:
+        raise NpuFault(
+            f"the command stream has version {configuration.command_stream_version}, this NPU takes "
+            f"version {_STREAM_VERSION}"
+        )
+    if configuration.shram_bytes > npu.shram_bytes:
+        raise NpuFault(
+            f"the stream counts on {configuration.shram_bytes} bytes of shared RAM, this NPU has "
+            f"{npu.shram_bytes}"
+        )

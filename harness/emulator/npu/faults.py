@@ -1,0 +1,34 @@
+"""What the NPU would fault on, with the place in the command stream where it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.errors import BoardError
+
+
+class NpuFault(BoardError):
+    """The NPU cannot execute what it was given.
+
+    `operation` is the index of the operation in its command stream (-1: before the first one),
+    `registers` the register values that took part, by name.
+    """
+
+    def __init__(self, reason: str, operation: int = -1, registers: Mapping[str, int] | None = None) -> None:
+        self.reason = reason
+        self.operation = operation
+        self.registers = dict(registers or {})
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        where = f"operation {self.operation}: " if self.operation >= 0 else ""
+        shown = ", ".join(f"{name}={value:#x}" for name, value in self.registers.items())
+        return f"NPU fault: {where}{self.reason}" + (f" [{shown}]" if shown else "")
+
+    def at(self, operation: int) -> NpuFault:
+        """Return this fault placed at operation `operation`, unless it has a place already."""
+        return self if self.operation >= 0 else NpuFault(self.reason, operation, self.registers)
+
+
+class NotModelled(NpuFault):
+    """The stream uses a feature of the architecture that this model does not execute."""

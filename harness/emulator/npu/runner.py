@@ -1,0 +1,161 @@
+"""Run a Vela file as the board does: NPU jobs and CPU operators in order, in one arena.
+
+`Interpreter` is used like `harness.emulator.tflm.Interpreter`: load, set inputs, invoke, read outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from harness.emulator.npu import arena, cpu, program
+from harness.emulator.npu.accelerator import Accelerator
+from harness.emulator.npu.driver import accelerator as accelerator_of
+from harness.emulator.npu.executor import DEFAULT_LIMITS, Decoded, Executor, Limits
+from harness.emulator.npu.faults import NpuFault
+from harness.emulator.npu.memory import Bytes, Memory
+from harness.emulator.tflm import Interpreter as CpuInterpreter
+from harness.models.tflite import Model, Tensor, parse
+
+READ_ONLY_REGION = 0
+# Room for TFLite-Micro's own records in the arena of a CPU segment, which is not the board's.
+_CPU_OVERHEAD = 256 * 1024
+
+Observer = Callable[[program.NpuStep, Decoded, Memory], None]
+
+
+class Interpreter:
+    """A Vela file loaded for one NPU, with its arena.
+
+    Like on the board, inputs and outputs may share bytes of the arena with intermediate results: set the
+    inputs before every invoke and read the outputs before the next one.
+    """
+
+    def __init__(
+        self,
+        model: Model | bytes,
+        accelerator: Accelerator | None = None,
+        arena_bytes: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """Load `model` for `accelerator` (None: the one it was compiled for).
+
+        `arena_bytes` is how large the arena may be (None: as large as the file's plan), `limits` what one
+        operation may ask for.
+
+        Raises:
+            NpuFault: a stream is for another NPU, malformed, or does not wait for what it uses.
+            ArenaError: the file's plan does not fit the arena, or is damaged.
+            ModelError: `model` is bytes that are no model.
+            TflmError: TFLite-Micro refuses the operators left on the CPU.
+        """
+        self.model = parse(model, "model") if isinstance(model, bytes) else model
+        self._graph = self.model.subgraphs[0]
+        self.steps = program.load(self.model, accelerator)
+        # A memory mode with a dedicated fast memory: the driver points the region there, not into the arena.
+        self._fast: dict[int, Bytes] = {
+            step.fast_scratch: np.zeros(self._graph.tensors[step.fast_scratch].bytes, np.uint8)
+            for step in self.steps
+            if isinstance(step, program.NpuStep) and step.fast_scratch is not None
+        }
+        self.plan = arena.plan(self.model, frozenset(self._fast))
+        self.arena_bytes = self.plan.bytes if arena_bytes is None else arena_bytes
+        if self.plan.bytes > self.arena_bytes:
+            raise arena.ArenaError(
+                f"the model's plan takes {self.plan.bytes} bytes of arena; {self.arena_bytes} are available"
+            )
+        self._arena: Bytes = np.zeros(self.arena_bytes, np.uint8)
+        self._executors: dict[str, Executor] = {}
+        self._cpu: dict[int, CpuInterpreter] = {}
+        for number, step in enumerate(self.steps):
+            if isinstance(step, program.NpuStep):
+                target = accelerator or accelerator_of(step.configuration)
+                self._executors.setdefault(step.configuration.accelerator, Executor(target, limits))
+            else:
+                self._cpu[number] = self._load_segment(step)
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The model's inputs in order."""
+        return tuple(self._graph.tensors[index] for index in self._graph.inputs)
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The model's outputs in order."""
+        return tuple(self._graph.tensors[index] for index in self._graph.outputs)
+
+    def set_input(self, index: int, array: np.ndarray) -> None:
+        """Copy `array`, of exactly the tensor's shape and type, into input `index`; raises ValueError."""
+        tensor = self.inputs[index]
+        if tuple(array.shape) != tensor.shape or array.dtype != np.dtype(tensor.type):
+            raise ValueError(
+                f"input {index} takes {tensor.type} of shape {tensor.shape}, "
+                f"not {array.dtype} of {array.shape}"
+            )
+        self._bytes(tensor.index)[...] = np.frombuffer(array.tobytes(), np.uint8)
+
+    def invoke(self, observe: Observer | None = None) -> None:
+        """Run the model once; `observe` is called after each NPU operation.
+
+        Raises NpuFault, placed at the operation that faults, and TflmError where a CPU operator fails.
+        """
+        for number, step in enumerate(self.steps):
+            if isinstance(step, program.NpuStep):
+                self._run_npu(step, observe)
+            else:
+                self._run_cpu(step, self._cpu[number])
+
+    def output(self, index: int) -> np.ndarray:
+        """Return a copy of output `index` as the last invoke left it."""
+        return self._array(self.outputs[index].index)
+
+    def reset(self) -> None:
+        """Set the arena and the variables of CPU operators back to what they are before the first invoke."""
+        self._arena[...] = 0
+        for interpreter in self._cpu.values():
+            interpreter.reset()
+
+    def tensor(self, index: int) -> np.ndarray:
+        """Return a copy of what the arena (or the file) holds where tensor `index` lies."""
+        return self._array(index)
+
+    def _bytes(self, index: int) -> Bytes:
+        """Return the bytes of a tensor: a view of the arena, or the file's data for a constant."""
+        tensor = self._graph.tensors[index]
+        constant = self.model.constant(tensor)
+        if constant is not None:
+            return np.frombuffer(constant, np.uint8)
+        if index in self._fast:
+            return self._fast[index]
+        if index not in self.plan.offsets:
+            raise NpuFault(f"tensor {index} '{tensor.name}' has no place in the arena")
+        start = self.plan.offsets[index]
+        return self._arena[start : start + tensor.bytes]
+
+    def _array(self, index: int) -> np.ndarray:
+        tensor = self._graph.tensors[index]
+        return self._bytes(index).copy().view(tensor.type).reshape(tensor.shape)
+
+    def _run_npu(self, step: program.NpuStep, observe: Observer | None) -> None:
+        executor = self._executors[step.configuration.accelerator]
+        regions = {number: self._bytes(tensor) for number, tensor in step.regions.items()}
+        fixed = frozenset(
+            number for number, tensor in step.regions.items() if self._graph.tensors[tensor].constant
+        )
+        memory = Memory.for_accelerator(executor.accelerator, regions, fixed | {READ_ONLY_REGION})
+        watch = None if observe is None else lambda op, mem: observe(step, op, mem)
+        executor.run(step.operations, memory, watch)
+
+    def _load_segment(self, part: cpu.Segment) -> CpuInterpreter:
+        tensors = {index for op in part.operators for index in (*op.inputs, *op.outputs) if index >= 0}
+        room = sum(self._graph.tensors[index].bytes for index in tensors)
+        return CpuInterpreter(cpu.extract(self.model, part), 2 * room + _CPU_OVERHEAD)
+
+    def _run_cpu(self, part: cpu.Segment, interpreter: CpuInterpreter) -> None:
+        for position, index in enumerate(part.inputs):
+            interpreter.set_input(position, self._array(index))
+        interpreter.invoke()
+        for position, index in enumerate(part.outputs):
+            result = np.ascontiguousarray(interpreter.output(position))
+            self._bytes(index)[...] = np.frombuffer(result.tobytes(), np.uint8)

@@ -1,0 +1,130 @@
+"""Models with several inputs, subgraphs or state, and what becomes of those that some board cannot run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import harness
+from harness.errors import HarnessError
+from harness.models.build import Builder, Scale
+from harness.runner import Result
+
+
+def bench(directory: Path, model: Builder, boards: tuple[str, ...] = (), **settings: object) -> Result:
+    path = directory / "odd.tflite"
+    path.write_bytes(model.finish())
+    return harness.bench(path, boards, port="emulated", out=directory / "out", **settings)  # type: ignore[arg-type]
+
+
+def verdicts(result: Result) -> dict[str, str]:
+    assert not result.failures
+    return {record.board.id: record.verification.verdict for record in result.records}
+
+
+def branches() -> Builder:
+    """Return a model of three subgraphs: IF cond THEN x + 3 ELSE x * 3."""
+    out = Builder("branches")
+    main, *sides = (out.subgraph(name) for name in ("main", "then", "else"))
+    condition, x = main.input("condition", (1,), "bool"), main.input("x", (1, 4), "float32")
+    y = main.output("y", (1, 4), "float32")
+    main.operator("IF", [condition, x], [y], then_subgraph_index=1, else_subgraph_index=2)
+    for side, code in zip(sides, ("ADD", "MUL"), strict=True):
+        x = side.input("x", (1, 4), "float32")
+        three = side.constant("three", np.full((1, 4), 3, np.float32))
+        side.operator(code, [x, three], [side.output("y", (1, 4), "float32")])
+    return out
+
+
+def counter() -> Builder:
+    """Return a model with a resource variable, set to 0 by CALL_ONCE, to which every invoke adds x."""
+    out = Builder("counter")
+    main, setup = out.subgraph("main"), out.subgraph("setup")
+    x = main.input("x", (1, 2), "float32")
+    main.operator("CALL_ONCE", [], [], init_subgraph_index=1)
+    handle = main.tensor("handle", (), "resource")
+    main.operator("VAR_HANDLE", [], [handle], container="box", shared_name="sum")
+    before, after = main.tensor("before", (1, 2), "float32"), main.output("after", (1, 2), "float32")
+    main.operator("READ_VARIABLE", [handle], [before])
+    main.operator("ADD", [x, before], [after])
+    main.operator("ASSIGN_VARIABLE", [handle, after], [])
+    zero = setup.constant("zero", np.zeros((1, 2), np.float32))
+    handle = setup.tensor("handle", (), "resource")
+    setup.operator("VAR_HANDLE", [], [handle], container="box", shared_name="sum")
+    setup.operator("ASSIGN_VARIABLE", [handle, zero], [])
+    return out
+
+
+def two_ends() -> Builder:
+    """Return an int8 model of two inputs and two outputs."""
+    out = Builder("two ends")
+    main = out.subgraph("main")
+    a = main.input("a", (1, 4, 4, 2), "int8", Scale(0.5, -3))
+    b = main.input("b", (1, 4, 4, 2), "int8", Scale(0.25, 4))
+    main.operator("ADD", [a, b], [main.output("sum", (1, 4, 4, 2), "int8", Scale(0.7, 1))])
+    main.operator("MUL", [a, b], [main.output("product", (1, 4, 4, 2), "int8", Scale(3.0, 1))], version=2)
+    return out
+
+
+def wide() -> Builder:
+    """Return an int16 model with int8 weights."""
+    out = Builder("wide")
+    main = out.subgraph("main")
+    x = main.input("x", (1, 16), "int16", Scale(0.001))
+    random = np.random.default_rng(5)
+    weights = main.constant("w", random.integers(-127, 128, (8, 16), np.int8), Scale(0.01))
+    bias = main.constant("b", random.integers(-999, 999, 8).astype(np.int64), Scale(1e-5))
+    main.operator("FULLY_CONNECTED", [x, weights, bias], [main.output("y", (1, 8), "int16", Scale(0.001))])
+    return out
+
+
+def out_of_range() -> Builder:
+    """Return a model that looks up a row by its input, which random inputs make point outside the table."""
+    out = Builder("out of range")
+    main = out.subgraph("main")
+    table = main.constant("table", np.zeros((5, 3), np.int8), Scale(0.5))
+    row = main.input("row", (2,), "int32")
+    main.operator("GATHER", [table, row], [main.output("y", (2, 3), "int8", Scale(0.5))], axis=0)
+    return out
+
+
+def test_several_inputs_come_by_name_from_one_file_and_several_outputs_are_compared(tmp_path: Path) -> None:
+    a, b = (np.full((1, 4, 4, 2), value, np.int8) for value in (1, 7))
+    np.savez(tmp_path / "inputs.npz", b=b, a=a)
+    np.save(tmp_path / "a.npy", a)
+    np.save(tmp_path / "b.npy", b)
+    one = bench(tmp_path, two_ends(), ("we2",), inputs=str(tmp_path / "inputs.npz"), invokes=1)
+    two = bench(tmp_path, two_ends(), ("we2",), inputs=[tmp_path / "a.npy", tmp_path / "b.npy"], invokes=1)
+    assert verdicts(one) == verdicts(two) == {"grove_vision_ai_we2": "exact"}
+    assert one.records[0].inputs.sha256 == two.records[0].inputs.sha256
+    assert one.records[0].outputs.sha256 == two.records[0].outputs.sha256
+    assert len(one.records[0].outputs.sha256 or ()) == 2
+
+
+def test_int16_activations_agree_with_the_desktop_runtime(tmp_path: Path) -> None:
+    result = bench(tmp_path, wide(), ("grove_vision_ai", "we2"), invokes=1)
+    assert set(verdicts(result).values()) == {"exact"}
+    assert [record.model.precision for record in result.records] == ["int16x8", "int16x8 (Vela)"]
+
+
+def test_state_is_what_the_same_number_of_invokes_makes_of_it_on_every_board(tmp_path: Path) -> None:
+    """Vela, which has nothing to do here, would move the variable's initialisation behind its use."""
+    result = bench(tmp_path, counter(), ("xiao_esp32s3", "we2"), invokes=3, warmup=2)
+    assert verdicts(result) == {"xiao_esp32s3": "exact", "grove_vision_ai_we2": "exact"}
+
+
+def test_a_board_for_which_vela_refuses_the_model_is_left_out_where_none_was_named(tmp_path: Path) -> None:
+    result = bench(tmp_path, branches(), invokes=1)
+    assert verdicts(result) == {"xiao_esp32s3": "exact", "grove_vision_ai": "exact"}
+    (skip,) = result.skipped
+    assert (skip.board, "Vela refuses" in skip.reason) == ("grove_vision_ai_we2", True)
+    with pytest.raises(HarnessError, match="Vela refuses"):
+        bench(tmp_path, branches(), ("we2",))
+
+
+def test_an_operator_that_fails_on_the_board_is_named(tmp_path: Path) -> None:
+    result = bench(tmp_path, out_of_range(), ("xiao_esp32s3",), invokes=1)
+    assert not result.records
+    assert "GATHER" in result.failures[0].message

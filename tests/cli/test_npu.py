@@ -1,0 +1,151 @@
+"""`harness npu`: disassembly, and runs with a trace against the source model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from harness import boards
+from harness.cli.npu import command
+from harness.emulator.npu import program
+from harness.emulator.npu.operations import Dma
+from harness.models import tflite, vela
+from harness.models.build import Builder, Scale
+
+
+def _model() -> bytes:
+    """Three convolutions and a max pooling, with names."""
+    builder = Builder()
+    graph = builder.subgraph("main")
+    rng = np.random.default_rng(5)
+    last = graph.input("image", (1, 8, 8, 4), "int8", Scale(0.05, 0))
+    channels = 4
+    for index in range(3):
+        weights = rng.integers(-60, 60, (8, 3, 3, channels)).astype(np.int8)
+        w = graph.constant(f"w{index}", weights, Scale(0.01, 0))
+        b = graph.constant(f"b{index}", np.zeros(8, np.int32), Scale(0.01 * 0.05, 0))
+        out = graph.tensor(f"conv{index}/Relu", (1, 8, 8, 8), "int8", Scale(0.05, 0))
+        graph.operator("CONV_2D", [last, w, b], [out], version=3, padding="SAME", stride_h=1, stride_w=1)
+        last, channels = out, 8
+    pooled = graph.output("pooled", (1, 4, 4, 8), "int8", Scale(0.05, 0))
+    options = {"padding": "VALID", "stride_h": 2, "stride_w": 2, "filter_height": 2, "filter_width": 2}
+    graph.operator("MAX_POOL_2D", [last], [pooled], version=2, **options)
+    return builder.finish()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> tuple[Path, Path]:
+    """The model and what Vela makes of it for the WE2."""
+    directory = tmp_path_factory.mktemp("npu")
+    source, compiled = directory / "small.tflite", directory / "small_vela.tflite"
+    source.write_bytes(_model())
+    settings = boards.load("grove_vision_ai_we2").vela
+    assert settings is not None
+    result = vela.compile(
+        source.read_bytes(), "small", accelerator=settings.accelerator, settings=settings.settings()
+    )
+    compiled.write_bytes(result.data)
+    return source, compiled
+
+
+def _invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def test_a_disassembly_names_registers_values_and_layers(files: tuple[Path, Path]) -> None:
+    source, compiled = files
+    result = _invoke("disasm", compiled, "--source", source)
+    assert result.exit_code == 0
+    assert "; operator 0, operation 0: 0 CONV_2D 'conv0/Relu'" in result.output
+    assert "NPU_SET_IFM_PRECISION      int8, NHWC, both operands 16-bit, TFL" in result.output
+    assert "NPU_OP_POOL                MAX" in result.output
+    assert "; operator 0, end" in result.output
+    listing = json.loads(_invoke("disasm", compiled, "--json", "--source", source).output)
+    assert listing[-1] == {
+        "operator": 0,
+        "operation": -1,
+        "layer": None,
+        "word": listing[-1]["word"],
+        "command": "NPU_OP_STOP",
+        "parameter": 0xFFFF,
+        "payload": None,
+        "value": "65535",
+    }
+    assert {line["layer"] for line in listing[:-1]} == {
+        "0 CONV_2D 'conv0/Relu'",
+        "1 CONV_2D 'conv1/Relu'",
+        "2 CONV_2D 'conv2/Relu'",
+        "3 MAX_POOL_2D 'pooled'",
+    }
+
+
+def test_layers_of_a_model_that_was_compiled_here_are_known_without_its_source(
+    files: tuple[Path, Path],
+) -> None:
+    assert "0 CONV_2D 'conv0/Relu'" in _invoke("disasm", files[1]).output
+
+
+def test_a_run_that_equals_the_reference_traces_every_operation(files: tuple[Path, Path]) -> None:
+    source, compiled = files
+    result = _invoke("run", compiled, "--source", source, "--input", "random:3", "--json", "--board", "we2")
+    assert result.exit_code == 0
+    facts = json.loads(result.output)
+    assert facts["reference"] == "equal"
+    assert facts["departure"] is None
+    assert len(facts["trace"]) == facts["operations"]
+    assert {entry["layer"] for entry in facts["trace"]} >= {
+        "1 CONV_2D 'conv1/Relu'",
+        "3 MAX_POOL_2D 'pooled'",
+    }
+    assert sum(e["weights"] for e in facts["trace"]) == 8 * 9 * (4 + 8 + 8)
+    assert facts["estimated_cycles"] > 0
+    assert "equal to the reference kernels" in _invoke("run", compiled, "--source", source, "--trace").output
+
+
+def test_a_run_that_differs_stops_at_the_first_operation_that_does(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, compiled = files
+    model = tflite.read(compiled)
+    step = program.npu_steps(model)[0]
+    start, _ = model.buffers[model.subgraphs[0].tensors[step.operator.inputs[1]].buffer]
+    # The second convolution's scale records: in the read-only data, copied from there by its DMA.
+    convolutions = [op for op in step.operations if not isinstance(op, Dma) and op.scales is not None]
+    scales = convolutions[1].scales
+    assert scales is not None
+    place = scales.start
+    for copy in step.operations:
+        if isinstance(copy, Dma) and copy.operation.index < convolutions[1].operation.index:
+            inside = scales.start - copy.destination.start
+            if copy.destination.region == scales.region and 0 <= inside < copy.destination.length:
+                place = copy.source.start + inside
+    damaged = bytearray(model.data)
+    damaged[start + place + 9] += 1  # one more bit of shift for the first channel
+    path = tmp_path / "damaged.tflite"
+    path.write_bytes(damaged)
+    result = _invoke("run", path, "--source", source, "--json")
+    facts = json.loads(result.output)
+    assert result.exit_code == 1
+    assert facts["reference"] == "different"
+    assert facts["departure"]["layer"] == "1 CONV_2D 'conv1/Relu'"
+    assert facts["departure"]["entry"]["index"] == convolutions[1].operation.index
+    assert 0 < facts["departure"]["elements"] <= 64
+    assert facts["trace"][-1]["index"] == convolutions[1].operation.index
+    assert "differs first at operation" in _invoke("run", path, "--source", source).output
+
+
+def test_a_model_without_anything_for_the_npu_says_how_to_compile_it(files: tuple[Path, Path]) -> None:
+    result = CliRunner().invoke(command, ["run", str(files[0])])
+    assert "compile it first with `harness compile`" in str(result.exception)

@@ -1,0 +1,27 @@
+"""Virtual boards as child processes: how they start, what they say, how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from harness.emulator.process import BoardProcess
+from harness.errors import BoardError
+
+
+def test_a_board_that_does_not_start_says_why() -> None:
+    with pytest.raises(BoardError, match="did not start: harness: error: no file and no bundled model"):
+        BoardProcess("xiao_esp32s3", ["--model", "nosuch"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes end otherwise there")
+def test_a_board_that_crashed_is_said_to_have() -> None:
+    with BoardProcess("xiao_esp32s3") as board:
+        os.kill(board.pid, signal.SIGSEGV)
+        while board.exit_code is None:
+            time.sleep(0.01)
+        assert board.last_words() == "ended by a signal (Segmentation fault)"

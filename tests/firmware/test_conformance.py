@@ -1,0 +1,627 @@
+"""What firmware/PROTOCOL.md asks of a device, asked of every implementation of it."""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from pathlib import Path
+
+import pytest
+
+from harness.wire import messages as m
+from harness.wire.bench_client import BenchSession
+from harness.wire.framing import encode
+from harness.wire.session import DeviceRefused, RunInterrupted
+from tests.firmware.devices import Device
+from tests.firmware.raw import RawHost
+from tests.firmware.selftest import asking_to
+from tests.wire.test_vectors import message
+
+pytestmark = pytest.mark.interop
+
+VECTORS = json.loads(
+    (Path(__file__).resolve().parents[1] / "vectors/bench-v1.json").read_text(encoding="utf-8")
+)
+HOST_TYPES = {kind.__name__ for kind in m.HOST_MESSAGES}
+LONG = 1 << 20
+"""Invokes of a run that is not to end by itself."""
+
+
+def tensors(device: Device, seed: int) -> list[bytes]:
+    rng = random.Random(seed)
+    return [rng.randbytes(size) for size in device.input_bytes]
+
+
+def measure(session: BenchSession, device: Device, seed: int, n: int = 5) -> list[int]:
+    """Load, run and read back; the outputs must be those of the inputs. Returns the samples."""
+    session.select(device.address)
+    given = tensors(device, seed)
+    for index, data in enumerate(given):
+        session.load(index, data)
+    run = session.run(1, n)
+    assert [session.output(k) for k in range(len(device.expected(*given)))] == device.expected(*given)
+    assert len(run.samples) == n
+    return run.samples
+
+
+def raw(device: Device) -> RawHost:
+    host = RawHost(device.port())
+    host.greet()
+    return host
+
+
+def selected(device: Device) -> RawHost:
+    host = raw(device)
+    host.ask(m.Select(device.address), m.Selected)
+    return host
+
+
+def filled(host: RawHost, data: bytes) -> None:
+    """Load `data` into the begin of input 0 by hand."""
+    host.say(m.Open(1, 0, 0, 0, 0, len(data), len(data), zlib.crc32(data)), 1)
+    host.say(m.Data(1, 0, 0, data), 2)
+    host.hear(m.Ack)
+    assert host.hear(m.Ack)[1].status == m.TransferStatus.COMPLETE
+
+
+# ---- whole runs
+
+
+def test_a_model_is_found_run_and_read_back(device: Device) -> None:
+    with device.session() as session:
+        identity = session.identify()
+        assert identity.tick_hz > 0
+        assert identity.board
+        assert identity.engine
+        [found] = session.models()
+        assert (found.address, found.size) == (device.address, device.model.extent)
+        assert found.sha256 is not None
+        info = session.select(device.address)
+        graph = device.model.subgraphs[0]
+        for got, index in zip((*info.inputs, *info.outputs), (*graph.inputs, *graph.outputs), strict=True):
+            tensor = graph.tensors[index]
+            assert (got.name, got.type, got.shape, got.bytes) == (
+                tensor.name,
+                tensor.type,
+                tensor.shape,
+                tensor.bytes,
+            )
+            if tensor.quantization:
+                assert got.scale == tensor.quantization.scales[0]
+                assert got.zero_point == tensor.quantization.zero_points[0]
+        assert all(ticks >= 0 for ticks in measure(session, device, 1, n=40))
+        memory = session.memory()
+        assert memory is not None
+        assert memory.arena_used is not None
+        assert memory.arena_size is not None
+        assert 0 < memory.arena_used <= memory.arena_size
+        assert session.incidents == []
+
+
+def test_each_run_works_on_the_inputs_that_were_loaded_last(device: Device) -> None:
+    with device.session() as session:
+        for seed in range(3):
+            measure(session, device, seed)
+        given = tensors(device, 3)
+        session.load(0, given[0])
+        assert session.run(0, 2).complete  # the other inputs keep what they held
+        assert session.output(0) == device.expected(given[0], *tensors(device, 2)[1:])[0]
+
+
+def test_a_profile_names_operators_and_their_time(device: Device) -> None:
+    with device.session() as session:
+        session.select(device.address)
+        session.run(0, 2, profile=True)
+        layers = session.layers()
+        assert layers
+        assert all(label for label, _ in layers)
+        operators = session.identify().operators
+        assert operators is None or all(operators)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        "flip=1/1000",
+        "drop=1/1000",
+        "dup=1/1000",
+        "insert=1/1000",
+        "burst=1/10000:64",
+        "flip=1e-4,drop=1e-4,dup=1e-4,insert=1e-4,burst=1e-5",
+    ],
+    ids=["flips", "drops", "duplicates", "insertions", "bursts", "everything"],
+)
+def test_every_tensor_and_sample_arrives_over_a_bad_line(device: Device, faults: str) -> None:
+    session = device.session(faults + ",seed=5")
+    for seed in range(2 if not device.simulated else 10):
+        measure(session, device, seed)
+
+
+def test_a_reset_gives_another_boot_and_a_blank_device(device: Device) -> None:
+    with device.session() as session:
+        measure(session, device, 1)
+        session.reset()
+        measure(session, device, 2)
+
+
+# ---- golden vectors
+
+
+@pytest.mark.parametrize("portion", [1, 7, 10_000])
+def test_each_message_of_the_vectors_is_understood_byte_by_byte(device: Device, portion: int) -> None:
+    """Without a session each gets NO_SESSION with its own number and session; a greeting gets a WELCOME."""
+    port = device.port()
+    host = RawHost(port)
+    for vector in VECTORS["messages"]:
+        if vector["message"] not in HOST_TYPES:
+            continue
+        line = bytes.fromhex(vector["line"])
+        if vector["message"] == "Hello":
+            # With no version in common the session stays as it is: none.
+            line = encode(m.pack(vector["number"], vector["session"], m.Hello(7, 9, 0, 4096)))
+        host.session = vector["session"]
+        for at in range(0, len(line), portion):
+            port.write(line[at : at + portion])
+        if vector["message"] == "Hello":
+            number, welcome = host.hear(m.Welcome)
+            assert (welcome.version, welcome.oldest, welcome.newest) == (0, 1, 1)
+        else:
+            number, refusal = host.hear(m.Refusal)
+            assert refusal.code == m.ErrorCode.NO_SESSION, vector["name"]
+            assert refusal.detail == welcome.boot
+        assert number == vector["number"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["streams"], ids=lambda vector: vector["name"])
+def test_the_decoder_finds_what_a_line_holds(device: Device, vector: dict) -> None:
+    host = RawHost(device.port(), session=0x77777777)
+    # Sound frames of a session that the device does not know are answered one by one.
+    host.port.write(bytes.fromhex(vector["line"]))
+    for body in vector["bodies"]:
+        _, _, number, session = m.HEADER.unpack_from(bytes.fromhex(body))
+        host.session = session
+        heard, refusal = host.hear(m.Refusal)
+        assert (heard, refusal.code) == (number, m.ErrorCode.NO_SESSION)
+    host.hear_nothing()
+
+
+def test_stream_messages_are_answered_as_the_vectors_say(device: Device) -> None:
+    if device.input_bytes[-1] < VECTORS["transfer"]["input_bytes"]:
+        pytest.skip("the model has no input as small as the vectors'")
+    host = selected(device)
+    host.say(m.Hello(1, 1, 0, 65536))  # the same session again: nothing changes
+    largest = host.hear(m.Welcome)[1].max_block
+    last = len(device.input_bytes) - 1
+    size = device.input_bytes[last]
+    running = False
+    for step in VECTORS["transfer"]["steps"]:
+        fields = dict(step["fields"])
+        if step["message"] == "Open":
+            # The vectors' device has one input of 16 bytes and takes blocks of 4.
+            fields["input"] = last if fields["input"] == 0 else 200
+            if fields["start"] + fields["length"] > VECTORS["transfer"]["input_bytes"]:
+                fields["start"] = size - fields["length"] + 1
+            if fields["block"] > VECTORS["transfer"]["max_block"]:
+                fields["block"] = largest + 1
+        if step["during_run"] != running:
+            running = step["during_run"]
+            if running:
+                host.ask(m.StartRun(1, 0, LONG, 1, 0), m.Running)
+            else:
+                host.ask(m.Abort(), m.Aborted)
+                host.hear(m.Samples)
+        host.say(message(step["message"], fields), step["number"])
+        number, ack = host.hear(m.Ack)
+        assert (number, ack) == (step["ack_number"], message("Ack", step["ack"])), step["name"]
+
+
+# ---- sessions and requests
+
+
+def test_a_greeting_settles_on_the_newest_common_version(device: Device) -> None:
+    host = RawHost(device.port())
+    for oldest, newest, common in [(1, 1, 1), (1, 9, 1), (0, 1, 1), (2, 9, 0), (0, 0, 0), (3, 1, 0)]:
+        host.say(m.Hello(oldest, newest, 0, 4096), number=9)
+        number, welcome = host.hear(m.Welcome)
+        assert (number, welcome.version) == (9, common)
+        assert welcome.window >= 100
+        assert welcome.max_block > 0
+        assert welcome.sample_buffer > 0
+
+
+def test_a_new_session_gives_up_a_run_but_keeps_model_and_inputs(device: Device) -> None:
+    host = selected(device)
+    data = tensors(device, 4)[0][:100]
+    filled(host, data)
+    host.ask(m.StartRun(1, 0, LONG, 1, 0), m.Running)
+    host.greet(session=0x55)
+    assert host.ask(m.GetRun(), m.RunStatus).state == m.RunState.IDLE
+    host.say(m.Probe(), 1)
+    number, ack = host.hear(m.Ack)
+    assert (number, ack.status) == (1, m.TransferStatus.NONE)
+    host.ask(m.StartRun(1, 0, 0, 1, 1), m.Running)
+    host.hear(m.Samples)
+    whole = data + bytes(device.input_bytes[0] - len(data))
+    expected = device.expected(whole, *(bytes(size) for size in device.input_bytes[1:]))
+    assert host.ask(m.GetOutput(0, 0, 0, 4096), m.Output).data == expected[0]
+
+
+def test_the_old_session_is_refused_once_another_has_begun(device: Device) -> None:
+    host = raw(device)
+    host.greet(session=0x66)
+    for session in (0x1A2B3C4D, 0):
+        host.session = session
+        host.say(m.Identify(), 1)
+        assert host.hear(m.Refusal)[1].code == m.ErrorCode.NO_SESSION
+
+
+def test_a_request_is_carried_out_once_however_often_it_arrives(device: Device) -> None:
+    host = selected(device)
+    host.ask(m.StartRun(1, 0, 0, 1, 1), m.Running)
+    host.hear(m.Samples)
+    host.say(m.StartRun(1, 0, 0, 1, 1), host.number)
+    assert host.hear(m.Running)[0] == host.number
+    assert host.ask(m.GetRun(), m.RunStatus).state == m.RunState.DONE
+    first = host.ask(m.GetClock(), m.Clock)
+    host.say(m.GetClock(), host.number)
+    assert host.hear(m.Clock) == (host.number, first)
+    output = host.ask(m.GetOutput(0, 0, 0, 4096), m.Output)
+    host.say(m.GetOutput(0, 0, 0, 4096), host.number)
+    assert host.hear(m.Output) == (host.number, output)
+    host.say(m.Identify(), host.number - 1)
+    host.hear_nothing()
+    host.say(m.Identify(), host.number + 2)
+    number, refusal = host.hear(m.Refusal)
+    assert number == host.number + 2
+    assert (refusal.code, refusal.detail) == (m.ErrorCode.SEQUENCE, host.number)
+    host.ask(m.Identify(), m.Identified)
+
+
+def test_request_numbers_go_round(device: Device) -> None:
+    if device.name != "core":
+        pytest.skip("65536 requests take their time")
+    host = RawHost(device.port(baud=None))  # type: ignore[call-arg]
+    host.greet()
+    for first in range(1, 0x10000 + 100, 1024):
+        numbers = [number & 0xFFFF for number in range(first, first + 1024)]
+        host.port.write(b"".join(encode(m.pack(n, host.session, m.Abort())) for n in numbers))
+        assert [host.hear(m.Aborted)[0] for _ in numbers] == numbers
+
+
+def test_what_is_no_request_of_this_version_is_told_apart(device: Device) -> None:
+    host = raw(device)
+
+    def refusal(kind: int, payload: bytes) -> tuple[int, int]:
+        host.number += 1
+        host.say_body(m.HEADER.pack(0xBE, kind, host.number, host.session) + payload)
+        number, got = host.hear(m.Refusal)
+        assert number == host.number
+        return got.code, got.detail
+
+    for kind in (0x00, 0x0F, 0x1F):
+        assert refusal(kind, b"") == (m.ErrorCode.UNKNOWN_TYPE, kind)
+    for kind in HOST_TYPES - {"Data", "Open", "Probe", "SamplesAck"}:
+        sound = m.BY_TYPE[getattr(m, kind).TYPE].FIXED.size
+        for payload in (bytes(sound + 1), bytes(sound - 1)) if sound else (bytes(1),):
+            code = getattr(m, kind).TYPE
+            assert refusal(code, payload) == (m.ErrorCode.BAD_MESSAGE, code), (kind, len(payload))
+    for kind in (0x20, 0x21, 0x23, 0x24, 0x3F, 0x41, 0x60, 0x61, 0x7F, 0xFF):
+        host.say_body(m.HEADER.pack(0xBE, kind, 1, host.session) + bytes(3))
+    host.say_body(m.HEADER.pack(0xBE, 0x02, 1, host.session)[:7])
+    host.hear_nothing()
+    host.ask(m.Identify(), m.Identified)
+
+
+# ---- what can be refused
+
+
+def test_errors_before_a_model_is_selected(device: Device) -> None:
+    host = raw(device)
+    assert host.refused(m.GetTensor(0, 0)) == m.ErrorCode.NO_MODEL
+    assert host.refused(m.StartRun(1, 0, 0, 1, 0)) == m.ErrorCode.NO_MODEL
+    assert host.refused(m.GetOutput(0, 0, 0, 1)) == m.ErrorCode.NO_RUN
+    for address in (0, device.address + 1, device.address + 4096, 0xFFFFFFFF):
+        assert host.refused(m.Select(address)) == m.ErrorCode.NO_MODEL
+    empty = host.ask(m.GetModel(1), m.FlashEntry)
+    assert (empty.total, empty.address, empty.size, empty.name) == (1, 0, 0, "")
+    assert host.ask(m.GetLayer(0), m.LayerTime) == m.LayerTime(0, 0, 0, "")
+    host.say(m.Open(1, 0, 0, 0, 0, 1, 1, 0), 1)
+    assert host.hear(m.Ack)[1].status == m.TransferStatus.BAD_INPUT
+
+
+def test_errors_of_arguments_and_order(device: Device) -> None:
+    host = selected(device)
+    assert host.refused(m.GetTensor(0, len(device.input_bytes))) == m.ErrorCode.BAD_ARGUMENT
+    assert host.refused(m.GetTensor(1, 200)) == m.ErrorCode.BAD_ARGUMENT
+    assert host.refused(m.StartRun(0, 0, 0, 1, 0)) == m.ErrorCode.BAD_ARGUMENT
+    assert host.refused(m.StartRun(1, 0, 0, 0, 0)) == m.ErrorCode.BAD_ARGUMENT
+    assert host.refused(m.GetOutput(0, 0, 0, 1)) == m.ErrorCode.NO_RUN
+    host.ask(m.StartRun(1, 0, 0, 1, 0), m.Running)
+    host.hear(m.Samples)
+    assert host.refused(m.GetOutput(0, 0, 0, 1)) == m.ErrorCode.BAD_ARGUMENT
+    host.ask(m.StartRun(2, 0, 0, 1, 1), m.Running)
+    host.hear(m.Samples)
+    assert host.refused(m.GetOutput(200, 0, 0, 1)) == m.ErrorCode.BAD_ARGUMENT
+    whole = host.ask(m.GetOutput(0, 0, 0, 4096), m.Output)
+    part = host.ask(m.GetOutput(0, 0, 1, 3), m.Output)
+    assert (part.data, part.crc, part.total) == (whole.data[1:4], zlib.crc32(whole.data), len(whole.data))
+    assert host.ask(m.GetOutput(0, 0, 0xFFFFFFFF, 3), m.Output).data == b""
+    assert host.refused(m.Select(1)) == m.ErrorCode.NO_MODEL  # and now none is selected
+    assert host.refused(m.GetTensor(0, 0)) == m.ErrorCode.NO_MODEL
+
+
+def test_errors_during_a_run(device: Device) -> None:
+    host = selected(device)
+    host.ask(m.StartRun(1, 0, LONG, 1, 1), m.Running)
+    for request in (m.Select(device.address), m.StartRun(2, 0, 0, 1, 0), m.GetOutput(0, 0, 0, 1)):
+        assert host.refused(request) == m.ErrorCode.BUSY
+    status = host.ask(m.GetRun(), m.RunStatus)
+    assert (status.run, status.state, status.done) == (1, m.RunState.WARMING, 0)
+    host.ask(m.Abort(), m.Aborted)
+
+
+def test_a_failed_invoke_ends_the_run_with_its_reason(device: Device) -> None:
+    if not device.selftest:
+        pytest.skip("needs an engine that fails when told to")
+    with device.session() as session:
+        session.select(device.address)
+        session.load(0, asking_to("f").ljust(device.input_bytes[0], b"\0"))
+        for warmup in (0, 3):
+            with pytest.raises(RunInterrupted, match="asked the selftest engine to fail") as caught:
+                session.run(warmup, 10)
+            assert caught.value.run.samples == []
+        measure(session, device, 1)
+
+
+def test_an_input_that_does_not_fit_is_refused_and_the_session_goes_on(device: Device) -> None:
+    with device.session() as session:
+        session.select(device.address)
+        with pytest.raises(DeviceRefused, match="does not fit the input"):
+            session.load(0, bytes(device.input_bytes[0] + 1))
+        with pytest.raises(DeviceRefused, match="no such input"):
+            session.load(9, b"abc")
+        measure(session, device, 1)
+
+
+# ---- runs and samples
+
+
+def waiting(device: Device, host: RawHost, seconds: float) -> None:
+    """Make each invoke take so long, where the engine can be told to."""
+    if device.selftest:
+        tick_hz = host.ask(m.Identify(), m.Identified).tick_hz
+        filled(host, asking_to("w", int(seconds * tick_hz)))
+
+
+def test_abort_ends_a_run_and_its_samples_remain(device: Device) -> None:
+    host = selected(device)
+    waiting(device, host, 0.01)
+    host.ask(m.StartRun(7, 0, 0, LONG, 0), m.Running)
+    taken = 0
+    while taken < 5:
+        _, samples = host.hear(m.Samples)
+        taken = samples.first + len(samples.ticks) // 8
+    host.number += 1
+    host.say(m.Abort(), host.number)
+    aborted: m.Aborted | None = None
+    ended = False
+    while aborted is None or not ended:
+        _, got = host.hear(m.Message)  # type: ignore[type-abstract]
+        if isinstance(got, m.Aborted):
+            aborted = got
+        else:
+            assert isinstance(got, m.Samples)
+            ended = got.state == m.RunState.ABORTED
+            taken = got.first + len(got.ticks) // 8
+    assert (aborted.run, aborted.done) == (7, taken)
+    status = host.ask(m.GetRun(), m.RunStatus)
+    assert (status.state, status.done) == (m.RunState.ABORTED, taken)
+    host.say(m.SamplesAck(7, m.RESEND, 0))
+    assert host.hear(m.Samples)[1].first == 0
+
+
+def test_samples_are_kept_until_acknowledged_and_the_device_waits_for_room(device: Device) -> None:
+    host = RawHost(device.port())
+    room = host.greet().sample_buffer
+    if not device.selftest:
+        pytest.skip(f"{room} samples of a real model take their time")
+    host.ask(m.Select(device.address), m.Selected)
+    n = room + 10
+    host.ask(m.StartRun(3, 0, 0, n, 0), m.Running)
+    got: list[bytes] = []
+
+    def take(until: int) -> m.Samples:
+        while True:
+            _, samples = host.hear(m.Samples, patience_s=30)
+            assert samples.first == len(got)
+            assert len(samples.ticks) <= 64 * 8
+            got.extend(samples.ticks[at : at + 8] for at in range(0, len(samples.ticks), 8))
+            if len(got) >= until:
+                return samples
+
+    last = take(room)
+    assert len(got) == room, "the device took more samples than it can keep"
+    assert last.state == m.RunState.MEASURING
+    host.hear_nothing()
+    host.say(m.SamplesAck(99, m.RESEND, 0))  # another run: ignored
+    host.say(m.SamplesAck(3, 0, n + 1))  # more than there are: ignored
+    host.hear_nothing()
+    host.say(m.SamplesAck(3, m.RESEND, room - 1))
+    _, again = host.hear(m.Samples)
+    assert (again.first, again.ticks) == (room - 1, got[room - 1])
+    host.say(m.SamplesAck(3, 0, room))
+    assert take(n).state == m.RunState.DONE
+    host.say(m.SamplesAck(3, m.RESEND, n))
+    _, empty = host.hear(m.Samples)
+    assert (empty.first, empty.ticks, empty.state) == (n, b"", m.RunState.DONE)
+    status = host.ask(m.GetRun(), m.RunStatus)
+    assert (status.done, status.state) == (n, m.RunState.DONE)
+
+
+def test_a_sample_is_the_time_of_one_invoke(device: Device) -> None:
+    if not device.selftest:
+        pytest.skip("needs an engine that takes as long as it is told to")
+    host = selected(device)
+    tick_hz = host.ask(m.Identify(), m.Identified).tick_hz
+    waiting(device, host, 0.03)
+    host.ask(m.StartRun(1, 0, 1, 3, 0), m.Running)
+    ticks: list[int] = []
+    while len(ticks) < 3:
+        data = host.hear(m.Samples)[1].ticks
+        ticks += [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)]
+    for sample in ticks:
+        assert 0.03 * tick_hz <= sample
+
+
+def test_the_clock_runs_on(device: Device) -> None:
+    host = raw(device)
+    identity = host.ask(m.Identify(), m.Identified)
+    first = host.ask(m.GetClock(), m.Clock).ticks
+    before = host.port.now()
+    host.hear_nothing()
+    second = host.ask(m.GetClock(), m.Clock).ticks
+    passed = (second - first) / identity.tick_hz
+    assert 0.05 < passed < 10 * (host.port.now() - before)
+
+
+# ---- text
+
+
+def text(host: RawHost, command: bytes, answer: bytes = b"m-ready\r\n") -> bytes:
+    """Send a text command and return what comes up to m-ready."""
+    said = b""
+    host.port.write(command)
+    until = host.port.now() + 10
+    while not said.endswith(answer) and host.port.now() < until:
+        said += host.port.read(4096, until - host.port.now())
+    return said
+
+
+def test_the_transcript_of_a_runner_of_mlperf_tiny(device: Device) -> None:
+    host = selected(device)
+    host.hear_nothing()  # the boot text has gone by
+    ready = b"m-ready\r\n"
+    given = tensors(device, 6)[0]
+    loaded = len(given) if device.simulated else 1000
+    image = given[:loaded] + bytes(len(given) - loaded)
+    for command, due in [
+        (b"profile%", b"m-profile-[ULPMark for tinyML Firmware V0.0.1]\r\nm-model-[vww01]\r\n" + ready),
+        (b"db load 4%", b"m-[Expecting 4 bytes]\r\n" + ready),
+        (b"db 01ff%", ready),
+        (b"db Ab00%", b"m-load-done\r\n" + ready),
+        (b"db 77%", ready),
+        (b"db print%", b"m-buffer-01-ff-ab-00\r\n" + ready),
+        (b"db load 10%", b"m-[Expecting 10 bytes]\r\n" + ready),
+        (b"db 000102030405060708%", ready),
+        (b"db 09ff%", b"m-load-done\r\n" + ready),
+        (b"db print%", b"m-buffer-00-01-02-03-04-05-06-07\r\nm-buffer-08-09\r\n" + ready),
+        (b"db%", b"e-[Command 'db' requires a subcommand]\r\n" + ready),
+        (b"db load%", b"e-[Command 'db load' requires the # of bytes]\r\n" + ready),
+        (b"db load 0%", b"e-[Command 'db load' must be >0 bytes]\r\n" + ready),
+        (b"db load 99999999999%", b"e-[Command 'db load' takes at most 1048576 bytes]\r\n" + ready),
+        (b"db 123%", b"e-[Insufficent number of hex digits]\r\n" + ready),
+        (b"db 12g4%", b"e-[Invalid hex digit 'g4']\r\n" + ready),
+        (b"infer 0%", b"e-[Inference iterations must be >0]\r\n" + ready),
+        (b"infer -3%", b"e-[Inference iterations must be >0]\r\n" + ready),
+        (b"infer x%", b"e-[Inference iterations must be >0]\r\n" + ready),
+        (b"infer 1 -1%", b"e-[Inference warmup must be >=0]\r\n" + ready),
+        (b"frobnicate 7%", b"e-[Unknown command: frobnicate]\r\n" + ready),
+        (b"\r\n   %", ready),
+    ]:
+        assert text(host, command) == due, command
+    assert text(host, b"%%name%", b"]\r\n" + ready).startswith(ready + ready + b"m-name-dut-[")
+    host.port.write(b"\0")  # ends a chunk of text
+    # MLPerf Tiny's runner loads the whole input; the part that is not loaded here has been zero since SELECT.
+    assert text(host, b"db load %d%%" % loaded) == b"m-[Expecting %d bytes]\r\n" % loaded + ready
+    for at in range(0, loaded, 36):
+        end = min(at + 36, loaded)
+        done = b"m-load-done\r\n" if end == loaded else b""
+        assert text(host, b"db " + image[at:end].hex().encode() + b"%") == done + ready
+    lines = text(host, b"infer 3 2%").split(b"\r\n")
+    assert lines[:3] == [b"m-warmup-start-2", b"m-warmup-done", b"m-infer-start-3"]
+    first, last = (int(line.removeprefix(b"m-lap-us-")) for line in lines[3:5])
+    assert first <= last
+    others = [bytes(size) for size in device.input_bytes[1:]]
+    output = device.model.subgraphs[0].tensors[device.model.subgraphs[0].outputs[0]]
+    assert output.quantization
+    scale, zero = output.quantization.scales[0], output.quantization.zero_points[0]
+    values = [
+        f"{(byte - (256 if byte > 127 else 0) - zero) * scale:.3f}"
+        for byte in device.expected(image, *others)[0]
+    ]
+    results = b"m-results-[" + ",".join(values).encode() + b"]"
+    assert lines[5:] == [b"m-infer-done", results, b"m-ready", b""]
+    assert text(host, b"results%") == results + b"\r\n" + ready
+    stamp = text(host, b"timestamp%")
+    assert int(stamp[len(b"m-lap-us-") :].split(b"\r")[0]) >= last or not device.selftest
+    usage = text(host, b"help%")
+    for name in (b"name", b"profile", b"timestamp", b"db load", b"db print", b"infer", b"results"):
+        assert b"\n" + name in usage
+
+
+# ---- noise
+
+
+def test_a_partial_frame_is_dropped_after_silence(device: Device) -> None:
+    if not device.simulated:
+        pytest.skip("more than two seconds of silence, which cost nothing in virtual time alone")
+    host = raw(device)
+    whole = encode(m.pack(1, host.session, m.Identify()))
+    host.port.write(b"inf")
+    host.port.pause(2.5)
+    host.port.write(b"name%")
+    assert text(host, b"").startswith(b"m-name-dut-[")
+    host.port.write(whole[1:])  # its first delimiter lost: the chunk is whole all the same
+    host.hear(m.Identified)
+
+
+def test_a_chunk_longer_than_any_frame_costs_nothing_but_itself(device: Device) -> None:
+    host = RawHost(device.port())
+    welcome = host.greet()
+    rng = random.Random(1)
+    for _ in range(3):
+        noise = bytes(rng.randrange(1, 256) for _ in range(min(welcome.window, 2 * welcome.max_block)))
+        host.port.write(noise + b"\0")
+        host.ask(m.GetClock(), m.Clock)
+
+
+def damaged(rng: random.Random, line: bytes) -> bytes:
+    out = bytearray(line)
+    for _ in range(rng.randrange(4)):
+        at = rng.randrange(len(out))
+        out[at : at + rng.randrange(2)] = rng.randbytes(rng.randrange(3))
+    return bytes(out)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_bytes_keep_a_device_from_the_next_greeting(device: Device, seed: int) -> None:
+    """Frames of random content, sound and damaged, text and noise; then a whole run must go as ever."""
+    rng = random.Random(seed)
+    host = selected(device)
+    for _ in range(400 if device.simulated else 100):
+        kind = rng.choice([kind for kind in m.HOST_MESSAGES if kind is not m.Reset])
+        payload = bytearray(rng.choice((bytes, rng.randbytes))(kind.FIXED.size))
+        if kind.REST:
+            payload += rng.randbytes(rng.randrange(40))
+        for at in range(len(payload)):
+            if rng.random() < 0.2:
+                payload[at] = rng.choice((0, 1, 2, 0x7F, 0xFF))
+        if kind is m.StartRun:
+            payload[4:12] = bytes([rng.randrange(3), 0, 0, 0, rng.randrange(20), 0, 0, 0])
+        number = rng.choice((host.number + 1, host.number, rng.randrange(1 << 16)))
+        session = rng.choice((host.session, host.session, host.session, rng.randrange(1 << 32)))
+        host.port.write(
+            damaged(rng, encode(m.HEADER.pack(0xBE, kind.TYPE, number & 0xFFFF, session) + payload))
+        )
+        if kind is not m.Hello and rng.random() < 0.5:
+            host.number += 1
+        if rng.random() < 0.1:
+            host.port.write(rng.randbytes(rng.randrange(60)))
+            host.port.write(rng.choice((b"\0", b"name%", b"db 0%", b"db load 7%", b"results%")))
+        if rng.random() < 0.2:
+            host.port.read(65536, 0.01)
+    host.port.write(b"\0")
+    host.port.read(65536, 0.2)
+    session = BenchSession(host.port)
+    measure(session, device, seed)
