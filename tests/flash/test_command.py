@@ -19,6 +19,7 @@ from harness.firmware import uf2file, virtual
 from harness.models import bundled
 from harness.runner import attached
 from harness.runner.attached import Attached
+from harness.wire.holders import holders
 from tests.flash.rig import A1101, ESP, WE1, WE2, running
 
 FIRST, SECOND = "cifar10_mbv2_035_32_int8", "mnist_mbv2_035_32_int8"
@@ -181,7 +182,7 @@ def test_a_boot_loader_s_drive_is_found_without_a_port(
 def test_who_holds_a_port_is_shown() -> None:
     master, slave = os.openpty()
     try:
-        pids = [holder.pid for holder in attached.holders(os.ttyname(slave))]
+        pids = [holder.pid for holder in holders(os.ttyname(slave))]
         assert pids == [os.getpid()]
     finally:
         os.close(master)
