@@ -23,6 +23,7 @@ from harness.wire.port import Port, open_port
 KEY = b"1"
 KEY_EVERY_S = 0.01
 CHOICE_EVERY_S = 0.5
+SETTLE_S = 0.02
 """Ten keys fall into the boot loader's window of 100 ms."""
 CHOICE = b"[1] Xmodem download and burn FW image"
 READY = b"Send data using the xmodem protocol from your terminal"
@@ -199,6 +200,9 @@ def _reach_menu(target: Target, port: Port) -> bytes:
             f"{BUTTON_WAIT_S:.0f} s)"
         )
         patience = BUTTON_WAIT_S
+    # What was said before the reset is of no account; the window is open for longer than this.
+    port.pause(SETTLE_S)
+    port.reset_buffers()
     heard = bytearray()
     deadline = port.now() + patience
     key_at = 0.0

@@ -154,6 +154,7 @@ def test_flash_survives_a_restart_and_the_same_bytes_are_found(tmp_path: Path) -
         assert flash(target, regions) == ["same"] * 4
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("board", [ESP, WE2], ids=lambda board: board.id)
 def test_another_device_on_the_port_is_one_clear_line(board: Profile, tmp_path: Path) -> None:
     stranger = {ESP.id: WE1, WE2.id: WE1}[board.id]
@@ -166,6 +167,7 @@ def test_another_device_on_the_port_is_one_clear_line(board: Profile, tmp_path: 
     assert {ESP.id: "does not answer", WE2.id: "no boot loader within"}[board.id] in str(error.value)
 
 
+@pytest.mark.soak
 def test_a_we2_left_polling_is_brought_back_to_its_menu(tmp_path: Path) -> None:
     with running(WE2, tmp_path) as (process, _):
         with serial.Serial(process.url, 921600, timeout=3) as port:
