@@ -62,9 +62,7 @@ class Device(ABC):
     def expected(self, *inputs: bytes) -> list[bytes]:
         """Return what the model's outputs are for these inputs."""
         graph = self.model.subgraphs[0]
-        return [
-            expected_output(graph.tensors[i].bytes, k, *inputs) for k, i in enumerate(graph.outputs)
-        ]
+        return [expected_output(graph.tensors[i].bytes, k, *inputs) for k, i in enumerate(graph.outputs)]
 
     def __enter__(self) -> Device:
         return self
@@ -81,7 +79,7 @@ class Device(ABC):
 
 
 class SimulatedDevice(Device):
-    """A device in virtual time behind a virtual line. Every port is a line of its own to a device just booted."""
+    """A device in virtual time. Every port is a virtual line of its own to a device that has just booted."""
 
     simulated = True
 
@@ -264,6 +262,11 @@ def qemu_command(build: Path, descriptor: int, model: Path, options: Sequence[st
         *("qemu-system-arm", "-M", "mps3-an547", "-display", "none", "-monitor", "none"),
         *("-kernel", str(build / "ports/mps3_an547/bench_firmware.elf")),
         *("-device", f"loader,file={model},addr={QemuDevice.address:#x},force-raw=on"),
-        *("-chardev", f"socket,id=line,fd={descriptor},server=on,wait=off,nodelay=on", "-serial", "chardev:line"),
+        *(
+            "-chardev",
+            f"socket,id=line,fd={descriptor},server=on,wait=off,nodelay=on",
+            "-serial",
+            "chardev:line",
+        ),
         *options,
     ]

@@ -1,4 +1,4 @@
-"""The C core in virtual time: firmware/tests/simulated_main.c behind the interface of a virtual board's firmware."""
+"""The C core in virtual time: firmware/tests/simulated_main.c as the firmware of a virtual board."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from tests.firmware.selftest import ARENA_BYTES, TICK_HZ
 class CoreProcess:
     """The simulated device; one boot after the other runs in it."""
 
-    def __init__(
-        self, build: Path, flash: Path, *, arena: int = ARENA_BYTES, inputs: int = 1 << 20
-    ) -> None:
+    def __init__(self, build: Path, flash: Path, *, arena: int = ARENA_BYTES, inputs: int = 1 << 20) -> None:
         self._process = subprocess.Popen(
             [build / "tests/bench_simulated", flash, str(arena), str(inputs)],
             stdin=subprocess.PIPE,

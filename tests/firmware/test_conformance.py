@@ -611,7 +611,9 @@ def test_no_bytes_keep_a_device_from_the_next_greeting(device: Device, seed: int
             payload[4:12] = bytes([rng.randrange(3), 0, 0, 0, rng.randrange(20), 0, 0, 0])
         number = rng.choice((host.number + 1, host.number, rng.randrange(1 << 16)))
         session = rng.choice((host.session, host.session, host.session, rng.randrange(1 << 32)))
-        host.port.write(damaged(rng, encode(m.HEADER.pack(0xBE, kind.TYPE, number & 0xFFFF, session) + payload)))
+        host.port.write(
+            damaged(rng, encode(m.HEADER.pack(0xBE, kind.TYPE, number & 0xFFFF, session) + payload))
+        )
         if kind is not m.Hello and rng.random() < 0.5:
             host.number += 1
         if rng.random() < 0.1:
