@@ -15,7 +15,7 @@ POLL_S = 0.02
 
 
 class Relay:
-    """Answers on `url` for the device at another; what passes takes the line's time and suffers its faults."""
+    """Answers on `url` for the device at another; what passes takes time and suffers the line's faults."""
 
     def __init__(
         self, device_url: str, *, baud: int | None, latency_s: float = 0.0, faults: str = ""
