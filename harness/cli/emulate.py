@@ -38,6 +38,18 @@ import click
     help="Where the drive of a board that is flashed by UF2 appears [a new directory].",
 )
 @click.option("--boot", "loader", is_flag=True, help="Power on with the boot button held.")
+@click.option(
+    "--baud", type=click.IntRange(300, 100_000_000), help="Pace the line, as 8N1 does [as fast as it goes]."
+)
+@click.option(
+    "--latency",
+    "latency_ms",
+    type=click.FloatRange(0, 10_000),
+    default=0.0,
+    metavar="MS",
+    help="Delay bytes by so many milliseconds, each way [0].",
+)
+@click.option("--faults", metavar="SPEC", default="", help="What the line does wrong, as above.")
 @click.option("--lifeline", is_flag=True, hidden=True, help="End when standard input closes.")
 def command(
     board: str,
@@ -47,16 +59,35 @@ def command(
     flash: Path | None,
     drive: Path | None,
     loader: bool,
+    baud: int | None,
+    latency_ms: float,
+    faults: str,
     lifeline: bool,
 ) -> None:
     """Run a virtual BOARD until it is ended. The first line printed is the URL of its port.
 
     In a terminal, Enter presses its reset button, and `boot` and Enter does so with the boot button held;
     the signal SIGUSR1 presses reset, too.
+
+    \b
+    Faults of the line, separated by commas:
+      drop=RATE flip=RATE dup=RATE insert=RATE   bytes lost, changed, doubled, made up
+      burst=RATE[:BYTES]                         BYTES (64) in a row turned to noise
+      stall=RATE[:SECONDS]                       the line rests for SECONDS (1)
+      reset@WHEN                                 the board resets
+      vanish@WHEN[:SECONDS]                      the port goes away for SECONDS (2)
+      seed=N                                     of the random numbers (0)
+    RATE is a probability for each byte on the line (0.001 or 1/1000); WHEN is a number
+    of bytes since the start, both ways together (40000), or a time (1.5s).
     """
     from harness import boards
+    from harness.emulator.faults import parse_faults
+    from harness.emulator.line import VirtualLine
     from harness.emulator.run import run
 
+    line = (
+        VirtualLine(baud, latency_ms / 1000, parse_faults(faults)) if baud or latency_ms or faults else None
+    )
     if firmware is None and flash is None:
         firmware = boards.load(board).protocols.default
     run(
@@ -68,4 +99,5 @@ def command(
         drives=drive,
         loader=loader,
         lifeline=lifeline,
+        line=line,
     )

@@ -1,4 +1,7 @@
-"""What can go wrong on a virtual line, written as one word: `flip=0.001,stall=1e-5:1,reset@40000`."""
+"""What can go wrong on a virtual line, written as one word: `flip=0.001,stall=1e-5:1,reset@40000`.
+
+`harness emulate --help` shows the whole grammar.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,6 @@ import re
 from dataclasses import dataclass, field
 
 from harness.errors import HarnessError, nearest
-
-GRAMMAR = """\
-faults, separated by commas:
-  drop=RATE  flip=RATE  dup=RATE  insert=RATE   bytes lost, changed, doubled, made up
-  burst=RATE[:BYTES]                            BYTES (64) in a row turned to noise
-  stall=RATE[:SECONDS]                          the line rests for SECONDS (1)
-  reset@WHEN                                    the board resets
-  vanish@WHEN[:SECONDS]                         the port goes away for SECONDS (2)
-  seed=N                                        of the random numbers (0)
-RATE is a probability for each byte on the line (0.001 or 1/1000); WHEN is a number of bytes since the
-start, both ways together (40000), or a time (1.5s). reset and vanish can be given several times."""
 
 _RATES = ("drop", "flip", "dup", "insert", "burst", "stall")
 _EVENTS = ("reset", "vanish")
@@ -60,8 +52,8 @@ def parse_faults(spec: str) -> Faults:
     """Read a fault specification; raises HarnessError that names the part that is wrong."""
     values: dict[str, float | int] = {}
     events: list[Event] = []
-    for part in filter(None, (word.strip() for word in spec.split(","))):
-        name, sign, value = re.fullmatch(r"(\w*)([=@]?)(.*)", part).groups()  # type: ignore[union-attr]
+    for part in filter(None, (" ".join(word.split()) for word in spec.split(","))):
+        name, sign, value = re.fullmatch(r"(\w*)([=@]?)(.*)", part, re.DOTALL).groups()  # type: ignore[union-attr]
         if name not in _KNOWN:
             raise HarnessError(f"--faults: unknown fault '{name or part}'{nearest(name, _KNOWN)}")
         wanted = "@" if name in _EVENTS else "="

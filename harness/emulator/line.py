@@ -1,7 +1,7 @@
 """A virtual line: paces bytes at a baud rate, delays them, and does them the harm that was asked for.
 
-`VirtualLine` is the line itself, in any clock. `attach` puts it between a firmware and an open endpoint in
-real time; `harness.emulator.simulation` runs it in virtual time for tests.
+`VirtualLine` is the line itself, in any clock. `attach` puts it between a board and its endpoint in real
+time; `harness.emulator.simulation` runs it in virtual time for tests.
 """
 
 from __future__ import annotations
@@ -9,24 +9,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
-from harness.emulator.controls import BoardReset
-from harness.emulator.engine import Line, LineClosed
 from harness.emulator.faults import Damage, Event, Faults
+from harness.emulator.transport import Endpoint
 
 BITS_A_BYTE = 10
 """8N1: a start bit, eight data bits, a stop bit."""
 PIECE_BYTES = 256
 """Bytes that arrive together; serial hardware hands over whole buffers too."""
-
-
-class LineVanished(LineClosed):
-    """The line's faults take the port away for `away_s` seconds; the board keeps running."""
-
-    def __init__(self, away_s: float) -> None:
-        super().__init__()
-        self.away_s = away_s
+READ_BYTES = 1 << 16
 
 
 class Channel:
@@ -92,6 +85,11 @@ class VirtualLine:
                 return event
         return None
 
+    @property
+    def vanishes(self) -> bool:
+        """Whether the port is still to go away."""
+        return any(event.kind == "vanish" for event in self._events)
+
     def next_event_s(self) -> float | None:
         """Return the time after the line's start of the next event that goes by time."""
         return min((event.seconds for event in self._events if event.seconds is not None), default=None)
@@ -101,25 +99,26 @@ class VirtualLine:
         self.to_device.clear()
         self.to_host.clear()
 
-    def attach(self, endpoint: Line) -> AttachedLine:
-        """Put the line in front of an open endpoint; use the result as a context manager and as a Line."""
-        return AttachedLine(self, endpoint)
+    def attach(self, endpoint: Endpoint, on_reset: Callable[[], None]) -> AttachedLine:
+        """Put the line behind an open endpoint; use the result as a context manager and as a Line.
+
+        `on_reset` is called, from within `read`, when the faults call for a reset of the board.
+        """
+        return AttachedLine(self, endpoint, on_reset)
 
 
 class AttachedLine:
-    """A virtual line in real time; a thread for each direction keeps bytes moving during an invoke.
-
-    `read` and `write` are the firmware's; besides LineClosed they raise BoardReset and LineVanished.
-    """
+    """A virtual line in real time; a thread for each direction keeps bytes moving during an invoke."""
 
     POLL_S = 0.05
 
-    def __init__(self, line: VirtualLine, endpoint: Line) -> None:
+    def __init__(self, line: VirtualLine, endpoint: Endpoint, on_reset: Callable[[], None]) -> None:
         self._line = line
         self._endpoint = endpoint
+        self._on_reset = on_reset
         self._change = threading.Condition()
-        self._closed: Exception | None = None
         self._stopping = False
+        self._away_until: float | None = None
         self._threads = [
             threading.Thread(target=work, daemon=True) for work in (self._pump_in, self._pump_out)
         ]
@@ -127,7 +126,6 @@ class AttachedLine:
     def __enter__(self) -> AttachedLine:
         if not self._line.started:
             self._line.started = time.monotonic()
-        self._line.clear()
         for thread in self._threads:
             thread.start()
         return self
@@ -138,62 +136,63 @@ class AttachedLine:
         with self._change:
             self._stopping = True
             self._change.notify_all()
+        self._endpoint.wake()
         for thread in self._threads:
             thread.join()
 
     def read(self, timeout: float | None) -> bytes:
-        """See Line.read."""
+        """See Line.read. Comes back early, with nothing, when an event befalls the board."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._change:
             while True:
-                self._raise_events()
                 now = time.monotonic()
+                event = self._line.event(now - self._line.started)
+                if event is not None:
+                    break
                 data = self._line.to_device.take(now)
-                if data:
+                if data or (deadline is not None and now >= deadline):
                     return data
-                if self._closed is not None:
-                    raise LineClosed from self._closed
-                if deadline is not None and now >= deadline:
-                    return b""
-                due = self._line.to_device.due()
-                event = self._line.next_event_s()
+                at = self._line.next_event_s()
                 until = [
                     moment
-                    for moment in (deadline, due, None if event is None else self._line.started + event)
+                    for moment in (
+                        deadline,
+                        self._line.to_device.due(),
+                        None if at is None else self._line.started + at,
+                    )
                     if moment is not None
                 ]
                 self._change.wait(max(0.0, min(until) - now) if until else None)
+            self._line.clear()
+            if event.kind == "vanish":
+                self._away_until = now + event.away_s
+        self._endpoint.wake()
+        if event.kind == "reset":
+            self._on_reset()
+        return b""
 
     def write(self, data: bytes) -> None:
         """See Line.write."""
         with self._change:
-            if self._closed is not None:
-                raise LineClosed from self._closed
             self._line.to_host.send(time.monotonic(), data)
             self._change.notify_all()
 
-    def _raise_events(self) -> None:
-        event = self._line.event(time.monotonic() - self._line.started)
-        if event is None:
-            return
-        self._line.clear()
-        if event.kind == "reset":
-            raise BoardReset
-        raise LineVanished(event.away_s)
-
     def _pump_in(self) -> None:
         while not self._stopping:
-            try:
-                data = self._endpoint.read(self.POLL_S)
-            except LineClosed as error:
-                with self._change:
-                    self._closed = error
-                    self._change.notify_all()
-                return
-            if data:
+            data = self._endpoint.read(READ_BYTES, self.POLL_S)
+            if self._away_until is not None:
+                self._stay_away(self._away_until)
+            elif data:
                 with self._change:
                     self._line.to_device.send(time.monotonic(), data)
                     self._change.notify_all()
+
+    def _stay_away(self, until: float) -> None:
+        self._endpoint.vanish()
+        with self._change:
+            self._change.wait_for(lambda: self._stopping, max(0.0, until - time.monotonic()))
+        self._endpoint.come_back()
+        self._away_until = None
 
     def _pump_out(self) -> None:
         while True:
@@ -204,14 +203,7 @@ class AttachedLine:
                     due = self._line.to_host.due()
                     if self._stopping and due is None:
                         return
-                    if self._closed is not None:
-                        return
                     self._change.wait(None if due is None else max(0.0, due - now))
                     continue
-            try:
+            if self._away_until is None:
                 self._endpoint.write(data)
-            except LineClosed as error:
-                with self._change:
-                    self._closed = error
-                    self._change.notify_all()
-                return

@@ -91,7 +91,7 @@ class BoardProcess:
             return lines[-1]
         code = self.exit_code
         if code is not None and code < 0:
-            return f"it crashed ({signal.strsignal(-code) or f'signal {-code}'})"
+            return f"ended by a signal ({signal.strsignal(-code) or -code})"
         return f"without a word (status {code})"
 
     def stop(self) -> None:

@@ -16,9 +16,12 @@ from harness import boards
 from harness.emulator.board import BoardLine, VirtualBoard, load_firmware, load_models
 from harness.emulator.boot import Wiring, rom
 from harness.emulator.controls import Boot, Controls
+from harness.emulator.engine import Line
 from harness.emulator.flash_memory import BoardFlash
+from harness.emulator.line import VirtualLine
 from harness.emulator.tflm import require_runtime
 from harness.emulator.transport import Endpoint, listen
+from harness.errors import HarnessError
 from harness.flash.drives import own_directory
 
 READ_BYTES = 1 << 16
@@ -57,6 +60,7 @@ def run(
     drives: Path | None = None,
     loader: bool = False,
     lifeline: bool = False,
+    line: VirtualLine | None = None,
 ) -> None:
     """Run a virtual board until the process is told to end; prints the URL of its port first.
 
@@ -69,6 +73,7 @@ def run(
         drives: directory in which the drive of a board that is flashed by UF2 appears; None = a new one.
         loader: power on with the boot button held.
         lifeline: end when standard input closes, that is, with whoever started this.
+        line: what bytes go through on their way; None = as fast as they come, and unharmed.
 
     Raises:
         HarnessError: the board, a model or the place to listen on is not there.
@@ -85,6 +90,10 @@ def run(
             stack.callback(shutil.rmtree, drives, ignore_errors=True)
         endpoint = listen(listen_on)
         stack.callback(endpoint.close)
+        if line is not None and line.vanishes and not endpoint.can_vanish:
+            raise HarnessError(
+                f"--faults vanish needs --listen socket://HOST:PORT: a {listen_on} cannot come back as it was"
+            )
         has_lines = "lines" in endpoint.shows
         if profile.flash.uf2:
             touch: int | None = profile.flash.uf2.touch_baud
@@ -108,10 +117,11 @@ def run(
         if profile.flash.uf2 and not lifeline:
             print(f"its drive appears in {drives}", file=sys.stderr)
         power = VirtualBoard(profile, flash, rom(profile, flash, Wiring(has_lines, drives or Path())))
+        end: Line = EndpointLine(endpoint)
+        if line is not None:
+            end = stack.enter_context(line.attach(endpoint, lambda: press(Boot.APPLICATION)))
         with contextlib.suppress(KeyboardInterrupt):
-            power.power_on(
-                BoardLine(EndpointLine(endpoint), controls), Boot.LOADER if loader else Boot.APPLICATION
-            )
+            power.power_on(BoardLine(end, controls), Boot.LOADER if loader else Boot.APPLICATION)
 
 
 def _end(signum: int, frame: FrameType | None) -> None:

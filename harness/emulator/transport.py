@@ -33,6 +33,8 @@ class Endpoint(Protocol):
     url: str
     shows: frozenset[str]
     """Of "baud", "lines": what of the host's settings `on_lines` tells."""
+    can_vanish: bool
+    """Whether the port can go away and come back."""
     on_lines: Callable[[Lines], None]
     """Called from within `read` with what the host has set, whenever that changes."""
 
@@ -49,6 +51,14 @@ class Endpoint(Protocol):
 
     def wake(self) -> None:
         """Make `read` come back at once; from any thread."""
+        ...
+
+    def vanish(self) -> None:
+        """Take the port away for a while; called by whoever reads, as is `come_back`."""
+        ...
+
+    def come_back(self) -> None:
+        """Have the port there again, under the same URL."""
         ...
 
     def close(self) -> None:
@@ -116,6 +126,8 @@ class PtyEndpoint:
     """The master side of a pseudo-terminal; the host opens the slave by its path."""
 
     shows = frozenset({"baud"})
+    can_vanish = False
+    """A new pseudo-terminal would have another name."""
 
     def __init__(self) -> None:
         import tty
@@ -194,6 +206,12 @@ class PtyEndpoint:
             if hung_up or time.monotonic() > deadline:
                 return
 
+    def vanish(self) -> None:
+        raise HarnessError("a pseudo-terminal cannot go away and come back; use --listen socket://HOST:PORT")
+
+    def come_back(self) -> None:
+        """It has never gone."""
+
     def close(self) -> None:
         os.close(self._master)
         self._waker.close()
@@ -212,6 +230,7 @@ class SocketEndpoint:
 
     scheme = "socket"
     shows: frozenset[str] = frozenset()
+    can_vanish = True
 
     def __init__(self, host: str, port: int) -> None:
         self.on_lines: Callable[[Lines], None] = _ignore
@@ -220,6 +239,7 @@ class SocketEndpoint:
         except OSError as error:
             raise HarnessError(f"cannot listen on {self.scheme}://{host}:{port}: {error.strerror}") from None
         bound = self._server.getsockname()[1]
+        self._address = (host, bound)
         self.url = f"{self.scheme}://[{host}]:{bound}" if ":" in host else f"{self.scheme}://{host}:{bound}"
         self._peer: socket.socket | None = None
         self._sending = threading.Lock()
@@ -276,6 +296,13 @@ class SocketEndpoint:
 
     def wake(self) -> None:
         self._waker.wake()
+
+    def vanish(self) -> None:
+        self._hang_up()
+        self._server.close()
+
+    def come_back(self) -> None:
+        self._server = socket.create_server(self._address, family=_family(self._address[0]))
 
     def close(self) -> None:
         self._hang_up()

@@ -92,6 +92,8 @@ def enter(target: Target) -> Iterator[EspLoader]:
             esp = _connect(target, port, chip)
             if stub:
                 esp = run_stub(esp)
+            # A port that went away is an error here: the next run does not write twice what is in flash then.
+            esp.WRITE_FLASH_ATTEMPTS = 1
             attach_flash(esp)
             _check_size(esp, target)
             loader = EspLoader(esp, target.port, compress)

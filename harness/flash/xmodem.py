@@ -22,18 +22,23 @@ from harness.wire.port import Port, open_port
 
 KEY = b"1"
 KEY_EVERY_S = 0.01
+CHOICE_EVERY_S = 0.5
 """Ten keys fall into the boot loader's window of 100 ms."""
-MENU = b"Send data using the xmodem protocol from your terminal"
-CHOICE = b"Xmodem download and burn FW image"
+CHOICE = b"[1] Xmodem download and burn FW image"
+READY = b"Send data using the xmodem protocol from your terminal"
 QUESTION = b"Do you want to end file transmission and reboot system? (y)"
 WINDOW = b"Please input any key to enter X-Modem mode"
 POLL = b"C"
+POLLS_ALONE = 4
+"""Polls without an announcement before them that show a boot loader left in receive mode by someone before.
+
+Fewer can be what was under way when the reset that was asked for came."""
 VIRTUAL = b"(virtual board)"
 LARGEST_IMAGE = 1 << 20
 LOWEST_MODEL = 0x200000
 BLOCK_BYTES = {"xmodem1k": 1024, "xmodem": 128}
 
-RESET_WAIT_S = 5.0
+RESET_WAIT_S = 3.0
 """How long a board that was reset by itself may take to show its boot loader."""
 BUTTON_WAIT_S = 60.0
 ANSWER_S = 15.0
@@ -100,16 +105,16 @@ class We2Loader:
         """Have the boot loader start the firmware."""
         if self._at_question:
             self._port.write(b"y")
-            # In silence: a byte sent into the window after the reboot would lead back here.
-            heard = bytearray()
-            deadline = self._port.now() + BOOT_S
-            while BOOTED not in heard and self._port.now() < deadline:
-                heard += self._port.read(4096, deadline - self._port.now())
         else:
-            # In the middle of receiving: two cancellations lead back to the menu, whose 2 reboots.
+            # In the middle of receiving: two cancellations lead back to the menu, whose 0 reboots.
             self._port.write(b"\x18\x18")
             self._port.pause(0.1)
-            self._port.write(b"2")
+            self._port.write(b"0")
+        # In silence: a byte sent into the window after the reboot would lead back here.
+        heard = bytearray()
+        deadline = self._port.now() + BOOT_S
+        while BOOTED not in heard and self._port.now() < deadline:
+            heard += self._port.read(4096, deadline - self._port.now())
 
     def _send(self, what: str, data: bytes, report: Callable[[int], None]) -> None:
         if self._at_question:
@@ -195,19 +200,23 @@ def _reach_menu(target: Target, port: Port) -> bytes:
         patience = BUTTON_WAIT_S
     heard = bytearray()
     deadline = port.now() + patience
+    key_at = 0.0
     while not _receiving(heard):
-        if port.now() >= deadline:
+        now = port.now()
+        if now >= deadline:
             raise BoardError(_not_reached(target, bytes(heard), patience))
-        if CHOICE not in heard or heard.endswith(b"\n"):
+        if now >= key_at:
             port.write(KEY)
+            # A flood until the menu is there; from then on a choice, repeated where it got lost.
+            key_at = now + (KEY_EVERY_S if CHOICE not in heard else CHOICE_EVERY_S)
         heard += port.read(4096, KEY_EVERY_S)
     return bytes(heard)
 
 
 def _receiving(heard: bytearray) -> bool:
-    """Whether the boot loader polls for a file, on a line of its own behind the menu (or all the time)."""
-    behind = heard.rpartition(b"\n")[2] if MENU in heard or CHOICE in heard else heard
-    return bool(behind) and not behind.strip(POLL) and (MENU in heard or CHOICE in heard or len(behind) > 1)
+    """Whether the boot loader polls for a file: behind its announcement, or all the time (left so before)."""
+    behind = heard.rpartition(READY)[2].lstrip(b"\r\n")
+    return bool(behind) and not behind.strip(POLL) and (READY in heard or len(behind) >= POLLS_ALONE)
 
 
 def _not_reached(target: Target, heard: bytes, patience: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from harness.boards import Profile
 from harness.errors import BoardError
 from harness.runner import flash
 from harness.runner.attached import choose_port, serial_number
@@ -13,9 +14,9 @@ from harness.runner.flash import Flashed
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
 from harness.runner.reach import PortKind, Reach, port_kind, reach
-from harness.wire.session import NoAnswer, Session, connect
+from harness.wire.session import Identity, NoAnswer, Session, connect
 
-FIRST_GREETING_S = 2.0
+FIRST_GREETING_S, FIRST_GREETING_EMULATED_S = 2.0, 1.0
 """How long a board that may hold no firmware is given to answer before it is flashed."""
 
 Progress = Callable[[str, int, int], None]
@@ -59,10 +60,12 @@ def _bring(
     board = reached.board
     protocol = settings.protocol or board.protocols.default
     model = flash.model_region(board, prepared.deployed)
-    session = _greet(reached, protocol, FIRST_GREETING_S, starting=reached.starting)
+    patience = FIRST_GREETING_EMULATED_S if reached.emulated else FIRST_GREETING_S
+    session = _greet(reached, protocol, patience, starting=reached.starting)
     old_firmware, no_model, virtual = True, True, reached.emulated
     if session is not None:
         identity = session.identify()
+        _same_board(session, identity, board)
         virtual = virtual or identity.virtual
         old_firmware, no_model = flash.missing(board, protocol, session, identity, virtual, prepared.deployed)
         if not old_firmware and not no_model:
@@ -79,6 +82,15 @@ def _bring(
     if not no_model:
         kept += (model.name,)
     return again, virtual or loader_virtual, Flashed(board.id, tuple(outcomes), kept)
+
+
+def _same_board(session: Session, identity: Identity, board: Profile) -> None:
+    """Raise BoardError where the firmware says that it runs on another board: that is not to be flashed."""
+    if "board-id" in session.features and identity.board not in ("", board.id, *board.aliases):
+        raise BoardError(
+            f"the board calls itself '{identity.board}', not {board.id}: name it with --board "
+            f"(a profile of your own may have that name among its aliases)"
+        )
 
 
 def _greet(

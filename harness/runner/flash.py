@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.boards import Profile
 from harness.errors import HarnessError
-from harness.firmware import manifest
+from harness.firmware import manifest, virtual
 from harness.firmware.manifest import Image, RunsOn
 from harness.flash.checks import check, refuse_virtual
 from harness.flash.method import Outcome, Region, enter
@@ -38,6 +38,11 @@ def firmware_regions(board: Profile, protocol: str, runs_on: RunsOn) -> list[Reg
     Raises HarnessError where there is none, with how to get one, or where it is damaged.
     """
     image = manifest.find(board.id, protocol, runs_on)
+    if image is None and runs_on == "virtual" and protocol in board.protocols.supported:
+        # A board of the user's own: no manifest lists it, and its virtual image needs the profile alone.
+        return [
+            Region(name, offset, data, "firmware") for name, offset, data in virtual.build(board, protocol)
+        ]
     if image is None:
         raise HarnessError(no_image(board, protocol, runs_on))
     return image_regions(image, board)
@@ -81,19 +86,37 @@ def missing(
 ) -> tuple[bool, bool]:
     """Say whether firmware and model are to be flashed, by what the running firmware reports."""
     image = manifest.find(board.id, protocol, "virtual" if virtual else "hardware")
-    outdated = image is not None and image.build is not None and identity.build_hash != image.build
+    # A firmware that cannot say what build it is, is taken to be the one that it should be.
+    says = "build" in session.features
+    outdated = says and image is not None and image.build is not None and identity.build_hash != image.build
     return outdated, held_at(session, model) is None
 
 
 def held_at(session: Session, model: Model) -> int | None:
-    """Return the flash address at which the device holds exactly `model`; None where it does not say so."""
+    """Return the flash address at which the device holds exactly `model`; None where it does not say so.
+
+    A firmware that gives no digests is believed by the size of the model, and one that has its model built in
+    to have been built with this one (see `trust`).
+    """
     import hashlib
 
     for entry in session.models():
-        # A device cannot see the file's size, only how far the model in it reaches; padding may follow.
-        padding_only = not model.data[entry.size :].strip(b"\x00\xff")
-        if padding_only and hashlib.sha256(model.data[: entry.size]).hexdigest() == entry.sha256:
+        if "flash-models" not in session.features:
             return entry.address
+        # A device cannot see the file's size, only how far the model in it reaches; padding may follow.
+        padding_only = entry.size > 0 and not model.data[entry.size :].strip(b"\x00\xff")
+        digest = hashlib.sha256(model.data[: entry.size]).hexdigest()
+        if padding_only and entry.sha256 in (digest, None):
+            return entry.address
+    return None
+
+
+def trust(session: Session) -> str | None:
+    """Return what has to be believed about the model on the device; None where it was checked."""
+    if "flash-models" not in session.features:
+        return f"{session.protocol} does not tell which model is built into the firmware: not checked"
+    if "digests" not in session.features:
+        return f"{session.protocol} gives no digest of the model in flash: checked by its size alone"
     return None
 
 

@@ -7,10 +7,18 @@ from dataclasses import dataclass, field
 
 from harness.errors import BoardError
 from harness.models.tflite import Model
-from harness.runner.flash import held_at
+from harness.runner.flash import held_at, trust
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
-from harness.wire.session import DeviceRefused, Identity, Incident, Memory, RunInterrupted, Session
+from harness.wire.session import (
+    DeviceRefused,
+    Identity,
+    Incident,
+    Memory,
+    ModelInfo,
+    RunInterrupted,
+    Session,
+)
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a step, how much of it is done, and of how much."""
@@ -30,6 +38,8 @@ class Measurement:
     drift_ppm: float | None = None
     incidents: list[Incident] = field(default_factory=list)
     complete: bool = False
+    streamed: bool = True
+    notes: list[str] = field(default_factory=list)
 
 
 def measure(
@@ -45,30 +55,21 @@ def measure(
         keep: called once, as soon as there is something to keep; what it was given fills up from then on.
 
     Raises:
-        BoardError: it is another board, does not hold the model, refuses it, or stopped answering.
+        BoardError: it does not hold the model, refuses it, or stopped answering.
     """
     identity = session.identify()
-    board = prepared.job.board
-    if "board-id" in session.features and identity.board not in ("", board.id, *board.aliases):
-        raise BoardError(
-            f"the board calls itself '{identity.board}', not {board.id}: name it with --board "
-            f"(a profile of your own may have that name among its aliases)"
-        )
     taken = Measurement(identity, identity.tick_hz)
     keep(taken)
     try:
         info = session.select(find_model(session, prepared.deployed))
         taken.memory = session.memory()
-        total = sum(array.nbytes for array in prepared.inputs)
-        done = 0
-        for index, array in enumerate(prepared.inputs):
-            size = info.inputs[index].bytes if index < len(info.inputs) else None
-            if size != array.nbytes:
-                raise BoardError(
-                    f"input {index} has {array.nbytes} bytes here and {size} on the board: not the same model"
-                )
-            session.load(index, array.tobytes(), _shifted(progress, done, total))
-            done += array.nbytes
+        if (believed := trust(session)) is not None:
+            taken.notes.append(believed)
+        taken.streamed = "load" in session.features
+        if taken.streamed:
+            _stream(session, prepared, info, progress)
+        else:
+            taken.notes.append(f"{session.protocol} takes no tensors: the model ran on what the camera saw")
 
         def on_sample(index: int, ticks: int) -> None:
             taken.samples.append(ticks)
@@ -82,6 +83,8 @@ def measure(
             taken.samples = list(error.run.samples)
             raise
         taken.samples, taken.tick_hz, taken.drift_ppm = list(run.samples), run.tick_hz, run.drift_ppm
+        if run.invokes_per_sample > 1:
+            taken.notes.append(f"each sample is the mean of {run.invokes_per_sample} invokes")
         taken.complete = run.complete
         taken.memory = session.memory() or taken.memory
         if settings.profile_layers:
@@ -89,6 +92,20 @@ def measure(
         _collect_outputs(session, len(info.outputs), taken)
     finally:
         taken.incidents = list(session.incidents)
+
+
+def _stream(session: Session, prepared: Prepared, info: ModelInfo, progress: Progress) -> None:
+    total = sum(array.nbytes for array in prepared.inputs)
+    done = 0
+    for index, array in enumerate(prepared.inputs):
+        if "tensors" in session.features:
+            size = info.inputs[index].bytes if index < len(info.inputs) else None
+            if size != array.nbytes:
+                raise BoardError(
+                    f"input {index} has {array.nbytes} bytes here and {size} on the board: not the same model"
+                )
+        session.load(index, array.tobytes(), _shifted(progress, done, total))
+        done += array.nbytes
 
 
 def _shifted(progress: Progress, before: int, total: int) -> Callable[[int, int], None]:
@@ -111,12 +128,12 @@ def find_model(session: Session, model: Model) -> int:
 
 
 def _collect_outputs(session: Session, count: int, taken: Measurement) -> None:
+    if "outputs" not in session.features:
+        taken.outputs_reason = f"the protocol {session.protocol} has no outputs"
+        return
     try:
         outputs = [session.output(index) for index in range(count)]
     except DeviceRefused as error:
         taken.outputs_reason = str(error)
-        return
-    if any(output is None for output in outputs):
-        taken.outputs_reason = f"the protocol {session.protocol} has no outputs"
         return
     taken.outputs = [output for output in outputs if output is not None]

@@ -10,9 +10,10 @@ from harness import boards
 from harness.boards import Profile
 from harness.check import firmware
 from harness.check import reasons as checking
-from harness.errors import HarnessError
+from harness.errors import HarnessError, nearest
 from harness.models import resolve
 from harness.models.tflite import Model
+from harness.wire.session import PROTOCOLS
 
 DEFAULT_MODEL = "person_mbv2_035_96_int8"
 DEFAULT_BOARDS = ("xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2")
@@ -78,9 +79,11 @@ def plan(models: Sequence[str], board_names: Sequence[str], protocol: str | None
     boards that cannot are left out with the reason.
 
     Raises:
-        HarnessError: an unknown board, a file that is no model, an operator that TFLite-Micro lacks, or a
-            model that a board asked for (or every default board) cannot take.
+        HarnessError: an unknown protocol or board, a file that is no model, an operator that TFLite-Micro
+            lacks, or a model that a board asked for (or every default board) cannot take.
     """
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise HarnessError(f"unknown protocol '{protocol}'{nearest(protocol, PROTOCOLS)}")
     profiles = [boards.load(name) for name in board_names or DEFAULT_BOARDS]
     jobs: list[Job] = []
     skipped: list[Skip] = []

@@ -46,7 +46,7 @@ def make_record(
     virtual = connection.virtual
     origins = _origins(identity, virtual)
     clock_hz = identity.clock_hz or job.board.clock_hz
-    notes = [interrupted] if interrupted else []
+    notes = [*taken.notes, interrupted] if interrupted else list(taken.notes)
     if SELFTEST in identity.capabilities:
         notes.append(NO_MODEL_RAN)
     forecast = time_of_board(prepared.deployed, job.board, prepared.compiled) if virtual else None
@@ -75,7 +75,7 @@ def make_record(
             kernels=identity.kernels or None,
         ),
         model=_model(prepared),
-        inputs=records.Inputs(spec=list(settings.inputs), sha256=inputs_digest(prepared.inputs)),
+        inputs=_inputs(prepared, settings, taken),
         invoke=records.Invoke(
             origin=origins.time,
             ticks=ticks,
@@ -104,6 +104,12 @@ def make_record(
         git=provenance.git(),
         notes=notes,
     )
+
+
+def _inputs(prepared: Prepared, settings: Settings, taken: Measurement) -> records.Inputs:
+    if not taken.streamed:
+        return records.Inputs(spec=["the board's camera"], sha256="")
+    return records.Inputs(spec=list(settings.inputs), sha256=inputs_digest(prepared.inputs))
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,18 @@ class BenchSession(Session):
 
     protocol = "bench"
     features = frozenset(
-        {"tensors", "load", "memory", "outputs", "layers", "clock", "flash-models", "board-id"}
+        {
+            "tensors",
+            "load",
+            "memory",
+            "outputs",
+            "layers",
+            "clock",
+            "flash-models",
+            "digests",
+            "build",
+            "board-id",
+        }
     )
 
     def __init__(self, port: Port, *, timeout_s: float = 5.0, invoke_timeout_s: float = 30.0) -> None:

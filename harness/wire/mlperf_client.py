@@ -16,6 +16,7 @@ from harness.wire.hints import ASKING, what_answers
 from harness.wire.port import Port, PortLost
 from harness.wire.reconnect import RECONNECT_S, reopen
 from harness.wire.session import (
+    VIRTUAL,
     DeviceRefused,
     DeviceReset,
     FlashModel,
@@ -66,10 +67,12 @@ class MlperfSession(Session):
     def identify(self) -> Identity:
         """See Session.identify."""
         answer = self._command("profile", self._timeout)
+        version = _first(r"m-profile-\[(.*)\]", answer) or ""
+        virtual = VIRTUAL if self._name.endswith(VIRTUAL) else ""
         return Identity(
-            board=self._name,
+            board=self._name.removesuffix(VIRTUAL),
             firmware_name="MLPerf Tiny",
-            firmware_version=_first(r"m-profile-\[(.*)\]", answer) or "",
+            firmware_version=version + virtual,
             build_hash=None,
             kernels=None,
             clock_hz=None,

@@ -38,6 +38,7 @@ class _Transfer:
     before: int = 0  # bytes of the same tensor that earlier transfers brought over
     opened: bool = False  # Open is on its way or has arrived
     replaced: bool = False
+    harmed: bool = False  # something of it was lost
     base: int = 0
     mask: int = 0
     cursor: int = 0
@@ -151,6 +152,8 @@ class Sender:
     def next(self) -> tuple[int, m.Message] | None:
         """Return the next (number, message) to send, or None while there is nothing or no window for it."""
         for transfer in list(self._queue)[:2]:
+            if self._queue[0].harmed and transfer is not self._queue[0]:
+                return None  # the device would refuse it until the gaps before it are filled
             message: m.Message
             if not transfer.opened:
                 block = -1
@@ -231,9 +234,11 @@ class Sender:
             if transfer.replaced:
                 continue
             taken = transfer.id not in live or (transfer.id == current and transfer.holds(entry.block))
-            self.outcomes.append((transfer.block, taken))
+            if taken or transfer.id == current:  # else it may have been refused, not lost
+                self.outcomes.append((transfer.block, taken))
             if not taken:
                 self.lost += 1
+                transfer.harmed |= transfer.id == current
                 heapq.heappush(transfer.resend, entry.block)
 
     def _finish(self) -> None:

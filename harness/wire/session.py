@@ -11,6 +11,9 @@ from typing import ClassVar
 from harness.errors import BoardError, HarnessError, nearest
 from harness.wire.port import Port
 
+VIRTUAL = "+virtual"
+"""What the version of a firmware that runs on a virtual board ends with."""
+
 
 class DeviceRefused(BoardError):
     """The device answered a request with an error; `code` is its name in the protocol's table."""
@@ -49,7 +52,7 @@ class Identity:
     @property
     def virtual(self) -> bool:
         """Whether a virtual board answered, by its own account: then no time of it is measured."""
-        return (self.engine or "").startswith("virtual") or self.firmware_version.endswith("+virtual")
+        return (self.engine or "").startswith("virtual") or self.firmware_version.endswith(VIRTUAL)
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,13 @@ class Session(ABC):
 
     protocol: ClassVar[str]
     features: ClassVar[frozenset[str]]
-    """Of "tensors", "load", "memory", "outputs", "layers", "clock", "flash-models", and "board-id" where the
-    board names itself by the id of its profile."""
+    """Of:
+
+    "tensors", "load", "memory", "outputs", "layers", "clock": described, taken, reported, given, timed, read;
+    "flash-models": it runs one of the models in flash, not one that is built into the firmware;
+    "digests": it gives the digests of these models; "build": the build hash of the firmware;
+    "board-id": the board names itself by the id of its profile.
+    """
 
     incidents: list[Incident]
 

@@ -19,9 +19,9 @@ def test_a_board_that_does_not_start_says_why() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes end otherwise there")
-def test_a_board_that_crashed_is_told_from_one_that_spoke() -> None:
+def test_a_board_that_crashed_is_said_to_have() -> None:
     with BoardProcess("xiao_esp32s3") as board:
         os.kill(board.pid, signal.SIGSEGV)
         while board.exit_code is None:
             time.sleep(0.01)
-        assert board.last_words() == "it crashed (Segmentation fault)"
+        assert board.last_words() == "ended by a signal (Segmentation fault)"

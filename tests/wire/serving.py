@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 
 from harness.emulator.bench_firmware import BenchFirmware
-from harness.emulator.board import EndpointLine
-from harness.emulator.engine import LineClosed
+from harness.emulator.engine import Line, LineClosed
 from harness.emulator.faults import parse_faults
 from harness.emulator.firmware import Firmware
-from harness.emulator.line import BoardReset, LineVanished, VirtualLine
+from harness.emulator.line import VirtualLine
 from harness.emulator.mlperf_firmware import MlperfText
+from harness.emulator.run import EndpointLine
 from harness.emulator.transport import Endpoint, listen
 from tests.wire.toy import INFO, ToyEngine
 
@@ -31,6 +31,10 @@ def boot_toy(boots: int) -> Firmware:
     return BenchFirmware(INFO, engine, boot=boots, text=MlperfText(INFO, engine, "vww01"))
 
 
+class Rebooted(Exception):
+    """The board's reset button was pressed."""
+
+
 class ToyBoard:
     """Serves a firmware over an endpoint until it is told to stop."""
 
@@ -38,52 +42,50 @@ class ToyBoard:
         self._line = line
         self._boot = boot
         self._endpoint: Endpoint = listen(where)
-        self._stopping = threading.Event()
+        self._stopping = self._resetting = False
         self.url = self._endpoint.url
         self.boots = 0
 
     def serve(self) -> None:
-        """Boot, and boot again after each reset; take the port away where the faults say so."""
-        firmware = self._next_boot()
-        while not self._stopping.is_set():
-            try:
-                with contextlib.ExitStack() as stack:
-                    line: object = Stoppable(EndpointLine(self._endpoint), self._stopping)
-                    if self._line is not None:
-                        line = stack.enter_context(self._line.attach(line))  # type: ignore[arg-type]
-                    firmware.serve(line)  # type: ignore[arg-type]
-                firmware = self._next_boot()
-            except BoardReset:
-                firmware = self._next_boot()
-            except LineVanished as event:
-                self._endpoint.close()
-                time.sleep(event.away_s)
-                self._endpoint = listen(self.url)
-            except LineClosed:
-                break
-        self._endpoint.close()
+        """Boot, and boot again after each reset."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._endpoint.close)
+            line: Line = EndpointLine(self._endpoint)
+            if self._line is not None:
+                line = stack.enter_context(self._line.attach(self._endpoint, self._reset))
+            stack.enter_context(contextlib.suppress(LineClosed))
+            while True:
+                self.boots += 1
+                with contextlib.suppress(Rebooted):
+                    self._boot(self.boots).serve(_Switched(line, self))
 
     def stop(self) -> None:
         """Have `serve` come back."""
-        self._stopping.set()
+        self._stopping = True
 
-    def _next_boot(self) -> Firmware:
-        self.boots += 1
-        return self._boot(self.boots)
+    def switches(self) -> None:
+        """Raise LineClosed when stopped, Rebooted when reset."""
+        if self._stopping:
+            raise LineClosed
+        if self._resetting:
+            self._resetting = False
+            raise Rebooted
+
+    def _reset(self) -> None:
+        self._resetting = True
 
 
-class Stoppable:
-    """A line that closes when `stopping` is set."""
+class _Switched:
+    """A line that looks at the board's switches between two reads."""
 
-    def __init__(self, line: EndpointLine, stopping: threading.Event) -> None:
+    def __init__(self, line: Line, board: ToyBoard) -> None:
         self._line = line
-        self._stopping = stopping
+        self._board = board
 
     def read(self, timeout: float | None) -> bytes:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            if self._stopping.is_set():
-                raise LineClosed
+            self._board.switches()
             left = 0.05 if deadline is None else min(0.05, max(0.0, deadline - time.monotonic()))
             data = self._line.read(left)
             if data or (deadline is not None and time.monotonic() >= deadline):

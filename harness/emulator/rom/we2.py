@@ -1,8 +1,8 @@
 """The boot loader of a virtual Grove Vision AI WE2, with the words of the real one.
 
-Messages: HimaxWiseEyePlus/Seeed_Grove_Vision_AI_Module_V2 README, and boot logs in
-edgeimpulse/edge-impulse-cli issue 53. What the real one prints about an image that it does not take is not
-published; here the same line says FAIL.
+Messages: HimaxWiseEyePlus/Seeed_Grove_Vision_AI_Module_V2 README, its issue 62 (the menu), and boot logs in
+edgeimpulse/edge-impulse-cli issue 53; "(virtual board)" is this project's. What the real one prints about an
+image that it does not take is not published: here the same line says FAIL.
 """
 
 from __future__ import annotations
@@ -19,14 +19,8 @@ from harness.firmware import container
 from harness.firmware.container import NotAContainer
 
 BANNER = "1st BL Modem Build DATE=Nov 30 2023, 0x0002000b (virtual board)"
-MENU = (
-    "",
-    "Xmodem download and burn FW image (virtual board)",
-    "Send data using the xmodem protocol from your terminal",
-    "1: Xmodem download and burn FW image",
-    "2: Reboot",
-    "",
-)
+MENU = ("-" * 60, "[0] Reboot system", "[1] Xmodem download and burn FW image (virtual board)", "-" * 60)
+READY = "Send data using the xmodem protocol from your terminal"
 QUESTION = "Do you want to end file transmission and reboot system? (y)"
 LARGEST_IMAGE = 1 << 20
 SECTOR = 4096
@@ -66,11 +60,12 @@ class We2Rom:
             _say(line, *MENU)
             while not (choice := line.read(None).replace(b"\r", b"").replace(b"\n", b"")):
                 pass
-            if b"1" in choice:
+            if choice[:1] == b"0":
+                return
+            if choice[:1] == b"1":
+                _say(line, READY)
                 if self._files(line):
                     return
-            elif b"2" in choice:
-                return
 
     def _files(self, line: Line) -> bool:
         """Take files; return whether to reboot (False: a transfer was broken off)."""

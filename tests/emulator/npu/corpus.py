@@ -371,7 +371,10 @@ def hard_swish(d: Draw) -> None:
 
 
 def relu(d: Draw) -> None:
-    _unary(d, d.one("RELU", "RELU6", "RELU_N1_TO_1"), None, d.chance(0.5), ("int8", "int8", "int16"))
+    code = d.one("RELU", "RELU6", "RELU_N1_TO_1")
+    # No reference has RELU_N1_TO_1 for int16.
+    types = ("int8",) if code == "RELU_N1_TO_1" else ("int8", "int8", "int16")
+    _unary(d, code, None, d.chance(0.5), types)
 
 
 def leaky_relu(d: Draw) -> None:

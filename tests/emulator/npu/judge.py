@@ -8,8 +8,6 @@ TFLite-Micro refuses some broadcasts. An output is right where it is what either
 from __future__ import annotations
 
 import numpy as np
-import velafiles
-from corpus import Case
 
 from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.program import NpuStep
@@ -17,6 +15,8 @@ from harness.emulator.npu.runner import Interpreter
 from harness.emulator.tflm import Interpreter as Micro
 from harness.emulator.tflm import TflmError
 from harness.models import tflite
+from tests.emulator.npu import velafiles
+from tests.emulator.npu.corpus import Case
 
 RUNS = 3
 _ARENA = 1 << 21

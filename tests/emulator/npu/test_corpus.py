@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import corpus
 import pytest
-import velafiles
-from judge import verdict
-from velafiles import Settings
+
+from tests.emulator.npu import corpus, velafiles
+from tests.emulator.npu.judge import verdict
+from tests.emulator.npu.velafiles import Settings
 
 # What a run of the soak covers: more than 2,000 models over all NPU sizes and both optimisations.
 SETTINGS = [

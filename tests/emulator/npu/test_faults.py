@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
-import corpus
 import numpy as np
 import pytest
-import velafiles
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +21,7 @@ from harness.emulator.npu.state import operations
 from harness.emulator.npu.stream import Command
 from harness.errors import HarnessError
 from harness.models import ethosu, tflite
+from tests.emulator.npu import corpus, velafiles
 
 # conv, depthwise, fully connected, max pool, add, sigmoid table, softmax, two convolutions and an ADD
 MUTATED = (0, 3, 6, 7, 9, 16, 26, 40)

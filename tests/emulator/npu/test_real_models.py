@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import velafiles
-from velafiles import Desktop, Settings
 
 from harness.emulator.npu import cycles, driver
 from harness.emulator.npu.accelerator import U55_64, U55_256
@@ -16,6 +14,8 @@ from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.program import NpuStep
 from harness.emulator.npu.runner import Interpreter
 from harness.models import bundled, tflite
+from tests.emulator.npu import velafiles
+from tests.emulator.npu.velafiles import Desktop, Settings
 
 REAL = (
     "vww_96_int8",
@@ -133,4 +133,4 @@ def test_the_ratio_of_cycles_to_velas_keeps_its_median_and_spread(shared: Path) 
     print(f"all within {min(ratios):.3f} to {max(ratios):.3f}")
     assert median == pytest.approx(1.0, abs=0.03)
     assert low > 0.85
-    assert high < 1.35
+    assert high < 1.45

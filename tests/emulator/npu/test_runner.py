@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import corpus
 import numpy as np
 import pytest
-import velafiles
-from velafiles import Desktop
 
 from harness.emulator.npu import cpu
 from harness.emulator.npu.accelerator import U55_64
@@ -15,6 +12,8 @@ from harness.emulator.npu.program import NpuStep
 from harness.emulator.npu.runner import Interpreter
 from harness.emulator.tflm import Interpreter as Micro
 from harness.models.build import Builder, Scale
+from tests.emulator.npu import corpus, velafiles
+from tests.emulator.npu.velafiles import Desktop
 
 
 def _seed(family: str) -> int:

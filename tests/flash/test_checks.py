@@ -1,0 +1,144 @@
+"""What is refused before a byte is sent, each with one clear line."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.boards import Profile
+from harness.errors import HarnessError
+from harness.firmware import espimage, virtual
+from harness.flash.checks import check, refuse_virtual
+from harness.flash.method import Region
+from tests.flash.rig import A1101, ESP, WE1, WE2, firmware
+
+
+def model(address: int, size: int = 1000) -> Region:
+    return Region("net.tflite", address, bytes(size), "model")
+
+
+def image(address: int, size: int) -> Region:
+    return Region("image.bin", address, b"\x55" * size, "firmware")
+
+
+APP = virtual.build(ESP, "bench")[2][2]
+CONTAINER = virtual.build(WE2, "bench")[0][2]
+
+REFUSED = {
+    "outside the map": (
+        WE1,
+        [model(0x20000000)],
+        "1000 bytes at 0x20000000 are outside grove_vision_ai's flash",
+    ),
+    "beyond the end": (ESP, [model(0x7FF000, 5000)], "go 904 bytes beyond"),
+    "not at a block": (ESP, [model(0x400100)], "multiples of 0x1000 there; the next is 0x401000"),
+    "model where firmware goes": (
+        ESP,
+        [model(0x40000)],
+        "not within a region for models; free to use: models",
+    ),
+    "WE2 model below 2 MiB": (
+        WE2,
+        [model(0x1FF000)],
+        "not within a region for models; free to use: .*0x200000",
+    ),
+    "WE2 image over 1 MiB": (WE2, [image(0, (1 << 20) + 1)], "may have at most 1048576 bytes"),
+    "WE1 model longer than its slot": (
+        A1101,
+        [model(0x30000000, (1 << 20) + 1)],
+        "not within a region for models",
+    ),
+    "overlap": (ESP, [model(0x400000, 5000), model(0x401000)], "overlap; write one of them somewhere else"),
+    "nothing": (ESP, [model(0x400000, 0)], "there is nothing in it to flash"),
+    "no image": (
+        ESP,
+        [Region("notes.txt", 0x40000, b"hello", "firmware")],
+        "no image for Espressif ESP32-S3",
+    ),
+    "cut short": (ESP, [Region("app", 0x40000, APP[:-40], "firmware")], "ends before its checksum and hash"),
+    "flipped bit": (
+        ESP,
+        [Region("app", 0x40000, APP[:999] + b"\0" + APP[1000:], "firmware")],
+        "its checksum is",
+    ),
+    "flipped header": (
+        ESP,
+        [Region("app", 0x40000, APP[:4] + b"\1" + APP[5:], "firmware")],
+        "its SHA-256 does",
+    ),
+    "for another ESP32": (
+        ESP,
+        [Region("app", 0x40000, espimage.build([espimage.Segment(0, bytes(8))], 0, chip_id=0), "firmware")],
+        "an image for the ESP32, but xiao_esp32s3 has the ESP32-S3",
+    ),
+    "a Himax image for an ESP32": (
+        ESP,
+        [Region("i", 0x40000, CONTAINER, "firmware")],
+        "an image for a Himax chip",
+    ),
+    "an ESP32 image for a Himax": (
+        WE2,
+        [Region("app", 0, APP, "firmware")],
+        "an image for the ESP32-S3, but",
+    ),
+    "WE2's image for the WE1": (
+        WE1,
+        [Region("i", 0x10000000, CONTAINER, "firmware")],
+        "an image for the HX6538, but grove_vision_ai has the HX6537-A",
+    ),
+    "container cut short": (WE2, [Region("i", 0, CONTAINER[:-1], "firmware")], "it has 4447 of 4448 bytes"),
+    "container's payload": (
+        WE2,
+        [Region("i", 0, CONTAINER[:-1] + b"?", "firmware")],
+        "its SHA-256 does not match",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_refused_in_one_line(case: str) -> None:
+    board, regions, expected = REFUSED[case]
+    with pytest.raises(HarnessError, match=expected) as error:
+        check(board, regions)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("board", [ESP, WE1, A1101, WE2], ids=lambda board: board.id)
+def test_what_is_meant_for_a_board_passes(board: Profile) -> None:
+    place = board.flash.model_region
+    check(board, [*firmware(board), Region("m", place.offset, bytes(place.size_bytes), "model")])
+    vendor = [Region("vendor's", board.flash.image_offset, b"\x55" * 9000, "firmware")]
+    if board is not ESP:
+        check(board, vendor)
+        refuse_virtual(board, vendor)
+
+
+@pytest.mark.parametrize("board", [ESP, WE1, WE2], ids=lambda board: board.id)
+def test_an_image_for_the_virtual_board_is_not_for_the_real_one(board: Profile) -> None:
+    with pytest.raises(HarnessError, match=r"runs on the virtual \w+ only.*`harness firmware add`"):
+        refuse_virtual(board, firmware(board))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1100), st.integers(1, 40000)), min_size=1, max_size=6),
+    st.sampled_from([ESP, WE2]),
+)
+def test_nothing_passes_that_overlaps_or_leaves_the_models_region(
+    places: list[tuple[int, int]], board: Profile
+) -> None:
+    regions = [Region(str(n), 4096 * at, bytes(size), "model") for n, (at, size) in enumerate(places)]
+    allowed = [r for r in board.flash.regions if "model" in r.holds]
+    inside = all(any(r.offset <= g.address and g.end <= r.end for r in allowed) for g in regions)
+    spans = sorted((g.address, g.end) for g in regions)
+    apart = all(before[1] <= after[0] for before, after in pairwise(spans))
+    try:
+        check(board, regions)
+    except HarnessError:
+        assert not (inside and apart)
+    else:
+        assert inside
+        assert apart
