@@ -343,14 +343,13 @@ static void help(void)
 {
     say(PROFILE "\r\n"
                 "\r\n"
-                "name              device name\r\n"
-                "profile           firmware profile and model\r\n"
-                "timestamp         microseconds since start\r\n"
-                "db load N         expect N bytes of input\r\n"
-                "db HH..           append bytes in hex\r\n"
-                "db print          show the input buffer\r\n"
-                "infer N [W=10]    run N inferences after W warm-ups\r\n"
-                "results           show the outputs again\r\n");
+                "name\r\n"
+                "profile\r\n"
+                "timestamp\r\n"
+                "db load N     then db HH.. until all N bytes of input are there\r\n"
+                "db print\r\n"
+                "infer N [W]   N inferences after W (10) others\r\n"
+                "results\r\n");
 }
 
 /* Commands that need a model take the first one in flash where none is selected. */

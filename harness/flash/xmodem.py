@@ -29,6 +29,10 @@ READY = b"Send data using the xmodem protocol from your terminal"
 QUESTION = b"Do you want to end file transmission and reboot system? (y)"
 WINDOW = b"Please input any key to enter X-Modem mode"
 POLL = b"C"
+POLLS_ALONE = 4
+"""Polls without an announcement before them that show a boot loader left in receive mode by someone before.
+
+Fewer can be what was under way when the reset that was asked for came."""
 VIRTUAL = b"(virtual board)"
 LARGEST_IMAGE = 1 << 20
 LOWEST_MODEL = 0x200000
@@ -212,7 +216,7 @@ def _reach_menu(target: Target, port: Port) -> bytes:
 def _receiving(heard: bytearray) -> bool:
     """Whether the boot loader polls for a file: behind its announcement, or all the time (left so before)."""
     behind = heard.rpartition(READY)[2].lstrip(b"\r\n")
-    return bool(behind) and not behind.strip(POLL) and (READY in heard or len(behind) > 1)
+    return bool(behind) and not behind.strip(POLL) and (READY in heard or len(behind) >= POLLS_ALONE)
 
 
 def _not_reached(target: Target, heard: bytes, patience: float) -> str:

@@ -16,7 +16,7 @@ from harness.runner.prepare import Prepared
 from harness.runner.reach import PortKind, Reach, port_kind, reach
 from harness.wire.session import Identity, NoAnswer, Session, connect
 
-FIRST_GREETING_S = 2.0
+FIRST_GREETING_S, FIRST_GREETING_EMULATED_S = 2.0, 1.0
 """How long a board that may hold no firmware is given to answer before it is flashed."""
 
 Progress = Callable[[str, int, int], None]
@@ -60,7 +60,8 @@ def _bring(
     board = reached.board
     protocol = settings.protocol or board.protocols.default
     model = flash.model_region(board, prepared.deployed)
-    session = _greet(reached, protocol, FIRST_GREETING_S, starting=reached.starting)
+    patience = FIRST_GREETING_EMULATED_S if reached.emulated else FIRST_GREETING_S
+    session = _greet(reached, protocol, patience, starting=reached.starting)
     old_firmware, no_model, virtual = True, True, reached.emulated
     if session is not None:
         identity = session.identify()

@@ -22,9 +22,10 @@ from harness.emulator.process import BoardProcess
 from harness.models import reference
 from harness.results import store
 from harness.runner import Observer
+from harness.runner.flashing import flash_board
 from harness.runner.plan import Job
 
-SMALL = "cifar10_mbv2_035_32_int8"
+SMALL, OTHER = "cifar10_mbv2_035_32_int8", "mnist_mbv2_035_32_int8"
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -62,10 +63,10 @@ def test_without_arguments_the_person_model_runs_on_the_three_boards(tmp_path: P
 
 
 def test_the_table_names_origin_and_unit_of_every_figure(tmp_path: Path) -> None:
-    done = run("bench", SMALL, "--board", "xiao_esp32s3", "-n", "3", cwd=tmp_path)
+    done = run("bench", SMALL, "--board", "grove_vision_ai", "-n", "3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    row = next(line for line in done.stdout.splitlines() if line.startswith("xiao_esp32s3"))
+    row = next(line for line in done.stdout.splitlines() if line.startswith("grove_vision_ai"))
     for word in (SMALL, "int8", " ms", "estimated", "KiB", "emulated", "exact"):
         assert word in row
 
@@ -124,13 +125,51 @@ def test_a_profile_of_ones_own_is_benched_by_its_path(tmp_path: Path) -> None:
     assert ours.invoke.ticks[0] / ours.invoke.tick_hz > theirs.invoke.ticks[0] / theirs.invoke.tick_hz
 
 
-def test_a_board_that_holds_another_model_is_flashed_through_its_port(tmp_path: Path) -> None:
+def test_a_board_started_by_hand_is_given_the_model_that_it_lacks(tmp_path: Path) -> None:
     with BoardProcess("xiao_esp32s3", ["--model", SMALL]) as board:
-        result = harness.bench(
-            ["mnist_mbv2_035_32_int8"], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path
-        )
-    assert not result.failures
+        result = harness.bench([OTHER], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path)
     assert result.records[0].verification.verdict == "exact"
+    [flashed] = result.flashed
+    assert flashed.kept == ("bench firmware",)
+    assert [outcome.region for outcome in flashed.outcomes] == [OTHER]
+
+
+@pytest.mark.parametrize(
+    "board",
+    [
+        pytest.param("xiao_esp32s3", marks=pytest.mark.soak),
+        "grove_vision_ai",
+        pytest.param("grove_vision_ai_we2", marks=pytest.mark.soak),
+    ],
+)
+def test_a_second_bench_of_the_same_model_flashes_nothing_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, board: str
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
+    arguments = ("bench", SMALL, "--board", board, "--port", "emulated", "-n", "1", "-w", "0")
+    first, second = run(*arguments, cwd=tmp_path), run(*arguments, cwd=tmp_path)
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert f"flashed: {board}: {SMALL}" in first.stdout
+    assert first.stdout.count("verified: ") == (4 if board == "xiao_esp32s3" else 2)
+    said = [line for line in second.stdout.splitlines() if line.startswith("flashed: ")]
+    assert said == [f"flashed: {board}: nothing, it already holds bench firmware and {said_model(board)}"]
+
+
+def said_model(board: str) -> str:
+    return f"{SMALL} (Vela)" if board == "grove_vision_ai_we2" else SMALL
+
+
+def test_another_model_is_flashed_alone_and_another_protocol_s_firmware_too(tmp_path: Path) -> None:
+    def flashed(model: str) -> tuple[list[str], tuple[str, ...]]:
+        result = harness.bench(
+            [model], ["grove_vision_ai"], port="emulated", invokes=1, warmup=0, out=tmp_path
+        )
+        return [o.region for o in result.flashed[0].outcomes], result.flashed[0].kept
+
+    flashed(SMALL)
+    assert flashed(OTHER) == ([OTHER], ("bench firmware",))
+    flash_board("grove_vision_ai", "emulated", firmware="sscma")
+    assert flashed(OTHER) == (["firmware", OTHER], ())
 
 
 def test_ctrl_c_while_the_desktop_runtime_still_works_keeps_the_whole_run(

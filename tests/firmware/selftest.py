@@ -11,23 +11,28 @@ from harness.models import tflite
 from harness.models.build import Builder, Scale
 from harness.wire.messages import ErrorCode
 
-IMAGE_BYTES = 32 * 32 * 3
-EXTRA_BYTES = 20
 MARK = b"selftest"
 
 
-def two_inputs() -> bytes:
-    """Return a model file with inputs of 3072 and 20 bytes and an output of 32 bytes.
+def model(*inputs: tuple[Sequence[int], str], output: int = 32) -> bytes:
+    """Return a model file with these inputs, each (shape, type), and an output of `output` bytes.
 
-    No interpreter could run it: its one operator would have to make of two inputs what it cannot.
+    No interpreter could run it: its one operator would have to make of its inputs what it cannot.
     """
-    builder = Builder(description="two inputs")
+    builder = Builder(description=f"{len(inputs)} inputs")
     main = builder.subgraph("main")
-    image = main.input("image", (1, 32, 32, 3), "int8", Scale(0.00390625, -128))
-    extra = main.input("extra", (1, 5), "float32")
-    scores = main.output("scores", (1, 32), "int8", Scale(0.00390625, -128))
-    main.operator("CONCATENATION", [image, extra], [scores], axis=1, fused_activation="NONE")
+    tensors = [
+        main.input(f"input {i}", shape, kind, Scale(0.00390625, -128) if kind == "int8" else None)
+        for i, (shape, kind) in enumerate(inputs)
+    ]
+    scores = main.output("scores", (1, output), "int8", Scale(0.00390625, -128))
+    main.operator("CONCATENATION", tensors, [scores], axis=1, fused_activation="NONE")
     return builder.finish()
+
+
+def two_inputs() -> bytes:
+    """Return a model file with inputs of 3072 and 20 bytes and an output of 32 bytes."""
+    return model(((1, 32, 32, 3), "int8"), ((1, 5), "float32"))
 
 
 def expected_output(size: int, index: int, *inputs: bytes) -> bytes:
@@ -52,12 +57,12 @@ class SelftestEngine:
 
     ADDRESS = 0x400000
 
-    def __init__(self, model: tflite.Model, now: Callable[[], float], spend: Callable[[float], None]) -> None:
-        self._model = model
+    def __init__(self, held: tflite.Model, now: Callable[[], float], spend: Callable[[float], None]) -> None:
+        self._model = held
         self._now = now
         self._spend = spend
         self._selected = False
-        graph = model.subgraphs[0]
+        graph = held.subgraphs[0]
         self._inputs = [_spec(graph.tensors[i]) for i in graph.inputs]
         self._outputs = [_spec(graph.tensors[i]) for i in graph.outputs]
         self._data = [bytearray(spec.bytes) for spec in self._inputs]
@@ -65,8 +70,8 @@ class SelftestEngine:
         self._layers: list[tuple[str, int]] = []
 
     def models(self) -> Sequence[ModelEntry]:
-        model = self._model
-        return [ModelEntry(self.ADDRESS, model.extent, bytes.fromhex(model.sha256), model.description)]
+        held = self._model
+        return [ModelEntry(self.ADDRESS, held.extent, bytes.fromhex(held.sha256), held.description)]
 
     def select(self, address: int) -> None:
         if address != self.ADDRESS:

@@ -1,0 +1,133 @@
+"""The C core over bad lines, through resets and hangs, in virtual time."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from harness.models import tflite
+from harness.wire.bench_client import BenchSession
+from harness.wire.session import RunInterrupted
+from tests.firmware.devices import CoreDevice, PosixDevice
+from tests.firmware.selftest import TICK_HZ, asking_to
+
+pytestmark = pytest.mark.interop
+
+FAULTS = {
+    "flips": "flip=1/1000",
+    "drops": "drop=1/1000",
+    "duplicates": "dup=1/1000",
+    "insertions": "insert=1/1000",
+    "bursts": "burst=1/10000:64",
+    "stalls": "stall=1/50000:1",
+    "everything": "flip=1e-4,drop=1e-4,dup=1e-4,insert=1e-4,burst=1e-5,stall=1e-5:1",
+}
+
+
+def image(seed: int, size: int) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def stream(device: CoreDevice, faults: str, tensors: int) -> BenchSession:
+    """Load, run and read back tensor after tensor over one line; every output must be exact."""
+    session = device.session(faults)
+    session.select(device.address)
+    extra = image(0, device.input_bytes[1])
+    session.load(1, extra)
+    for number in range(tensors):
+        data = image(number, device.input_bytes[0])
+        session.load(0, data)
+        assert len(session.run(1, 3).samples) == 3
+        assert [session.output(0)] == device.expected(data, extra), f"tensor {number}"
+    return session
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_every_tensor_arrives_exact_over_a_line_with(kind: str, checked: Path, two_inputs: tflite.Model) -> None:
+    with CoreDevice(checked, two_inputs) as device:
+        assert stream(device, FAULTS[kind] + ",seed=7", 40).retransmissions
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", FAULTS)
+def test_two_thousand_tensors_over_a_line_with(kind: str, checked: Path, two_inputs: tflite.Model) -> None:
+    with CoreDevice(checked, two_inputs) as device:
+        stream(device, FAULTS[kind] + ",seed=1", 2000)
+
+
+@pytest.mark.parametrize("event", ["reset", "vanish"])
+def test_a_run_survives_it_wherever_it_happens(event: str, checked: Path, two_inputs: tflite.Model) -> None:
+    happened = set()
+    with CoreDevice(checked, two_inputs) as device:
+        slow = asking_to("w", TICK_HZ // 50).ljust(device.input_bytes[0], b"x")
+        for at in range(200, 6000, 293):
+            session = device.session(f"{event}@{at}")
+            session.identify()
+            session.select(device.address)
+            session.load(0, slow)
+            run = session.run(1, 40)
+            assert run.complete
+            assert len(run.samples) == 40
+            assert all(ticks >= TICK_HZ // 50 for ticks in run.samples)
+            assert [session.output(0)] == device.expected(slow, bytes(device.input_bytes[1]))
+            happened |= {incident.kind for incident in session.incidents}
+    assert happened >= ({"reset"} if event == "reset" else {"port-lost", "reconnected"})
+
+
+def test_what_arrives_during_a_long_invoke_is_no_silence_of_the_line(
+    checked: Path, two_inputs: tflite.Model
+) -> None:
+    """Abort goes out while an invoke of three seconds is under way, and is heard when it ends."""
+    with CoreDevice(checked, two_inputs) as device:
+        session = device.session()
+        session.select(device.address)
+        session.load(0, asking_to("w", 3 * TICK_HZ).ljust(device.input_bytes[0], b"\0"))
+
+        class Enough(Exception):
+            pass
+
+        def stop(index: int, ticks: int) -> None:
+            if index == 0:
+                raise Enough
+
+        with pytest.raises(Enough):
+            session.run(0, 1000, on_sample=stop)
+        session.abort()
+        session.load(0, bytes(device.input_bytes[0]))
+        assert len(session.run(0, 3).samples) == 3
+
+
+def test_the_core_says_that_all_is_well_between_any_two_invokes(checked: Path, two_inputs: tflite.Model) -> None:
+    with CoreDevice(checked, two_inputs) as device:
+        session = device.session()
+        session.select(device.address)
+        before = device.process.alive
+        session.run(10, 90)
+        assert device.process.alive >= before + 100
+        before = device.process.alive
+        device_port = device.port()
+        device_port.write(b"infer 30 20%")
+        device_port.read(4096, 2.0)
+        device_port.pause(1.0)
+        assert device.process.alive >= 50
+
+
+def test_a_watchdog_resets_a_device_that_hangs(checked: Path, two_inputs: tflite.Model) -> None:
+    with PosixDevice(checked, two_inputs, "--watchdog", "1") as device, device.session() as session:
+        session.select(device.address)
+        session.load(0, asking_to("h").ljust(device.input_bytes[0], b"\0"))
+        interrupted = False
+
+        def hang_once() -> None:
+            nonlocal interrupted
+            try:
+                session.run(0, 1)
+            except RunInterrupted as error:
+                interrupted = True
+                assert "resets whenever the model runs" in str(error)
+
+        hang_once()
+        assert interrupted
+        assert {incident.kind for incident in session.incidents} == {"reset"}

@@ -1,0 +1,76 @@
+"""What the firmware takes of a Cortex-M55: code, RAM, and instructions around an invoke."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.models import tflite
+from tests.firmware.builds import FIRMWARE, require
+from tests.firmware.devices import QemuDevice
+from tests.firmware.selftest import asking_to
+
+pytestmark = pytest.mark.interop
+
+MOST_CODE_BYTES = 12 * 1024
+MOST_RAM_BYTES = 6 * 1024
+MOST_INSTRUCTIONS = 100
+NANOSECONDS_AN_INSTRUCTION = 1 << 10
+
+
+def core_code(build: Path) -> int:
+    """Return bytes of code and constants in the core's library; it must have no data of its own."""
+    table = subprocess.run(
+        ["arm-none-eabi-size", "-t", str(build / "libbench_core.a")], check=True, capture_output=True, text=True
+    ).stdout
+    code, data, zeroed = map(int, table.splitlines()[-1].split()[:3])
+    assert (data, zeroed) == (0, 0)
+    return code
+
+
+def core_ram(build: Path) -> int:
+    """Return bytes of the one structure that holds the core's state, line buffers and samples included."""
+    symbols = subprocess.run(
+        ["arm-none-eabi-nm", "-S", str(build / "ports/mps3_an547/bench_firmware.elf")],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    found = re.search(r"^\w+ (\w+) b bench$", symbols, re.MULTILINE)
+    assert found
+    return int(found.group(1), 16)
+
+
+def test_the_core_is_small(cortex_m55: Path) -> None:
+    code, ram = core_code(cortex_m55), core_ram(cortex_m55)
+    assert code <= MOST_CODE_BYTES
+    assert ram <= MOST_RAM_BYTES
+    written = (FIRMWARE / "README.md").read_text(encoding="utf-8")
+    row = re.search(r"^\| core alone.*\| ([\d ]+) \| ([\d ]+) \|$", written, re.MULTILINE)
+    assert row, "the table of sizes in firmware/README.md has no row of the core"
+    said = [int(figure.replace(" ", "")) for figure in row.groups()]
+    # Another version of the compiler gives other figures, but not far from these.
+    assert [code, ram] == pytest.approx(said, rel=0.05)
+
+
+def test_a_sample_holds_fewer_than_100_instructions_that_are_not_the_invoke(
+    cortex_m55: Path, two_inputs: tflite.Model
+) -> None:
+    """QEMU counts: with -icount each instruction takes 2^10 ns of the emulated clock, 32.768 of its ticks."""
+    require("qemu-system-arm")
+    with (
+        QemuDevice(cortex_m55, two_inputs, "-icount", "shift=10") as device,
+        device.session() as session,
+    ):
+        tick_ns = 1e9 / session.identify().tick_hz
+        session.select(device.address)
+        session.load(0, asking_to("n").ljust(device.input_bytes[0], b"\0"))
+        run = session.run(1, 40, profile=True)
+        layers = session.layers()
+    assert layers
+    [(_, inside)] = layers
+    around = (run.samples[-1] - inside) * tick_ns / NANOSECONDS_AN_INSTRUCTION
+    assert 10 < around < MOST_INSTRUCTIONS

@@ -1,0 +1,81 @@
+"""The firmware with TFLite-Micro, where a user's library is given by TFLM_INCLUDE and TFLM_LIBRARY."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.models import ethosu, reference, tflite
+from harness.wire.session import DeviceRefused
+from tests.firmware.builds import build
+from tests.firmware.devices import PosixDevice
+
+pytestmark = pytest.mark.interop
+
+
+@pytest.fixture(scope="module")
+def with_tflm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    include, library = os.environ.get("TFLM_INCLUDE"), os.environ.get("TFLM_LIBRARY")
+    if not include or not library:
+        pytest.skip("needs a TFLite-Micro: TFLM_INCLUDE (directories, separated by ';') and TFLM_LIBRARY")
+    return build(
+        "host-tflm",
+        tmp_path_factory,
+        f"-DTFLM_INCLUDE={include}",
+        f"-DTFLM_LIBRARY={library}",
+        "-DBENCH_TESTS=ON",
+    )
+
+
+def int8_models(shared: Path) -> list[tflite.Model]:
+    models = [tflite.read(path) for path in sorted((shared / "models").glob("*.tflite"))]
+    return [model for model in models if not ethosu.is_compiled(model)]
+
+
+def test_every_model_is_bit_exact_and_its_arena_what_tflite_micro_says(with_tflm: Path, shared: Path) -> None:
+    for model in int8_models(shared):
+        graph = model.subgraphs[0]
+        rng = random.Random(model.name)
+        given = [rng.randbytes(graph.tensors[i].bytes) for i in graph.inputs]
+        arrays = [
+            np.frombuffer(data, graph.tensors[i].type).reshape(graph.tensors[i].shape)
+            for data, i in zip(given, graph.inputs, strict=True)
+        ]
+        with PosixDevice(with_tflm, model) as device, device.session() as session:
+            assert "selftest" not in session.identify().capabilities
+            info = session.select(device.address)
+            for index, data in enumerate(given):
+                session.load(index, data)
+            run = session.run(1, 3, profile=True)
+            with reference.start(model.data, arrays) as ran:
+                expected = [array.tobytes() for array in ran.result()]
+            assert [session.output(k) for k in range(len(info.outputs))] == expected, model.name
+            layers, memory = session.layers(), session.memory()
+            labels = [operator.label for operator in graph.operators]
+            said = subprocess.run(
+                [with_tflm / "tests/arena_in_process", device.flash_file()],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        assert layers is not None
+        assert [label for label, _ in layers] == labels
+        assert sum(ticks for _, ticks in layers) == pytest.approx(run.samples[-1], rel=0.05)
+        assert memory is not None
+        assert memory.arena_used == int(said)
+        assert memory.arena_used == (memory.arena_head or 0) + (memory.arena_tail or 0)
+
+
+def test_the_firmware_names_its_operators_and_refuses_others_by_name(with_tflm: Path, shared: Path) -> None:
+    model = tflite.read(shared / "models/person_detect_vela.tflite")
+    with PosixDevice(with_tflm, model) as device, device.session() as session:
+        operators = session.identify().operators
+        assert operators
+        assert {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SOFTMAX"} <= set(operators)
+        with pytest.raises(DeviceRefused, match="no kernel for ethos-u"):
+            session.select(device.address)

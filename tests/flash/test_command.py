@@ -1,0 +1,195 @@
+"""`harness flash`, `harness uf2` and `harness ports`, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from uf2utils.file import UF2File
+
+from harness.boards import Profile
+from harness.emulator.flash_memory import BoardFlash
+from harness.errors import HarnessError
+from harness.firmware import uf2file, virtual
+from harness.models import bundled
+from harness.runner import attached
+from harness.runner.attached import Attached
+from tests.flash.rig import A1101, ESP, WE1, WE2, running
+
+FIRST, SECOND = "cifar10_mbv2_035_32_int8", "mnist_mbv2_035_32_int8"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_models_are_placed_one_behind_the_other_each_at_a_block(tmp_path: Path) -> None:
+    with running(ESP, tmp_path) as (process, _):
+        arguments = ["flash", "-b", ESP.id, "--port", process.url, "-m", FIRST, "-m", SECOND]
+        first = run(*arguments)
+        second = run(*arguments, "--json")
+    assert first.returncode == 0, first.stderr
+    assert first.stderr == ""
+    lines = first.stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"flashed: {ESP.id}: {FIRST}, 43,408 bytes at 0x400000 in ")
+    assert "verified: MD5, by the chip" in lines[0]
+    assert " at 0x40b000 in " in lines[1]
+    assert json.loads(second.stdout) == {"board": ESP.id, "written": [], "kept": [FIRST, SECOND]}
+    flash = BoardFlash(ESP, tmp_path)
+    assert flash.read(0x400000, 43408) == bundled.build(FIRST)
+    assert flash.read(0x40B000, 43120) == bundled.build(SECOND)
+
+
+def test_an_address_is_taken_and_a_file_of_firmware(tmp_path: Path) -> None:
+    image = tmp_path / "mine.bin"
+    image.write_bytes(virtual.build(WE2, "sscma")[0][2])
+    # A board without firmware has no answer to a request for a reset, and no button here but its own.
+    with running(WE2, tmp_path / "board", "--firmware", "bench") as (process, _):
+        done = run(
+            *(
+                "flash",
+                "-b",
+                "we2",
+                "--port",
+                process.url,
+                "--firmware",
+                str(image),
+                "-m",
+                f"{FIRST}@0xB7B000",
+            ),
+            *("--block", "128"),
+        )
+    assert done.returncode == 0, done.stderr
+    assert f"mine.bin, {image.stat().st_size:,} bytes at 0x0 in " in done.stdout
+    assert " at 0xb7b000 in " in done.stdout
+    assert BoardFlash(WE2, tmp_path / "board").read(0, 4448) == image.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-b", "we2", "--port", "/dev/x", "-m", f"{FIRST}@0x1000"], "not within a region for models"),
+        (["-b", "we2", "--port", "/dev/x", "-m", f"{FIRST}@here"], "'here' is no address"),
+        (["-b", "we2", "--port", "/dev/x", "--firmware", "bensh"], "did you mean 'bench'?"),
+        (
+            ["-b", "esp32s3", "--port", "/dev/x", "-m", f"{FIRST}@0x400000", "-m", f"{SECOND}@0x401000"],
+            "overlap",
+        ),
+        (["-b", "esp32s3", "--port", "/dev/nope"], "no port /dev/nope"),
+        (["-b", "esp32s3"], "no xiao_esp32s3 is attached (USB id 303A:1001)"),
+    ],
+)
+def test_what_cannot_be_flashed_is_one_line(arguments: list[str], expected: str) -> None:
+    done = run("flash", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert expected in done.stderr
+
+
+def test_a_uf2_file_for_copying_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "net.tflite").write_bytes(bundled.build(FIRST))
+    done = run("uf2", str(tmp_path / "net.tflite"), "-b", "a1101", "--slot", "2")
+    assert done.returncode == 0, done.stderr
+    assert "model at 0x30100000, 170 blocks" in done.stdout
+    parsed = UF2File(str(tmp_path / "net.uf2"))
+    assert parsed[0].header.address == 0x30100000
+    content = b"".join(bytes(block.payload) for block in parsed)
+    assert content[:43408] == uf2file.swap_words(bundled.build(FIRST))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["net.tflite", "-b", "we2"], "takes no UF2 files (it is flashed by xmodem)"),
+        (["net.tflite", "-b", "a1101", "--slot", "5"], "has 4 model slots; there is no slot 5"),
+        (["image.bin", "-b", "a1101", "--slot", "1"], "only models go into slots"),
+        (["nothere.tflite", "-b", "a1101"], "nothere.tflite"),
+    ],
+)
+def test_a_uf2_file_that_cannot_be_made_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    Path("net.tflite").write_bytes(bundled.build(FIRST))
+    Path("image.bin").write_bytes(b"image")
+    done = run("uf2", *arguments)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert expected in done.stderr
+    assert not list(tmp_path.glob("*.uf2"))
+
+
+def port(device: str, usb: str | None, serial_number: str | None = None) -> SimpleNamespace:
+    """A port as pyserial lists it."""
+    vid, pid = (int(part, 16) for part in usb.split(":")) if usb else (None, None)
+    return SimpleNamespace(device=device, vid=vid, pid=pid, serial_number=serial_number, description="a port")
+
+
+def attach(monkeypatch: pytest.MonkeyPatch, *ports: SimpleNamespace) -> None:
+    monkeypatch.setattr(attached, "_comports", lambda: list(ports))
+
+
+def test_ports_are_listed_with_the_boards_that_their_ids_stand_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    attach(monkeypatch, port("/dev/ttyS0", None), port("/dev/ttyACM0", "303A:1001", "34:85"))
+    first, second = attached.everything()
+    assert (first.where, first.boards, first.serial_number) == ("/dev/ttyACM0", (ESP.id,), "34:85")
+    assert (second.where, second.boards) == ("/dev/ttyS0", ())
+
+
+def test_the_one_attached_board_that_fits_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    attach(monkeypatch, port("/dev/ttyACM0", "303A:1001"), port("/dev/ttyUSB0", "1A86:55D3"))
+    assert attached.choose_port("auto", ESP) == "/dev/ttyACM0"
+    assert attached.choose_port(None, WE2) == "/dev/ttyUSB0"
+    assert attached.choose_port(None, WE1) == "emulated"
+    assert attached.choose_port("/dev/ttyX", ESP) == "/dev/ttyX"
+    with pytest.raises(HarnessError, match=r"no grove_vision_ai is attached .*2886:8060"):
+        attached.choose_port("auto", WE1)
+
+
+def test_several_that_fit_ask_for_a_choice_and_show_their_serial_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attach(monkeypatch, port("/dev/ttyACM0", "303A:1001", "AA"), port("/dev/ttyACM1", "303A:1001", "BB"))
+    with pytest.raises(HarnessError, match=r"ttyACM0 \(serial number AA\), .*BB\); choose one with --port"):
+        attached.choose_port(None, ESP)
+
+
+@pytest.mark.parametrize(("board", "label"), [(WE1, "GROVEAI"), (A1101, "VISIONAI")])
+def test_a_boot_loader_s_drive_is_found_without_a_port(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, board: Profile, label: str
+) -> None:
+    attach(monkeypatch)
+    drive = cache / "drives" / "x-1" / label
+    drive.mkdir(parents=True)
+    (drive / "INFO_UF2.TXT").write_text("Model: A board\nBoard-ID: 42\n")
+    [found] = attached.everything()
+    assert found == Attached(str(drive), "drive", (board.id,), "boot_loader", None, "42", "A board")
+    assert attached.choose_port("auto", board) == f"drive:{drive}"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
+def test_who_holds_a_port_is_shown() -> None:
+    master, slave = os.openpty()
+    try:
+        pids = [holder.pid for holder in attached.holders(os.ttyname(slave))]
+        assert pids == [os.getpid()]
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_the_command_lists_ports_as_text_and_json() -> None:
+    done = run("ports", "--json")
+    assert done.returncode == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), list)
+    assert run("ports").returncode == 0
