@@ -10,7 +10,7 @@ from harness import boards
 from harness.boards import Profile
 from harness.errors import HarnessError
 from harness.flash import drives
-from harness.runner.reach import AUTO, EMULATED
+from harness.runner.reach import AUTO, DRIVE, EMULATED
 from harness.wire.holders import Holder, holders
 
 
@@ -56,7 +56,7 @@ def choose_port(wanted: str | None, board: Profile) -> str:
     if ports:
         return ports[0].where
     if fitting:
-        return f"drive:{fitting[0].where}"
+        return f"{DRIVE}{fitting[0].where}"
     if wanted == AUTO:
         ids = ", ".join(usb.id for usb in board.usb)
         raise HarnessError(

@@ -12,8 +12,10 @@ from types import SimpleNamespace
 import pytest
 from uf2utils.file import UF2File
 
+import harness
 from harness.boards import Profile
 from harness.emulator.flash_memory import BoardFlash
+from harness.emulator.process import BoardProcess
 from harness.errors import HarnessError
 from harness.firmware import uf2file, virtual
 from harness.models import bundled
@@ -176,6 +178,23 @@ def test_a_boot_loader_s_drive_is_found_without_a_port(
     [found] = attached.everything()
     assert found == Attached(str(drive), "drive", (board.id,), "boot_loader", None, "42", "A board")
     assert attached.choose_port("auto", board) == f"drive:{drive}"
+
+
+def test_a_board_left_in_its_boot_loader_is_flashed_and_benched(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with BoardProcess(str(WE1.path), ["--boot", "--firmware", "none"]) as process:
+
+        def comports() -> list[SimpleNamespace]:
+            """The port comes when the drive goes, as on the real board."""
+            shown = list((cache / "drives").glob("*/GROVEAI"))
+            return [] if shown else [port(process.url, "2886:8060")]
+
+        monkeypatch.setattr(attached, "_comports", comports)
+        result = harness.bench([FIRST], [WE1.id], port="auto", invokes=1, out=tmp_path / "out")
+    assert not result.failures
+    assert result.records[0].invoke.origin == "estimated"
+    assert [outcome.region for outcome in result.flashed[0].outcomes] == ["firmware", FIRST]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
