@@ -126,7 +126,7 @@ static bool get_tensor(struct bench *bench, const uint8_t *payload, struct messa
     put32(reply, tensor.bytes);
     put32(reply, scale);
     put32(reply, (uint32_t)tensor.zero_point);
-    for (uint8_t i = 0; i < MOST_RANK; i++) {
+    for (unsigned i = 0; i < MOST_RANK; i++) {
         put32(reply, i < tensor.rank ? tensor.dimensions[i] : 0);
     }
     put_text(reply, tensor.name, MOST_TEXT_BYTES);
@@ -393,7 +393,7 @@ static void on_hello(struct bench *bench, uint16_t number, uint32_t session, con
     uint8_t newest = payload[1];
     uint8_t common = newest < PROTOCOL_NEWEST ? newest : PROTOCOL_NEWEST;
 
-    if (common < PROTOCOL_OLDEST || common < oldest) {
+    if (common < (oldest > PROTOCOL_OLDEST ? oldest : PROTOCOL_OLDEST)) {
         common = 0;
     }
     if (common != 0 && session != 0) {

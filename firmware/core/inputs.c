@@ -33,8 +33,8 @@ uint8_t *input_at(const struct port *port, uint16_t index, uint32_t *bytes)
     if (index >= engine_tensors(TENSOR_INPUT)) {
         return NULL;
     }
-    for (uint8_t i = 0; i < index; i++) {
-        at += padded(engine_tensor(TENSOR_INPUT, i).bytes);
+    for (uint16_t i = 0; i < index; i++) {
+        at += padded(engine_tensor(TENSOR_INPUT, (uint8_t)i).bytes);
     }
     *bytes = engine_tensor(TENSOR_INPUT, (uint8_t)index).bytes;
     return at;

@@ -5,6 +5,7 @@
 #include "bytes.h"
 #include "frame.h"
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): what is put goes there */
 struct message message_begin(uint8_t *bytes, uint32_t capacity, uint8_t type, uint16_t number, uint32_t session)
 {
     struct message message = {bytes, capacity, 0};

@@ -2,6 +2,7 @@
 #ifndef BENCH_PROTOCOL_H
 #define BENCH_PROTOCOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -95,7 +96,7 @@ enum {
 };
 
 /* Says whether the 16-bit counter value `a` comes after `b`. */
-static inline int newer(uint16_t a, uint16_t b)
+static inline bool newer(uint16_t a, uint16_t b)
 {
     uint16_t ahead = (uint16_t)(a - b);
 

@@ -45,10 +45,9 @@ bool run_is_due(const struct run *run)
 static void send_samples(struct run *run, uint32_t session)
 {
     uint8_t bytes[HEADER_BYTES + SAMPLES_FIXED_BYTES + SAMPLES_PER_FRAME * sizeof(uint64_t)];
-    uint32_t count;
 
     do {
-        count = run->done - run->sent;
+        uint32_t count = run->done - run->sent;
         if (count > SAMPLES_PER_FRAME) {
             count = SAMPLES_PER_FRAME;
         }

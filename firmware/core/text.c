@@ -175,7 +175,7 @@ static void say_results(void)
     say("m-results-[");
     for (uint32_t i = 0; i < count; i++) {
         say(between);
-        if (!say_element(&tensor, tensor.data + tensor.bytes / count * i)) {
+        if (!say_element(&tensor, tensor.data + (size_t)(tensor.bytes / count) * i)) {
             break;
         }
         between = ",";

@@ -26,7 +26,7 @@ namespace {
 
 // ---- operators: BENCH_OPERATORS names a file of lines OPERATOR("CONV_2D", AddConv2D)
 
-#define OPERATOR(name, add) +1
+#define OPERATOR(name, add) +1 /* NOLINT(bugprone-macro-parentheses): a summand */
 constexpr unsigned kOperators = 0
 #include BENCH_OPERATORS
     ;
@@ -68,7 +68,7 @@ public:
         return 0;
     }
 
-    void EndEvent(uint32_t) override
+    void EndEvent(uint32_t /*handle*/) override
     {
         if (--depth_ == 0 && recording_ && count_ < kMost) {
             layers_[count_++] = {running_, port_ticks() - begun_};
@@ -184,10 +184,9 @@ bool has_usable_ends(refusal *why)
 
 extern "C" {
 
-extern const struct engine engine;
 const struct engine engine = {"TFLite-Micro", BENCH_KERNELS, kOperatorNames + 1, true, false};
 
-bool engine_load(const uint8_t *bytes, uint32_t, uint8_t *arena, uint32_t arena_size, refusal *why)
+bool engine_load(const uint8_t *bytes, uint32_t /*size*/, uint8_t *arena, uint32_t arena_size, refusal *why)
 {
     const tflite::Model *model = tflite::GetModel(bytes);
 

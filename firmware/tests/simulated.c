@@ -5,6 +5,7 @@
 
 #include "bench.h"
 #include "engine.h"
+#include "stack.h"
 
 enum {
     ARENA_BYTES = 1 << 20,
@@ -12,6 +13,8 @@ enum {
     RECEIVE_BYTES = 1 << 16,
     FLASH_BLOCK_BYTES = 4096,
     TICK_HZ = 1000000,
+    STACK_WORDS = 64,
+    STACK_WORDS_USED = 44,
     TICKS_A_LOOK = 10, /* of computing go by from one look at the clock to the next */
 };
 
@@ -42,6 +45,7 @@ struct queue {
 static struct queue to_device;
 static struct queue to_host;
 static uint64_t ticks;
+static uint32_t stack[STACK_WORDS]; /* nothing runs on it */
 static uint32_t alive;
 static bool reset_asked;
 
@@ -116,7 +120,7 @@ uint32_t port_heap_free(void)
 
 uint32_t port_stack_used(void)
 {
-    return NOT_KNOWN;
+    return stack_used(stack, stack + STACK_WORDS);
 }
 
 /* ---- the test's side */
@@ -134,6 +138,8 @@ void sim_boot(uint32_t boot, const uint8_t *flash, uint32_t flash_size, uint32_t
     port.flash.size = flash_size;
     port.arena_size = arena_size < ARENA_BYTES ? arena_size : ARENA_BYTES;
     port.inputs_size = inputs_size < INPUT_BYTES ? inputs_size : INPUT_BYTES;
+    stack_paint(stack, stack + STACK_WORDS);
+    stack[STACK_WORDS - STACK_WORDS_USED] = 0;
     engine_unload();
     bench_start(&bench);
 }

@@ -24,7 +24,7 @@ bool sim_turn(void);
 size_t sim_take(uint8_t *bytes, size_t limit);
 
 /* Sets the counter, which goes up a little with each look at it. */
-void sim_set_ticks(uint64_t ticks);
+void sim_set_ticks(uint64_t now);
 uint64_t sim_ticks(void);
 
 /* Whether an invoke is due. */

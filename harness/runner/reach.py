@@ -59,7 +59,7 @@ class Reach:
         if self.process is not None:
             port: SerialPort = VirtualPort(self.process, baud)
         else:
-            port = SerialPort(self.url or self._port(), baud)
+            port = SerialPort(self._port() if self.url is None else self.url, baud)
         if self.board.flash.xmodem is None:
             return port
         from harness.runner.quiet import QuietPort

@@ -23,6 +23,10 @@ HOST_MAX_FRAME = 65536
 LARGEST_BLOCK = 32768
 SLOWEST_LINE = 11520
 """Bytes a second of the slowest line that replies are waited for on: 115200 baud."""
+LONGEST_WAIT_S = AnswerTime.LONGEST_S
+"""Between two tries of a request."""
+LONGEST_SLOW_WAIT_S = 2.0
+"""The same where a device may be busy: its buffer must hold all the tries meanwhile."""
 SHARE_TO_ASK = 0.2
 """Part of the greeting's time-out that goes into finding out what else is there."""
 GREET_AGAIN_S = 1.0
@@ -67,11 +71,13 @@ class BenchLink:
         first = self.port.now()
         deadline = first + patience
         sent = 0
+        wait = self.answer_time.wait
+        longest = LONGEST_WAIT_S if timeout is None else LONGEST_SLOW_WAIT_S
         while self._reply is None:
             try:
                 self.write(request, number)
                 sent += 1
-                again = self.port.now() + self.answer_time.wait + reply_bytes / SLOWEST_LINE
+                again = self.port.now() + wait + reply_bytes / SLOWEST_LINE
                 while self._reply is None and self.port.now() < min(again, deadline):
                     self.receive(min(again, deadline) - self.port.now())
             except PortLost as error:
@@ -84,12 +90,10 @@ class BenchLink:
                         f"the board at {self.port.url} did not answer {type(request).__name__} "
                         f"within {patience:g} s"
                     )
-                self.answer_time.silent()
+                wait = min(wait * 2, longest)
         self.retransmissions += sent - 1
         if sent == 1 and not reply_bytes and timeout is None:
             self.answer_time.answered(self.port.now() - first)
-        else:
-            self.answer_time.heard()
         self._awaited = None
         got = self._reply
         if isinstance(got, m.Refusal):

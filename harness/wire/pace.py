@@ -16,7 +16,8 @@ class AnswerTime:
     """The time to wait before asking again: smoothed answer time plus four times its spread (RFC 6298)."""
 
     SHORTEST_S = 0.02
-    LONGEST_S = 2.0
+    LONGEST_S = 0.5
+    """A burst of noise may eat several short frames in a row: it takes a number of tries in a time-out."""
 
     def __init__(self, first_s: float = 0.25) -> None:
         self._mean: float | None = None
@@ -55,8 +56,12 @@ class BlockSize:
     MEMORY = 1_000_000
     UNSEEN = 0.02
 
+    LINE_S = 0.05
+    LEAST_FOR_LINE = 1024
+
     def __init__(self, largest: int) -> None:
         self._largest = largest
+        self._for_line = largest
         self._bytes = 8192.0
         self._lost = 0.0
 
@@ -64,7 +69,12 @@ class BlockSize:
     def size(self) -> int:
         """Block size to use now."""
         rate = max(self._lost, self.UNSEEN) / self._bytes
-        return max(min(int(math.sqrt(FRAME_COST / rate)), self._largest), min(SMALLEST_BLOCK, self._largest))
+        largest = min(self._largest, self._for_line)
+        return max(min(int(math.sqrt(FRAME_COST / rate)), largest), min(SMALLEST_BLOCK, largest))
+
+    def fit(self, bytes_a_second: float) -> None:
+        """Keep blocks to what the line carries in `LINE_S`, so that progress shows even while it is slow."""
+        self._for_line = max(int(bytes_a_second * self.LINE_S), self.LEAST_FOR_LINE)
 
     def seen(self, block: int, arrived: bool) -> None:
         """Take note of what became of a block of `block` bytes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import select
 import sys
 import time
@@ -201,10 +202,17 @@ def _explain(url: str, error: Exception) -> PortError:
     cause = error.__context__ if isinstance(error.__context__, OSError) else None
     code = code if code is not None else getattr(cause, "errno", None)
     text = str(error)
+    if re.fullmatch(r"(socket|rfc2217)://[^:/]*/?", url):
+        return PortError(f"cannot read the port URL '{url}': it lacks a port number (HOST:PORT)")
     if "://" in url and isinstance(error, ValueError):
         return PortError(f"cannot read the port URL '{url}': {error}")
+    if code in (errno.EISDIR, errno.ENOTTY) or "Could not configure port" in text:
+        return PortError(f"{url} is not a serial port; look for its name with `harness ports`")
     if code == errno.ENOENT or "FileNotFoundError" in text:
-        return PortMissing(f"no port {url}: plug the board in, or look for its name with `harness ports`")
+        return PortMissing(
+            f"no port {url or '(an empty name)'}: plug the board in, or look for its name with "
+            "`harness ports`"
+        )
     if code in (errno.EACCES, errno.EPERM) or "Permission" in text or "Access is denied" in text:
         return PortDenied(f"no permission to open {url}: {_how_to_be_permitted(url)}")
     if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in text:

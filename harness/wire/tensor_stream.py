@@ -71,7 +71,8 @@ class TensorStream:
         more = True
         arrived = (0, 0)
         self._timed = None
-        now = link.port.now()
+        started = now = link.port.now()
+        sent = 0
         stuck_at, probe_at = now + link.timeout, now + self._wait.wait
         while True:
             while more and len(unfinished) < QUEUED:
@@ -108,6 +109,9 @@ class TensorStream:
                     index, data = unfinished.pop(done)
                     loaded[index] = data
                     stuck_at = now + link.timeout
+                    sent += len(data)
+                    if now > started:
+                        self._block.fit(sent / (now - started))
                     if progress is not None:
                         progress(len(data), len(data))
                 sender.finished.clear()

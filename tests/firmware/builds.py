@@ -21,7 +21,7 @@ def require(*tools: str) -> None:
 
 
 def build(preset: str, factory: pytest.TempPathFactory, *options: str) -> Path:
-    """Build a preset of firmware/CMakePresets.json, once for all workers of a test run; return where it is."""
+    """Build a preset of firmware/CMakePresets.json, once for all workers of a run; return where it is."""
     require("cmake", "ninja")
     workers = "PYTEST_XDIST_WORKER" in os.environ
     directory = (factory.getbasetemp().parent if workers else factory.getbasetemp()) / f"firmware-{preset}"

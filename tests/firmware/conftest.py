@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from tests.firmware.devices import (
 @pytest.fixture(scope="session")
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The host build with sanitizers and coverage, and the simulated device."""
+    if "BENCH_CHECKED_BUILD" in os.environ:  # what test_coverage.py looks at afterwards
+        return Path(os.environ["BENCH_CHECKED_BUILD"])
     require("gcc")
     return build("host-checked", tmp_path_factory)
 

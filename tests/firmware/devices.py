@@ -79,7 +79,7 @@ class Device(ABC):
 
 
 class SimulatedDevice(Device):
-    """A device in virtual time behind a virtual line. Every port is a line of its own to a device just booted."""
+    """A device in virtual time. Every port is a virtual line of its own to a device that has just booted."""
 
     simulated = True
 

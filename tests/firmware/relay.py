@@ -15,13 +15,17 @@ POLL_S = 0.02
 
 
 class Relay:
-    """Answers on `url` for the device at another; what passes takes the line's time and suffers its faults."""
+    """Answers on `url` for the device at another; what passes takes time and suffers the line's faults."""
 
-    def __init__(self, device_url: str, *, baud: int | None, latency_s: float = 0.0, faults: str = "") -> None:
+    def __init__(
+        self, device_url: str, *, baud: int | None, latency_s: float = 0.0, faults: str = ""
+    ) -> None:
         self._device = SerialPort(device_url)
         self._endpoint = listen("pty")
         self.url = self._endpoint.url
-        self._line = AttachedLine(VirtualLine(baud, latency_s, parse_faults(faults)), EndpointLine(self._endpoint))
+        self._line = AttachedLine(
+            VirtualLine(baud, latency_s, parse_faults(faults)), EndpointLine(self._endpoint)
+        )
         self._stopping = False
         self._threads = [threading.Thread(target=work) for work in (self._to_device, self._to_host)]
 

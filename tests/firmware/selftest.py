@@ -12,20 +12,23 @@ from harness.models.build import Builder, Scale
 from harness.wire.messages import ErrorCode
 
 MARK = b"selftest"
+BYTE = Scale(0.00390625, -128)
 
 
-def model(*inputs: tuple[Sequence[int], str], output: int = 32) -> bytes:
-    """Return a model file with these inputs, each (shape, type), and an output of `output` bytes.
+def model(
+    *inputs: tuple[Sequence[int], str], output: int = 32, kind: str = "int8", scale: Scale | None = BYTE
+) -> bytes:
+    """Return a model file with these inputs, each (shape, type), and an output of `output` elements.
 
     No interpreter could run it: its one operator would have to make of its inputs what it cannot.
     """
     builder = Builder(description=f"{len(inputs)} inputs")
     main = builder.subgraph("main")
     tensors = [
-        main.input(f"input {i}", shape, kind, Scale(0.00390625, -128) if kind == "int8" else None)
-        for i, (shape, kind) in enumerate(inputs)
+        main.input(f"input {i}", shape, type, BYTE if type == "int8" else None)
+        for i, (shape, type) in enumerate(inputs)
     ]
-    scores = main.output("scores", (1, output), "int8", Scale(0.00390625, -128))
+    scores = main.output("scores", (1, output), kind, scale)
     main.operator("CONCATENATION", tensors, [scores], axis=1, fused_activation="NONE")
     return builder.finish()
 

@@ -1,4 +1,4 @@
-"""The C core in virtual time: firmware/tests/simulated_main.c behind the interface of a virtual board's firmware."""
+"""The C core in virtual time: firmware/tests/simulated_main.c as the firmware of a virtual board."""
 
 from __future__ import annotations
 

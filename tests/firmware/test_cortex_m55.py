@@ -24,7 +24,10 @@ NANOSECONDS_AN_INSTRUCTION = 1 << 10
 def core_code(build: Path) -> int:
     """Return bytes of code and constants in the core's library; it must have no data of its own."""
     table = subprocess.run(
-        ["arm-none-eabi-size", "-t", str(build / "libbench_core.a")], check=True, capture_output=True, text=True
+        ["arm-none-eabi-size", "-t", str(build / "libbench_core.a")],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     code, data, zeroed = map(int, table.splitlines()[-1].split()[:3])
     assert (data, zeroed) == (0, 0)

@@ -58,7 +58,9 @@ def agrees(entry: m.FlashEntry, model: tflite.Model) -> None:
     assert entry.name == model.description[:64]
 
 
-def test_every_model_has_the_size_digest_and_name_that_the_harness_gives_it(checked: Path, shared: Path) -> None:
+def test_every_model_has_the_size_digest_and_name_that_the_harness_gives_it(
+    checked: Path, shared: Path
+) -> None:
     models = [tflite.read(path) for path in sorted((shared / "models").glob("*.tflite"))]
     models += [tflite.parse(bundled.build(name), name) for name in bundled.names()]
     entries = found(checked, erased(*(model.data for model in models)))
@@ -102,8 +104,10 @@ def test_a_model_that_ends_at_a_blocks_end_does_not_hide_the_next(checked: Path)
 @pytest.mark.parametrize(
     "cases", [pytest.param(60, id="sample"), pytest.param(3000, id="whole", marks=pytest.mark.soak)]
 )
-def test_damaged_models_are_found_or_not_but_never_read_beyond(checked: Path, shared: Path, cases: int) -> None:
-    """Selected, too: whatever the engine makes of it, the device goes on. The sanitizers look for the rest."""
+def test_damaged_models_are_found_or_not_but_never_read_beyond(
+    checked: Path, shared: Path, cases: int
+) -> None:
+    """Selected, too: whatever the engine makes of it, the device goes on; sanitizers look for the rest."""
     rng = random.Random(cases)
     whole = (shared / "models/ad01_int8.tflite").read_bytes()
     small = [selftest.two_inputs(), with_options("RESHAPE", new_shape=[16]), whole[:4096] + whole[-4096:]]
@@ -129,7 +133,7 @@ def test_damaged_models_are_found_or_not_but_never_read_beyond(checked: Path, sh
 
 
 def test_tables_that_share_contents_do_not_take_forever(checked: Path) -> None:
-    """20000 references to one subgraph with 20000 references to one tensor: 400 million tables in 160 KB."""
+    """20000 references to a subgraph with 20000 references to a tensor: 400 million tables in 160 KB."""
     out = flatbuffers.Builder(0)
 
     def many(table: int) -> int:

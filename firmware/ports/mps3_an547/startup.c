@@ -28,13 +28,13 @@ void start(void)
 
     COPROCESSORS |= FPU_ENABLE;
     __asm volatile("dsb\n\tisb" ::: "memory");
-    for (uint32_t *to = data_start; to < data_end; to++) {
+    for (uint32_t *to = data_start; (uintptr_t)to < (uintptr_t)data_end; to++) {
         *to = *from++;
     }
-    for (uint32_t *to = bss_start; to < bss_end; to++) {
+    for (uint32_t *to = bss_start; (uintptr_t)to < (uintptr_t)bss_end; to++) {
         *to = 0;
     }
-    for (void (*const *constructor)(void) = constructors_start; constructor < constructors_end; constructor++) {
+    for (void (*const *constructor)(void) = constructors_start; constructor != constructors_end; constructor++) {
         (*constructor)();
     }
     bench_start(&bench);

@@ -272,11 +272,11 @@ const struct port *port_start(void)
     };
     const char *kept = getenv("BENCH_TERMINAL"); /* set by the program that a reset ended */
     struct sigaction on_alarm = {.sa_handler = restart, .sa_flags = SA_NODEFER};
-    char descriptor[16];
 
     if (kept != NULL) {
         options.terminal = (int)strtol(kept, NULL, 10);
     } else {
+        char descriptor[16];
         open_terminal();
         snprintf(descriptor, sizeof descriptor, "%d", options.terminal);
         setenv("BENCH_TERMINAL", descriptor, 1);
