@@ -108,6 +108,7 @@ def test_every_tensor_and_sample_arrives_once_and_exact_over_a_line_with(kind: s
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", FAULTS)
 def test_ten_thousand_tensors_over_a_line_with(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     rig = toy_rig(FAULTS[kind] + ",seed=1")

@@ -260,6 +260,7 @@ def test_no_interleaving_of_a_tensor_stream_deadlocks_doubles_or_reorders(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("frames", "under_way", "resets", "restarts", "duplicates"),
     [(2, 2, 1, 0, True), (2, 2, 0, 1, False), (3, 3, 0, 0, False)],
