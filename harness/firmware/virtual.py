@@ -18,6 +18,10 @@ from harness.firmware.espimage import Partition, Segment
 VERSION = "1.0+virtual"
 PROJECT = "harness-virtual-"
 """What an application's name begins with, the protocol behind it."""
+MARK = "(virtual board)"
+"""What a virtual board's boot loader puts into its words, so that it is not taken for a real one."""
+MAC_PREFIX = bytes([0x02]) + b"virt"
+"""How a virtual board's MAC address begins: locally administered, so that no chip has it."""
 SOURCE = "built by this project (harness.firmware.virtual)"
 
 _IDF, _DATE, _TIME = "none (virtual board)", "Jan  1 2026", "00:00:00"

@@ -40,8 +40,8 @@ def refuse_virtual(board: Profile, regions: Sequence[Region]) -> None:
         if region.use == "firmware" and _is_virtual(region.data):
             raise HarnessError(
                 f"{region.name}: this image runs on the virtual {board.id} only, and this is a real one; "
-                "build a firmware to firmware/PROTOCOL.md or get the vendor's, and add it with "
-                "`harness firmware add`"
+                "build a firmware (firmware/ports, firmware/PROTOCOL.md) or get the vendor's, and add it "
+                "with `harness firmware add`"
             )
 
 

@@ -17,6 +17,7 @@ from esptool.targets import CHIP_DEFS
 from esptool.util import FatalError, flash_size_bytes
 
 from harness.errors import BoardError
+from harness.firmware import virtual
 from harness.flash.method import Outcome, Progress, Region, Target
 from harness.wire.port import open_serial
 
@@ -24,10 +25,7 @@ TIMEOUT_S = 3.0
 """esptool's own default: a port that has it already is not configured anew for every command."""
 ROM_BAUD = 115200
 TOUCH_BAUD = 1200
-VIRTUAL_MAC_PREFIX = (0x02, *b"virt")
-"""How a virtual ESP32-S3's MAC address begins: locally administered, so no chip has it."""
 _ATTEMPTS = 3
-_NO_LINES = ("socket://", "/dev/pts/")
 
 
 class EspLoader:
@@ -37,8 +35,8 @@ class EspLoader:
         self._esp = esp
         self._port = port
         self._compress = compress
-        mac = tuple(esp.read_mac())
-        self.virtual = mac[: len(VIRTUAL_MAC_PREFIX)] == VIRTUAL_MAC_PREFIX
+        mac = bytes(esp.read_mac())
+        self.virtual = mac.startswith(virtual.MAC_PREFIX)
         self.mac = ":".join(f"{byte:02x}" for byte in mac)
         self.description = f"{esp.get_chip_description()}, MAC {self.mac}"
 
@@ -102,12 +100,12 @@ def enter(target: Target) -> Iterator[EspLoader]:
         finally:
             # Whatever happened: out of the loader, so that what is bootable boots.
             with contextlib.suppress(Exception):
-                _leave(esp, target)
+                _leave(esp, target, _has_lines(port))
 
 
 def _connect(target: Target, port: Any, chip: str) -> Any:
     """Return esptool's object for the chip, synchronised."""
-    by_lines = not target.port or not target.port.startswith(_NO_LINES)
+    by_lines = _has_lines(port)
     if not by_lines:
         _enter_without_lines(target, port)
     esp = CHIP_DEFS[chip](port, port.baudrate)
@@ -156,8 +154,18 @@ def _check_size(esp: Any, target: Target) -> None:
     esp.flash_set_parameters(found or wanted)
 
 
-def _leave(esp: Any, target: Target) -> None:
-    if target.port and not target.port.startswith(_NO_LINES):
+def _has_lines(port: Any) -> bool:
+    """Whether the port has DTR and RTS: a socket and a pseudo-terminal have none."""
+    if port.port.startswith("rfc2217:"):
+        return True
+    try:
+        return isinstance(port.cts, bool) and not port.port.startswith("socket:")
+    except OSError:
+        return False
+
+
+def _leave(esp: Any, target: Target, by_lines: bool) -> None:
+    if by_lines:
         reset_chip(esp, "hard-reset")
     elif target.press is not None:
         target.press("reset")

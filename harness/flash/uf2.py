@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.boards import Profile
 from harness.errors import BoardError, HarnessError
-from harness.firmware import uf2file
+from harness.firmware import uf2file, virtual
 from harness.flash import drives
 from harness.flash.drives import Drive
 from harness.flash.method import Outcome, Progress, Region, Target
@@ -38,8 +38,7 @@ class Uf2Loader:
     def __init__(self, target: Target, drive: Drive) -> None:
         self._target = target
         self._drive: Drive | None = drive
-        board = drive.info.get("Board-ID", "") + drive.info.get("Model", "")
-        self.virtual = "virtual" in board
+        self.virtual = virtual.MARK in drive.info.get("Model", "")
         self.description = (
             f"drive {drive.label} ({drive.info.get('Model', 'no model given')}) at {drive.path}"
         )

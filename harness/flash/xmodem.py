@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from xmodem import XMODEM
 
 from harness.errors import BoardError, printable
+from harness.firmware import virtual
 from harness.flash.method import Outcome, Progress, Region, Target
 from harness.wire.port import Port, open_port
 
@@ -35,7 +36,6 @@ POLLS_ALONE = 4
 """Polls without an announcement before them that show a boot loader left in receive mode by someone before.
 
 Fewer can be what was under way when the reset that was asked for came."""
-VIRTUAL = b"(virtual board)"
 LARGEST_IMAGE = 1 << 20
 LOWEST_MODEL = 0x200000
 BLOCK_BYTES = {"xmodem1k": 1024, "xmodem": 128}
@@ -74,7 +74,7 @@ class We2Loader:
         # The poll that showed that it receives is the first answer the library waits for.
         self._held = bytearray(POLL)
         self._at_question = False
-        self.virtual = VIRTUAL in heard
+        self.virtual = virtual.MARK.encode() in heard
         self.description = "WE2 boot loader" + (" of a virtual board" if self.virtual else "")
 
     def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:

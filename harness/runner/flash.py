@@ -62,7 +62,7 @@ def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
     how = (
         "download the vendor's"
         if protocol == "sscma"
-        else f"build one to firmware/PROTOCOL.md{' or with MLPerf Tiny' if protocol == 'mlperf-tiny' else ''}"
+        else "build one (firmware/ports, or your own to firmware/PROTOCOL.md)"
     )
     only = (
         " (the shipped one runs on the virtual board only)"

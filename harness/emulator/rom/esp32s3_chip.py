@@ -1,7 +1,6 @@
 """Registers of a virtual ESP32-S3 that a serial loader looks at: eFuses, SPI flash controller, watchdog.
 
-Addresses: Espressif, ESP32-S3 Technical Reference Manual. The MAC address is a locally administered one that
-spells "virt", which is how a host that has only the ROM before it can tell a virtual board.
+Addresses: Espressif, ESP32-S3 Technical Reference Manual.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import time
 import zlib
 
-VIRTUAL_MAC_PREFIX = bytes([0x02]) + b"virt"
+from harness.firmware import virtual
 
 _EFUSE_BLOCK1 = 0x60007044
 _CHIP_REVISION_V0_2 = 2 << 18
@@ -31,7 +30,7 @@ class Chip:
 
     def __init__(self, flash_bytes: int, board: str) -> None:
         self._flash_bytes = flash_bytes
-        mac = VIRTUAL_MAC_PREFIX + bytes([zlib.crc32(board.encode()) & 0xFF])
+        mac = virtual.MAC_PREFIX + bytes([zlib.crc32(board.encode()) & 0xFF])
         self._memory = {
             _EFUSE_BLOCK1: int.from_bytes(mac[2:], "big"),
             _EFUSE_BLOCK1 + 4: int.from_bytes(mac[:2], "big"),

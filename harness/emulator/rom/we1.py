@@ -16,7 +16,7 @@ from harness.emulator.controls import Boot
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import BoardFlash
 from harness.errors import HarnessError
-from harness.firmware import container, uf2file
+from harness.firmware import container, uf2file, virtual
 from harness.firmware.container import NotAContainer
 from harness.firmware.uf2file import BLOCK_BYTES, NotUf2
 
@@ -69,7 +69,7 @@ class We1Rom:
             self._drive.mkdir(parents=True)
             (self._drive / INFO).write_text(
                 "UF2 Bootloader v2.0.1\r\n"
-                f"Model: {self._profile.name} (virtual board)\r\n"
+                f"Model: {self._profile.name} {virtual.MARK}\r\n"
                 f"Board-ID: {self._profile.id}-virtual\r\n"
             )
         except OSError as error:

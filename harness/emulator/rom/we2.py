@@ -15,11 +15,11 @@ from harness.emulator.controls import Boot
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.rom.xmodem import Receiver
-from harness.firmware import container
+from harness.firmware import container, virtual
 from harness.firmware.container import NotAContainer
 
-BANNER = "1st BL Modem Build DATE=Nov 30 2023, 0x0002000b (virtual board)"
-MENU = ("-" * 60, "[0] Reboot system", "[1] Xmodem download and burn FW image (virtual board)", "-" * 60)
+BANNER = f"1st BL Modem Build DATE=Nov 30 2023, 0x0002000b {virtual.MARK}"
+MENU = ("-" * 60, "[0] Reboot system", f"[1] Xmodem download and burn FW image {virtual.MARK}", "-" * 60)
 READY = "Send data using the xmodem protocol from your terminal"
 QUESTION = "Do you want to end file transmission and reboot system? (y)"
 LARGEST_IMAGE = 1 << 20
@@ -63,7 +63,7 @@ class We2Rom:
             if choice[:1] == b"0":
                 return
             if choice[:1] == b"1":
-                _say(line, "(virtual board)", READY)
+                _say(line, virtual.MARK, READY)
                 if self._files(line):
                     return
 
