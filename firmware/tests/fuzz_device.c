@@ -14,7 +14,7 @@
 #include "port.h"
 #include "simulated.h"
 
-enum { SESSION = 0x11223344, ARENA_BYTES = 1 << 16, INPUT_BYTES = 1 << 14, FLASH_BYTES = 1 << 14 };
+enum { SESSION = 0x11223344, ARENA_BYTES = 1 << 16, INPUT_BYTES = 1 << 14, FLASH_BYTES = 1 << 14, MOST_INVOKES = 5000 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
@@ -58,6 +58,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     }
     memcpy(flash, bytes + length - in_flash, in_flash);
     length -= in_flash;
+    static jmp_buf too_long; /* a text command can ask for any number of inferences */
+    sim_interrupt(&too_long, MOST_INVOKES);
+    if (setjmp(too_long) != 0) {
+        return 0;
+    }
     sim_boot(7, flash, (uint32_t)in_flash, ARENA_BYTES, INPUT_BYTES);
     greet();
     sim_turn();
