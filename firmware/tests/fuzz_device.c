@@ -21,10 +21,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 static uint8_t line[1 << 16];
 static uint8_t flash[FLASH_BYTES];
 
+/* What the device has said is of no interest. */
+static void forget_said(void)
+{
+    while (sim_take(line, sizeof line) > 0) {
+    }
+}
+
 /* Lets the core frame a body: what it writes goes to the host's side of the simulated line, and from there back. */
 static void send_frame(const uint8_t *body, uint32_t length)
 {
-    sim_take(line, sizeof line); /* what the device had said is of no interest */
+    forget_said();
     frame_send((struct span){body, length}, (struct span){0});
     sim_receive(line, sim_take(line, sizeof line));
 }
@@ -90,7 +97,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     }
     sim_receive((const uint8_t *)"", 1); /* ends whatever chunk there is */
     sim_turn();
-    sim_take(line, sizeof line);
     greet();
     sim_turn();
     static const uint8_t welcome[] = {MARK, HELLO | FROM_DEVICE};
