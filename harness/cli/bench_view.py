@@ -28,8 +28,6 @@ HEADINGS = (
     "RAM is",
     "outputs",
 )
-TABLE_WIDTH = 120
-"""Columns that the table needs; on a narrower terminal there is a paragraph a run."""
 
 
 class Quiet(Observer):
@@ -141,7 +139,7 @@ def print_table(result: Result) -> None:
 
     out = terminal.console()
     rows = [_row(record) for record in result.records]
-    if out.width >= TABLE_WIDTH:
+    if terminal.fits(out, HEADINGS, rows):
         if rows:
             terminal.table(out, HEADINGS, rows)
     else:
@@ -162,8 +160,10 @@ def print_table(result: Result) -> None:
         for line in flash_view.lines(flashed):
             print(terminal.printable(line))
     for record in result.records:
+        run = f"{record.model.name} on {record.board.id}"
+        if not record.invoke.ticks and record.notes:
+            print(terminal.printable(f"no time: {run}: {record.notes[0]}"))
         if record.verification.verdict == "not_available":
-            run = f"{record.model.name} on {record.board.id}"
             print(terminal.printable(f"outputs not compared: {run}: {record.verification.reason}"))
     for path in result.paths:
         print(terminal.printable(f"recorded: {_short(path)}"))

@@ -67,7 +67,7 @@ def bare_table(out: Console, headings: Sequence[str], rows: Iterable[Sequence[ob
     words of a row beside each other there is a paragraph a row instead.
     """
     cells = [[_cell(value) for value in row] for row in rows]
-    if not out.is_terminal or _least_width(headings, cells) <= out.width:
+    if fits(out, headings, cells):
         _print(out, _table(out, headings, cells))
         return
     names = [f"  {heading.removeprefix('>')}" for heading in headings[1:]]
@@ -78,15 +78,17 @@ def bare_table(out: Console, headings: Sequence[str], rows: Iterable[Sequence[ob
         facts(out, [(name, cell) for name, cell in zip(names, others, strict=True) if cell])
 
 
-def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Return the columns that a table needs: numbers stay on one line, text breaks between words alone."""
+def fits(out: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Say whether a table can be read on `out`: numbers on one line, text broken between words alone."""
+    if not out.is_terminal:
+        return True
     widths = []
     for heading, *cells in zip(headings, *rows, strict=True):
         words = heading.removeprefix(">").split()
         for cell in cells:
             words += [cell] if heading.startswith(">") else cell.split()
         widths.append(max(map(len, words), default=0))
-    return sum(widths) + 3 * len(widths)
+    return sum(widths) + 3 * len(widths) <= out.width
 
 
 def _table(out: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.boards import Profile
 from harness.errors import HarnessError
 from harness.firmware.uf2file import swap_words
+from harness.models.cache import write_atomically
 
 ERASED = 0xFF
 
@@ -28,20 +29,16 @@ class FlashChip:
             self._cells = mmap.mmap(-1, size)
             self._cells[:] = bytes([ERASED]) * size
             return
-        fresh = False
         try:
-            fresh = not path.exists() or path.stat().st_size == 0
-            with open(path, "w+b" if fresh else "r+b") as file:
-                if fresh:
-                    file.write(bytes([ERASED]) * size)
-                    file.flush()
-                elif os.fstat(file.fileno()).st_size != size:
-                    found = os.fstat(file.fileno()).st_size
+            if not path.exists() or path.stat().st_size == 0:
+                # Whole or not at all: whatever ends this process, the next start finds no half of a flash.
+                write_atomically(path, bytes([ERASED]) * size)
+            with open(path, "r+b") as file:
+                found = os.fstat(file.fileno()).st_size
+                if found != size:
                     raise HarnessError(f"{path}: holds {found} bytes, but this board's flash has {size}")
                 self._cells = mmap.mmap(file.fileno(), size)
         except OSError as error:
-            if fresh:  # on a full disk, half a flash memory
-                path.unlink(missing_ok=True)
             raise HarnessError(f"{path}: cannot be used as flash memory: {error.strerror}") from None
 
     def covers(self, address: int, length: int) -> bool:

@@ -20,6 +20,8 @@ BITS_A_BYTE = 10
 PIECE_BYTES = 256
 """Bytes that arrive together; serial hardware hands over whole buffers too."""
 READ_BYTES = 1 << 16
+REACTION_S = 0.001
+"""How late this computer may be at either end without the line seeming slower for it."""
 
 
 class Channel:
@@ -33,6 +35,8 @@ class Channel:
         self.damage = damage
         self.sent = 0
         """Bytes that have been put on the line."""
+        self.arrived_at = 0.0
+        """When the last byte that was taken had arrived."""
 
     def send(self, now: float, data: bytes) -> None:
         """Put bytes on the line at time `now`."""
@@ -53,7 +57,8 @@ class Channel:
         """Return the bytes that have arrived by `now`."""
         arrived = []
         while self._pieces and self._pieces[0][0] <= now:
-            arrived.append(self._pieces.popleft()[1])
+            self.arrived_at, piece = self._pieces.popleft()
+            arrived.append(piece)
         return b"".join(arrived)
 
     def clear(self) -> None:
@@ -119,6 +124,7 @@ class AttachedLine:
         self._change = threading.Condition()
         self._stopping = False
         self._away_until: float | None = None
+        self._late = 0.0
         self._threads = [
             threading.Thread(target=work, daemon=True) for work in (self._pump_in, self._pump_out)
         ]
@@ -174,7 +180,9 @@ class AttachedLine:
     def write(self, data: bytes) -> None:
         """See Line.write."""
         with self._change:
-            self._line.to_host.send(time.monotonic(), data)
+            # An answer leaves when the board has its question, not when this computer came to look at it.
+            sent_at = max(self._line.to_device.arrived_at, time.monotonic() - REACTION_S)
+            self._line.to_host.send(sent_at, data)
             self._change.notify_all()
 
     def _pump_in(self) -> None:
@@ -184,7 +192,8 @@ class AttachedLine:
                 self._stay_away(self._away_until)
             elif data:
                 with self._change:
-                    self._line.to_device.send(time.monotonic(), data)
+                    # The host may have waited for what was handed over late: that is not its doing.
+                    self._line.to_device.send(time.monotonic() - self._late, data)
                     self._change.notify_all()
 
     def _stay_away(self, until: float) -> None:
@@ -207,3 +216,4 @@ class AttachedLine:
                     continue
             if self._away_until is None:
                 self._endpoint.write(data)
+                self._late = min(time.monotonic() - self._line.to_host.arrived_at, REACTION_S)

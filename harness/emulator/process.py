@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 from harness.errors import BoardError
@@ -50,7 +51,7 @@ class BoardProcess:
             raise
         if not self.url:
             self.stop()
-            raise BoardError(f"the virtual {board} did not start: {self.last_words()}")
+            raise BoardError(f"the virtual {Path(board).stem} did not start: {self.last_words()}")
 
     def _first_line(self) -> str:
         import threading
@@ -88,7 +89,7 @@ class BoardProcess:
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
         if lines:
-            return lines[-1]
+            return lines[-1].removeprefix("harness: error: ")
         code = self.exit_code
         if code is not None and code < 0:
             return f"ended by a signal ({signal.strsignal(-code) or -code})"

@@ -124,6 +124,24 @@ def build_hash(board: Profile, parts: list[BuiltPart]) -> str:
     return container.read(data).sha256.hex()
 
 
+_HEADER = """\
+# Firmware images: those that ship with the harness here, those that were added (`harness firmware add`) in a
+# file like this one in the user's cache. Printed by `python -m harness.firmware.virtual`.
+#
+# board      id of the profile that it is for
+# protocol   what it speaks: bench, mlperf-tiny, sscma
+# version    its version; +virtual is for what runs on a virtual board
+# runs_on    hardware, or virtual: such an image is a valid container for the virtual board's boot ROM, and
+#            what is in it runs on no chip
+# source     where it is from
+# build      what the firmware reports as its build hash when it runs: a bench takes a board with another one
+#            for out of date; left out: any will do
+# file       name of the file beside this one; left out: the harness builds the image when it is needed
+#
+# Each part has a name, the address that the flashing method writes it to, its size in bytes and its SHA-256.
+"""
+
+
 def _entries() -> Iterator[str]:
     from harness import boards
     from harness.firmware.manifest import Image, Part, to_toml
@@ -149,5 +167,5 @@ def _entries() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print("# Firmware images that ship with the harness. README.md in this directory explains every key.\n")
+    print(_HEADER)
     print("\n".join(_entries()), end="")

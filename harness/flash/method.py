@@ -65,6 +65,7 @@ class Target:
 
     Attributes:
         port: the pyserial URL of its port; None where only its drive is there.
+        find_port: returns the port that comes with the firmware where there was none; raises PortError.
         press: presses a button, "reset" or "boot", where the caller can (a virtual board, a wired bench).
         restart: has the running firmware reset the board, over its open port; returns whether it did.
         drives: directories in which drives appear, besides the system's.
@@ -74,6 +75,7 @@ class Target:
 
     profile: Profile
     port: str | None
+    find_port: Callable[[], str] | None = None
     press: Callable[[str], None] | None = None
     restart: Callable[[Port], bool] | None = None
     drives: tuple[Path, ...] = ()

@@ -91,7 +91,8 @@ def _enter(target: Target) -> Drive:
         raise HarnessError(f"several boot loaders' drives are there: {paths}; choose one with --drive")
     if found:
         return found[0]
-    patience = APPEAR_S if target.port or target.press else BUTTON_WAIT_S
+    has_port = target.port is not None or target.find_port is not None
+    patience = APPEAR_S if has_port or target.press else BUTTON_WAIT_S
     deadline = time.monotonic() + patience
     touch_at = 0.0
     while not (found := _drives(target)):
@@ -100,7 +101,7 @@ def _enter(target: Target) -> Drive:
             raise BoardError(_not_there(target, patience))
         if now >= touch_at:
             # A board that is still starting misses a touch.
-            touch_at = now + (TOUCH_EVERY_S if target.port else patience)
+            touch_at = now + (TOUCH_EVERY_S if has_port else patience)
             _touch(target)
         time.sleep(LOOK_EVERY_S)
     return found[0]
@@ -115,7 +116,7 @@ def _drives(target: Target) -> list[Drive]:
 def _touch(target: Target) -> None:
     """Have the board enter its boot loader: by opening its port at 1200 baud, or by its button."""
     assert target.profile.flash.uf2
-    if target.port is None:
+    if target.port is None and target.find_port is None:
         if target.press is not None:
             target.press("boot")
         else:
@@ -127,7 +128,7 @@ def _touch(target: Target) -> None:
     deadline = time.monotonic() + BACK_S
     while True:
         try:
-            port = open_serial(target.port, target.profile.flash.uf2.touch_baud, 1.0)
+            port = open_serial(_port(target), target.profile.flash.uf2.touch_baud, 1.0)
             break
         except PortError:
             # Gone while the drive was there: it comes back with the firmware that was just flashed.
@@ -136,6 +137,13 @@ def _touch(target: Target) -> None:
             time.sleep(0.1)
     time.sleep(TOUCH_S)
     port.close()
+
+
+def _port(target: Target) -> str:
+    if target.port is not None:
+        return target.port
+    assert target.find_port
+    return target.find_port()
 
 
 def _copy(path: Path, data: bytes, drive: Drive, report: Callable[[int], None]) -> None:

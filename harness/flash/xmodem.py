@@ -23,12 +23,14 @@ from harness.wire.port import Port, open_port
 KEY = b"1"
 KEY_EVERY_S = 0.01
 CHOICE_EVERY_S = 0.5
+SETTLE_S = 0.02
 """Ten keys fall into the boot loader's window of 100 ms."""
 CHOICE = b"[1] Xmodem download and burn FW image"
 READY = b"Send data using the xmodem protocol from your terminal"
 QUESTION = b"Do you want to end file transmission and reboot system? (y)"
 WINDOW = b"Please input any key to enter X-Modem mode"
 POLL = b"C"
+CANCEL = b"\x18\x18"
 POLLS_ALONE = 4
 """Polls without an announcement before them that show a boot loader left in receive mode by someone before.
 
@@ -107,7 +109,7 @@ class We2Loader:
             self._port.write(b"y")
         else:
             # In the middle of receiving: two cancellations lead back to the menu, whose 0 reboots.
-            self._port.write(b"\x18\x18")
+            self._port.write(CANCEL)
             self._port.pause(0.1)
             self._port.write(b"0")
         # In silence: a byte sent into the window after the reboot would lead back here.
@@ -198,6 +200,9 @@ def _reach_menu(target: Target, port: Port) -> bytes:
             f"{BUTTON_WAIT_S:.0f} s)"
         )
         patience = BUTTON_WAIT_S
+    # What was said before the reset is of no account; the window is open for longer than this.
+    port.pause(SETTLE_S)
+    port.reset_buffers()
     heard = bytearray()
     deadline = port.now() + patience
     key_at = 0.0
@@ -210,13 +215,17 @@ def _reach_menu(target: Target, port: Port) -> bytes:
             # A flood until the menu is there; from then on a choice, repeated where it got lost.
             key_at = now + (KEY_EVERY_S if CHOICE not in heard else CHOICE_EVERY_S)
         heard += port.read(4096, KEY_EVERY_S)
+        if heard.endswith(POLL * POLLS_ALONE) and READY not in heard:
+            # Back to the menu, which says whose it is.
+            port.write(CANCEL)
+            heard.clear()
     return bytes(heard)
 
 
 def _receiving(heard: bytearray) -> bool:
-    """Whether the boot loader polls for a file: behind its announcement, or all the time (left so before)."""
+    """Whether the boot loader has announced that it receives, and polls for a file."""
     behind = heard.rpartition(READY)[2].lstrip(b"\r\n")
-    return bool(behind) and not behind.strip(POLL) and (READY in heard or len(behind) >= POLLS_ALONE)
+    return READY in heard and bool(behind) and not behind.strip(POLL)
 
 
 def _not_reached(target: Target, heard: bytes, patience: float) -> str:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from harness import boards
 from harness.boards import Profile
 from harness.errors import HarnessError
 from harness.flash import drives
-from harness.runner.reach import AUTO, EMULATED
-
-
-@dataclass(frozen=True)
-class Holder:
-    """A process that has a port open."""
-
-    pid: int
-    name: str
+from harness.runner.reach import AUTO, DRIVE, EMULATED
+from harness.wire.holders import Holder, holders
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,7 @@ def choose_port(wanted: str | None, board: Profile) -> str:
     if ports:
         return ports[0].where
     if fitting:
-        return f"drive:{fitting[0].where}"
+        return f"{DRIVE}{fitting[0].where}"
     if wanted == AUTO:
         ids = ", ".join(usb.id for usb in board.usb)
         raise HarnessError(
@@ -77,43 +68,6 @@ def choose_port(wanted: str | None, board: Profile) -> str:
 def serial_number(url: str) -> str | None:
     """Return the USB serial number of the device behind a port, where it has one."""
     return next((port.serial_number for port in _comports() if port.device == url), None)
-
-
-def holders(device: str) -> tuple[Holder, ...]:
-    """Return the processes that have a device open, as far as this user may see it (Linux)."""
-    target = os.path.realpath(device)
-    found = []
-    for process in _numbered(Path("/proc")):
-        try:
-            descriptors = list((process / "fd").iterdir())
-        except OSError:
-            continue
-        if any(_points_to(link, target) for link in descriptors):
-            found.append(Holder(int(process.name), _name(process)))
-    return tuple(found)
-
-
-def _numbered(root: Path) -> Iterable[Path]:
-    try:
-        return sorted(
-            (path for path in root.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)
-        )
-    except OSError:
-        return []
-
-
-def _points_to(link: Path, target: str) -> bool:
-    try:
-        return os.readlink(link) == target
-    except OSError:
-        return False
-
-
-def _name(process: Path) -> str:
-    try:
-        return (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return "?"
 
 
 def _comports() -> list[Any]:

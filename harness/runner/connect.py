@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,10 +15,13 @@ from harness.runner.flash import Flashed
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
 from harness.runner.reach import PortKind, Reach, port_kind, reach
+from harness.wire.port import Port, PortMissing
 from harness.wire.session import Identity, NoAnswer, Session, connect
 
 FIRST_GREETING_S, FIRST_GREETING_EMULATED_S = 2.0, 1.0
 """How long a board that may hold no firmware is given to answer before it is flashed."""
+
+PORT_BACK_S, PORT_LOOK_S = 10.0, 0.1
 
 Progress = Callable[[str, int, int], None]
 
@@ -97,9 +101,9 @@ def _greet(
     reached: Reach, protocol: str, patience_s: float | None, *, starting: bool = False
 ) -> Session | None:
     """Return a session; None where nobody answers in `patience_s` seconds (None: raise that instead)."""
-    if reached.blank and patience_s is not None:
+    if patience_s is not None and (reached.blank or reached.url is None):
         return None
-    port = reached.open(starting=starting)
+    port = reached.open(starting=starting) if patience_s is not None else _open_when_back(reached)
     try:
         if patience_s is None:
             return connect(protocol, port)
@@ -112,3 +116,15 @@ def _greet(
     except BaseException:
         port.close()
         raise
+
+
+def _open_when_back(reached: Reach) -> Port:
+    """Open the port of a board that has just been flashed: after a reset, USB takes its time to find it."""
+    deadline = time.monotonic() + PORT_BACK_S
+    while True:
+        try:
+            return reached.open()
+        except PortMissing:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(PORT_LOOK_S)

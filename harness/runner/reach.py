@@ -16,13 +16,15 @@ from typing import Literal
 from harness.boards import Profile
 from harness.emulator.process import BoardProcess
 from harness.emulator.tflm import require_runtime
-from harness.errors import BoardError, HarnessError
+from harness.errors import BoardError
 from harness.flash.method import Target
 from harness.runner.emulated import flash_directory
-from harness.wire.port import Port, SerialPort
+from harness.wire.port import Port, PortMissing, SerialPort
 
 AUTO = "auto"
 EMULATED = "emulated"
+DRIVE = "drive:"
+"""What the place of a board begins with of which only the boot loader's drive is there."""
 
 PortKind = Literal["emulated", "serial", "pty", "socket", "rfc2217"]
 
@@ -53,12 +55,11 @@ class Reach:
 
     def open(self, *, starting: bool = False) -> Port:
         """Open the port; raises PortError, or BoardError where an emulated board has ended."""
-        if self.url is None:
-            raise HarnessError(
-                f"{self.board.id}: its drive is there, but no port; start its firmware to bench on it"
-            )
         baud = self.board.serial.baud
-        port = VirtualPort(self.process, baud) if self.process else SerialPort(self.url, baud)
+        if self.process is not None:
+            port: SerialPort = VirtualPort(self.process, baud)
+        else:
+            port = SerialPort(self._port() if self.url is None else self.url, baud)
         if self.board.flash.xmodem is None:
             return port
         from harness.runner.quiet import QuietPort
@@ -70,11 +71,21 @@ class Reach:
         return Target(
             self.board,
             self.url,
+            find_port=self._port if self.url is None else None,
             press=self.press,
             restart=None if self.press else self._restart,
             drives=self.drives,
             options=options or {},
         )
+
+    def _port(self) -> str:
+        """Return the port that has come with the firmware, once the drive has gone; raises PortMissing."""
+        from harness.runner.attached import choose_port
+
+        found = choose_port(None, self.board)
+        if found == EMULATED or found.startswith(DRIVE):
+            raise PortMissing(f"no port of {self.board.id}: its firmware does not start, or it is unplugged")
+        return found
 
     def _restart(self, port: Port) -> bool:
         from harness.wire.bench_link import ask_for_reset
@@ -103,7 +114,7 @@ def reach(board: Profile, port: str, drive: Path | None = None) -> Iterator[Reac
     Raises HarnessError where this computer cannot run one, BoardError where it does not start.
     """
     if port != EMULATED:
-        url = None if port.startswith("drive:") else port
+        url = None if port.startswith(DRIVE) else port
         yield Reach(board, port, url, drives=(drive,) if drive else ())
         return
     require_runtime()

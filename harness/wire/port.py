@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import select
 import sys
 import time
 from typing import Any, Protocol, runtime_checkable
 
 from harness.errors import BoardError, HarnessError
+from harness.wire.holders import holders
 
 
 class PortError(HarnessError):
@@ -200,17 +202,32 @@ def _explain(url: str, error: Exception) -> PortError:
     cause = error.__context__ if isinstance(error.__context__, OSError) else None
     code = code if code is not None else getattr(cause, "errno", None)
     text = str(error)
+    if re.fullmatch(r"(socket|rfc2217)://[^:/]*/?", url):
+        return PortError(f"cannot read the port URL '{url}': it lacks a port number (HOST:PORT)")
     if "://" in url and isinstance(error, ValueError):
         return PortError(f"cannot read the port URL '{url}': {error}")
+    if code in (errno.EISDIR, errno.ENOTTY) or "Could not configure port" in text:
+        return PortError(f"{url} is not a serial port; look for its name with `harness ports`")
     if code == errno.ENOENT or "FileNotFoundError" in text:
-        return PortMissing(f"no port {url}: plug the board in, or look for its name with `harness ports`")
-    if code in (errno.EACCES, errno.EPERM) or "Permission" in text or "Access is denied" in text:
-        return PortDenied(
-            f"no permission to open {url}: join the group that owns it (often 'dialout'), or close the "
-            "program that holds it"
+        return PortMissing(
+            f"no port {url or '(an empty name)'}: plug the board in, or look for its name with "
+            "`harness ports`"
         )
+    if code in (errno.EACCES, errno.EPERM) or "Permission" in text or "Access is denied" in text:
+        return PortDenied(f"no permission to open {url}: {_how_to_be_permitted(url)}")
     if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in text:
-        return PortInUse(f"port {url} is in use by another program; close it and try again")
+        by = ", ".join(f"{holder.name} (process {holder.pid})" for holder in holders(url))
+        return PortInUse(f"port {url} is in use by {by or 'another program'}; close it and try again")
     if code == errno.ECONNREFUSED or "Connection refused" in text:
         return PortMissing(f"nothing listens at {url}: start the board's server, or check host and port")
     return PortError(f"cannot open port {url}: {text or type(error).__name__}")
+
+
+def _how_to_be_permitted(url: str) -> str:
+    try:
+        import grp
+
+        group = grp.getgrgid(os.stat(url).st_gid).gr_name
+    except (ImportError, OSError, KeyError):
+        return "close the program that holds it, or ask whoever looks after this computer"
+    return f"it belongs to the group '{group}'; join it (sudo usermod -aG {group} $USER) and log in again"

@@ -74,9 +74,21 @@ def test_an_input_of_wrong_shape_or_type_names_both(tmp_path: Path) -> None:
     assert "int8" in message
 
 
-def test_a_port_that_does_not_exist(tmp_path: Path) -> None:
-    message = refused(run(tmp_path, SMALL, "--board", "xiao_esp32s3", "--port", "/dev/ttyNOPE"), tmp_path)
-    assert "/dev/ttyNOPE" in message
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [
+        ("/dev/ttyNOPE", "no port /dev/ttyNOPE"),
+        ("", "no port (an empty name)"),
+        ("/dev/null", "/dev/null is not a serial port"),
+        ("/", "/ is not a serial port"),
+        ("socket://127.0.0.1", "it lacks a port number"),
+        ("socket://127.0.0.1:1", "nothing listens at socket://127.0.0.1:1"),
+        ("nosuch://x", "cannot read the port URL 'nosuch://x'"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="ports have other names there")
+def test_a_port_that_does_not_exist(tmp_path: Path, port: str, expected: str) -> None:
+    assert expected in refused(run(tmp_path, SMALL, "--board", "we2", "--port", port), tmp_path)
 
 
 @pytest.mark.parametrize(

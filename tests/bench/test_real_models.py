@@ -10,7 +10,7 @@ from PIL import Image
 
 import harness
 from harness import boards
-from harness.models import tflite
+from harness.models import reference, tflite
 from harness.runner.plan import why_not
 
 MODELS = (
@@ -30,7 +30,13 @@ def check(board: str, path: Path, spec: str, out: Path) -> None:
     result = harness.bench([str(path)], [board], port="emulated", invokes=2, warmup=0, inputs=[spec], out=out)
     assert not result.failures, result.failures
     verification = result.records[0].verification
-    assert verification.verdict in ("exact", "within_tolerance"), (path.name, spec, verification)
+    allowed = 1
+    if path.stem == "ad01_int8" and reference.runtime()[0] == "ai-edge-litert":
+        allowed = (
+            2  # its FULLY_CONNECTED rounds otherwise than TFLite-Micro's, and this model has ten in a row
+        )
+    assert verification.max_ulp is not None, verification
+    assert verification.max_ulp <= allowed, (path.name, spec, verification)
 
 
 def picture(directory: Path) -> str:

@@ -14,7 +14,7 @@ from harness.errors import BoardError
 
 
 def test_a_board_that_does_not_start_says_why() -> None:
-    with pytest.raises(BoardError, match="did not start: harness: error: no file and no bundled model"):
+    with pytest.raises(BoardError, match="virtual xiao_esp32s3 did not start: no file and no bundled model"):
         BoardProcess("xiao_esp32s3", ["--model", "nosuch"])
 
 

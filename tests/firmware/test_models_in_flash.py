@@ -107,7 +107,7 @@ def test_a_model_that_ends_at_a_blocks_end_does_not_hide_the_next(checked: Path)
 def test_damaged_models_are_found_or_not_but_never_read_beyond(
     checked: Path, shared: Path, cases: int
 ) -> None:
-    """Selected, too: whatever the engine makes of it, the device goes on. The sanitizers see to the rest."""
+    """Selected, too: whatever the engine makes of it, the device goes on; sanitizers look for the rest."""
     rng = random.Random(cases)
     whole = (shared / "models/ad01_int8.tflite").read_bytes()
     small = [selftest.two_inputs(), with_options("RESHAPE", new_shape=[16]), whole[:4096] + whole[-4096:]]

@@ -9,16 +9,22 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
+from click.testing import CliRunner
 from uf2utils.file import UF2File
 
+import harness
 from harness.boards import Profile
+from harness.cli import flash, uf2
 from harness.emulator.flash_memory import BoardFlash
+from harness.emulator.process import BoardProcess
 from harness.errors import HarnessError
 from harness.firmware import uf2file, virtual
 from harness.models import bundled
 from harness.runner import attached
 from harness.runner.attached import Attached
+from harness.wire.holders import holders
 from tests.flash.rig import A1101, ESP, WE1, WE2, running
 
 FIRST, SECOND = "cifar10_mbv2_035_32_int8", "mnist_mbv2_035_32_int8"
@@ -28,6 +34,14 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, timeout=60
     )
+
+
+def refusal(command: click.Command, *arguments: str) -> str:
+    """Run a command in this process and return the one line that it is refused with."""
+    result = CliRunner().invoke(command, arguments)
+    assert isinstance(result.exception, HarnessError), result.output
+    assert "\n" not in str(result.exception)
+    return str(result.exception)
 
 
 def test_models_are_placed_one_behind_the_other_each_at_a_block(tmp_path: Path) -> None:
@@ -43,9 +57,9 @@ def test_models_are_placed_one_behind_the_other_each_at_a_block(tmp_path: Path) 
     assert "verified: MD5, by the chip" in lines[0]
     assert " at 0x40b000 in " in lines[1]
     assert json.loads(second.stdout) == {"board": ESP.id, "written": [], "kept": [FIRST, SECOND]}
-    flash = BoardFlash(ESP, tmp_path)
-    assert flash.read(0x400000, 43408) == bundled.build(FIRST)
-    assert flash.read(0x40B000, 43120) == bundled.build(SECOND)
+    cells = BoardFlash(ESP, tmp_path)
+    assert cells.read(0x400000, 43408) == bundled.build(FIRST)
+    assert cells.read(0x40B000, 43120) == bundled.build(SECOND)
 
 
 def test_an_address_is_taken_and_a_file_of_firmware(tmp_path: Path) -> None:
@@ -88,11 +102,15 @@ def test_an_address_is_taken_and_a_file_of_firmware(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_flashed_is_one_line(arguments: list[str], expected: str) -> None:
-    done = run("flash", *arguments)
+    assert expected in refusal(flash.command, *arguments)
+
+
+def test_the_process_ends_with_that_line_and_status_2() -> None:
+    done = run("flash", "-b", "esp32s3", "--port", "/dev/nope")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert expected in done.stderr
+    assert done.stderr.startswith("harness: error: no port /dev/nope")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_uf2_file_for_copying_by_hand(tmp_path: Path) -> None:
@@ -119,13 +137,9 @@ def test_a_uf2_file_that_cannot_be_made_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     Path("net.tflite").write_bytes(bundled.build(FIRST))
     Path("image.bin").write_bytes(b"image")
-    done = run("uf2", *arguments)
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert expected in done.stderr
+    assert expected in refusal(uf2.command, *arguments)
     assert not list(tmp_path.glob("*.uf2"))
 
 
@@ -177,11 +191,28 @@ def test_a_boot_loader_s_drive_is_found_without_a_port(
     assert attached.choose_port("auto", board) == f"drive:{drive}"
 
 
+def test_a_board_left_in_its_boot_loader_is_flashed_and_benched(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with BoardProcess(str(WE1.path), ["--boot", "--firmware", "none"]) as process:
+
+        def comports() -> list[SimpleNamespace]:
+            """The port comes when the drive goes, as on the real board."""
+            shown = list((cache / "drives").glob("*/GROVEAI"))
+            return [] if shown else [port(process.url, "2886:8060")]
+
+        monkeypatch.setattr(attached, "_comports", comports)
+        result = harness.bench([FIRST], [WE1.id], port="auto", invokes=1, out=tmp_path / "out")
+    assert not result.failures
+    assert result.records[0].invoke.origin == "estimated"
+    assert [outcome.region for outcome in result.flashed[0].outcomes] == ["firmware", FIRST]
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
 def test_who_holds_a_port_is_shown() -> None:
     master, slave = os.openpty()
     try:
-        pids = [holder.pid for holder in attached.holders(os.ttyname(slave))]
+        pids = [holder.pid for holder in holders(os.ttyname(slave))]
         assert pids == [os.getpid()]
     finally:
         os.close(master)

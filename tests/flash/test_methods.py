@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import serial
 
 from harness.boards import Profile
 from harness.emulator.flash_memory import BoardFlash
 from harness.errors import BoardError
+from harness.flash import xmodem
 from harness.flash.method import Region, Target, enter
+from harness.flash.xmodem import READY
 from harness.runner.reach import Reach
 from harness.wire.session import connect
 from tests.flash.rig import A1101, ESP, WE1, WE2, blob, firmware, in_flash, running
@@ -151,6 +154,7 @@ def test_flash_survives_a_restart_and_the_same_bytes_are_found(tmp_path: Path) -
         assert flash(target, regions) == ["same"] * 4
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("board", [ESP, WE2], ids=lambda board: board.id)
 def test_another_device_on_the_port_is_one_clear_line(board: Profile, tmp_path: Path) -> None:
     stranger = {ESP.id: WE1, WE2.id: WE1}[board.id]
@@ -161,3 +165,18 @@ def test_another_device_on_the_port_is_one_clear_line(board: Profile, tmp_path: 
     assert "\n" not in str(error.value)
     assert process.url in str(error.value)
     assert {ESP.id: "does not answer", WE2.id: "no boot loader within"}[board.id] in str(error.value)
+
+
+@pytest.mark.soak
+def test_a_we2_left_polling_is_brought_back_to_its_menu(tmp_path: Path) -> None:
+    with running(WE2, tmp_path) as (process, _):
+        with serial.Serial(process.url, 921600, timeout=3) as port:
+            process.press("reset")
+            heard = b""
+            while READY not in heard:
+                port.write(b"1")
+                heard += port.read(max(1, port.in_waiting))
+        silent = Target(WE2, process.url, press=lambda button: None)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(xmodem, "RESET_WAIT_S", 8.0)
+            assert flash(silent, firmware(WE2)) == ["written"]

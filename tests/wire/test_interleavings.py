@@ -150,6 +150,7 @@ class Transfer:
                 (place[t.id], t.key, t.start, t.block, t.base, t.mask, t.cursor, *t.resend, t.opened)
                 for t in sender._queue
             ),
+            tuple(t.harmed for t in sender._queue),
             tuple((rank[e.number], place[e.transfer.id], e.block) for e in flying if e.transfer),
             rank[receiver.highest],
             receiver.status,

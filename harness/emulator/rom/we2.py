@@ -63,7 +63,7 @@ class We2Rom:
             if choice[:1] == b"0":
                 return
             if choice[:1] == b"1":
-                _say(line, READY)
+                _say(line, "(virtual board)", READY)
                 if self._files(line):
                     return
 
