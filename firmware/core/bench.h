@@ -38,7 +38,4 @@ void bench_start(struct bench *bench);
 /* Takes what has arrived, and does one invoke where one is due; returns whether there was anything to do. */
 bool bench_turn(struct bench *bench);
 
-/* Makes the first model in flash the current one; refuses with NO_MODEL where there is none. */
-bool bench_select_first(struct bench *bench, struct refusal *refusal);
-
 #endif

@@ -73,3 +73,8 @@ void put_text(struct message *message, const char *text, uint32_t limit)
         put8(message, (uint8_t)text[i] < 0x80 ? (uint8_t)text[i] : (uint8_t)'?');
     }
 }
+
+void message_send(const struct message *message)
+{
+    frame_send((struct span){message->bytes, message->length}, (struct span){0});
+}

@@ -25,4 +25,7 @@ void put_zeros(struct message *message, uint32_t count);
 /* A string of at most `limit` bytes. Bytes that are not ASCII become '?', as a device cannot judge UTF-8. */
 void put_text(struct message *message, const char *text, uint32_t limit);
 
+/* Sends the frame with this body. */
+void message_send(const struct message *message);
+
 #endif

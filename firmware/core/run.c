@@ -2,7 +2,6 @@
 
 #include "bytes.h"
 #include "engine.h"
-#include "frame.h"
 #include "inputs.h"
 #include "message.h"
 #include "protocol.h"
@@ -60,7 +59,7 @@ static void send_samples(struct run *run, uint32_t session)
         for (uint32_t i = 0; i < count; i++) {
             put64(&message, run->ticks[(run->sent + i) % BENCH_SAMPLES]);
         }
-        frame_send((struct span){message.bytes, message.length}, (struct span){0});
+        message_send(&message);
         run->sent += count;
     } while (run->sent != run->done);
     run->last_sent = port_ticks();

@@ -8,6 +8,9 @@
 #include "config.h"
 #include "engine.h"
 #include "inputs.h"
+#include "request.h"
+#include "run.h"
+#include "say.h"
 
 #define PROFILE "ULPMark for tinyML Firmware V0.0.1"
 
@@ -19,32 +22,7 @@ enum {
     MICROSECONDS = 1000000,
 };
 
-/* ---- saying things */
-
-static void say(const char *text)
-{
-    port_write((const uint8_t *)text, strlen(text));
-}
-
-static void say_number(uint64_t number)
-{
-    char digits[21];
-    char *at = digits + sizeof digits - 1;
-
-    *at = '\0';
-    do {
-        *--at = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    say(at);
-}
-
-static void say_all(const char *before, uint64_t number, const char *after)
-{
-    say(before);
-    say_number(number);
-    say(after);
-}
+/* ---- answers */
 
 static void say_error(const char *text, const char *name, const char *after)
 {
@@ -55,12 +33,9 @@ static void say_error(const char *text, const char *name, const char *after)
     say("]\r\n");
 }
 
-static void say_hex(uint8_t byte)
+static void complain(const char *text)
 {
-    static const char digits[] = "0123456789abcdef";
-    char text[3] = {digits[byte >> 4], digits[byte & 15], '\0'};
-
-    say(text);
+    say_error(text, "", "");
 }
 
 static void say_time(const struct port *port, uint64_t ticks)
@@ -69,64 +44,6 @@ static void say_time(const struct port *port, uint64_t ticks)
     uint64_t rest = ticks % port->tick_hz;
 
     say_all("m-lap-us-", seconds * MICROSECONDS + rest * MICROSECONDS / port->tick_hz, "\r\n");
-}
-
-/* ---- numbers with three decimals, exactly as printf("%.3f") has them, of which newlib's needs a heap */
-
-/* Says mantissa * 2^exponent, rounded to the nearest thousandth, halves to even; saturates at 2^64 - 1. */
-static void say_thousandths(bool negative, uint64_t mantissa, int exponent)
-{
-    uint64_t whole = UINT64_MAX;
-    uint64_t thousandths = 0;
-
-    for (; exponent < -63; exponent++) { /* far below a thousandth; the lowest bit tells of those that go */
-        mantissa = mantissa >> 1 | (mantissa & 1);
-    }
-    if (exponent < 0) {
-        unsigned shift = (unsigned)-exponent;
-        uint64_t mask = ((uint64_t)1 << shift) - 1;
-        uint64_t half = (uint64_t)1 << (shift - 1);
-        /* The fraction times 1000 can have 73 bits: high * 2^32 + low. */
-        uint64_t low = (mantissa & mask & UINT32_MAX) * 1000;
-        uint64_t high = ((mantissa & mask) >> 32) * 1000 + (low >> 32);
-        low &= UINT32_MAX;
-        uint64_t rest = (high << 32 | low) & mask;
-        thousandths = shift >= 32 ? high >> (shift - 32) : (high << 32 | low) >> shift;
-        if (rest > half || (rest == half && (thousandths & 1) != 0)) {
-            thousandths++;
-        }
-        whole = (mantissa >> shift) + thousandths / 1000;
-        thousandths %= 1000;
-    } else if (exponent < 64 && mantissa <= UINT64_MAX >> exponent) {
-        whole = mantissa << exponent;
-    }
-    char text[5] = {'.', (char)('0' + thousandths / 100), (char)('0' + thousandths / 10 % 10),
-                    (char)('0' + thousandths % 10), '\0'};
-    say(negative ? "-" : "");
-    say_number(whole);
-    say(text);
-}
-
-/* Says `units` * `scale`. */
-static void say_scaled(int64_t units, float scale)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &scale, sizeof bits);
-    bool negative = (bits >> 31 != 0) != (units < 0);
-    uint32_t exponent = bits >> 23 & 0xFF;
-    uint64_t fraction = bits & 0x7FFFFF;
-    uint64_t magnitude = units < 0 ? (uint64_t)-units : (uint64_t)units;
-    if (exponent == 0xFF) {
-        say(fraction != 0 ? "nan" : negative ? "-inf" : "inf");
-        return;
-    }
-    if (exponent == 0) {
-        exponent = 1;
-    } else {
-        fraction |= 0x800000;
-    }
-    say_thousandths(negative, magnitude * fraction, (int)exponent - 150);
 }
 
 static bool say_element(const struct tensor *tensor, const uint8_t *at)
@@ -164,7 +81,6 @@ static void say_results(void)
     const char *between = "";
 
     if (engine_tensors(TENSOR_OUTPUT) == 0) {
-        say("e-[no model]\r\n");
         return;
     }
     tensor = engine_tensor(TENSOR_OUTPUT, 0);
@@ -221,7 +137,7 @@ static void expect(struct bench *bench, const char *count)
     int64_t bytes = number_in(count);
 
     if (bytes <= 0) {
-        say("e-[Command 'db load' must be >0 bytes]\r\n");
+        complain("Command 'db load' must be >0 bytes");
         return;
     }
     if (bytes > MOST_BUFFER_BYTES) {
@@ -237,7 +153,7 @@ static void append(struct bench *bench, const char *digits)
     struct text *text = &bench->text;
 
     if (strlen(digits) % 2 != 0) {
-        say("e-[Insufficent number of hex digits]\r\n"); /* spelt as MLPerf Tiny spells it */
+        complain("Insufficent number of hex digits"); /* spelt as MLPerf Tiny spells it */
         return;
     }
     for (; *digits != '\0'; digits += 2) {
@@ -277,13 +193,13 @@ static void print(const struct bench *bench)
 static void db(struct bench *bench, char *const words[MOST_WORDS])
 {
     if (words[1] == NULL) {
-        say("e-[Command 'db' requires a subcommand]\r\n");
+        complain("Command 'db' requires a subcommand");
     } else if (strcmp(words[1], "print") == 0) {
         print(bench);
     } else if (strcmp(words[1], "load") != 0) {
         append(bench, words[1]);
     } else if (words[2] == NULL) {
-        say("e-[Command 'db load' requires the # of bytes]\r\n");
+        complain("Command 'db load' requires the # of bytes");
     } else {
         expect(bench, words[2]);
     }
@@ -300,7 +216,7 @@ static bool invoke(struct bench *bench, int64_t count, uint64_t *ticks)
         inputs_restore(bench->port);
         uint64_t before = port_ticks();
         if (!engine_invoke(false, &refusal)) {
-            say_error(refusal.reason, "", "");
+            complain(refusal.reason);
             return false;
         }
         *ticks += port_ticks() - before;
@@ -315,11 +231,11 @@ static void infer(struct bench *bench, char *const words[MOST_WORDS])
     uint64_t ticks;
 
     if (n <= 0) {
-        say("e-[Inference iterations must be >0]\r\n");
+        complain("Inference iterations must be >0");
         return;
     }
     if (warmup < 0) {
-        say("e-[Inference warmup must be >=0]\r\n");
+        complain("Inference warmup must be >=0");
         return;
     }
     bench->run = (struct run){0}; /* its outputs are about to go */
@@ -339,59 +255,77 @@ static void infer(struct bench *bench, char *const words[MOST_WORDS])
     say_results();
 }
 
-static void help(void)
+static void results(struct bench *bench, char *const words[MOST_WORDS])
 {
+    (void)bench;
+    (void)words;
+    say_results();
+}
+
+static void name(struct bench *bench, char *const words[MOST_WORDS])
+{
+    (void)words;
+    say("m-name-dut-[");
+    say(bench->port->board);
+    say("]\r\n");
+}
+
+static void profile(struct bench *bench, char *const words[MOST_WORDS])
+{
+    (void)bench;
+    (void)words;
+    say("m-profile-[" PROFILE "]\r\nm-model-[" BENCH_MLPERF_MODEL "]\r\n");
+}
+
+static void timestamp(struct bench *bench, char *const words[MOST_WORDS])
+{
+    (void)words;
+    say_time(bench->port, port_ticks());
+}
+
+static void help(struct bench *bench, char *const words[MOST_WORDS])
+{
+    (void)bench;
+    (void)words;
     say(PROFILE "\r\n"
                 "\r\n"
                 "name\r\n"
                 "profile\r\n"
                 "timestamp\r\n"
-                "db load N     then db HH.. until all N bytes of input are there\r\n"
+                "db load N, then db HH.. till all are there\r\n"
                 "db print\r\n"
-                "infer N [W]   N inferences after W (10) others\r\n"
+                "infer N [W]\r\n"
                 "results\r\n");
 }
 
-/* Commands that need a model take the first one in flash where none is selected. */
-static void with_model(struct bench *bench, char *const words[MOST_WORDS])
-{
-    struct refusal refusal;
-
-    if (run_is_going(&bench->run)) {
-        say("e-[a run is under way]\r\n");
-    } else if (!bench->selected && !bench_select_first(bench, &refusal)) {
-        say_error(refusal.reason, "", "");
-    } else if (strcmp(words[0], "db") == 0) {
-        db(bench, words);
-    } else if (strcmp(words[0], "infer") == 0) {
-        infer(bench, words);
-    } else {
-        say_results();
-    }
-}
-
-static bool is_one_of(const char *word, const char *a, const char *b, const char *c)
-{
-    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
-}
+static const struct {
+    char name[10];
+    bool needs_model; /* the first one in flash where none is selected, and no run under way */
+    void (*answer)(struct bench *bench, char *const words[MOST_WORDS]);
+} commands[] = {
+    {"name", false, name},           {"profile", false, profile}, {"timestamp", false, timestamp},
+    {"help", false, help},           {"db", true, db},            {"infer", true, infer},
+    {"results", true, results},
+};
 
 static void answer(struct bench *bench, char *const words[MOST_WORDS])
 {
-    if (strcmp(words[0], "name") == 0) {
-        say("m-name-dut-[");
-        say(bench->port->board);
-        say("]\r\n");
-    } else if (strcmp(words[0], "profile") == 0) {
-        say("m-profile-[" PROFILE "]\r\nm-model-[" BENCH_MLPERF_MODEL "]\r\n");
-    } else if (strcmp(words[0], "timestamp") == 0) {
-        say_time(bench->port, port_ticks());
-    } else if (strcmp(words[0], "help") == 0) {
-        help();
-    } else if (is_one_of(words[0], "db", "infer", "results")) {
-        with_model(bench, words);
-    } else {
-        say_error("Unknown command: ", words[0], "");
+    struct refusal refusal;
+
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(words[0], commands[i].name) != 0) {
+            continue;
+        }
+        if (commands[i].needs_model && run_is_going(&bench->run)) {
+            complain("a run is under way");
+        } else if (commands[i].needs_model && !bench->selected && !request_first_model(bench, &refusal)) {
+            complain(refusal.reason);
+        } else {
+            commands[i].answer(bench, words);
+        }
+        return;
     }
+    say_error("Unknown command: ", words[0], "");
 }
 
 void text_banner(void)

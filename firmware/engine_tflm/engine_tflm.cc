@@ -5,7 +5,6 @@
 // recording allocator would take 288 bytes of a 32-bit device's arena for itself.
 #include <cstring>
 #include <new>
-#include <optional>
 
 #include "engine.h"
 #include "port.h"
@@ -40,18 +39,42 @@ constexpr char kOperatorNames[] =
 
 using Resolver = tflite::MicroMutableOpResolver<kOperators>;
 
+// An object that is made when it is first asked for and never destroyed: nothing of it is left to a C runtime.
+template <typename T> class Lasting {
+public:
+    T *get() { return made_; }
+
+    template <typename... Arguments> T *make(Arguments &&...arguments)
+    {
+        drop();
+        made_ = new (place_) T(static_cast<Arguments &&>(arguments)...);
+        return made_;
+    }
+
+    void drop()
+    {
+        if (made_ != nullptr) {
+            made_->~T();
+            made_ = nullptr;
+        }
+    }
+
+private:
+    alignas(T) unsigned char place_[sizeof(T)];
+    T *made_;
+};
+
 const Resolver &operators()
 {
-    static Resolver resolver;
-    static bool filled = false;
+    static Lasting<Resolver> resolver;
 
-    if (!filled) {
-#define OPERATOR(name, add) resolver.add();
+    if (resolver.get() == nullptr) {
+        Resolver *made = resolver.make();
+#define OPERATOR(name, add) made->add();
 #include BENCH_OPERATORS
 #undef OPERATOR
-        filled = true;
     }
-    return resolver;
+    return *resolver.get();
 }
 
 // ---- the time of each operator
@@ -108,8 +131,14 @@ private:
     bool recording_ = false;
 };
 
-OperatorTimes times;
-std::optional<tflite::MicroInterpreter> interpreter;
+Lasting<OperatorTimes> times_place;
+Lasting<tflite::MicroInterpreter> interpreter;
+
+OperatorTimes &times()
+{
+    return times_place.get() != nullptr ? *times_place.get() : *times_place.make();
+}
+
 const tflite::SubGraph *graph;
 tflite::SingleArenaBufferAllocator *memory;
 
@@ -166,12 +195,12 @@ bool has_usable_ends(refusal *why)
 {
     constexpr size_t kMost = UINT8_MAX;
 
-    if (interpreter->inputs_size() > kMost || interpreter->outputs_size() > kMost) {
+    if (interpreter.get()->inputs_size() > kMost || interpreter.get()->outputs_size() > kMost) {
         return refuse(why, INTERNAL, 0, "more inputs or outputs than can be told", "");
     }
     for (tensor_kind kind : {TENSOR_INPUT, TENSOR_OUTPUT}) {
         for (uint8_t i = 0; i < engine_tensors(kind); i++) {
-            const TfLiteTensor *tensor = kind == TENSOR_INPUT ? interpreter->input(i) : interpreter->output(i);
+            const TfLiteTensor *tensor = kind == TENSOR_INPUT ? interpreter.get()->input(i) : interpreter.get()->output(i);
             if (tensor == nullptr || tensor->dims->size > MOST_RANK) {
                 return refuse(why, MODEL_INVALID, i, "an input or output that cannot be described", "");
             }
@@ -198,9 +227,9 @@ bool engine_load(const uint8_t *bytes, uint32_t /*size*/, uint8_t *arena, uint32
     if (allocator == nullptr) {
         return refuse(why, ARENA_TOO_SMALL, 0, "the arena does not even hold the interpreter", "");
     }
-    interpreter.emplace(model, operators(), allocator, nullptr, &times);
+    interpreter.make(model, operators(), allocator, nullptr, &times());
     graph = model->subgraphs()->Get(0);
-    if (interpreter->AllocateTensors() != kTfLiteOk) {
+    if (interpreter.get()->AllocateTensors() != kTfLiteOk) {
         engine_unload();
         return refuse(why, ARENA_TOO_SMALL, 0,
                       "the arena does not hold the model, or an operator refuses its tensors", "");
@@ -214,22 +243,22 @@ bool engine_load(const uint8_t *bytes, uint32_t /*size*/, uint8_t *arena, uint32
 
 void engine_unload(void)
 {
-    interpreter.reset();
+    interpreter.drop();
     graph = nullptr;
-    times.forget();
+    times().forget();
 }
 
 uint8_t engine_tensors(enum tensor_kind kind)
 {
-    if (!interpreter) {
+    if (interpreter.get() == nullptr) {
         return 0;
     }
-    return static_cast<uint8_t>(kind == TENSOR_INPUT ? interpreter->inputs_size() : interpreter->outputs_size());
+    return static_cast<uint8_t>(kind == TENSOR_INPUT ? interpreter.get()->inputs_size() : interpreter.get()->outputs_size());
 }
 
 struct tensor engine_tensor(enum tensor_kind kind, uint8_t index)
 {
-    const TfLiteTensor *from = kind == TENSOR_INPUT ? interpreter->input(index) : interpreter->output(index);
+    const TfLiteTensor *from = kind == TENSOR_INPUT ? interpreter.get()->input(index) : interpreter.get()->output(index);
     const auto *indices = kind == TENSOR_INPUT ? graph->inputs() : graph->outputs();
     const auto *name = graph->tensors()->Get(static_cast<uint32_t>(indices->Get(index)))->name();
     struct tensor to = {};
@@ -250,31 +279,31 @@ struct tensor engine_tensor(enum tensor_kind kind, uint8_t index)
 
 bool engine_invoke(bool profile, refusal *why)
 {
-    times.record(profile);
-    TfLiteStatus status = interpreter->Invoke();
+    times().record(profile);
+    TfLiteStatus status = interpreter.get()->Invoke();
     if (status != kTfLiteOk) {
         return refuse(why, INVOKE_FAILED, static_cast<uint32_t>(status), "the interpreter gave up at ",
-                      times.running());
+                      times().running());
     }
     return true;
 }
 
 struct arena_use engine_arena(void)
 {
-    return {static_cast<uint32_t>(interpreter->arena_used_bytes()),
+    return {static_cast<uint32_t>(interpreter.get()->arena_used_bytes()),
             static_cast<uint32_t>(memory->GetNonPersistentUsedBytes()),
             static_cast<uint32_t>(memory->GetPersistentUsedBytes())};
 }
 
 uint16_t engine_layers(void)
 {
-    return times.count();
+    return times().count();
 }
 
 uint64_t engine_layer(uint16_t index, const char **label)
 {
-    *label = times.label(index);
-    return times.ticks(index);
+    *label = times().label(index);
+    return times().ticks(index);
 }
 
 } // extern "C"

@@ -6,6 +6,7 @@
 #ifndef BENCH_SIMULATED_H
 #define BENCH_SIMULATED_H
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +30,9 @@ uint64_t sim_ticks(void);
 
 /* Whether an invoke is due. */
 bool sim_is_busy(void);
+
+/* Has the core jump to `place` instead of saying for the `most`-th time since the boot that all is well. */
+void sim_interrupt(jmp_buf *place, uint32_t most);
 
 /* Whether the core has asked for a reset, and how often it has said that all is well. */
 bool sim_is_reset(void);

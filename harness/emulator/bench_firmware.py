@@ -265,6 +265,7 @@ class BenchFirmware(Firmware):
     def _select(self, address: int) -> m.Message:
         self._refuse_while_running()
         self._selected, self._inputs = False, []
+        self._receiver.lose_input()
         self._run = RunProgress()
         self._engine.select(address)
         self._selected = True

@@ -66,6 +66,7 @@ class Receiver:
             or self.status != m.TransferStatus.RECEIVING
             or data.transfer != opening.transfer
             or data.offset % opening.block
+            or data.offset >= opening.length
             or len(data.data) != min(opening.block, opening.length - data.offset)
         ):
             return
@@ -85,6 +86,11 @@ class Receiver:
         if self._base * opening.block >= opening.length:
             whole = zlib.crc32(self._read(opening.input, opening.start, opening.length))
             self.status = m.TransferStatus.COMPLETE if whole == opening.crc else m.TransferStatus.DIGEST
+
+    def lose_input(self) -> None:
+        """Give up an unfinished transfer, whose input is about to go."""
+        if self.status == m.TransferStatus.RECEIVING:
+            self.status = m.TransferStatus.BAD_INPUT
 
     def on_probe(self, number: int) -> None:
         """Take note of the number."""

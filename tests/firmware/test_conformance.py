@@ -384,6 +384,31 @@ def test_an_input_that_does_not_fit_is_refused_and_the_session_goes_on(device: D
         measure(session, device, 1)
 
 
+def test_select_gives_up_a_transfer_whose_input_is_gone(device: Device) -> None:
+    host = selected(device)
+    host.say(m.Open(1, 0, 0, 0, 0, 64, 32, 0), 1)
+    host.say(m.Data(1, 0, 0, bytes(32)), 2)
+    assert [host.hear(m.Ack)[1].status for _ in range(2)] == [m.TransferStatus.RECEIVING] * 2
+    host.ask(m.Select(device.address), m.Selected)
+    host.say(m.Data(1, 0, 32, bytes(32)), 3)
+    _, ack = host.hear(m.Ack)
+    assert (ack.status, ack.base) == (m.TransferStatus.BAD_INPUT, 32)
+    host.say(m.Open(2, m.REPLACE, 0, 0, 0, 64, 64, zlib.crc32(bytes(64))), 4)
+    host.say(m.Data(2, 0, 0, bytes(64)), 5)
+    assert host.hear(m.Ack)[1].status == m.TransferStatus.RECEIVING
+    assert host.hear(m.Ack)[1].status == m.TransferStatus.COMPLETE
+
+
+def test_a_block_that_begins_where_the_range_ends_is_none(device: Device) -> None:
+    host = selected(device)
+    host.say(m.Open(1, 0, 0, 0, 0, 64, 32, 0), 1)
+    host.say(m.Data(1, 0, 64, b""), 2)
+    host.say(m.Data(1, 0, 0xFFFFFFE0, bytes(32)), 3)
+    for _ in range(3):
+        _, ack = host.hear(m.Ack)
+        assert (ack.base, ack.mask) == (0, 0)
+
+
 # ---- runs and samples
 
 

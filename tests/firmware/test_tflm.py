@@ -12,8 +12,8 @@ import pytest
 
 from harness.models import ethosu, reference, tflite
 from harness.wire.session import DeviceRefused
-from tests.firmware.builds import build
-from tests.firmware.devices import PosixDevice
+from tests.firmware.builds import build, require
+from tests.firmware.devices import PosixDevice, QemuDevice
 
 pytestmark = pytest.mark.interop
 
@@ -32,31 +32,58 @@ def with_tflm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.fixture(scope="module")
+def on_cortex_m55(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    include, library = os.environ.get("TFLM_INCLUDE"), os.environ.get("TFLM_LIBRARY_CORTEX_M55")
+    if not include or not library:
+        pytest.skip("needs a TFLite-Micro for the Cortex-M55: TFLM_INCLUDE and TFLM_LIBRARY_CORTEX_M55")
+    require("arm-none-eabi-gcc", "qemu-system-arm")
+    return build(
+        "mps3_an547-tflm", tmp_path_factory, f"-DTFLM_INCLUDE={include}", f"-DTFLM_LIBRARY={library}"
+    )
+
+
 def int8_models(shared: Path) -> list[tflite.Model]:
     models = [tflite.read(path) for path in sorted((shared / "models").glob("*.tflite"))]
     return [model for model in models if not ethosu.is_compiled(model)]
 
 
+def given_and_expected(model: tflite.Model) -> tuple[list[bytes], list[bytes]]:
+    """Return random inputs of a model, and what the desktop runtime makes of them."""
+    graph = model.subgraphs[0]
+    rng = random.Random(model.name)
+    given = [rng.randbytes(graph.tensors[i].bytes) for i in graph.inputs]
+    arrays = [
+        np.frombuffer(data, graph.tensors[i].type).reshape(graph.tensors[i].shape)
+        for data, i in zip(given, graph.inputs, strict=True)
+    ]
+    with reference.start(model.data, arrays) as ran:
+        return given, [array.tobytes() for array in ran.result()]
+
+
+def test_every_model_is_bit_exact_on_a_cortex_m55(on_cortex_m55: Path, shared: Path) -> None:
+    for model in int8_models(shared):
+        given, expected = given_and_expected(model)
+        with QemuDevice(on_cortex_m55, model) as device, device.session() as session:
+            session.select(device.address)
+            for index, data in enumerate(given):
+                session.load(index, data)
+            session.run(0, 1)
+            assert [session.output(k) for k in range(len(expected))] == expected, model.name
+
+
 def test_every_model_is_bit_exact_and_its_arena_what_tflite_micro_says(with_tflm: Path, shared: Path) -> None:
     for model in int8_models(shared):
-        graph = model.subgraphs[0]
-        rng = random.Random(model.name)
-        given = [rng.randbytes(graph.tensors[i].bytes) for i in graph.inputs]
-        arrays = [
-            np.frombuffer(data, graph.tensors[i].type).reshape(graph.tensors[i].shape)
-            for data, i in zip(given, graph.inputs, strict=True)
-        ]
+        given, expected = given_and_expected(model)
         with PosixDevice(with_tflm, model) as device, device.session() as session:
             assert "selftest" not in session.identify().capabilities
             info = session.select(device.address)
             for index, data in enumerate(given):
                 session.load(index, data)
             run = session.run(1, 3, profile=True)
-            with reference.start(model.data, arrays) as ran:
-                expected = [array.tobytes() for array in ran.result()]
             assert [session.output(k) for k in range(len(info.outputs))] == expected, model.name
             layers, memory = session.layers(), session.memory()
-            labels = [operator.label for operator in graph.operators]
+            labels = [operator.label for operator in model.subgraphs[0].operators]
             said = subprocess.run(
                 [with_tflm / "tests/arena_in_process", device.flash_file()],
                 check=True,
