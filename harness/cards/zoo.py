@@ -38,8 +38,11 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def recognises(text: str) -> bool:
-    """Tell whether a text is of this format: it begins as a JSON object or array of objects does."""
-    return re.match(r"\s*(?:\{|\[\s*[{\]])", text) is not None
+    """Tell whether a text is of this format: it begins as a JSON object or array of objects does.
+
+    Markdown may begin with a brace or bracket as well, `[](#link)` for one.
+    """
+    return re.match(r"\s*(?:\[?\s*\{\s*(?:[\"}]|$)|\[\s*\]\s*$)", text) is not None
 
 
 @dataclass(frozen=True)

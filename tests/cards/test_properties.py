@@ -7,7 +7,7 @@ import re
 import cmarkgfm
 import mistune
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -118,7 +118,9 @@ def test_renderers_show_one_cell_that_differs_in_thousands_of_documents(
 
 
 @SAMPLE
-@given(st.text(alphabet="|-:*<>/supbr()[]123.5 \n\r\t`~#注ms", max_size=200))
+@given(st.text(alphabet="|-:*<>/supbr()[]%123.5 \n\r\t`~#注ms", max_size=200))
+@example("[](#anchor)1")
+@example("{% raw %}")
 def test_no_text_is_too_odd_to_be_left_alone(text: str) -> None:
     show(text)
     assert update(text, [benched(5)], ACCEPT) == (text, ())
