@@ -58,7 +58,10 @@ def measure(
         BoardError: it does not hold the model, refuses it, or stopped answering.
     """
     identity = session.identify()
-    taken = Measurement(identity, identity.tick_hz)
+    batch = session.batch(settings.invokes)
+    taken = Measurement(identity, identity.tick_hz * batch)
+    if batch > 1:
+        taken.notes.append(f"each sample is the mean of {batch} invokes")
     keep(taken)
     try:
         info = session.select(find_model(session, prepared.deployed))
@@ -82,9 +85,7 @@ def measure(
         except RunInterrupted as error:
             taken.samples = list(error.run.samples)
             raise
-        taken.samples, taken.tick_hz, taken.drift_ppm = list(run.samples), run.tick_hz, run.drift_ppm
-        if run.invokes_per_sample > 1:
-            taken.notes.append(f"each sample is the mean of {run.invokes_per_sample} invokes")
+        taken.samples, taken.drift_ppm = list(run.samples), run.drift_ppm
         taken.complete = run.complete
         taken.memory = session.memory() or taken.memory
         if settings.profile_layers:

@@ -88,7 +88,7 @@ def test_infer_agrees_with_the_binary_path_on_the_same_run() -> None:
     tiny.load(0, b"\x11" * INPUTS[0].bytes)
     theirs = tiny.run(3, 100)
     mean = sum(ours.samples) / len(ours.samples) / ours.tick_hz
-    assert theirs.invokes_per_sample * len(theirs.samples) == 100
+    assert tiny.batch(100) * len(theirs.samples) == 100
     for sample in theirs.samples:
         assert sample / theirs.tick_hz == pytest.approx(mean, rel=1e-6)
     assert text.engines[0].invokes == 103
@@ -118,7 +118,7 @@ def test_the_client_benches_a_firmware_with_no_more_than_the_api() -> None:
     session.load(0, b"\x01" * INPUTS[0].bytes, lambda done, total: steps.append((done, total)))
     assert len(steps) == 892
     run = session.run(2, 50)
-    assert (len(run.samples), run.invokes_per_sample, run.complete) == (10, 5, True)
+    assert (len(run.samples), session.batch(50), run.complete) == (10, 5, True)
     assert [session.memory(), session.output(0), session.layers(), run.drift_ppm] == [None] * 4
     assert not session.features & {"memory", "tensors", "outputs", "layers"}
 
