@@ -174,6 +174,9 @@ class BenchSession(Session):
             if view.state == m.RunState.FAILED:
                 why = self._link.ask(m.GetRun(), m.RunStatus).text
                 raise BoardError(f"the model failed to run on the board: {why or 'invoke failed'}")
+            if len(samples) < n:
+                ended = f"ended the run ({view.state.name}) after {len(samples)} of {n} samples"
+                raise BoardError(f"the board at {self._link.port.url} {ended}")
         except BoardError as error:
             raise RunInterrupted(str(error), result()) from error
         self._view = None

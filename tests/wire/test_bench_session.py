@@ -294,6 +294,12 @@ def too_many_samples(message: m.Message) -> m.Message:
     return message
 
 
+def too_few_samples(message: m.Message) -> m.Message:
+    if isinstance(message, m.Samples) and message.state == m.RunState.DONE:
+        return dataclasses.replace(message, ticks=message.ticks[:16])
+    return message
+
+
 def wrong_reply(message: m.Message) -> m.Message:
     return m.Clock(1) if isinstance(message, m.Identified) else message
 
@@ -337,6 +343,7 @@ def acks_of_nothing(message: m.Message) -> m.Message:
         (changing(total=0xFFFFFFFF, crc=1), "4294967295 bytes in output 0", 3),
         (changing(crc=1), "another checksum", 3),
         (lambda e, b: Tampering(e, b, too_many_samples), "sample 6 of a run of 5", 3),
+        (lambda e, b: Tampering(e, b, too_few_samples), "ended the run (DONE) after 2 of 5 samples", 3),
         (lambda e, b: Tampering(e, b, wrong_reply), "Clock in reply to Identify", 1),
         (lambda e, b: Tampering(e, b, silent_after_greeting), "did not answer Identify within 5 s", 5.2),
         (lambda e, b: Tampering(e, b, silent_in_run), "no sign of life for 30 s in a run, after 0 of 5", 34),
