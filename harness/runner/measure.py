@@ -36,6 +36,7 @@ class Measurement:
     outputs_reason: str | None = None
     layers: list[tuple[str, int]] = field(default_factory=list)
     drift_ppm: float | None = None
+    drift_uncertainty_ppm: float | None = None
     incidents: list[Incident] = field(default_factory=list)
     complete: bool = False
     streamed: bool = True
@@ -85,7 +86,8 @@ def measure(
         except RunInterrupted as error:
             taken.samples = list(error.run.samples)
             raise
-        taken.samples, taken.drift_ppm = list(run.samples), run.drift_ppm
+        taken.samples = list(run.samples)
+        taken.drift_ppm, taken.drift_uncertainty_ppm = run.drift_ppm, run.drift_uncertainty_ppm
         taken.complete = run.complete
         taken.memory = session.memory() or taken.memory
         if settings.profile_layers:

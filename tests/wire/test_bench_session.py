@@ -269,9 +269,18 @@ def test_drift_of_the_device_clock_is_found(ppm: int) -> None:
 
 
 def test_drift_is_not_told_after_a_run_too_short_to_tell() -> None:
-    session = toy_rig().session()
+    session = toy_rig(clock_rate=1.0005).session()
     session.select(ADDRESS)
     assert session.run(0, 5).drift_ppm is None
+
+
+def test_a_clock_that_is_far_off_is_told_even_after_a_short_run() -> None:
+    session = toy_rig(clock_rate=2 / 3, cost=lambda n: 20_000).session()
+    session.select(ADDRESS)
+    run = session.run(0, 5)
+    assert run.drift_ppm is not None
+    assert run.drift_uncertainty_ppm is not None
+    assert abs(run.drift_ppm + 1e6 / 3) <= run.drift_uncertainty_ppm
 
 
 # ---- devices that do not do as they should
