@@ -94,7 +94,7 @@ def test_infer_agrees_with_the_binary_path_on_the_same_run() -> None:
     assert text.engines[0].invokes == 103
 
 
-def test_both_protocols_work_in_turn_on_one_port_and_do_not_disturb_each_other() -> None:
+def test_both_protocols_work_in_turn_on_one_port_and_load_the_same_input() -> None:
     rig = toy_rig()
     session = rig.session()
     session.select(ADDRESS)
@@ -102,8 +102,36 @@ def test_both_protocols_work_in_turn_on_one_port_and_do_not_disturb_each_other()
     tiny = connect("mlperf-tiny", rig.port)
     tiny.load(0, b"\x22" * 100)
     tiny.run(0, 1)
+    with pytest.raises(DeviceRefused, match="no run has brought outputs"):
+        session.output(0)
     session.run(0, 1)
-    assert session.output(0) == expected_output(b"\x11" * INPUTS[0].bytes, bytes(20))
+    image = b"\x22" * 100 + b"\x11" * (INPUTS[0].bytes - 100)
+    assert session.output(0) == expected_output(image, bytes(20))
+
+
+def test_text_that_needs_the_model_is_refused_during_a_run_and_does_not_disturb_it() -> None:
+    rig = toy_rig(cost=lambda n: 20_000)
+    session = rig.session()
+    session.select(ADDRESS)
+
+    def intrude(index: int, ticks: int) -> None:
+        if index == 10:
+            rig.port.write(b"db load 4%db 01020304%infer 5 0%results%name%")
+
+    run = session.run(0, 60, on_sample=intrude)
+    assert run.samples == [20_000] * 60
+    assert rig.engines[0].invokes == 60
+    said = session._link._decoder.take_noise()  # type: ignore[attr-defined]
+    assert said.count(b"e-[a run is under way]\r\nm-ready\r\n") == 4
+    assert said.endswith(b"m-name-dut-[toy]\r\nm-ready\r\n")
+    assert session.output(0) == expected_output(bytes(INPUTS[0].bytes), bytes(20))
+
+
+def test_text_takes_the_first_model_where_none_is_selected() -> None:
+    rig = toy_rig()
+    assert answer(rig, b"infer 1 0%").endswith(b"m-ready\r\n")
+    session = rig.session()
+    assert session.run(0, 2).complete
 
 
 def test_the_client_benches_a_firmware_with_no_more_than_the_api() -> None:
