@@ -109,13 +109,14 @@ class BenchLink:
         heard = False
         for body in self._decoder.feed(data) if data else ():
             assert isinstance(body, bytes)
+            if m.session_of(body) != self._token:
+                continue
             try:
                 envelope = m.unpack(body)
             except m.Malformed as error:
                 raise self.absurd(f"a message that does not fit version {m.VERSION} ({error})") from error
-            if envelope.session == self._token:
-                heard = True
-                self._dispatch(envelope.number, envelope.message)
+            heard = True
+            self._dispatch(envelope.number, envelope.message)
         return heard
 
     def _dispatch(self, number: int, message: m.Message) -> None:

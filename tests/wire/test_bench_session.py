@@ -7,6 +7,7 @@ import pytest
 from harness.emulator.bench_firmware import BenchFirmware, Limits
 from harness.errors import BoardError, HarnessError
 from harness.wire import messages as m
+from harness.wire.framing import encode
 from harness.wire.session import (
     PROTOCOLS,
     DeviceRefused,
@@ -381,6 +382,21 @@ def use_all(rig: Rig) -> None:
     session.load(0, image(1))
     session.run(0, 5)
     session.output(0)
+
+
+@pytest.mark.parametrize(("session", "is_ours"), [(0x77, False), (None, True)])
+def test_a_message_that_fits_no_layout_is_told_if_it_is_of_our_session(
+    session: int | None, is_ours: bool
+) -> None:
+    rig = toy_rig()
+    ours = rig.session()
+    token = ours._link._token if session is None else session
+    rig.line.to_host.send(rig.port.now(), encode(m.HEADER.pack(0xBE, 0x55, 1, token) + b"from the future"))
+    if is_ours:
+        with pytest.raises(BoardError, match=r"a message that does not fit version 1 \(unknown message type"):
+            ours.identify()
+    else:
+        assert ours.identify().board == "toy"
 
 
 def test_the_time_out_that_was_asked_for_holds() -> None:
