@@ -31,11 +31,11 @@ from harness.wire.session import (
     RunInterrupted,
     Session,
 )
+from harness.wire.text_lines import Lines
 
 BYTES_A_COMMAND = 31
 """Input bytes in one `db` command, as MLPerf Tiny's runner sends them."""
 MOST_BATCHES = 10
-LONGEST_LINE = 4096
 ASK_AGAIN_S = 1.0
 
 _T = TypeVar("_T")
@@ -56,7 +56,7 @@ class MlperfSession(Session):
         self._port = port
         self._timeout = timeout_s
         self._invoke_timeout = invoke_timeout_s
-        self._lines = _Lines()
+        self._lines = Lines()
         self._data: bytes | None = None
         self.incidents = Incidents(port)
         self.results: list[float] = []
@@ -279,29 +279,10 @@ class MlperfSession(Session):
                 self.incidents.note("reconnected", text)
 
     def _take_up(self, deadline: float) -> None:
-        self._lines = _Lines()
+        self._lines = Lines()
         self._greet()
         if self._data is not None:
             self._send_tensor(self._data, None)
-
-
-class _Lines:
-    """Cuts bytes into lines; memory is bounded."""
-
-    def __init__(self) -> None:
-        self._pending = b""
-        self._whole: list[str] = []
-        self.heard = b""
-        """The last bytes that came, to tell the user about."""
-
-    def feed(self, data: bytes) -> None:
-        self.heard = (self.heard + data)[-LONGEST_LINE:]
-        *whole, self._pending = (self._pending + data).split(b"\n")
-        self._pending = self._pending[-LONGEST_LINE:]
-        self._whole += [line.strip(b"\r\x00").decode("ascii", "replace") for line in whole]
-
-    def next(self) -> str | None:
-        return self._whole.pop(0) if self._whole else None
 
 
 def _first(pattern: str, lines: list[str]) -> str | None:
