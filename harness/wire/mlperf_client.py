@@ -22,7 +22,6 @@ from harness.wire.session import (
     FlashModel,
     Identity,
     Incidents,
-    Memory,
     ModelInfo,
     NoAnswer,
     OnSample,
@@ -60,7 +59,7 @@ class MlperfSession(Session):
         self._data: bytes | None = None
         self.incidents = Incidents(port)
         self.results: list[float] = []
-        """The values of the first output after the last run, as the device prints them."""
+        """The values of the first output after the last run, de-quantised by the device."""
         self._name = self._greet()
 
     def identify(self) -> Identity:
@@ -143,18 +142,6 @@ class MlperfSession(Session):
         except BoardError as error:
             raise RunInterrupted(str(error), result()) from error
         return result()
-
-    def memory(self) -> Memory | None:
-        """Return None: the API does not report RAM."""
-        return None
-
-    def output(self, index: int) -> bytes | None:
-        """Return None: the API prints de-quantised values (see `results`), not tensors."""
-        return None
-
-    def layers(self) -> list[tuple[str, int]] | None:
-        """Return None: the API has no profile."""
-        return None
 
     def abort(self) -> None:
         """Do nothing: the API cannot end a run, and a run here is over when `run` returns."""

@@ -1,7 +1,7 @@
 """A session with the vendor's stock firmware (SSCMA-Micro) over its AT commands.
 
-The firmware runs a model from flash on camera frames: it takes no tensor, gives none back and reports no
-RAM. A sample is `perf[1]` of an event, in whole milliseconds.
+The firmware runs a model from flash on camera frames: it takes no tensor, gives boxes and classes instead of
+tensors, and reports no RAM. A sample is `perf[1]` of an event, in whole milliseconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from harness.wire.session import (
     FlashModel,
     Identity,
     Incidents,
-    Memory,
     ModelInfo,
     NoAnswer,
     OnSample,
@@ -158,18 +157,6 @@ class SscmaSession(Session):
         except BoardError as error:
             raise RunInterrupted(str(error), result()) from error
         return result()
-
-    def memory(self) -> Memory | None:
-        """Return None: the firmware does not report RAM."""
-        return None
-
-    def output(self, index: int) -> bytes | None:
-        """Return None: the firmware gives boxes and classes, not tensors."""
-        return None
-
-    def layers(self) -> list[tuple[str, int]] | None:
-        """Return None: the firmware has no profile."""
-        return None
 
     def abort(self) -> None:
         """See Session.abort."""
