@@ -30,6 +30,8 @@ class Measurement:
 
     identity: Identity
     tick_hz: int
+    requested: int
+    """Samples asked for."""
     samples: list[int] = field(default_factory=list)
     memory: Memory | None = None
     outputs: list[bytes] | None = None
@@ -60,7 +62,7 @@ def measure(
     """
     identity = session.identify()
     batch = session.batch(settings.invokes)
-    taken = Measurement(identity, identity.tick_hz * batch)
+    taken = Measurement(identity, identity.tick_hz * batch, -(-settings.invokes // batch))
     if batch > 1:
         taken.notes.append(f"each sample is the mean of {batch} invokes")
     keep(taken)

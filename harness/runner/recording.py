@@ -88,7 +88,7 @@ def make_record(
             tick_hz=taken.tick_hz,
             resolution_us=identity.resolution_ticks * 1e6 / taken.tick_hz,
             warmup=settings.warmup,
-            requested=settings.invokes,
+            requested=taken.requested,
             error_percent=forecast.band_percent if forecast else None,
             method=_time_method(prepared) if virtual else f"the {origins.device}'s own clock",
         ),

@@ -113,6 +113,7 @@ def test_a_run_that_is_cut_short_records_the_same_times(tmp_path: Path, protocol
     assert result.interrupted
     assert not cut.complete
     assert 3 <= len(cut.invoke.ticks) < len(whole.invoke.ticks)
+    assert cut.invoke.requested == whole.invoke.requested == len(whole.invoke.ticks)
     assert cut.invoke.tick_hz == whole.invoke.tick_hz
     for ticks in cut.invoke.ticks:
         assert ticks == pytest.approx(whole.invoke.ticks[0], abs=1)
