@@ -473,7 +473,7 @@ def test_samples_are_kept_until_acknowledged_and_the_device_waits_for_room(devic
         while True:
             _, samples = host.hear(m.Samples, patience_s=30)
             assert samples.first == len(got)
-            assert len(samples.ticks) <= 64 * 8
+            assert len(samples.ticks) <= 32 * 8
             got.extend(samples.ticks[at : at + 8] for at in range(0, len(samples.ticks), 8))
             if len(got) >= until:
                 return samples
