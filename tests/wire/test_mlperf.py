@@ -1,10 +1,13 @@
 import pytest
 
+from harness.emulator.bench_firmware import BenchFirmware
 from harness.emulator.mlperf_firmware import dequantised
+from harness.emulator.sscma_firmware import SscmaFirmware
 from harness.errors import BoardError, HarnessError
-from harness.wire.session import DeviceRefused, RunInterrupted, connect
+from harness.wire.session import DeviceRefused, NoAnswer, RunInterrupted, connect
 from tests.wire.rig import Rig, toy_rig
-from tests.wire.toy import ADDRESS, INPUTS, OUTPUTS, expected_output
+from tests.wire.tampering import Talker
+from tests.wire.toy import ADDRESS, INFO, INPUTS, OUTPUTS, expected_output
 
 
 def answer(rig: Rig, text: bytes) -> bytes:
@@ -159,6 +162,27 @@ def test_what_the_api_cannot_do_is_said_in_one_line() -> None:
         session.reset()
     with pytest.raises(DeviceRefused, match="takes at most"):
         session.load(0, bytes((1 << 20) + 1))
+
+
+@pytest.mark.parametrize(
+    ("firmware", "words"),
+    [
+        (lambda engine, boot: Talker(b""), "it sent nothing"),
+        (lambda engine, boot: BenchFirmware(INFO, engine, boot=boot), "use --protocol bench"),
+        (lambda engine, boot: SscmaFirmware(INFO, engine, boot=boot), "use --protocol sscma"),
+    ],
+)
+def test_a_device_without_the_api_is_told_in_time(firmware, words: str) -> None:  # type: ignore[no-untyped-def]
+    rig = toy_rig(firmware=firmware)
+    with pytest.raises(NoAnswer, match=f"no board that speaks MLPerf Tiny's API .* within 5 s; .*{words}"):
+        connect("mlperf-tiny", rig.port)
+    assert rig.port.now() == pytest.approx(5.0, abs=0.01)
+
+
+def test_a_line_that_damages_input_is_told_as_such() -> None:
+    session = connect("mlperf-tiny", toy_rig("drop=1e-4,seed=1").port)
+    with pytest.raises(BoardError, match="a line that damages bytes needs a firmware that speaks bench"):
+        session.load(0, bytes(INPUTS[0].bytes))
 
 
 @pytest.mark.parametrize("event", ["reset", "vanish"])
