@@ -194,6 +194,25 @@ class Flash(Table):
         """The region that a model goes to unless another is asked for."""
         return self.region(self.model)
 
+    def place_for_model(self, size: int, behind: int | None = None) -> int | None:
+        """Return the address for a model of `size` bytes; None where there is no room for it.
+
+        That is the start of the region for models; with another model that ends at `behind`, the start of
+        the next block, or, where models have slots of their own (UF2), of the next slot.
+        """
+        rooms = [region for region in self.regions if "model" in region.holds]
+        if behind is None:
+            start = self.model_region.offset
+        elif self.uf2 is not None:
+            free = [room.offset for room in rooms if room.offset >= behind]
+            if not free:
+                return None
+            start = min(free)
+        else:
+            start = -(-behind // self.block_bytes) * self.block_bytes
+        fits = any(room.offset <= start and start + size <= room.end for room in rooms)
+        return start if fits else None
+
 
 MemoryArea = Literal["Sram", "Dram", "OnChipFlash", "OffChipFlash"]
 Port = Literal["Axi0", "Axi1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import string
 import sys
@@ -109,8 +110,31 @@ def _mounts() -> list[tuple[str, str]]:
     except OSError:
         return []
     fields = [line.split(" ") for line in lines]
-    # Blanks in paths are written as \040.
-    return [(f[0], f[1].replace("\\040", " ")) for f in fields if f[2] in ("vfat", "msdos", "fat", "fuseblk")]
+    return [(f[0], _unescaped(f[1])) for f in fields if f[2] in ("vfat", "msdos", "fat", "fuseblk")]
+
+
+def _unescaped(path: str) -> str:
+    """Return a path from the list of mounts, where a blank is written as \\040."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
+
+
+def _label(path: Path) -> str:
+    """Return the label of the drive at a path: the file system's own where it can be had, else the name.
+
+    A desktop mounts a second drive of the same label under another name, and Windows under a letter.
+    """
+    if sys.platform == "win32":
+        import ctypes
+
+        name = ctypes.create_unicode_buffer(261)
+        ctypes.windll.kernel32.GetVolumeInformationW(str(path), name, len(name), None, None, None, None, 0)
+        return name.value or path.name
+    source = next((os.path.realpath(device) for device, where in _mounts() if Path(where) == path), None)
+    if source is not None and _BY_LABEL.is_dir():
+        for link in _BY_LABEL.iterdir():
+            if os.path.realpath(link) == source:
+                return link.name
+    return path.name
 
 
 def _read(path: Path) -> Drive | None:
@@ -119,4 +143,4 @@ def _read(path: Path) -> Drive | None:
     except OSError:
         return None
     pairs = (line.partition(":") for line in text.splitlines())
-    return Drive(path, path.name, {key.strip(): value.strip() for key, colon, value in pairs if colon})
+    return Drive(path, _label(path), {key.strip(): value.strip() for key, colon, value in pairs if colon})

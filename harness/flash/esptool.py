@@ -19,6 +19,7 @@ from esptool.util import FatalError, flash_size_bytes
 from harness.errors import BoardError
 from harness.firmware import virtual
 from harness.flash.method import Outcome, Progress, Region, Target
+from harness.wire.holders import others_too
 from harness.wire.port import open_serial
 
 TIMEOUT_S = 3.0
@@ -140,7 +141,7 @@ def _no_answer(target: Target, by_lines: bool, reason: str) -> str:
         what = "hold its BOOT button while you press RESET, and try again"
     else:
         what = "this port has no DTR and RTS: enter the loader by BOOT and RESET (or use rfc2217://)"
-    return f"{target.port}: the ESP32's loader does not answer ({said}); {what}"
+    return f"{target.port}: the ESP32's loader does not answer ({said}); {what}{others_too(str(target.port))}"
 
 
 def _check_size(esp: Any, target: Target) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness import boards
 from harness.boards import Profile
 from harness.errors import BoardError, HarnessError
 from harness.firmware import uf2file, virtual
@@ -108,8 +109,21 @@ def _enter(target: Target) -> Drive:
 
 def _drives(target: Target) -> list[Drive]:
     assert target.profile.flash.uf2
-    labels = target.profile.flash.uf2.drive_labels
-    return [drive for drive in drives.find(target.drives) if drive.label.upper() in labels]
+    ours = target.profile.flash.uf2.drive_labels
+    found = []
+    for drive in drives.find(target.drives):
+        label = drive.label.upper()
+        if label in ours:
+            found.append(drive)
+        elif drive.path in target.drives:
+            # Mounted under another name: whoever named it knows what it is, unless its label knows better.
+            other = next(
+                (p for p in boards.all_profiles() if p.flash.uf2 and label in p.flash.uf2.drive_labels), None
+            )
+            if other is not None:
+                raise HarnessError(f"{drive.path}: the drive of {other.id}, not of {target.profile.id}")
+            found.append(drive)
+    return found
 
 
 def _touch(target: Target) -> None:

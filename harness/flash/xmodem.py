@@ -19,6 +19,7 @@ from xmodem import XMODEM
 from harness.errors import BoardError, printable
 from harness.firmware import virtual
 from harness.flash.method import Outcome, Progress, Region, Target
+from harness.wire.holders import others_too
 from harness.wire.port import Port, open_port
 
 KEY = b"1"
@@ -36,8 +37,6 @@ POLLS_ALONE = 4
 """Polls without an announcement before them that show a boot loader left in receive mode by someone before.
 
 Fewer can be what was under way when the reset that was asked for came."""
-LARGEST_IMAGE = 1 << 20
-LOWEST_MODEL = 0x200000
 BLOCK_BYTES = {"xmodem1k": 1024, "xmodem": 128}
 
 RESET_WAIT_S = 3.0
@@ -230,11 +229,10 @@ def _receiving(heard: bytearray) -> bool:
 
 def _not_reached(target: Target, heard: bytes, patience: float) -> str:
     where = f"{target.port}: no boot loader within {patience:.0f} s"
+    others = others_too(str(target.port))
     if not heard:
-        return f"{where}, the line is silent; check the cable, and reset the board when asked to"
-    if b"jump_addr" in heard or b"slot flash_offset" in heard:
-        return (
-            f"{where}, the board started its firmware instead; try again, another program may hold the line"
-        )
+        return f"{where}, the line is silent; check the cable, and reset the board when asked to{others}"
+    if BOOTED in heard or b"slot flash_offset" in heard:
+        return f"{where}, the board started its firmware instead; try again{others}"
     said = printable(heard[-60:].decode("ascii", "replace"))
-    return f"{where}, what came was {said!r}; check the baud rate, and reset the board when asked to"
+    return f"{where}, what came was {said!r}; check the baud rate, and reset the board when asked to{others}"
