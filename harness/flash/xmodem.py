@@ -7,6 +7,7 @@ xmodem_send.py).
 from __future__ import annotations
 
 import binascii
+import contextlib
 import io
 import logging
 import struct
@@ -20,7 +21,7 @@ from harness.errors import BoardError, printable
 from harness.firmware import virtual
 from harness.flash.method import Outcome, Progress, Region, Target
 from harness.wire.holders import others_too
-from harness.wire.port import Port, open_port
+from harness.wire.port import Port, PortLost, open_port
 
 KEY = b"1"
 KEY_EVERY_S = 0.01
@@ -181,7 +182,9 @@ def enter(target: Target) -> Iterator[We2Loader]:
         try:
             yield loader
         finally:
-            loader.leave()
+            # A line that has gone is told of by whatever found that out first.
+            with contextlib.suppress(PortLost):
+                loader.leave()
     finally:
         port.close()
 
