@@ -15,20 +15,33 @@ from harness import assets
 
 INFO = "INFO_UF2.TXT"
 _BY_LABEL = Path("/dev/disk/by-label")
+_MOUNTS = Path("/proc/self/mounts")
 
 
 @dataclass(frozen=True)
 class Drive:
-    """A boot loader's drive. `info` is what its INFO_UF2.TXT says, by key ("Model", "Board-ID")."""
+    """A boot loader's drive.
+
+    `info` is what its INFO_UF2.TXT says, by key ("Model", "Board-ID"); `device` is what is mounted there,
+    where that is known.
+    """
 
     path: Path
     label: str
     info: dict[str, str]
+    device: Path | None = None
 
     @property
     def gone(self) -> bool:
         """Whether it is no longer there."""
-        return not (self.path / INFO).exists()
+        # Where nobody unmounts a drive that has been unplugged, its files seem to be there for a while.
+        if self.device is not None and not self.device.exists():
+            return True
+        try:
+            (self.path / INFO).stat()
+        except OSError:  # not found, or an error of the device
+            return True
+        return False
 
 
 def _of_virtual_boards() -> list[Path]:
@@ -106,7 +119,7 @@ def _mounted() -> Iterator[Path]:
 def _mounts() -> list[tuple[str, str]]:
     """Return (device, mount point) of the mounted FAT file systems (Linux)."""
     try:
-        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+        lines = _MOUNTS.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     fields = [line.split(" ") for line in lines]
@@ -118,7 +131,7 @@ def _unescaped(path: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
 
 
-def _label(path: Path) -> str:
+def _label(path: Path, device: Path | None) -> str:
     """Return the label of the drive at a path: the file system's own where it can be had, else the name.
 
     A desktop mounts a second drive of the same label under another name, and Windows under a letter.
@@ -129,10 +142,9 @@ def _label(path: Path) -> str:
         name = ctypes.create_unicode_buffer(261)
         ctypes.windll.kernel32.GetVolumeInformationW(str(path), name, len(name), None, None, None, None, 0)
         return name.value or path.name
-    source = next((os.path.realpath(device) for device, where in _mounts() if Path(where) == path), None)
-    if source is not None and _BY_LABEL.is_dir():
+    if device is not None and _BY_LABEL.is_dir():
         for link in _BY_LABEL.iterdir():
-            if os.path.realpath(link) == source:
+            if link.resolve() == device.resolve():
                 return link.name
     return path.name
 
@@ -143,4 +155,6 @@ def _read(path: Path) -> Drive | None:
     except OSError:
         return None
     pairs = (line.partition(":") for line in text.splitlines())
-    return Drive(path, _label(path), {key.strip(): value.strip() for key, colon, value in pairs if colon})
+    info = {key.strip(): value.strip() for key, colon, value in pairs if colon}
+    device = next((Path(device) for device, where in _mounts() if Path(where) == path), None)
+    return Drive(path, _label(path, device), info, device)

@@ -99,7 +99,7 @@ def _enter(target: Target) -> Drive:
         now = time.monotonic()
         if now > deadline:
             raise BoardError(_not_there(target, patience))
-        if now >= touch_at:
+        if now >= touch_at and _unmounted(target) is None:
             # A board that is still starting misses a touch.
             touch_at = now + (TOUCH_EVERY_S if has_port else patience)
             _touch(target)
@@ -124,6 +124,12 @@ def _drives(target: Target) -> list[Drive]:
                 raise HarnessError(f"{drive.path}: the drive of {other.id}, not of {target.profile.id}")
             found.append(drive)
     return found
+
+
+def _unmounted(target: Target) -> Path | None:
+    """Return the device of the board's drive where that is there, and nobody has mounted it (yet)."""
+    assert target.profile.flash.uf2
+    return drives.unmounted(target.profile.flash.uf2.drive_labels)
 
 
 def _touch(target: Target) -> None:
@@ -188,10 +194,10 @@ def _wait_until_gone(drive: Drive, region: Region) -> None:
 
 def _not_there(target: Target, patience_s: float) -> str:
     assert target.profile.flash.uf2
-    labels = target.profile.flash.uf2.drive_labels
-    device = drives.unmounted(labels)
+    device = _unmounted(target)
     if device is not None:
         return f"the drive {device.name} is there but not mounted; mount it: udisksctl mount -b {device}"
+    labels = target.profile.flash.uf2.drive_labels
     return (
         f"{target.port or target.profile.name}: no drive {' or '.join(labels)} within {patience_s:.0f} s; "
         "press the board's button twice (or name the drive's directory with --drive)"

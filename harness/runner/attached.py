@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,19 +101,15 @@ def _port(port: Any, profiles: Iterable[Profile]) -> Attached:
     )
 
 
-def _drives(profiles: Iterable[Profile]) -> list[Attached]:
-    found = []
+def _drives(profiles: Iterable[Profile]) -> Iterator[Attached]:
     for drive in drives.find():
-        fits = [p for p in profiles if p.flash.uf2 and drive.label.upper() in p.flash.uf2.drive_labels]
-        found.append(
-            Attached(
-                where=str(drive.path),
-                kind="drive",
-                boards=tuple(profile.id for profile in fits),
-                state="boot_loader",
-                usb_id=None,
-                serial_number=drive.info.get("Board-ID"),
-                description=drive.info.get("Model", ""),
-            )
+        fits = tuple(
+            p.id for p in profiles if p.flash.uf2 and drive.label.upper() in p.flash.uf2.drive_labels
         )
-    return found
+        about = drive.info.get("Model", "")
+        yield Attached(str(drive.path), "drive", fits, "boot_loader", None, drive.info.get("Board-ID"), about)
+    for profile in profiles:
+        device = drives.unmounted(profile.flash.uf2.drive_labels) if profile.flash.uf2 else None
+        if device is not None:
+            about = f"not mounted: udisksctl mount -b {device}"
+            yield Attached(str(device), "drive", (profile.id,), "boot_loader", None, None, about)

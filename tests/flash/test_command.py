@@ -25,7 +25,8 @@ from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.process import BoardProcess
 from harness.errors import HarnessError
 from harness.firmware import uf2file, virtual
-from harness.flash import xmodem
+from harness.flash import drives, xmodem
+from harness.flash import uf2 as flash_uf2
 from harness.models import bundled, resolve
 from harness.runner import attached, flashing
 from harness.runner.attached import Attached
@@ -262,6 +263,39 @@ def test_a_drive_that_was_named_is_taken_wherever_it_is_mounted(
     thread.join()
     assert [outcome.region for outcome in done.outcomes] == ["image.bin"]
     assert copied == [uf2file.build(b"image", 0x10000000, 0xEF32C892)]
+
+
+def test_a_drive_that_nobody_has_mounted_is_listed_and_how_to_mount_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    attach(monkeypatch)
+    monkeypatch.setattr(drives, "_BY_LABEL", tmp_path)
+    monkeypatch.setattr(flash_uf2, "APPEAR_S", 0.2)
+    (tmp_path / "GROVEAI").touch()
+    how = f"mount -b {tmp_path / 'GROVEAI'}"
+    [found] = attached.everything()
+    assert (found.where, found.boards, found.state) == (str(tmp_path / "GROVEAI"), (WE1.id,), "boot_loader")
+    assert how in found.description
+    assert how in refusal(flash.command, "-b", "we1", "-m", FIRST)
+
+
+def test_a_drive_is_known_by_its_file_system_s_label_not_by_where_it_is_mounted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As a desktop mounts the second of two."""
+    (tmp_path / "device").touch()
+    (tmp_path / "by-label").mkdir()
+    (tmp_path / "by-label" / "GROVEAI").symlink_to(tmp_path / "device")
+    monkeypatch.setattr(drives, "_BY_LABEL", tmp_path / "by-label")
+    (tmp_path / "GROVE AI1").mkdir()
+    (tmp_path / "GROVE AI1" / "INFO_UF2.TXT").write_text("Model: A board\n")
+    escaped = str(tmp_path / "GROVE AI1").replace(" ", r"\040")
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"proc /proc proc rw 0 0\n{tmp_path / 'device'} {escaped} vfat rw,nosuid 0 0\n")
+    monkeypatch.setattr(drives, "_MOUNTS", mounts)
+    [drive] = drives.find()
+    assert (drive.path, drive.label) == (tmp_path / "GROVE AI1", "GROVEAI")
+    assert drives.unmounted(["GROVEAI"]) is None
 
 
 def test_a_drive_that_was_named_is_not_another_board_s(tmp_path: Path) -> None:
