@@ -103,11 +103,10 @@ def _port(port: Any, profiles: Iterable[Profile]) -> Attached:
 
 def _drives(profiles: Iterable[Profile]) -> Iterator[Attached]:
     for drive in drives.find():
-        fits = tuple(
-            p.id for p in profiles if p.flash.uf2 and drive.label.upper() in p.flash.uf2.drive_labels
-        )
-        about = drive.info.get("Model", "")
-        yield Attached(str(drive.path), "drive", fits, "boot_loader", None, drive.info.get("Board-ID"), about)
+        label = drive.label.upper()
+        fits = tuple(p.id for p in profiles if p.flash.uf2 and label in p.flash.uf2.drive_labels)
+        number, about = drive.info.get("Board-ID"), drive.info.get("Model", "")
+        yield Attached(str(drive.path), "drive", fits, "boot_loader", None, number, about)
     for profile in profiles:
         device = drives.unmounted(profile.flash.uf2.drive_labels) if profile.flash.uf2 else None
         if device is not None:

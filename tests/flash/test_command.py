@@ -296,6 +296,9 @@ def test_a_drive_is_known_by_its_file_system_s_label_not_by_where_it_is_mounted(
     [drive] = drives.find()
     assert (drive.path, drive.label) == (tmp_path / "GROVE AI1", "GROVEAI")
     assert drives.unmounted(["GROVEAI"]) is None
+    assert not drive.gone
+    (tmp_path / "device").unlink()
+    assert drive.gone, "unplugged, and still mounted"
 
 
 def test_a_drive_that_was_named_is_not_another_board_s(tmp_path: Path) -> None:
