@@ -129,6 +129,8 @@ def _drives(target: Target) -> list[Drive]:
 def _unmounted(target: Target) -> Path | None:
     """Return the device of the board's drive where that is there, and nobody has mounted it (yet)."""
     assert target.profile.flash.uf2
+    if target.drives:
+        return None  # it is to appear elsewhere
     return drives.unmounted(target.profile.flash.uf2.drive_labels)
 
 
