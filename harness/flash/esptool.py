@@ -18,14 +18,13 @@ from esptool.util import FatalError, flash_size_bytes
 
 from harness.errors import BoardError
 from harness.firmware import virtual
-from harness.flash.method import Outcome, Progress, Region, Target
+from harness.flash.method import TOUCH_BAUD, Outcome, Progress, Region, Target
 from harness.wire.holders import others_too
 from harness.wire.port import open_serial
 
 TIMEOUT_S = 3.0
 """esptool's own default: a port that has it already is not configured anew for every command."""
 ROM_BAUD = 115200
-TOUCH_BAUD = 1200
 _ATTEMPTS = 3
 
 
