@@ -44,6 +44,10 @@ def _identifier(text: str) -> str:
 Identifier = Annotated[str, AfterValidator(_identifier)]
 
 
+TOUCH_BAUD = 1200
+"""The speed that enters the boot loader of boards with USB CDC, where their profile gives no other."""
+
+
 class Chip(Table):
     """The SoC and the core that runs the model."""
 

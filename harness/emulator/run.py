@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from harness import boards
+from harness.boards.profile import TOUCH_BAUD
 from harness.emulator.board import BoardLine, VirtualBoard, load_firmware, load_models
 from harness.emulator.boot import Wiring, rom
 from harness.emulator.controls import Boot, Controls
@@ -24,7 +25,6 @@ from harness.emulator.tflm import require_runtime
 from harness.emulator.transport import Endpoint, listen
 from harness.errors import HarnessError
 from harness.flash.drives import own_directory
-from harness.flash.method import TOUCH_BAUD
 
 if TYPE_CHECKING:
     from filelock import FileLock

@@ -16,9 +16,10 @@ from esptool.logger import TemplateLogger, log
 from esptool.targets import CHIP_DEFS
 from esptool.util import FatalError, flash_size_bytes
 
+from harness.boards.profile import TOUCH_BAUD
 from harness.errors import BoardError
 from harness.firmware import virtual
-from harness.flash.method import TOUCH_BAUD, Outcome, Progress, Region, Target
+from harness.flash.method import Outcome, Progress, Region, Target
 from harness.wire.holders import others_too
 from harness.wire.port import open_serial
 

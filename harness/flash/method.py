@@ -13,9 +13,6 @@ from harness.boards import Profile
 from harness.errors import HarnessError, nearest
 from harness.wire.port import Port
 
-TOUCH_BAUD = 1200
-"""The speed that enters the boot loader of boards with USB CDC, where their profile gives no other."""
-
 Use = Literal["firmware", "model"]
 """What a region is for."""
 
