@@ -23,7 +23,7 @@ def list_images(as_json: bool) -> None:
     from harness.cli import terminal
     from harness.firmware import manifest
 
-    images = [*manifest.added(), *manifest.shipped()]
+    images = manifest.known()
     if as_json:
         print(json.dumps([image.model_dump() for image in images], indent=2))
         return

@@ -90,9 +90,14 @@ def added() -> tuple[Image, ...]:
     return _read(path) if path.exists() else ()
 
 
+def known() -> tuple[Image, ...]:
+    """Return all images, of those for the same board and protocol first the one that is used."""
+    return (*reversed(added()), *shipped())
+
+
 def find(board: str, protocol: str, runs_on: RunsOn) -> Image | None:
     """Return the image to use: the one added last, else the shipped one; None where there is none."""
-    for image in (*reversed(added()), *shipped()):
+    for image in known():
         if (image.board, image.protocol, image.runs_on) == (board, protocol, runs_on):
             return image
     return None
@@ -137,7 +142,7 @@ def verify() -> list[tuple[str, str | None]]:
     from harness import boards
 
     found: list[tuple[str, str | None]] = []
-    for image in (*shipped(), *added()):
+    for image in known():
         try:
             _contents(image, boards.load(image.board))
         except (_Unsound, HarnessError) as error:

@@ -75,6 +75,7 @@ def test_a_second_image_for_the_same_board_and_protocol_replaces_the_first(tmp_p
         (tmp_path / "image").write_bytes(version.encode() * 5000)
         add(tmp_path / "image", "we2", "sscma", version=version)
     assert [image.version for image in manifest.added()] == ["2"]
+    assert manifest.known()[0] == manifest.find("grove_vision_ai_we2", "sscma", "hardware")
     kept = {path.name for path in manifest.cache_directory().iterdir()}
     assert kept == {manifest.MANIFEST, manifest.added()[0].file}
 
