@@ -50,7 +50,7 @@ def connection(prepared: Prepared, settings: Settings, progress: Progress) -> It
         BoardError: nothing answers on it, or not with the protocol that was asked for.
     """
     board = prepared.job.board
-    port = choose_port(settings.port, board)
+    port = choose_port(settings.port, board, settings.drive)
     with ExitStack() as stack:
         reached = stack.enter_context(reach(board, port, settings.drive))
         session, virtual, flashed = _bring(reached, prepared, settings, progress, stack)
