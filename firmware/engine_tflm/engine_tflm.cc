@@ -142,6 +142,88 @@ OperatorTimes &times()
 const tflite::SubGraph *graph;
 tflite::SingleArenaBufferAllocator *memory;
 
+// ---- is it sound: TFLite-Micro believes every index in a file, and model_find has not looked at them
+
+using Indices = flatbuffers::Vector<int32_t>;
+
+bool are_below(uint32_t count, const Indices *indices, bool may_be_absent)
+{
+    if (indices == nullptr) {
+        return true;
+    }
+    for (int32_t index : *indices) {
+        if (static_cast<uint32_t>(index) >= count && !(may_be_absent && index == -1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool is_terminated(const flatbuffers::String *text)
+{
+    return text == nullptr || text->c_str()[text->size()] == '\0';
+}
+
+bool is_sound(const tflite::Tensor &tensor, uint32_t buffers)
+{
+    constexpr int64_t kMostElements = INT32_MAX / 8; // of 8 bytes
+    int64_t elements = 1;
+
+    if (tensor.shape() != nullptr) {
+        for (int32_t dimension : *tensor.shape()) {
+            elements *= dimension;
+            if (dimension < 0 || elements > kMostElements) {
+                return false;
+            }
+        }
+    }
+    return tensor.buffer() < buffers && is_terminated(tensor.name());
+}
+
+bool is_sound(const tflite::SubGraph &subgraph, uint32_t codes, uint32_t buffers)
+{
+    if (subgraph.tensors() == nullptr || subgraph.inputs() == nullptr || subgraph.outputs() == nullptr) {
+        return false;
+    }
+    uint32_t tensors = subgraph.tensors()->size();
+    if (!are_below(tensors, subgraph.inputs(), false) || !are_below(tensors, subgraph.outputs(), false)) {
+        return false;
+    }
+    for (const tflite::Tensor *tensor : *subgraph.tensors()) {
+        if (!is_sound(*tensor, buffers)) {
+            return false;
+        }
+    }
+    if (subgraph.operators() == nullptr) {
+        return true;
+    }
+    for (const tflite::Operator *op : *subgraph.operators()) {
+        if (op->opcode_index() >= codes || !are_below(tensors, op->inputs(), true) ||
+            !are_below(tensors, op->outputs(), false) || !are_below(tensors, op->intermediates(), false)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool is_sound(const tflite::Model &model)
+{
+    if (model.operator_codes() == nullptr || model.buffers() == nullptr) {
+        return false;
+    }
+    for (const tflite::OperatorCode *code : *model.operator_codes()) {
+        if (!is_terminated(code->custom_code())) {
+            return false;
+        }
+    }
+    for (const tflite::SubGraph *subgraph : *model.subgraphs()) {
+        if (!is_sound(*subgraph, model.operator_codes()->size(), model.buffers()->size())) {
+            return false;
+        }
+    }
+    return true;
+}
+
 // ---- loading
 
 const char *name_of(const tflite::OperatorCode &code)
@@ -166,9 +248,6 @@ bool is_registered(const tflite::OperatorCode &code)
 
 bool all_are_registered(const tflite::Model &model, refusal *why)
 {
-    if (model.operator_codes() == nullptr) {
-        return true;
-    }
     for (const tflite::OperatorCode *code : *model.operator_codes()) {
         if (!is_registered(*code)) {
             return refuse(why, UNSUPPORTED_OPERATOR, 0, "no kernel for ", name_of(*code));
@@ -201,8 +280,11 @@ bool has_usable_ends(refusal *why)
     for (tensor_kind kind : {TENSOR_INPUT, TENSOR_OUTPUT}) {
         for (uint8_t i = 0; i < engine_tensors(kind); i++) {
             const TfLiteTensor *tensor = kind == TENSOR_INPUT ? interpreter.get()->input(i) : interpreter.get()->output(i);
-            if (tensor == nullptr || tensor->dims->size > MOST_RANK) {
+            if (tensor == nullptr || tensor->data.data == nullptr || tensor->dims->size > MOST_RANK) {
                 return refuse(why, MODEL_INVALID, i, "an input or output that cannot be described", "");
+            }
+            if (kind == TENSOR_INPUT && tensor->allocation_type == kTfLiteMmapRo) {
+                return refuse(why, MODEL_INVALID, i, "an input that is a constant", "");
             }
         }
     }
@@ -220,6 +302,9 @@ bool engine_load(const uint8_t *bytes, uint32_t /*size*/, uint8_t *arena, uint32
     const tflite::Model *model = tflite::GetModel(bytes);
 
     engine_unload();
+    if (!is_sound(*model)) {
+        return refuse(why, MODEL_INVALID, 0, "it refers to what is not in it", "");
+    }
     if (!all_are_registered(*model, why)) {
         return false;
     }
