@@ -3,7 +3,8 @@
 // The allocator is put together by hand in the same places as MicroAllocator::Create(arena, size) puts it, so
 // that the figures are those of any program that does so, and head and tail can be told apart. TFLite-Micro's
 // recording allocator would take 288 bytes of a 32-bit device's arena for itself.
-#include <cstring>
+#include <algorithm>
+#include <cstdint>
 #include <new>
 
 #include "engine.h"
@@ -144,19 +145,16 @@ tflite::SingleArenaBufferAllocator *memory;
 
 // ---- is it sound: TFLite-Micro believes every index in a file, and model_find has not looked at them
 
-using Indices = flatbuffers::Vector<int32_t>;
-
-bool are_below(uint32_t count, const Indices *indices, bool may_be_absent)
+template <typename Items, typename Check> bool all(const Items *items, Check check)
 {
-    if (indices == nullptr) {
-        return true;
-    }
-    for (int32_t index : *indices) {
-        if (static_cast<uint32_t>(index) >= count && !(may_be_absent && index == -1)) {
-            return false;
-        }
-    }
-    return true;
+    return items == nullptr || std::all_of(items->begin(), items->end(), check);
+}
+
+bool are_below(uint32_t count, const flatbuffers::Vector<int32_t> *indices, bool may_be_absent)
+{
+    return all(indices, [=](int32_t index) {
+        return static_cast<uint32_t>(index) < count || (may_be_absent && index == -1);
+    });
 }
 
 bool is_terminated(const flatbuffers::String *text)
@@ -169,15 +167,11 @@ bool is_sound(const tflite::Tensor &tensor, uint32_t buffers)
     constexpr int64_t kMostElements = INT32_MAX / 8; // of 8 bytes
     int64_t elements = 1;
 
-    if (tensor.shape() != nullptr) {
-        for (int32_t dimension : *tensor.shape()) {
-            elements *= dimension;
-            if (dimension < 0 || elements > kMostElements) {
-                return false;
-            }
-        }
-    }
-    return tensor.buffer() < buffers && is_terminated(tensor.name());
+    return tensor.buffer() < buffers && is_terminated(tensor.name()) &&
+           all(tensor.shape(), [&elements](int32_t dimension) {
+               elements *= dimension;
+               return dimension >= 0 && elements <= kMostElements;
+           });
 }
 
 bool is_sound(const tflite::SubGraph &subgraph, uint32_t codes, uint32_t buffers)
@@ -186,24 +180,12 @@ bool is_sound(const tflite::SubGraph &subgraph, uint32_t codes, uint32_t buffers
         return false;
     }
     uint32_t tensors = subgraph.tensors()->size();
-    if (!are_below(tensors, subgraph.inputs(), false) || !are_below(tensors, subgraph.outputs(), false)) {
-        return false;
-    }
-    for (const tflite::Tensor *tensor : *subgraph.tensors()) {
-        if (!is_sound(*tensor, buffers)) {
-            return false;
-        }
-    }
-    if (subgraph.operators() == nullptr) {
-        return true;
-    }
-    for (const tflite::Operator *op : *subgraph.operators()) {
-        if (op->opcode_index() >= codes || !are_below(tensors, op->inputs(), true) ||
-            !are_below(tensors, op->outputs(), false) || !are_below(tensors, op->intermediates(), false)) {
-            return false;
-        }
-    }
-    return true;
+    return are_below(tensors, subgraph.inputs(), false) && are_below(tensors, subgraph.outputs(), false) &&
+           all(subgraph.tensors(), [=](const tflite::Tensor *tensor) { return is_sound(*tensor, buffers); }) &&
+           all(subgraph.operators(), [=](const tflite::Operator *op) {
+               return op->opcode_index() < codes && are_below(tensors, op->inputs(), true) &&
+                      are_below(tensors, op->outputs(), false) && are_below(tensors, op->intermediates(), false);
+           });
 }
 
 bool is_sound(const tflite::Model &model)
@@ -211,17 +193,10 @@ bool is_sound(const tflite::Model &model)
     if (model.operator_codes() == nullptr || model.buffers() == nullptr) {
         return false;
     }
-    for (const tflite::OperatorCode *code : *model.operator_codes()) {
-        if (!is_terminated(code->custom_code())) {
-            return false;
-        }
-    }
-    for (const tflite::SubGraph *subgraph : *model.subgraphs()) {
-        if (!is_sound(*subgraph, model.operator_codes()->size(), model.buffers()->size())) {
-            return false;
-        }
-    }
-    return true;
+    uint32_t codes = model.operator_codes()->size();
+    uint32_t buffers = model.buffers()->size();
+    return all(model.operator_codes(), [](const tflite::OperatorCode *code) { return is_terminated(code->custom_code()); }) &&
+           all(model.subgraphs(), [=](const tflite::SubGraph *subgraph) { return is_sound(*subgraph, codes, buffers); });
 }
 
 // ---- loading
