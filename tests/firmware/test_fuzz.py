@@ -45,6 +45,7 @@ def fuzz(program: Path, seeds: list[bytes], directory: Path, effort: str) -> Non
         text=True,
     )
     assert done.returncode == 0, done.stderr[-4000:]
+    print(done.stderr[-200:])  # for `pytest -rP`: executions and coverage counters
 
 
 def decoder_seeds() -> list[bytes]:
