@@ -195,8 +195,10 @@ bool is_sound(const tflite::Model &model)
     }
     uint32_t codes = model.operator_codes()->size();
     uint32_t buffers = model.buffers()->size();
-    return all(model.operator_codes(), [](const tflite::OperatorCode *code) { return is_terminated(code->custom_code()); }) &&
-           all(model.subgraphs(), [=](const tflite::SubGraph *subgraph) { return is_sound(*subgraph, codes, buffers); });
+    return all(model.operator_codes(),
+               [](const tflite::OperatorCode *code) { return is_terminated(code->custom_code()); }) &&
+           all(model.subgraphs(),
+               [=](const tflite::SubGraph *subgraph) { return is_sound(*subgraph, codes, buffers); });
 }
 
 // ---- loading

@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     }
     memcpy(flash, bytes + length - in_flash, in_flash);
     length -= in_flash;
-    static jmp_buf too_long; /* a text command can ask for any number of inferences: a device takes as long as it takes */
+    static jmp_buf too_long; /* a text command can ask for any number of inferences, and nobody interrupts it here */
     sim_interrupt(&too_long, MOST_ALIVE);
     if (setjmp(too_long) != 0) {
         return 0;
