@@ -50,7 +50,7 @@ class Chip(Table):
     name: Text = Field(description="the SoC")
     core: Text = Field(description="the core that runs TFLite-Micro")
     cores: int = Field(ge=1, description="how many of these cores there are")
-    clock_hz: Hertz = Field(alias="clock", gt=0, description="clock of the core")
+    clock_hz: Hertz = Field(alias="clock", ge=10**6, description="clock of the core")
     kernels: Text = Field(description="the optimised kernels behind TFLite-Micro")
 
 

@@ -27,13 +27,14 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a command.")
 def disasm(file: str, source: str | None, as_json: bool) -> None:
     """Print the command streams of FILE: registers by name, values decoded, layer by layer."""
-    from harness.emulator.npu import disasm, program
     from harness.models import tflite
+    from harness.models.npu import disasm
+    from harness.models.npu.jobs import jobs
 
     model = tflite.read(file)
     layers = _layers(model, source)
     listing: list[dict[str, Any]] = []
-    for step in _steps(program.npu_steps(model), file):
+    for step in _steps(jobs(model), file):
         for line in disasm.lines(step.commands):
             listing.append(
                 {
@@ -91,28 +92,29 @@ def run(
     differs, and the exit status is 1.
     """
     from harness import boards
-    from harness.emulator.npu import cycles, driver, program
     from harness.emulator.npu import trace as tracing
     from harness.emulator.npu.runner import Interpreter
     from harness.errors import HarnessError
     from harness.models import tensors, tflite
+    from harness.models.npu import accelerator, cycles
+    from harness.models.npu.jobs import Job, jobs
     from harness.models.resolve import resolve
 
     profile = boards.load(board or _DEFAULT_BOARD)
     if profile.vela is None:
         raise HarnessError(f"{profile.id} has no NPU; give a board that has one with --board")
     model = tflite.read(file)
-    jobs = _steps(program.npu_steps(model), file)
-    npu = driver.named(profile.vela.accelerator) if board else driver.accelerator(jobs[0].configuration)
+    first = _steps(jobs(model), file)[0]
+    npu = accelerator.named(profile.vela.accelerator if board else first.configuration.accelerator)
     interpreter = Interpreter(model, npu)
     origin = resolve(source) if source else None
     record, outputs, reference = tracing.run(interpreter, tensors.load(inputs, model), origin)
     found = tracing.departure(record, reference, outputs) if origin else None
-    memories = cycles.memories_of(profile.vela)
+    memories = cycles.memories(profile.vela.settings())
     costs = {
         (step.operator.index, cost.index): cost
         for step in interpreter.steps
-        if isinstance(step, program.NpuStep)
+        if isinstance(step, Job)
         for cost in cycles.estimate(step.operations, npu, memories)
     }
     facts = {
@@ -121,9 +123,7 @@ def run(
         "memories": profile.id,
         "arena_bytes": interpreter.plan.bytes,
         "operations": len(record.entries),
-        "cpu_operators": sum(
-            len(s.operators) for s in interpreter.steps if not isinstance(s, program.NpuStep)
-        ),
+        "cpu_operators": sum(len(s.operators) for s in interpreter.steps if not isinstance(s, Job)),
         "estimated_cycles": _total(interpreter.steps, npu, memories),
         "outputs": [
             {"name": t.name, "type": t.type, "shape": t.shape, "values": array.tolist()}
@@ -147,10 +147,14 @@ def run(
 
 
 def _total(steps: Sequence[Any], npu: Any, memories: Any) -> int:
-    from harness.emulator.npu import cycles, program
+    from harness.models.npu import cycles
+    from harness.models.npu.jobs import Job
 
-    jobs = [step for step in steps if isinstance(step, program.NpuStep)]
-    return sum(cycles.total(cycles.estimate(job.operations, npu, memories)) for job in jobs)
+    return sum(
+        cycles.total(cycles.estimate(step.operations, npu, memories))
+        for step in steps
+        if isinstance(step, Job)
+    )
 
 
 def _steps(steps: list[Any], file: str) -> list[Any]:

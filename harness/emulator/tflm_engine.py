@@ -17,11 +17,11 @@ from harness.emulator.engine import EngineError, MemoryUse, ModelEntry, TensorSp
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.npu import runner as npu
 from harness.emulator.npu.arena import ArenaError
-from harness.emulator.npu.faults import NpuFault
 from harness.emulator.tflm import Interpreter, TflmError
 from harness.models import ethosu, ops, tflite, vela
 from harness.models.arena import arena
 from harness.models.estimate import Estimate, estimate
+from harness.models.npu.faults import NpuFault
 from harness.models.tflite import Model, Tensor
 from harness.wire.messages import ErrorCode
 

@@ -8,7 +8,7 @@ On the CPU an operator costs
 
 with coefficients from the board's profile, and an invoke `fixed_cycles` besides. On the NPU the cycles are
 Vela's own where it compiled the model here, and else what the command stream tells
-(`harness.models.npu_estimate`). Bodies of IF and WHILE count as if each ran once; what CALL_ONCE calls
+(`harness.models.npu.cycles`). Bodies of IF and WHILE count as if each ran once; what CALL_ONCE calls
 counts nothing, since only the first invoke runs it.
 """
 
@@ -19,9 +19,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.errors import HarnessError
-from harness.models import cost, npu_estimate
+from harness.models import cost
 from harness.models.graph import Model, Operator, Subgraph
+from harness.models.npu import cycles as stream_cycles
+from harness.models.npu.accelerator import named
+from harness.models.npu.faults import NpuFault
+from harness.models.npu.jobs import jobs
 from harness.models.ops import ETHOS_U
+from harness.models.tflite import ModelError
 from harness.models.vela import Compiled
 
 Method = Literal["coefficients", "vela", "command stream"]
@@ -183,10 +188,24 @@ def _npu(
     """
     system = next(values for section, values in settings.items() if section.startswith("System_Config."))
     ratio = clock_hz / float(system["core_clock"])
-    streams = npu_estimate.estimate(model, settings)
-    total = sum(stream.cycles for stream in streams)
+    streams = _streams(model, settings)
+    total = sum(streams.values())
     method: Method = "command stream"
     if compiled is not None and total:
         ratio *= compiled.cycles / total
         method = "vela"
-    return {(s.subgraph, s.index): (round(s.cycles * ratio), method) for s in streams}
+    return {place: (round(cycles * ratio), method) for place, cycles in streams.items()}
+
+
+def _streams(model: Model, settings: Mapping[str, Mapping[str, str]]) -> dict[tuple[int, int], int]:
+    """Return the cycles of the NPU operators by their command streams, in the NPU's clock."""
+    memories = stream_cycles.memories(settings)
+    try:
+        return {
+            (job.subgraph, job.operator.index): stream_cycles.total(
+                stream_cycles.estimate(job.operations, named(job.configuration.accelerator), memories)
+            )
+            for job in jobs(model)
+        }
+    except NpuFault as fault:
+        raise ModelError(f"{model.name}: {fault}; compile the model again with Vela") from None

@@ -13,10 +13,11 @@ from collections import Counter
 
 import numpy as np
 
-from harness.emulator.npu import accumulate, cycles, executor
+from harness.emulator.npu import accumulate, executor
 from harness.emulator.npu.executor import Executor
 from harness.emulator.npu.runner import Interpreter
 from harness.models import tensors, tflite
+from harness.models.npu import cycles
 
 INVOKES = 10
 

@@ -69,6 +69,13 @@ CASES = {
         "'Mhz' is no unit of a frequency; did you mean 'MHz'?",
         0,
     ),
+    "clock in megahertz without its unit": (
+        '"200 MHz"',
+        "200",
+        "chip.clock",
+        "200 is out of range; it must be greater than or equal to 1000000",
+        0,
+    ),
     "unit of another kind": (
         'size = "1 MiB"',
         'size = "1 MHz"',
@@ -77,7 +84,13 @@ CASES = {
         0,
     ),
     "no unit": ('"100 ms"', '"100"', "flash.xmodem.window", "'100' has no unit; a time is wanted", 0),
-    "zero": ('"200 MHz"', '"0 MHz"', "chip.clock", "0 is out of range; it must be greater than 0", 0),
+    "zero": (
+        '"200 MHz"',
+        '"0 MHz"',
+        "chip.clock",
+        "0 is out of range; it must be greater than or equal to 1000000",
+        0,
+    ),
     "whole number wanted": ("cores = 1", 'cores = "one"', "chip.cores", "'one' is not a whole number", 0),
     "number wanted": (
         "clock_scale = 1.0",

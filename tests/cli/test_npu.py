@@ -12,10 +12,10 @@ from click.testing import CliRunner, Result
 
 from harness import boards
 from harness.cli.npu import command
-from harness.emulator.npu import program
-from harness.emulator.npu.operations import Dma
 from harness.models import tflite, vela
 from harness.models.build import Builder, Scale
+from harness.models.npu.jobs import jobs
+from harness.models.npu.operations import Dma
 
 
 def _model() -> bytes:
@@ -119,7 +119,7 @@ def test_a_run_that_differs_stops_at_the_first_operation_that_does(
 ) -> None:
     source, compiled = files
     model = tflite.read(compiled)
-    step = program.npu_steps(model)[0]
+    step = jobs(model)[0]
     start, _ = model.buffers[model.subgraphs[0].tensors[step.operator.inputs[1]].buffer]
     # The second convolution's scale records: in the read-only data, copied from there by its DMA.
     convolutions = [op for op in step.operations if not isinstance(op, Dma) and op.scales is not None]

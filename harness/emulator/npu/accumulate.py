@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.emulator.npu.operations import FeatureMap, Kernel, Upscale
 from harness.emulator.npu.rounding import Int64
+from harness.models.npu.operations import FeatureMap, Kernel, Upscale
 
 _FLOAT32_EXACT = 1 << 24
 # Columns of the patch matrix held at a time, so that memory does not grow with the feature map.

@@ -10,13 +10,12 @@ from functools import cache
 
 import numpy as np
 
-from harness.emulator.npu.accelerator import Accelerator
-from harness.emulator.npu.faults import NotModelled, NpuFault
 from harness.emulator.npu.memory import Memory
-from harness.emulator.npu.operations import Activation, FeatureMap
 from harness.emulator.npu.rounding import Int64, saturate
+from harness.models.npu.accelerator import Accelerator
+from harness.models.npu.faults import NotModelled, NpuFault
+from harness.models.npu.operations import NO_FUNCTION, Activation, FeatureMap
 
-NONE = 0
 TANH = 3
 SIGMOID = 4
 LUT_FIRST = 16
@@ -103,7 +102,7 @@ def finish(
             )
         curve = tanh if function == TANH else sigmoid
         values = curve(values) + ofm.zero_point
-    elif function != NONE and not LUT_FIRST <= function <= LUT_LAST:
+    elif function != NO_FUNCTION and not LUT_FIRST <= function <= LUT_LAST:
         raise NpuFault(f"reserved activation function {function}")
     elif ofm.zero_point and not wide:
         values = values + ofm.zero_point

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.emulator.npu.executor import Decoded
-from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.feature_maps import pieces
-from harness.emulator.npu.operations import BlockOperation, FeatureMap, Pooling, Upscale
+from harness.models.npu.faults import NpuFault
+from harness.models.npu.operations import BlockOperation, Decoded, FeatureMap, Pooling, Upscale
 
 MAX_DEPENDENCY = 3
 _PART_KERNEL_DEPTH = 16

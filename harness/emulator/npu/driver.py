@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from harness.emulator.npu.accelerator import ACCELERATORS, Accelerator
-from harness.emulator.npu.faults import NpuFault
-from harness.errors import nearest
 from harness.models.ethosu import Configuration
+from harness.models.npu.accelerator import Accelerator
+from harness.models.npu.faults import NpuFault
 
 # Architecture that the Ethos-U55 implements (Vela writes 1.0.6); its driver compares the major version.
 _ARCHITECTURE_MAJOR = "1"
 _STREAM_VERSION = 0
-
-
-def accelerator(configuration: Configuration) -> Accelerator:
-    """Return the Ethos-U55 that a stream was compiled for; raises NpuFault for any other NPU."""
-    return named(configuration.accelerator)
-
-
-def named(name: str) -> Accelerator:
-    """Return the Ethos-U55 that Vela calls `name`; raises NpuFault where there is none."""
-    if name not in ACCELERATORS:
-        raise NpuFault(f"'{name}' is no Ethos-U55{nearest(name, ACCELERATORS)}")
-    return ACCELERATORS[name]
 
 
 def check(configuration: Configuration, npu: Accelerator) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.emulator.npu.operations import BlockOperation, Elementwise
 from harness.emulator.npu.rounding import Int64, rescale, saturate, shift_right
+from harness.models.npu.operations import BlockOperation, Elementwise
 
 _BOTH_16 = 0
 _OPA_32 = 1

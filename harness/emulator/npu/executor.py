@@ -11,16 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.emulator.npu import accumulate, elementwise, feature_maps
-from harness.emulator.npu.accelerator import Accelerator
 from harness.emulator.npu.activation import finish
-from harness.emulator.npu.faults import NotModelled, NpuFault
 from harness.emulator.npu.memory import Memory
-from harness.emulator.npu.operations import BlockOperation, Dma, Elementwise, FeatureMap, Operation, Pooling
 from harness.emulator.npu.rounding import Int64, rescale
-from harness.emulator.npu.state import block_operation, dma
 from harness.emulator.npu.weights import Volume, WeightCache, scale_records
-
-Decoded = BlockOperation | Dma
+from harness.models.npu.accelerator import Accelerator
+from harness.models.npu.faults import NotModelled, NpuFault
+from harness.models.npu.operations import BlockOperation, Decoded, Dma, Elementwise, FeatureMap, Pooling
 
 
 @dataclass(frozen=True)
@@ -124,11 +121,6 @@ class Executor:
         accumulators = sum_up(values, ifm, weights, kernel, (ofm.height, ofm.width))
         accumulators += bias
         return rescale(accumulators, scale, shift, op.output.rounding)
-
-
-def decoded(operations: Iterable[Operation]) -> list[Decoded]:
-    """Decode the registers of every operation; raises NpuFault, placed at the operation."""
-    return [dma(op) if op.kind == "DMA" else block_operation(op) for op in operations]
 
 
 def _precision(op: BlockOperation) -> dict[str, int]:

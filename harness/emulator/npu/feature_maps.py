@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.memory import Memory
-from harness.emulator.npu.operations import FeatureMap
+from harness.models.npu.faults import NpuFault
+from harness.models.npu.operations import FeatureMap
 
 BRICK = 16
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.emulator.npu.accelerator import Accelerator
 from harness.emulator.npu.activation import LUT_FIRST, LUT_LAST, LUT_SLOT
-from harness.emulator.npu.executor import Decoded
-from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.feature_maps import pieces
-from harness.emulator.npu.operations import Dma, FeatureMap, Range
+from harness.models.npu.accelerator import Accelerator
+from harness.models.npu.faults import NpuFault
+from harness.models.npu.operations import Decoded, Dma, FeatureMap, Range
 
 MAX_DMA = 1
 MAX_KERNELS = 2

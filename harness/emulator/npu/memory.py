@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.emulator.npu.accelerator import Accelerator
-from harness.emulator.npu.faults import NpuFault
+from harness.models.npu.accelerator import Accelerator
+from harness.models.npu.faults import NpuFault
 
 Bytes = NDArray[np.uint8]
 

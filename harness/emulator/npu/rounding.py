@@ -7,25 +7,18 @@ reference kernels (gemmlowp's SaturatingRoundingDoublingHighMul, then RoundingDi
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from harness.models.npu.operations import Rounding
 
 Int64 = NDArray[np.int64]
 
 INT32_MIN = -(1 << 31)
 INT32_MAX = (1 << 31) - 1
 _SAFE = 1 << 62
-
-
-class Rounding(IntEnum):
-    """How the bits shifted out are taken into account."""
-
-    TFL = 0
-    TRUNCATE = 1
-    NATURAL = 2
 
 
 def _magnitude(values: NDArray[Any]) -> int:

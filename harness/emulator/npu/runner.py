@@ -10,19 +10,20 @@ from collections.abc import Callable
 import numpy as np
 
 from harness.emulator.npu import arena, cpu, program
-from harness.emulator.npu.accelerator import Accelerator
-from harness.emulator.npu.driver import accelerator as accelerator_of
-from harness.emulator.npu.executor import DEFAULT_LIMITS, Decoded, Executor, Limits
-from harness.emulator.npu.faults import NpuFault
+from harness.emulator.npu.executor import DEFAULT_LIMITS, Executor, Limits
 from harness.emulator.npu.memory import Bytes, Memory
 from harness.emulator.tflm import Interpreter as CpuInterpreter
+from harness.models.npu.accelerator import Accelerator, named
+from harness.models.npu.faults import NpuFault
+from harness.models.npu.jobs import Job
+from harness.models.npu.operations import Decoded
 from harness.models.tflite import Model, Tensor, parse
 
 READ_ONLY_REGION = 0
 # Room for TFLite-Micro's own records in the arena of a CPU segment, which is not the board's.
 _CPU_OVERHEAD = 256 * 1024
 
-Observer = Callable[[program.NpuStep, Decoded, Memory], None]
+Observer = Callable[[Job, Decoded, Memory], None]
 
 
 class Interpreter:
@@ -57,7 +58,7 @@ class Interpreter:
         self._fast: dict[int, Bytes] = {
             step.fast_scratch: np.zeros(self._graph.tensors[step.fast_scratch].bytes, np.uint8)
             for step in self.steps
-            if isinstance(step, program.NpuStep) and step.fast_scratch is not None
+            if isinstance(step, Job) and step.fast_scratch is not None
         }
         self.plan = arena.plan(self.model, frozenset(self._fast))
         self.arena_bytes = self.plan.bytes if arena_bytes is None else arena_bytes
@@ -69,8 +70,8 @@ class Interpreter:
         self._executors: dict[str, Executor] = {}
         self._cpu: dict[int, CpuInterpreter] = {}
         for number, step in enumerate(self.steps):
-            if isinstance(step, program.NpuStep):
-                target = accelerator or accelerator_of(step.configuration)
+            if isinstance(step, Job):
+                target = accelerator or named(step.configuration.accelerator)
                 self._executors.setdefault(step.configuration.accelerator, Executor(target, limits))
             else:
                 self._cpu[number] = self._load_segment(step)
@@ -101,7 +102,7 @@ class Interpreter:
         Raises NpuFault, placed at the operation that faults, and TflmError where a CPU operator fails.
         """
         for number, step in enumerate(self.steps):
-            if isinstance(step, program.NpuStep):
+            if isinstance(step, Job):
                 self._run_npu(step, observe)
             else:
                 self._run_cpu(step, self._cpu[number])
@@ -137,7 +138,7 @@ class Interpreter:
         tensor = self._graph.tensors[index]
         return self._bytes(index).copy().view(tensor.type).reshape(tensor.shape)
 
-    def _run_npu(self, step: program.NpuStep, observe: Observer | None) -> None:
+    def _run_npu(self, step: Job, observe: Observer | None) -> None:
         executor = self._executors[step.configuration.accelerator]
         regions = {number: self._bytes(tensor) for number, tensor in step.regions.items()}
         fixed = frozenset(

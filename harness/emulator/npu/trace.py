@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.emulator.npu import feature_maps, layers
-from harness.emulator.npu.executor import Decoded
 from harness.emulator.npu.memory import Memory
-from harness.emulator.npu.operations import BlockOperation, Dma
-from harness.emulator.npu.program import NpuStep
 from harness.emulator.npu.runner import Interpreter
+from harness.models.npu.jobs import Job
+from harness.models.npu.operations import BlockOperation, Decoded, Dma
 from harness.models.tflite import Model
 
 
@@ -64,7 +63,7 @@ class Trace:
     matched: list[layers.Layer | None] = field(default_factory=list)
     unlike: dict[int, layers.Difference] = field(default_factory=dict)
 
-    def observe(self, step: NpuStep, op: Decoded, memory: Memory) -> None:
+    def observe(self, step: Job, op: Decoded, memory: Memory) -> None:
         """Record an operation that has just been executed."""
         if isinstance(op, Dma):
             self._add(step, op, None, op.source.length)
@@ -72,7 +71,7 @@ class Trace:
         values = feature_maps.read(memory, op.ofm)
         self._add(step, op, values, values.nbytes)
 
-    def _add(self, step: NpuStep, op: Decoded, values: NDArray[Any] | None, size: int) -> None:
+    def _add(self, step: Job, op: Decoded, values: NDArray[Any] | None, size: int) -> None:
         block = op if isinstance(op, BlockOperation) else None
         layer = None
         if values is not None and self.matcher is not None:

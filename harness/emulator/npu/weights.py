@@ -17,8 +17,8 @@ import numpy as np
 from ethosu import mlw_codec
 from numpy.typing import NDArray
 
-from harness.emulator.npu.accelerator import Accelerator
-from harness.emulator.npu.faults import NpuFault
+from harness.models.npu.accelerator import Accelerator
+from harness.models.npu.faults import NpuFault
 
 SUBKERNEL = 8
 RECORD_BYTES = 10

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.emulator.npu.faults import NpuFault
-from harness.emulator.npu.program import NpuStep
 from harness.emulator.npu.runner import Interpreter
 from harness.emulator.tflm import Interpreter as Micro
 from harness.emulator.tflm import TflmError
 from harness.models import tflite
+from harness.models.npu.faults import NpuFault
+from harness.models.npu.jobs import Job
 from tests.emulator.npu import velafiles
 from tests.emulator.npu.corpus import Case
 
@@ -61,7 +61,7 @@ def verdict(case: Case, compiled: bytes, runs: int = RUNS) -> str:
     micro = _Micro(case.model)
     try:
         interpreter = Interpreter(tflite.parse(compiled, case.name))
-        if not any(isinstance(step, NpuStep) for step in interpreter.steps):
+        if not any(isinstance(step, Job) for step in interpreter.steps):
             return "cpu"
         rng = np.random.default_rng(case.seed)
         for _ in range(runs):

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.emulator.npu import block_dependency, hazards, program, stream
-from harness.emulator.npu.accelerator import U55_64, U55_128
-from harness.emulator.npu.executor import Decoded, Limits
-from harness.emulator.npu.faults import NpuFault
-from harness.emulator.npu.operations import BlockOperation, Dma
+from harness.emulator.npu import block_dependency, hazards
+from harness.emulator.npu.executor import Limits
 from harness.emulator.npu.runner import Interpreter
-from harness.emulator.npu.state import operations
-from harness.emulator.npu.stream import Command
 from harness.errors import HarnessError
 from harness.models import ethosu, tflite
+from harness.models.npu import jobs, stream
+from harness.models.npu.accelerator import U55_64, U55_128
+from harness.models.npu.faults import NpuFault
+from harness.models.npu.operations import BlockOperation, Decoded, Dma
+from harness.models.npu.state import decoded, operations
+from harness.models.npu.stream import Command
 from tests.emulator.npu import corpus, velafiles
 
 # conv, depthwise, fully connected, max pool, add, sigmoid table, softmax, two convolutions and an ADD
@@ -71,7 +72,7 @@ def test_a_stream_that_is_none_faults(words: list[int], message: str) -> None:
 
 def test_a_register_that_was_never_set_is_named() -> None:
     with pytest.raises(NpuFault, match="operation 0: register OFM_PRECISION was never set"):
-        program.decoded(operations(stream.decode(_words((0x002, 0), (0x000, 0)))))
+        decoded(operations(stream.decode(_words((0x002, 0), (0x000, 0)))))
 
 
 def test_a_second_core_is_refused() -> None:
@@ -146,7 +147,7 @@ def test_an_operation_beyond_any_boards_memory_is_refused() -> None:
 
 
 def _operations(seed: int) -> tuple[Decoded, ...]:
-    return program.npu_steps(tflite.parse(_compiled(seed), "model"))[0].operations
+    return jobs.jobs(tflite.parse(_compiled(seed), "model"))[0].operations
 
 
 def _without_waits(op: Decoded) -> Decoded:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.emulator.npu import feature_maps
-from harness.emulator.npu.accelerator import U55_64
-from harness.emulator.npu.faults import NpuFault
 from harness.emulator.npu.memory import Memory
-from harness.emulator.npu.operations import FeatureMap
+from harness.models.npu.accelerator import U55_64
+from harness.models.npu.faults import NpuFault
+from harness.models.npu.operations import FeatureMap
 
 SIZE = 1 << 15
 

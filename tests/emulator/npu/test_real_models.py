@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.emulator.npu import cycles, driver
-from harness.emulator.npu.accelerator import U55_64, U55_256
-from harness.emulator.npu.faults import NpuFault
-from harness.emulator.npu.program import NpuStep
 from harness.emulator.npu.runner import Interpreter
 from harness.models import bundled, tflite
+from harness.models.npu import cycles
+from harness.models.npu.accelerator import U55_64, U55_256, named
+from harness.models.npu.faults import NpuFault
+from harness.models.npu.jobs import Job
 from tests.emulator.npu import velafiles
 from tests.emulator.npu.velafiles import Desktop, Settings
 
@@ -31,9 +31,9 @@ EVERYWHERE = [
     for optimise in ("Performance", "Size")
     for memory in ("board", "sram_only", "dedicated")
 ]
-# The memories of Vela's settings in the worker; its default core counts 16 bytes a cycle for a port.
-_FLASH = cycles.Timing.of_port(0.015625, 64, 64, 32, port_bytes=16)
-_SRAM = cycles.Timing.of_port(1.0, 16, 16, 32, port_bytes=16)
+# The memories of Vela's settings in the worker.
+_FLASH = cycles.Timing(cycles.AXI_BYTES * 0.015625, 64, 64, 32)
+_SRAM = cycles.Timing(cycles.AXI_BYTES, 16, 16, 32)
 
 
 @cache
@@ -62,9 +62,9 @@ def _agrees(source: bytes, compiled: bytes, inputs: int) -> bool:
 
 def _ratio(compiled: velafiles.Result, memories: cycles.Memories) -> float:
     assert compiled.data is not None
-    steps = [step for step in Interpreter(compiled.data).steps if isinstance(step, NpuStep)]
+    steps = [step for step in Interpreter(compiled.data).steps if isinstance(step, Job)]
     estimated = sum(
-        cycles.total(cycles.estimate(step.operations, driver.accelerator(step.configuration), memories))
+        cycles.total(cycles.estimate(step.operations, named(step.configuration.accelerator), memories))
         for step in steps
     )
     return estimated / compiled.cycles

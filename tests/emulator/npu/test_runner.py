@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from harness.emulator.npu import cpu
-from harness.emulator.npu.accelerator import U55_64
 from harness.emulator.npu.arena import ArenaError
-from harness.emulator.npu.program import NpuStep
 from harness.emulator.npu.runner import Interpreter
 from harness.emulator.tflm import Interpreter as Micro
 from harness.models.build import Builder, Scale
+from harness.models.npu.accelerator import U55_64
+from harness.models.npu.jobs import Job
 from tests.emulator.npu import corpus, velafiles
 from tests.emulator.npu.velafiles import Desktop
 
@@ -42,7 +42,7 @@ def test_cpu_operators_run_between_npu_subgraphs_in_the_same_arena() -> None:
     source = _two_islands()
     interpreter = Interpreter(velafiles.compile_one(source), U55_64)
     kinds = [type(step) for step in interpreter.steps]
-    assert kinds == [NpuStep, cpu.Segment, NpuStep]
+    assert kinds == [Job, cpu.Segment, Job]
     desktop = Desktop(source)
     rng = np.random.default_rng(1)
     for _ in range(3):

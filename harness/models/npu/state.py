@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harness.emulator.npu.faults import NotModelled, NpuFault
-from harness.emulator.npu.operations import (
+from harness.models.npu.faults import NotModelled, NpuFault
+from harness.models.npu.operations import (
     UNSCALED,
     Activation,
     Block,
     BlockOperation,
+    Decoded,
     Dma,
     Elementwise,
     FeatureMap,
@@ -23,10 +24,10 @@ from harness.emulator.npu.operations import (
     Output,
     Pooling,
     Range,
+    Rounding,
     Upscale,
 )
-from harness.emulator.npu.rounding import Rounding
-from harness.emulator.npu.stream import Command
+from harness.models.npu.stream import Command
 
 # Largest output block (height, width, depth) and kernel of the architecture (Vela's `ofm_block_max`; its
 # pooling constraint of 256 rows and columns).
@@ -327,3 +328,8 @@ def operations(commands: Iterable[Command]) -> list[Operation]:
             )
             dma_wait = kernel_wait = -1
     return found
+
+
+def decoded(operations: Iterable[Operation]) -> list[Decoded]:
+    """Decode the registers of every operation; raises NpuFault, placed at the operation."""
+    return [dma(op) if op.kind == "DMA" else block_operation(op) for op in operations]

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from harness.emulator.npu.rounding import Rounding
+NO_FUNCTION = 0
+
+
+class Rounding(IntEnum):
+    """How the bits shifted out are taken into account."""
+
+    TFL = 0
+    TRUNCATE = 1
+    NATURAL = 2
 
 
 class Upscale(IntEnum):
@@ -232,3 +240,6 @@ class Dma:
     destination: Range
     source_internal: bool
     destination_internal: bool
+
+
+Decoded = BlockOperation | Dma

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.errors import nearest
+from harness.models.npu.faults import NpuFault
+
 
 @dataclass(frozen=True)
 class Accelerator:
@@ -35,3 +38,10 @@ U55_128 = Accelerator(128, 24 * 1024, (1, 2, 8), (1, 2, 8))
 U55_256 = Accelerator(256, 48 * 1024, (2, 2, 8), (2, 2, 8))
 
 ACCELERATORS = {accelerator.name: accelerator for accelerator in (U55_32, U55_64, U55_128, U55_256)}
+
+
+def named(name: str) -> Accelerator:
+    """Return the Ethos-U55 that Vela calls `name`; raises NpuFault where there is none."""
+    if name not in ACCELERATORS:
+        raise NpuFault(f"'{name}' is no Ethos-U55{nearest(name, ACCELERATORS)}")
+    return ACCELERATORS[name]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from harness.emulator.npu.operations import Elementwise, Pooling, Upscale
-from harness.emulator.npu.stream import Command
+from harness.models.npu.operations import Elementwise, Pooling, Upscale
+from harness.models.npu.stream import Command
 
 _IFM_TYPES = {0: "uint8", 1: "int8", 4: "uint16", 5: "int16", 9: "int32"}
 _OFM_TYPES = {0: "uint8", 1: "int8", 2: "uint16", 3: "int16", 5: "int32"}

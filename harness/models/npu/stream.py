@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from ethosu.vela.ethos_u55_regs.ethos_u55_regs import cmd0, cmd1
-
-from harness.emulator.npu.faults import NpuFault
+from harness.models.npu.faults import NpuFault
 
 _PREFIXES = ("NPU_SET_", "NPU_OP_")
 
@@ -45,6 +43,8 @@ class Command:
 
 @cache
 def _names(has_payload: bool) -> dict[int, tuple[str, bool]]:
+    from ethosu.vela.ethos_u55_regs.ethos_u55_regs import cmd0, cmd1
+
     table: dict[int, tuple[str, bool]] = {}
     for member in cmd1 if has_payload else cmd0:
         for prefix in _PREFIXES:

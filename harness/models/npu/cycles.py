@@ -2,7 +2,7 @@
 
 Each block operation is costed from its shapes, block and kernel, and from what it moves between the NPU
 and its memories; copies run beside them, and the stream's own waits say where one has to wait for the
-other. The figures of merit (cycles per output element and per micro-block, delays, 64-bit AXI ports) are
+other. The figures of merit (cycles per output element and per micro-block, delays, AXI ports) are
 those of Vela's performance model of the Ethos-U55 (ethos-u-vela 5.2, `npu_performance.py` and
 `architecture_features.py`). What the CPU does between jobs is not counted.
 """
@@ -10,15 +10,15 @@ those of Vela's performance model of the Ethos-U55 (ethos-u-vela 5.2, `npu_perfo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.boards.profile import Vela
-from harness.emulator.npu.accelerator import Accelerator
-from harness.emulator.npu.activation import NONE
-from harness.emulator.npu.executor import Decoded
-from harness.emulator.npu.operations import (
+from harness.errors import HarnessError
+from harness.models.npu.accelerator import Accelerator
+from harness.models.npu.operations import (
+    NO_FUNCTION,
     BlockOperation,
+    Decoded,
     Dma,
     Elementwise,
     FeatureMap,
@@ -26,9 +26,10 @@ from harness.emulator.npu.operations import (
     Range,
     Upscale,
 )
-from harness.errors import HarnessError
 
-AXI_BYTES = 8
+AXI_BYTES = 16
+"""What a port moves in a cycle, as the core that Vela 5.2 compiles with by default counts it: these cycles
+stand beside its own. By the architecture, in Vela's bandwidth figures and in its older core it is 8."""
 BRICK = 16
 READ_ONLY_REGION = 0
 _SUBKERNEL = 8
@@ -54,22 +55,6 @@ class Timing:
     write_latency: int
     burst: int
 
-    @classmethod
-    def of_port(
-        cls,
-        clock_scale: float,
-        read_latency: int,
-        write_latency: int,
-        burst_length: int,
-        port_bytes: int = AXI_BYTES,
-    ) -> Timing:
-        """A memory on an AXI port, with the four numbers of Vela's system configuration.
-
-        `port_bytes` is what the port moves in a cycle of its own: 8 by the architecture, and so in Vela's
-        bandwidth figures and its older core; the default core of Vela 5.2 counts 16.
-        """
-        return cls(port_bytes * clock_scale, read_latency, write_latency, burst_length)
-
 
 @dataclass(frozen=True)
 class Memories:
@@ -83,18 +68,28 @@ class Memories:
         return self.constants if region == READ_ONLY_REGION else self.arena
 
 
-def memories_of(vela: Vela) -> Memories:
-    """Return the memories of a board, from the Vela settings of its profile."""
-    areas = vela.system.areas()
+def memories(settings: Mapping[str, Mapping[str, str]]) -> Memories:
+    """Return what the memories are worth by the sections of Vela's configuration file.
 
-    def timing(port: str) -> Timing:
-        name = vela.system.axi0_port if port == "Axi0" else vela.system.axi1_port
-        if name not in areas:
-            raise HarnessError(f"the profile's Vela settings put {name} on {port} but do not describe it")
-        area = areas[name]
-        return Timing.of_port(area.clock_scale, area.read_latency, area.write_latency, area.burst_length)
+    Raises HarnessError where they put a memory on a port and do not describe it.
+    """
+    system, mode = (
+        next(values for section, values in settings.items() if section.startswith(kind))
+        for kind in ("System_Config.", "Memory_Mode.")
+    )
 
-    return Memories(timing(vela.memory.const_mem_area), timing(vela.memory.arena_mem_area))
+    def timing(use: str) -> Timing:
+        memory = system[f"{mode[use].lower()}_port"]
+        if f"{memory}_clock_scale" not in system:
+            raise HarnessError(f"Vela's settings put {memory} on {mode[use]} but do not describe it")
+        return Timing(
+            AXI_BYTES * float(system[f"{memory}_clock_scale"]),
+            int(system[f"{memory}_read_latency"]),
+            int(system[f"{memory}_write_latency"]),
+            int(system[f"{memory}_burst_length"]),
+        )
+
+    return Memories(constants=timing("const_mem_area"), arena=timing("arena_mem_area"))
 
 
 @dataclass(frozen=True)
@@ -236,7 +231,7 @@ def _output_cycles(op: BlockOperation, accelerator: Accelerator) -> float:
     activation = op.output.activation
     curve, clip = _ACTIVATION[accelerator.macs]
     extra = 0.0
-    if activation.function != NONE:
+    if activation.function != NO_FUNCTION:
         extra = curve
     elif (activation.minimum, activation.maximum) != op.ofm.limits and op.ofm.bits < 32:
         extra = clip
