@@ -44,6 +44,10 @@ def _identifier(text: str) -> str:
 Identifier = Annotated[str, AfterValidator(_identifier)]
 
 
+TOUCH_BAUD = 1200
+"""The speed that enters the boot loader of boards with USB CDC, where their profile gives no other."""
+
+
 class Chip(Table):
     """The SoC and the core that runs the model."""
 
@@ -193,6 +197,25 @@ class Flash(Table):
     def model_region(self) -> Region:
         """The region that a model goes to unless another is asked for."""
         return self.region(self.model)
+
+    def place_for_model(self, size: int, behind: int | None = None) -> int | None:
+        """Return the address for a model of `size` bytes; None where there is no room for it.
+
+        That is the start of the region for models; with another model that ends at `behind`, the start of
+        the next block, or, where models have slots of their own (UF2), of the next slot.
+        """
+        rooms = [region for region in self.regions if "model" in region.holds]
+        if behind is None:
+            start = self.model_region.offset
+        elif self.uf2 is not None:
+            free = [room.offset for room in rooms if room.offset >= behind]
+            if not free:
+                return None
+            start = min(free)
+        else:
+            start = -(-behind // self.block_bytes) * self.block_bytes
+        fits = any(room.offset <= start and start + size <= room.end for room in rooms)
+        return start if fits else None
 
 
 MemoryArea = Literal["Sram", "Dram", "OnChipFlash", "OffChipFlash"]

@@ -85,6 +85,8 @@ def command(
     from harness.emulator.line import VirtualLine
     from harness.emulator.run import run
 
+    if latency_ms != latency_ms:
+        raise click.BadParameter("nan is no time", param_hint="'--latency'")
     line = (
         VirtualLine(baud, latency_ms / 1000, parse_faults(faults)) if baud or latency_ms or faults else None
     )

@@ -13,14 +13,17 @@ def command() -> None:
     """List, verify and add firmware images."""
 
 
-@command.command("list")
+@command.command("list", short_help="List the images that there are.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_images(as_json: bool) -> None:
-    """List the images that ship with the harness and those that were added."""
+    """List the images that ship with the harness and those that were added.
+
+    Of several for the same board and protocol the first is what is flashed.
+    """
     from harness.cli import terminal
     from harness.firmware import manifest
 
-    images = [*manifest.added(), *manifest.shipped()]
+    images = manifest.known()
     if as_json:
         print(json.dumps([image.model_dump() for image in images], indent=2))
         return
@@ -42,7 +45,7 @@ def list_images(as_json: bool) -> None:
     )
 
 
-@command.command("verify")
+@command.command("verify", short_help="Check every image against its manifest.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def verify_images(as_json: bool) -> None:
     """Check every image against the size and the SHA-256 in its manifest."""
@@ -90,7 +93,7 @@ def add_image(
     From then on it is what is flashed for that board and protocol. UF2 files are taken apart.
     """
     from harness.cli import terminal
-    from harness.firmware.adding import add
+    from harness.runner.adding import add
 
     image = add(file, board, protocol, version=version, source=source, offset=offset, build=build)
     if as_json:

@@ -17,13 +17,19 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def command(file: Path, board: str, slot: int | None, out: Path | None, as_json: bool) -> None:
-    """Convert FILE, a model (.tflite) or a firmware image, to the UF2 file that the board's drive takes."""
+    """Convert FILE, a TFLite model or a firmware image, to the UF2 file that the board's drive takes."""
     from harness.cli import terminal
+    from harness.errors import HarnessError
     from harness.runner.flashing import uf2
 
     made = uf2(file, board, slot)
     target = out or file.with_suffix(".uf2")
-    target.write_bytes(made.data)
+    if target.exists() and target.samefile(file):
+        raise HarnessError(f"{target}: is the file to convert; name another with --out")
+    try:
+        target.write_bytes(made.data)
+    except OSError as error:
+        raise HarnessError(f"{target}: cannot be written: {error.strerror}") from None
     if as_json:
         facts = {
             "path": str(target),

@@ -15,7 +15,7 @@ from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.receiver import Receiver
 from harness.emulator.run_progress import SAMPLES_PER_FRAME, RunProgress
 from harness.wire import messages as m
-from harness.wire.framing import Decoder, Text, encode, encoded_size
+from harness.wire.framing import Decoder, Text, body_limit, encode, encoded_size
 
 SAMPLE_BATCH_S = 0.02
 SILENCE_S = 2.0
@@ -55,6 +55,7 @@ class BenchFirmware(Firmware):
         self._decoder = Decoder(longest, text=text is not None)
         self._last_receive = 0
         self._session = 0
+        self._max_frame = 0
         self._last_number = 0
         self._last_reply = b""
         self._selected = False
@@ -89,8 +90,7 @@ class BenchFirmware(Firmware):
         for item in self._decoder.feed(data):
             if isinstance(item, Text):
                 assert self._text is not None
-                self._out += self._text.command(item.command)
-                self._dirty.update(range(len(self._inputs)))  # it may have loaded an input of its own
+                self._out += self._text.command(item.command, self)
             else:
                 self._on_body(item)
 
@@ -144,6 +144,8 @@ class BenchFirmware(Firmware):
         common = min(hello.newest, m.VERSION)
         if common < max(hello.oldest, m.OLDEST_VERSION):
             common = 0
+        if common and session:
+            self._max_frame = hello.max_frame
         if common and session and session != self._session:
             self._session, self._last_number, self._last_reply = session, 0, b""
             self._receiver = self._new_receiver()
@@ -312,8 +314,8 @@ class BenchFirmware(Firmware):
         if not self._run.outputs >> index & 1:
             raise EngineError(m.ErrorCode.BAD_ARGUMENT, f"output {index} was not asked for with the run")
         whole = self._engine.read_output(index)
-        length = min(length, self._limits.max_block)
-        part = whole[offset : offset + length]
+        length = min(length, self._limits.max_block, body_limit(self._max_frame) - m.MAX_OUTPUT_OVERHEAD)
+        part = whole[offset : offset + max(length, 0)]
         return m.Output(index, 0, offset, len(whole), zlib.crc32(whole), part)
 
     def _memory(self) -> m.Message:
@@ -335,6 +337,28 @@ class BenchFirmware(Firmware):
     def _refuse_without_model(self) -> None:
         if not self._selected:
             raise EngineError(m.ErrorCode.NO_MODEL, "no model is selected")
+
+    # ---- what text commands do (see TextDevice)
+
+    def text_needs_model(self) -> None:
+        """See TextDevice."""
+        self._refuse_while_running()
+        if not self._selected:
+            models = self._engine.models()
+            if not models:
+                raise EngineError(m.ErrorCode.NO_MODEL, "no model in flash")
+            self._select(models[0].address)
+
+    def text_loads(self, data: bytes) -> None:
+        """See TextDevice."""
+        if self._inputs:
+            fits = data[: len(self._inputs[0])]
+            self._write_input(0, 0, fits)
+
+    def text_infers(self) -> None:
+        """See TextDevice."""
+        self._push_inputs()
+        self._run = RunProgress()
 
     # ---- tensors and samples
 

@@ -143,16 +143,16 @@ def load_firmware(profile: Profile, flash: BoardFlash, protocol: str) -> None:
 
 
 def load_models(profile: Profile, flash: BoardFlash, names: Sequence[str]) -> None:
-    """Put models into the board's model region one behind the other, each at the start of a block.
+    """Put models into the board's flash, one behind the other.
 
     Raises:
         HarnessError: a name is no model, or there is no room left.
     """
-    region, block = profile.flash.model_region, profile.flash.block_bytes
-    address = region.offset
+    behind = None
     for name in names:
         model = resolve(name)
-        if address + len(model.data) > region.end:
+        address = profile.flash.place_for_model(len(model.data), behind)
+        if address is None:
             raise HarnessError(f"{name}: no room left for it in {profile.id}'s model region")
         flash.program_for_core(address, model.data)
-        address += -(-len(model.data) // block) * block
+        behind = address + len(model.data)

@@ -15,6 +15,9 @@ from harness.errors import HarnessError, nearest
 _RATES = ("drop", "flip", "dup", "insert", "burst", "stall")
 _EVENTS = ("reset", "vanish")
 _KNOWN = (*_RATES, *_EVENTS, "seed")
+LONGEST_S = 3600
+LONGEST_BURST = 1 << 20
+_FAR = 2.0**62
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,13 @@ def parse_faults(spec: str) -> Faults:
         if name in _EVENTS:
             events.append(_event(name, part, amount, extra if colon else None))
         elif name == "seed":
-            values["seed"] = int(_number(part, value, whole=True))
+            values["seed"] = _whole(part, value)
         else:
             values[name] = _rate(part, amount)
             if colon and name == "burst":
-                values["burst_bytes"] = int(_number(part, extra, whole=True))
+                values["burst_bytes"] = _burst_bytes(part, extra)
             elif colon and name == "stall":
-                values["stall_s"] = _number(part, extra.removesuffix("s"))
+                values["stall_s"] = _seconds(part, extra)
             elif colon:
                 raise HarnessError(f"--faults: '{part}' has a ':' that {name} does not take")
     faults = Faults(**values, events=tuple(events))  # type: ignore[arg-type]
@@ -81,10 +84,10 @@ def parse_faults(spec: str) -> Faults:
 def _event(name: str, part: str, when: str, extra: str | None) -> Event:
     if extra is not None and name != "vanish":
         raise HarnessError(f"--faults: '{part}' has a ':' that {name} does not take")
-    away = 2.0 if extra is None else _number(part, extra.removesuffix("s"))
+    away = 2.0 if extra is None else _seconds(part, extra)
     if when.endswith("s"):
-        return Event(name, seconds=_number(part, when.removesuffix("s")), away_s=away)
-    return Event(name, bytes=int(_number(part, when, whole=True)), away_s=away)
+        return Event(name, seconds=_seconds(part, when), away_s=away)
+    return Event(name, bytes=_whole(part, when), away_s=away)
 
 
 def _rate(part: str, text: str) -> float:
@@ -98,12 +101,30 @@ def _rate(part: str, text: str) -> float:
     return rate
 
 
-def _number(part: str, text: str, whole: bool = False) -> float:
-    pattern = r"\d+" if whole else r"\d+(\.\d*)?([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?"
-    if not re.fullmatch(pattern, text):
-        kind = "whole number" if whole else "number"
-        raise HarnessError(f"--faults: '{part}': '{text}' is not a {kind}")
+def _seconds(part: str, text: str) -> float:
+    seconds = _number(part, text.removesuffix("s"))
+    if seconds > LONGEST_S:
+        raise HarnessError(f"--faults: '{part}': at most {LONGEST_S} seconds")
+    return seconds
+
+
+def _burst_bytes(part: str, text: str) -> int:
+    count = _whole(part, text)
+    if not 0 < count <= LONGEST_BURST:
+        raise HarnessError(f"--faults: '{part}': a burst has 1 to {LONGEST_BURST} bytes")
+    return count
+
+
+def _number(part: str, text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d*)?([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?", text, re.ASCII):
+        raise HarnessError(f"--faults: '{part}': '{text}' is not a number")
     return float(text)
+
+
+def _whole(part: str, text: str) -> int:
+    if not re.fullmatch(r"\d{1,100}", text, re.ASCII):
+        raise HarnessError(f"--faults: '{part}': '{text:.100}' is not a whole number")
+    return int(text)
 
 
 @dataclass
@@ -168,4 +189,4 @@ class Damage:
         rate = sum(self._weights)
         if not rate:
             return 0
-        return int(math.log(1.0 - self._random.random()) / math.log(1.0 - rate))
+        return int(min(math.log1p(-self._random.random()) / math.log1p(-rate), _FAR))

@@ -7,9 +7,9 @@ its runner matches by regular expression.
 from __future__ import annotations
 
 import struct
+from typing import Protocol
 
 from harness.emulator.engine import DeviceInfo, Engine, EngineError
-from harness.wire.messages import ErrorCode
 from harness.wire.session import VIRTUAL
 
 PROFILE = "ULPMark for tinyML Firmware V0.0.1"
@@ -31,6 +31,19 @@ _HELP = (
 _HEX = "0123456789abcdefABCDEF"
 
 
+class TextDevice(Protocol):
+    """The device that text commands work on, beside whatever else it speaks."""
+
+    def text_needs_model(self) -> None:
+        """Select the first model in flash where none is; raises EngineError without one, or during a run."""
+
+    def text_loads(self, data: bytes) -> None:
+        """Put `data` into the begin of the first input."""
+
+    def text_infers(self) -> None:
+        """Ready the inputs; outputs of an earlier run are about to go."""
+
+
 class MlperfText:
     """The text interface to an engine's current model; `model` is MLPerf Tiny's name for it (vww01)."""
 
@@ -50,16 +63,18 @@ class MlperfText:
         """Return what the device prints when it starts."""
         return b"m-init-done\r\n" + _READY.encode()
 
-    def command(self, text: str) -> bytes:
+    def command(self, text: str, device: TextDevice) -> bytes:
         """Return the answer to a command (given without its terminator), `m-ready` included."""
         words = [word for word in text.split(" ") if word]
         try:
-            lines = self._answer(words) if words else ""
+            lines = self._answer(words, device) if words else ""
         except EngineError as error:
             lines = f"e-[{error.text}]\r\n"
         return (lines + _READY).encode("ascii", "replace")
 
-    def _answer(self, words: list[str]) -> str:
+    def _answer(self, words: list[str], device: TextDevice) -> str:
+        if words[0] in ("db", "infer", "results"):
+            device.text_needs_model()
         match words:
             case ["name", *_]:
                 return f"m-name-dut-[{self._name}]\r\n"
@@ -70,9 +85,9 @@ class MlperfText:
             case ["help", *_]:
                 return PROFILE + "\r\n" + _HELP
             case ["db", *rest]:
-                return self._db(rest)
+                return self._db(rest, device)
             case ["infer", *rest]:
-                return self._infer(rest)
+                return self._infer(rest, device)
             case ["results", *_]:
                 return self._results()
         return f"e-[Unknown command: {words[0]}]\r\n"
@@ -83,7 +98,7 @@ class MlperfText:
     def _lap(self, ticks: int) -> str:
         return f"m-lap-us-{ticks * 1_000_000 // self._info.tick_hz}\r\n"
 
-    def _db(self, rest: list[str]) -> str:
+    def _db(self, rest: list[str], device: TextDevice) -> str:
         match rest:
             case []:
                 return "e-[Command 'db' requires a subcommand]\r\n"
@@ -100,7 +115,9 @@ class MlperfText:
                 return f"m-[Expecting {size} bytes]\r\n"
             case ["print", *_]:
                 return self._print()
-        return self._append(rest[0])
+        answer = self._append(rest[0])
+        device.text_loads(bytes(self._buffer))
+        return answer
 
     def _append(self, digits: str) -> str:
         if len(digits) % 2:
@@ -119,14 +136,14 @@ class MlperfText:
         shown = bytes(self._buffer).ljust(self._size, b"\x00")
         return "".join("m-buffer-" + shown[at : at + 8].hex("-") + "\r\n" for at in range(0, len(shown), 8))
 
-    def _infer(self, rest: list[str]) -> str:
+    def _infer(self, rest: list[str], device: TextDevice) -> str:
         n = _leading_number(rest[0]) if rest else 1
         warmup = _leading_number(rest[1]) if len(rest) > 1 else 10
         if n <= 0:
             return "e-[Inference iterations must be >0]\r\n"
         if warmup < 0:
             return "e-[Inference warmup must be >=0]\r\n"
-        self._load_tensor()
+        device.text_infers()
         out = f"m-warmup-start-{warmup}\r\n"
         for _ in range(warmup):
             self._engine.invoke()
@@ -136,24 +153,7 @@ class MlperfText:
         self._ahead = end - self._engine.ticks()
         return out + self._lap(start) + self._lap(end) + "m-infer-done\r\n" + self._results()
 
-    def _load_tensor(self) -> None:
-        self._need_model()
-        inputs = self._engine.inputs()
-        if inputs and self._buffer:
-            data = bytes(self._buffer[: inputs[0].bytes])
-            self._engine.write_input(0, 0, data)
-
-    def _need_model(self) -> None:
-        """The API knows one model: the first in flash, where the host has selected none."""
-        if self._engine.outputs():
-            return
-        models = self._engine.models()
-        if not models:
-            raise EngineError(ErrorCode.NO_MODEL, "no model in flash")
-        self._engine.select(models[0].address)
-
     def _results(self) -> str:
-        self._need_model()
         spec = self._engine.outputs()[0]
         values = dequantised(self._engine.read_output(0), spec.type, spec.scale, spec.zero_point)
         return "m-results-[" + ",".join(f"{value:0.3f}" for value in values) + "]\r\n"

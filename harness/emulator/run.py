@@ -11,8 +11,10 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from harness import boards
+from harness.boards.profile import TOUCH_BAUD
 from harness.emulator.board import BoardLine, VirtualBoard, load_firmware, load_models
 from harness.emulator.boot import Wiring, rom
 from harness.emulator.controls import Boot, Controls
@@ -24,9 +26,10 @@ from harness.emulator.transport import Endpoint, listen
 from harness.errors import HarnessError
 from harness.flash.drives import own_directory
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 READ_BYTES = 1 << 16
-TOUCH_BAUD = 1200
-"""The speed that enters the boot loader of boards with USB CDC, where their profile gives no other."""
 BUTTONS = {"": Boot.APPLICATION, "reset": Boot.APPLICATION, "boot": Boot.LOADER}
 """What a line on standard input presses; "boot" is reset with the boot button held."""
 
@@ -76,15 +79,17 @@ def run(
         line: what bytes go through on their way; None = as fast as they come, and unharmed.
 
     Raises:
-        HarnessError: the board, a model or the place to listen on is not there.
+        HarnessError: the board, a model or the place to listen on is not there, or its flash is in use.
     """
     require_runtime()
     profile = boards.load(board)
     flash = BoardFlash(profile, flash_directory)
-    if firmware is not None:
-        load_firmware(profile, flash, firmware)
-    load_models(profile, flash, models)
     with contextlib.ExitStack() as stack:
+        if flash_directory is not None:
+            stack.callback(_hold(flash_directory).release)
+        if firmware is not None:
+            load_firmware(profile, flash, firmware)
+        load_models(profile, flash, models)
         if drives is None and profile.flash.uf2:
             drives = own_directory(profile.id)
             stack.callback(shutil.rmtree, drives, ignore_errors=True)
@@ -122,6 +127,20 @@ def run(
             end = stack.enter_context(line.attach(endpoint, lambda: press(Boot.APPLICATION)))
         with contextlib.suppress(KeyboardInterrupt):
             power.power_on(BoardLine(end, controls), Boot.LOADER if loader else Boot.APPLICATION)
+
+
+def _hold(flash_directory: Path) -> FileLock:
+    """Keep other virtual boards from the same flash memory; raises HarnessError where one is there."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(flash_directory / "in-use.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise HarnessError(
+            f"{flash_directory}: another virtual board keeps its flash here; end it, or name another place"
+        ) from None
+    return lock
 
 
 def _end(signum: int, frame: FrameType | None) -> None:

@@ -134,7 +134,12 @@ class PtyEndpoint:
 
         self.on_lines: Callable[[Lines], None] = _ignore
 
-        self._master, slave = os.openpty()
+        try:
+            self._master, slave = os.openpty()
+        except OSError as error:
+            raise HarnessError(
+                f"no pseudo-terminal to be had ({error.strerror}); use --listen socket://127.0.0.1:0"
+            ) from None
         tty.setraw(slave)
         self.url = os.ttyname(slave)
         # Not kept open here: without a slave the master hangs up, which shows whether a host is there.

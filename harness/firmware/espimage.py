@@ -142,6 +142,13 @@ def read(data: bytes) -> EspImage:
     )
 
 
+def chip_of(data: bytes) -> str | None:
+    """Return the chip that an image, cut short or not, is for by its header; None where it is none."""
+    if len(data) < _HEADER.size or data[0] != MAGIC or not 1 <= data[1] <= MOST_SEGMENTS:
+        return None
+    return CHIPS.get(_HEADER.unpack_from(data)[7])
+
+
 def checksum(data: bytes) -> int:
     """Return the XOR over all bytes, from the seed on, that images and the serial protocol end in."""
     # Folded in halves as one large number: some hundred times as fast as byte by byte.

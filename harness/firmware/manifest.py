@@ -13,11 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from harness import assets
 from harness.boards import Profile
 from harness.errors import HarnessError
+from harness.models.cache import write_atomically
 
 MANIFEST = "manifest.toml"
 RunsOn = Literal["virtual", "hardware"]
@@ -56,6 +57,12 @@ class Image(_Table):
     file: str | None = None
     parts: tuple[Part, ...] = Field(alias="part", min_length=1)
 
+    @model_validator(mode="after")
+    def _one_part_in_a_file(self) -> Image:
+        if self.file is not None and len(self.parts) > 1:
+            raise ValueError(f"{len(self.parts)} parts, where a file holds one")
+        return self
+
     @property
     def label(self) -> str:
         """A name for messages: protocol, version, and what it runs on."""
@@ -83,9 +90,14 @@ def added() -> tuple[Image, ...]:
     return _read(path) if path.exists() else ()
 
 
+def known() -> tuple[Image, ...]:
+    """Return all images, of those for the same board and protocol first the one that is used."""
+    return (*reversed(added()), *shipped())
+
+
 def find(board: str, protocol: str, runs_on: RunsOn) -> Image | None:
     """Return the image to use: the one added last, else the shipped one; None where there is none."""
-    for image in (*reversed(added()), *shipped()):
+    for image in known():
         if (image.board, image.protocol, image.runs_on) == (board, protocol, runs_on):
             return image
     return None
@@ -96,6 +108,17 @@ def contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
 
     Raises HarnessError where they are missing, cut short or other bytes.
     """
+    try:
+        return _contents(image, board)
+    except _Unsound as error:
+        raise HarnessError(f"{image.label}: {error}") from None
+
+
+class _Unsound(Exception):
+    """What is wrong with an image."""
+
+
+def _contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
     if image.file is None:
         from harness.firmware import virtual
 
@@ -106,11 +129,11 @@ def contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
         try:
             got = [path.read_bytes()]
         except OSError as error:
-            raise HarnessError(
+            raise _Unsound(
                 f"{path}: cannot be read ({error.strerror}); add the image again with `harness firmware add`"
             ) from None
     for part, data in zip(image.parts, got, strict=True):
-        _check(image, part, data)
+        _check(part, data)
     return list(zip(image.parts, got, strict=True))
 
 
@@ -119,26 +142,50 @@ def verify() -> list[tuple[str, str | None]]:
     from harness import boards
 
     found: list[tuple[str, str | None]] = []
-    for image in (*shipped(), *added()):
+    for image in known():
         try:
-            contents(image, boards.load(image.board))
-        except HarnessError as error:
+            _contents(image, boards.load(image.board))
+        except (_Unsound, HarnessError) as error:
             found.append((image.label, str(error)))
         else:
             found.append((image.label, None))
     return found
 
 
-def _check(image: Image, part: Part, data: bytes) -> None:
-    where = f"{image.label}, {part.name}"
+def _check(part: Part, data: bytes) -> None:
     if len(data) != part.size:
-        raise HarnessError(f"{where}: {len(data)} bytes, the manifest says {part.size}; add the image again")
+        raise _Unsound(f"{part.name}: {len(data)} bytes, the manifest says {part.size}; add the image again")
     found = hashlib.sha256(data).hexdigest()
     if found != part.sha256:
-        raise HarnessError(
-            f"{where}: its SHA-256 is {found[:12]}..., the manifest says {part.sha256[:12]}...; it was "
+        raise _Unsound(
+            f"{part.name}: its SHA-256 is {found[:12]}..., the manifest says {part.sha256[:12]}...; it was "
             "changed or damaged, add the image again"
         )
+
+
+def keep(image: Image, data: bytes) -> None:
+    """Put an image's only part and its entry into the cache, in the place of the one that it replaces.
+
+    Raises HarnessError where that cannot be written, or the manifest there is damaged.
+    """
+    directory = cache_directory()
+    assert image.file is not None
+    before = added()
+    others = [
+        other
+        for other in before
+        if (other.board, other.protocol, other.runs_on) != (image.board, image.protocol, image.runs_on)
+    ]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        # The file first: an entry never lacks its file.
+        write_atomically(directory / image.file, data)
+        entries = "\n".join(to_toml(each) for each in [*others, image])
+        write_atomically(directory / MANIFEST, entries.encode())
+        for file in {old.file for old in before} - {each.file for each in [*others, image]}:
+            (directory / str(file)).unlink(missing_ok=True)
+    except OSError as error:
+        raise HarnessError(f"{directory}: the image cannot be kept here: {error.strerror}") from None
 
 
 def to_toml(image: Image) -> str:
@@ -172,6 +219,9 @@ def _read(path: Path) -> tuple[Image, ...]:
         raise HarnessError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+_MEND = "mend it, or delete it and add its images again"
+
+
 @cache
 def _parse(data: bytes, path: Path) -> tuple[Image, ...]:
     try:
@@ -179,6 +229,8 @@ def _parse(data: bytes, path: Path) -> tuple[Image, ...]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
-        raise HarnessError(f"{path}: {where}: {first['msg']}") from None
+        raise HarnessError(
+            f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}; {_MEND}"
+        ) from None
     except ValueError as error:
-        raise HarnessError(f"{path}: is not a manifest: {error}") from None
+        raise HarnessError(f"{path}: is not a manifest: {error}; {_MEND}") from None

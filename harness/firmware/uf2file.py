@@ -52,6 +52,11 @@ def build(data: bytes, address: int, family: int) -> bytes:
     return bytes(out)
 
 
+def begins(data: bytes) -> bool:
+    """Say whether a file's first block begins as one of UF2 does."""
+    return data[:8] == struct.pack("<2I", FIRST_MAGIC, SECOND_MAGIC)
+
+
 def read_block(data: bytes) -> Block:
     """Read one block of 512 bytes; raises NotUf2."""
     if len(data) != BLOCK_BYTES:

@@ -20,6 +20,8 @@ PROJECT = "harness-virtual-"
 """What an application's name begins with, the protocol behind it."""
 MARK = "(virtual board)"
 """What a virtual board's boot loader puts into its words, so that it is not taken for a real one."""
+NOTICE = b"for the virtual board alone, there is no program for the chip in it"
+"""What stands in every image for a virtual board."""
 MAC_PREFIX = bytes([0x02]) + b"virt"
 """How a virtual board's MAC address begins: locally administered, so that no chip has it."""
 SOURCE = "built by this project (harness.firmware.virtual)"
@@ -105,10 +107,7 @@ def _use(board: Profile, use: str) -> int:
 
 
 def _notice(board: Profile, part: str) -> bytes:
-    text = (
-        f"{board.id} {part} {VERSION}: for the virtual board alone, there is no program for the chip in it\n"
-    )
-    return text.encode().ljust(256, b"\0")
+    return (f"{board.id} {part} {VERSION}: ".encode() + NOTICE + b"\n").ljust(256, b"\0")
 
 
 def _program(board: Profile, protocol: str) -> bytes:

@@ -8,10 +8,8 @@ from itertools import pairwise
 from harness.boards import Profile
 from harness.boards.profile import Region as MapRegion
 from harness.errors import HarnessError
-from harness.firmware import container, espimage, virtual
-from harness.firmware.container import NotAContainer
-from harness.firmware.espimage import CHIP_ID, CHIPS, NotAnImage
-from harness.flash.method import Region
+from harness.firmware import espimage, images
+from harness.flash.method import Region, Use
 
 
 def check(board: Profile, regions: Sequence[Region]) -> None:
@@ -37,22 +35,12 @@ def check(board: Profile, regions: Sequence[Region]) -> None:
 def refuse_virtual(board: Profile, regions: Sequence[Region]) -> None:
     """Raise HarnessError where a region is an image that runs on virtual boards only."""
     for region in regions:
-        if region.use == "firmware" and _is_virtual(region.data):
+        if region.use == "firmware" and images.is_virtual(region.data):
             raise HarnessError(
                 f"{region.name}: this image runs on the virtual {board.id} only, and this is a real one; "
                 "build a firmware (firmware/ports, firmware/PROTOCOL.md) or get the vendor's, and add it "
                 "with `harness firmware add`"
             )
-
-
-def _is_virtual(data: bytes) -> bool:
-    if data.startswith(container.MAGIC):
-        return True
-    try:
-        descriptor = espimage.read(data).descriptor
-    except NotAnImage:
-        return False
-    return descriptor is not None and descriptor.project.startswith(virtual.PROJECT)
 
 
 def _check_place(board: Profile, region: Region) -> None:
@@ -80,10 +68,22 @@ def _check_place(board: Profile, region: Region) -> None:
     if region.use == "firmware" and region.address == board.flash.image_offset:
         _check_merged(board, region, where)
         return
-    inside = [r for r in board.flash.regions if r.offset <= region.address and region.end <= r.end]
-    wanted = {"model"} if region.use == "model" else {"firmware", "boot_loader", "partition_table", "data"}
-    if not any(wanted & set(r.holds) for r in inside):
-        raise HarnessError(f"{where} are not within a region for {region.use}s; {_places(board, wanted)}")
+    allowed = _places(board, region.use)
+    if not any(place.offset <= region.address and region.end <= place.end for place in allowed):
+        what = "models" if region.use == "model" else "firmware"
+        raise HarnessError(f"{where} are not within a region for {what}; {free_places(board, region.use)}")
+
+
+def _places(board: Profile, use: Use) -> list[MapRegion]:
+    """Return the regions that a model, or a part of a firmware, may be written to."""
+    wanted = {"model"} if use == "model" else {"firmware", "boot_loader", "partition_table", "data"}
+    return [region for region in board.flash.regions if wanted & set(region.holds)]
+
+
+def free_places(board: Profile, use: Use) -> str:
+    """Return a clause on where a model, or a part of a firmware, may be written to."""
+    places = ", ".join(f"{r.name} ({r.offset:#x} to {r.end:#x})" for r in _places(board, use))
+    return f"free to use: {places}"
 
 
 def _check_merged(board: Profile, region: Region, where: str) -> None:
@@ -102,43 +102,8 @@ def _check_merged(board: Profile, region: Region, where: str) -> None:
 
 
 def _check_image(board: Profile, region: Region) -> None:
-    if board.flash.method == "esptool":
-        if region.address == espimage.TABLE_AT:
-            return
-        _check_esp(board, region)
-    elif region.data.startswith(container.MAGIC):
-        try:
-            image = container.read(region.data)
-        except NotAContainer as error:
-            raise HarnessError(f"{region.name}: {error}; get or build the file again") from None
-        wanted = container.SOCS.get(board.chip.name)
-        if image.soc != wanted:
-            raise HarnessError(
-                f"{region.name}: an image for the {image.soc}, but {board.id} has the {wanted}"
-            )
-        if image.sha256 != image.stored_sha256:
-            raise HarnessError(f"{region.name}: its SHA-256 does not match what is in it; get the file again")
-    elif region.data[0] == espimage.MAGIC and region.data[12:14] == CHIP_ID.to_bytes(2, "little"):
-        raise HarnessError(f"{region.name}: an image for the ESP32-S3, but {board.id} has {board.chip.name}")
-
-
-def _check_esp(board: Profile, region: Region) -> None:
-    if region.data.startswith(container.MAGIC):
-        raise HarnessError(f"{region.name}: an image for a Himax chip, but {board.id} has {board.chip.name}")
-    try:
-        image = espimage.read(region.data)
-    except NotAnImage as error:
-        raise HarnessError(f"{region.name}: no image for {board.chip.name}: {error}") from None
-    if image.chip_id != CHIP_ID:
-        chip = CHIPS.get(image.chip_id, f"chip id {image.chip_id}")
-        raise HarnessError(f"{region.name}: an image for the {chip}, but {board.id} has the ESP32-S3")
-    if image.checksum != image.stored_checksum:
-        raise HarnessError(
-            f"{region.name}: its checksum is {image.checksum:#04x}, the file says "
-            f"{image.stored_checksum:#04x}; it is damaged, get the file again"
-        )
-    if image.stored_sha256 not in (None, image.sha256):
-        raise HarnessError(f"{region.name}: its SHA-256 does not match what is in it; get the file again")
+    if board.flash.method != "esptool" or region.address != espimage.TABLE_AT:
+        images.identify(board, region.name, region.data)
 
 
 def _flash(board: Profile) -> str:
@@ -147,8 +112,3 @@ def _flash(board: Profile) -> str:
         for memory in board.memories
         if memory.kind == "flash"
     )
-
-
-def _places(board: Profile, uses: set[str]) -> str:
-    found: list[MapRegion] = [region for region in board.flash.regions if uses & set(region.holds)]
-    return "free to use: " + ", ".join(f"{r.name} ({r.offset:#x} to {r.end:#x})" for r in found)

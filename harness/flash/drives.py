@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import string
 import sys
@@ -14,20 +15,33 @@ from harness import assets
 
 INFO = "INFO_UF2.TXT"
 _BY_LABEL = Path("/dev/disk/by-label")
+_MOUNTS = Path("/proc/self/mounts")
 
 
 @dataclass(frozen=True)
 class Drive:
-    """A boot loader's drive. `info` is what its INFO_UF2.TXT says, by key ("Model", "Board-ID")."""
+    """A boot loader's drive.
+
+    `info` is what its INFO_UF2.TXT says, by key ("Model", "Board-ID"); `device` is what is mounted there,
+    where that is known.
+    """
 
     path: Path
     label: str
     info: dict[str, str]
+    device: Path | None = None
 
     @property
     def gone(self) -> bool:
         """Whether it is no longer there."""
-        return not (self.path / INFO).exists()
+        # Where nobody unmounts a drive that has been unplugged, its files seem to be there for a while.
+        if self.device is not None and not self.device.exists():
+            return True
+        try:
+            (self.path / INFO).stat()
+        except OSError:  # not found, or an error of the device
+            return True
+        return False
 
 
 def _of_virtual_boards() -> list[Path]:
@@ -105,12 +119,34 @@ def _mounted() -> Iterator[Path]:
 def _mounts() -> list[tuple[str, str]]:
     """Return (device, mount point) of the mounted FAT file systems (Linux)."""
     try:
-        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+        lines = _MOUNTS.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     fields = [line.split(" ") for line in lines]
-    # Blanks in paths are written as \040.
-    return [(f[0], f[1].replace("\\040", " ")) for f in fields if f[2] in ("vfat", "msdos", "fat", "fuseblk")]
+    return [(f[0], _unescaped(f[1])) for f in fields if f[2] in ("vfat", "msdos", "fat", "fuseblk")]
+
+
+def _unescaped(path: str) -> str:
+    """Return a path from the list of mounts, where a blank is written as \\040."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
+
+
+def _label(path: Path, device: Path | None) -> str:
+    """Return the label of the drive at a path: the file system's own where it can be had, else the name.
+
+    A desktop mounts a second drive of the same label under another name, and Windows under a letter.
+    """
+    if sys.platform == "win32":
+        import ctypes
+
+        name = ctypes.create_unicode_buffer(261)
+        ctypes.windll.kernel32.GetVolumeInformationW(str(path), name, len(name), None, None, None, None, 0)
+        return name.value or path.name
+    if device is not None and _BY_LABEL.is_dir():
+        for link in _BY_LABEL.iterdir():
+            if link.resolve() == device.resolve():
+                return link.name
+    return path.name
 
 
 def _read(path: Path) -> Drive | None:
@@ -119,4 +155,6 @@ def _read(path: Path) -> Drive | None:
     except OSError:
         return None
     pairs = (line.partition(":") for line in text.splitlines())
-    return Drive(path, path.name, {key.strip(): value.strip() for key, colon, value in pairs if colon})
+    info = {key.strip(): value.strip() for key, colon, value in pairs if colon}
+    device = next((Path(device) for device, where in _mounts() if Path(where) == path), None)
+    return Drive(path, _label(path, device), info, device)

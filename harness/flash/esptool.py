@@ -16,15 +16,16 @@ from esptool.logger import TemplateLogger, log
 from esptool.targets import CHIP_DEFS
 from esptool.util import FatalError, flash_size_bytes
 
+from harness.boards.profile import TOUCH_BAUD
 from harness.errors import BoardError
 from harness.firmware import virtual
 from harness.flash.method import Outcome, Progress, Region, Target
+from harness.wire.holders import others_too
 from harness.wire.port import open_serial
 
 TIMEOUT_S = 3.0
 """esptool's own default: a port that has it already is not configured anew for every command."""
 ROM_BAUD = 115200
-TOUCH_BAUD = 1200
 _ATTEMPTS = 3
 
 
@@ -140,7 +141,7 @@ def _no_answer(target: Target, by_lines: bool, reason: str) -> str:
         what = "hold its BOOT button while you press RESET, and try again"
     else:
         what = "this port has no DTR and RTS: enter the loader by BOOT and RESET (or use rfc2217://)"
-    return f"{target.port}: the ESP32's loader does not answer ({said}); {what}"
+    return f"{target.port}: the ESP32's loader does not answer ({said}); {what}{others_too(str(target.port))}"
 
 
 def _check_size(esp: Any, target: Target) -> None:

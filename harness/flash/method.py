@@ -13,6 +13,9 @@ from harness.boards import Profile
 from harness.errors import HarnessError, nearest
 from harness.wire.port import Port
 
+Use = Literal["firmware", "model"]
+"""What a region is for."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -21,7 +24,7 @@ class Region:
     name: str
     address: int
     data: bytes
-    use: Literal["firmware", "model"]
+    use: Use
 
     @property
     def end(self) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness import boards
 from harness.boards import Profile
 from harness.errors import BoardError, HarnessError
 from harness.firmware import uf2file, virtual
@@ -98,7 +99,7 @@ def _enter(target: Target) -> Drive:
         now = time.monotonic()
         if now > deadline:
             raise BoardError(_not_there(target, patience))
-        if now >= touch_at:
+        if now >= touch_at and _unmounted(target) is None:
             # A board that is still starting misses a touch.
             touch_at = now + (TOUCH_EVERY_S if has_port else patience)
             _touch(target)
@@ -108,8 +109,29 @@ def _enter(target: Target) -> Drive:
 
 def _drives(target: Target) -> list[Drive]:
     assert target.profile.flash.uf2
-    labels = target.profile.flash.uf2.drive_labels
-    return [drive for drive in drives.find(target.drives) if drive.label.upper() in labels]
+    ours = target.profile.flash.uf2.drive_labels
+    found = []
+    for drive in drives.find(target.drives):
+        label = drive.label.upper()
+        if label in ours:
+            found.append(drive)
+        elif drive.path in target.drives:
+            # Mounted under another name: whoever named it knows what it is, unless its label knows better.
+            other = next(
+                (p for p in boards.all_profiles() if p.flash.uf2 and label in p.flash.uf2.drive_labels), None
+            )
+            if other is not None:
+                raise HarnessError(f"{drive.path}: the drive of {other.id}, not of {target.profile.id}")
+            found.append(drive)
+    return found
+
+
+def _unmounted(target: Target) -> Path | None:
+    """Return the device of the board's drive where that is there, and nobody has mounted it (yet)."""
+    assert target.profile.flash.uf2
+    if target.drives:
+        return None  # it is to appear elsewhere
+    return drives.unmounted(target.profile.flash.uf2.drive_labels)
 
 
 def _touch(target: Target) -> None:
@@ -174,10 +196,10 @@ def _wait_until_gone(drive: Drive, region: Region) -> None:
 
 def _not_there(target: Target, patience_s: float) -> str:
     assert target.profile.flash.uf2
-    labels = target.profile.flash.uf2.drive_labels
-    device = drives.unmounted(labels)
+    device = _unmounted(target)
     if device is not None:
         return f"the drive {device.name} is there but not mounted; mount it: udisksctl mount -b {device}"
+    labels = target.profile.flash.uf2.drive_labels
     return (
         f"{target.port or target.profile.name}: no drive {' or '.join(labels)} within {patience_s:.0f} s; "
         "press the board's button twice (or name the drive's directory with --drive)"

@@ -7,6 +7,7 @@ xmodem_send.py).
 from __future__ import annotations
 
 import binascii
+import contextlib
 import io
 import logging
 import struct
@@ -19,7 +20,8 @@ from xmodem import XMODEM
 from harness.errors import BoardError, printable
 from harness.firmware import virtual
 from harness.flash.method import Outcome, Progress, Region, Target
-from harness.wire.port import Port, open_port
+from harness.wire.holders import others_too
+from harness.wire.port import Port, PortLost, open_port
 
 KEY = b"1"
 KEY_EVERY_S = 0.01
@@ -36,8 +38,6 @@ POLLS_ALONE = 4
 """Polls without an announcement before them that show a boot loader left in receive mode by someone before.
 
 Fewer can be what was under way when the reset that was asked for came."""
-LARGEST_IMAGE = 1 << 20
-LOWEST_MODEL = 0x200000
 BLOCK_BYTES = {"xmodem1k": 1024, "xmodem": 128}
 
 RESET_WAIT_S = 3.0
@@ -182,7 +182,9 @@ def enter(target: Target) -> Iterator[We2Loader]:
         try:
             yield loader
         finally:
-            loader.leave()
+            # A line that has gone is told of by whatever found that out first.
+            with contextlib.suppress(PortLost):
+                loader.leave()
     finally:
         port.close()
 
@@ -230,11 +232,10 @@ def _receiving(heard: bytearray) -> bool:
 
 def _not_reached(target: Target, heard: bytes, patience: float) -> str:
     where = f"{target.port}: no boot loader within {patience:.0f} s"
+    others = others_too(str(target.port))
     if not heard:
-        return f"{where}, the line is silent; check the cable, and reset the board when asked to"
-    if b"jump_addr" in heard or b"slot flash_offset" in heard:
-        return (
-            f"{where}, the board started its firmware instead; try again, another program may hold the line"
-        )
+        return f"{where}, the line is silent; check the cable, and reset the board when asked to{others}"
+    if BOOTED in heard or b"slot flash_offset" in heard:
+        return f"{where}, the board started its firmware instead; try again{others}"
     said = printable(heard[-60:].decode("ascii", "replace"))
-    return f"{where}, what came was {said!r}; check the baud rate, and reset the board when asked to"
+    return f"{where}, what came was {said!r}; check the baud rate, and reset the board when asked to{others}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness import boards
@@ -35,24 +36,29 @@ def everything() -> list[Attached]:
     return sorted(found, key=lambda item: (not item.boards, item.kind, item.where))
 
 
-def choose_port(wanted: str | None, board: Profile) -> str:
+def choose_port(wanted: str | None, board: Profile, drive: Path | None = None) -> str:
     """Return the port to use: the one that was asked for, else that of the attached board, else "emulated".
 
-    "auto" takes the attached board and nothing else.
+    "auto" takes the attached board and nothing else; `drive` is the boot loader's that was asked for.
 
     Raises:
         HarnessError: several attached boards fit and none was asked for; or none does and it was "auto".
     """
     if wanted is not None and wanted != AUTO:
         return wanted
+    if drive is not None and board.flash.uf2 is not None:
+        return f"{DRIVE}{drive}"
     fitting = [item for item in everything() if board.id in item.boards]
     ports = [item for item in fitting if item.kind == "port"]
-    if len(ports) > 1:
+    # A boot loader may have a port beside its drive: then both are of one board.
+    boards_there = fitting if any(item.state != "boot_loader" for item in ports) else ports
+    if len(boards_there) > 1:
         listed = ", ".join(
             f"{item.where} (serial number {item.serial_number})" if item.serial_number else item.where
-            for item in ports
+            for item in boards_there
         )
-        raise HarnessError(f"several ports fit {board.id}: {listed}; choose one with --port")
+        options = "--port" if len(ports) == len(boards_there) else "--port or --drive"
+        raise HarnessError(f"several boards fit {board.id}: {listed}; choose one with {options}")
     if ports:
         return ports[0].where
     if fitting:
@@ -95,19 +101,14 @@ def _port(port: Any, profiles: Iterable[Profile]) -> Attached:
     )
 
 
-def _drives(profiles: Iterable[Profile]) -> list[Attached]:
-    found = []
+def _drives(profiles: Iterable[Profile]) -> Iterator[Attached]:
     for drive in drives.find():
-        fits = [p for p in profiles if p.flash.uf2 and drive.label.upper() in p.flash.uf2.drive_labels]
-        found.append(
-            Attached(
-                where=str(drive.path),
-                kind="drive",
-                boards=tuple(profile.id for profile in fits),
-                state="boot_loader",
-                usb_id=None,
-                serial_number=drive.info.get("Board-ID"),
-                description=drive.info.get("Model", ""),
-            )
-        )
-    return found
+        label = drive.label.upper()
+        fits = tuple(p.id for p in profiles if p.flash.uf2 and label in p.flash.uf2.drive_labels)
+        number, about = drive.info.get("Board-ID"), drive.info.get("Model", "")
+        yield Attached(str(drive.path), "drive", fits, "boot_loader", None, number, about)
+    for profile in profiles:
+        device = drives.unmounted(profile.flash.uf2.drive_labels) if profile.flash.uf2 else None
+        if device is not None:
+            about = f"not mounted: udisksctl mount -b {device}"
+            yield Attached(str(device), "drive", (profile.id,), "boot_loader", None, None, about)

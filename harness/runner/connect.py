@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from harness.boards import Profile
-from harness.errors import BoardError
+from harness.errors import BoardError, HarnessError
 from harness.runner import flash
 from harness.runner.attached import choose_port, serial_number
 from harness.runner.flash import Flashed
@@ -50,7 +50,7 @@ def connection(prepared: Prepared, settings: Settings, progress: Progress) -> It
         BoardError: nothing answers on it, or not with the protocol that was asked for.
     """
     board = prepared.job.board
-    port = choose_port(settings.port, board)
+    port = choose_port(settings.port, board, settings.drive)
     with ExitStack() as stack:
         reached = stack.enter_context(reach(board, port, settings.drive))
         session, virtual, flashed = _bring(reached, prepared, settings, progress, stack)
@@ -67,7 +67,7 @@ def _bring(
     patience = FIRST_GREETING_EMULATED_S if reached.emulated else FIRST_GREETING_S
     session = _greet(reached, protocol, patience, starting=reached.starting)
     old_firmware, no_model, virtual = True, True, reached.emulated
-    if session is not None:
+    if isinstance(session, Session):
         identity = session.identify()
         _same_board(session, identity, board)
         virtual = virtual or identity.virtual
@@ -77,11 +77,17 @@ def _bring(
             return session, virtual, Flashed(board.id, (), (f"{protocol} firmware", model.name))
         session.close()
     kept: tuple[str, ...] = () if old_firmware else (f"{protocol} firmware",)
-    outcomes, loader_virtual = flash.flash(
-        reached, [model] if no_model else [], protocol if old_firmware else None, progress
-    )
+    try:
+        outcomes, loader_virtual = flash.flash(
+            reached, [model] if no_model else [], protocol if old_firmware else None, progress
+        )
+    except HarnessError as error:
+        if isinstance(session, NoAnswer):
+            kind = BoardError if isinstance(error, BoardError) else HarnessError
+            raise kind(f"{session}; nor can it be flashed: {error}") from error
+        raise
     again = _greet(reached, protocol, None)
-    assert again is not None
+    assert isinstance(again, Session)
     stack.enter_context(again)
     if not no_model:
         kept += (model.name,)
@@ -99,8 +105,11 @@ def _same_board(session: Session, identity: Identity, board: Profile) -> None:
 
 def _greet(
     reached: Reach, protocol: str, patience_s: float | None, *, starting: bool = False
-) -> Session | None:
-    """Return a session; None where nobody answers in `patience_s` seconds (None: raise that instead)."""
+) -> Session | NoAnswer | None:
+    """Return a session, or why there is none in `patience_s` seconds (None: raise that instead).
+
+    None where it is known that nobody is there.
+    """
     if patience_s is not None and (reached.blank or reached.url is None):
         return None
     port = reached.open(starting=starting) if patience_s is not None else _open_when_back(reached)
@@ -112,7 +121,7 @@ def _greet(
         port.close()
         if patience_s is None:
             raise BoardError(f"flashed, but its firmware does not start: {error}") from None
-        return None
+        return error
     except BaseException:
         port.close()
         raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.boards import Profile
 from harness.errors import HarnessError
 from harness.firmware import manifest, virtual
-from harness.firmware.manifest import Image, RunsOn
+from harness.firmware.manifest import RunsOn
 from harness.flash.checks import check, refuse_virtual
 from harness.flash.method import Outcome, Region, enter
 from harness.models.tflite import Model
@@ -45,11 +45,6 @@ def firmware_regions(board: Profile, protocol: str, runs_on: RunsOn) -> list[Reg
         ]
     if image is None:
         raise HarnessError(no_image(board, protocol, runs_on))
-    return image_regions(image, board)
-
-
-def image_regions(image: Image, board: Profile) -> list[Region]:
-    """Return the parts of an image as regions; raises HarnessError where it is damaged."""
     return [
         Region(part.name, part.offset, data, "firmware") for part, data in manifest.contents(image, board)
     ]
@@ -75,10 +70,10 @@ def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
     )
 
 
-def model_region(board: Profile, model: Model, address: int | None = None) -> Region:
-    """Return a model as a region, at the profile's place for models unless another is given."""
+def model_region(board: Profile, model: Model) -> Region:
+    """Return a model as a region, at the profile's place for models."""
     name = model.name.rsplit("/", 1)[-1]
-    return Region(name, board.flash.model_region.offset if address is None else address, model.data, "model")
+    return Region(name, board.flash.model_region.offset, model.data, "model")
 
 
 def missing(

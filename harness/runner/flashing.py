@@ -8,10 +8,12 @@ from pathlib import Path
 
 from harness import boards
 from harness.boards import Profile
-from harness.errors import HarnessError
-from harness.flash.checks import check
+from harness.errors import HarnessError, nearest
+from harness.firmware import images
+from harness.flash.checks import check, free_places
 from harness.flash.method import Progress, Region, quiet
 from harness.models import resolve
+from harness.runner.adding import address, examine
 from harness.runner.attached import choose_port
 from harness.runner.flash import Flashed, flash
 from harness.runner.plan import Job, Settings, why_not
@@ -55,55 +57,65 @@ def flash_board(
     if firmware in board.protocols.supported:
         protocol = firmware
     elif firmware != NONE:
-        regions.insert(0, _image_file(board, Path(firmware)))
+        if not Path(firmware).exists():
+            known = nearest(firmware, [*board.protocols.supported, NONE])
+            raise HarnessError(f"no file and no protocol '{firmware}'{known}")
+        regions.insert(0, examine(board, Path(firmware)))
+    elif not models:
+        raise HarnessError("nothing to flash: --firmware none, and no --model")
     check(board, regions)
-    with reach(board, choose_port(port, board), drive) as reached:
+    with reach(board, choose_port(port, board, drive), drive) as reached:
         outcomes, _ = flash(reached, regions, protocol, progress, options)
     return Flashed(board.id, tuple(outcomes), ())
 
 
 def place_models(board: Profile, names: Sequence[str]) -> list[Region]:
-    """Return models as regions: one behind the other, each at the start of a block, or where it says.
+    """Return models as regions: one behind the other, or where it says (`names` with @ADDRESS).
 
     Raises HarnessError for a model that the board cannot run, or that there is no room for.
     """
-    place, block = board.flash.model_region, board.flash.block_bytes
-    at = place.offset
+    behind = None
     regions = []
     for given in names:
-        name, _, address = given.partition("@")
-        model = resolve.resolve(name)
-        against = why_not(model, board)
-        if against:
-            raise HarnessError(f"{model.name}: {against}")
-        data = prepare(Job(model, board), Settings()).deployed.data
-        start = _address(given, address) if address else at
-        if not address and at + len(data) > place.end:
+        name, at = _place(given)
+        data = _deployed(board, name)
+        if at is None:
+            at = board.flash.place_for_model(len(data), behind)
+        if at is None:
             raise HarnessError(
-                f"{name}: {len(data)} bytes do not fit behind the others in {board.id}'s "
-                f"region {place.name}, which ends at {place.end:#x}; give it an address with {name}@ADDRESS"
+                f"{name}: no room for its {len(data)} bytes behind the others in {board.id}'s flash; give it "
+                f"an address with {name}@ADDRESS ({free_places(board, 'model')})"
             )
-        regions.append(Region(name.rsplit("/", 1)[-1], start, data, "model"))
-        at = -(-(start + len(data)) // block) * block
+        regions.append(Region(name.rsplit("/", 1)[-1], at, data, "model"))
+        behind = at + len(data)
     return regions
 
 
-def _address(given: str, text: str) -> int:
+def _place(given: str) -> tuple[str, int | None]:
+    """Return name and address of MODEL[@ADDRESS]; a file's name may have an @ in it."""
+    name, at_sign, text = given.rpartition("@")
+    if not at_sign or Path(given).exists():
+        return given, None
+    return name, address(text)
+
+
+def _deployed(board: Profile, name: str) -> bytes:
+    """Return a model as the board takes it; raises HarnessError where it cannot run it."""
+    model = resolve.resolve(name)
+    against = why_not(model, board)
+    if against:
+        raise HarnessError(f"{model.name}: {against}")
+    return prepare(Job(model, board), Settings()).deployed.data
+
+
+def _is_model(path: Path) -> bool:
+    if path.suffix.lower() == ".tflite":
+        return True
     try:
-        return int(text, 0)
-    except ValueError:
-        raise HarnessError(f"{given}: '{text}' is no address; write it like 0x400000") from None
-
-
-def _image_file(board: Profile, path: Path) -> Region:
-    from harness.errors import nearest
-    from harness.firmware import adding
-
-    if not path.exists():
-        known = nearest(str(path), [*board.protocols.supported, NONE])
-        raise HarnessError(f"no file and no protocol '{path}'{known}")
-    data, at = adding.examine(board, path)
-    return Region(path.name, at, data, "firmware")
+        with path.open("rb") as file:
+            return images.is_model(file.read(8))
+    except OSError:
+        return False  # whoever reads all of it says so
 
 
 @dataclass(frozen=True)
@@ -116,7 +128,7 @@ class Uf2:
 
 
 def uf2(path: Path, board_name: str, slot: int | None = None) -> Uf2:
-    """Return the UF2 file for a model (.tflite) or a firmware image.
+    """Return the UF2 file for a TFLite model or a firmware image.
 
     Raises HarnessError for a board that takes none, an unknown slot, or a file that does not fit.
     """
@@ -128,16 +140,15 @@ def uf2(path: Path, board_name: str, slot: int | None = None) -> Uf2:
         raise HarnessError(
             f"{board.id} takes no UF2 files (it is flashed by {board.flash.method}); {takers} do"
         )
-    if path.suffix == ".tflite":
+    if _is_model(path):
         slots = [region for region in board.flash.regions if "model" in region.holds]
         if slot is not None and slot > len(slots):
             raise HarnessError(f"{board.id} has {len(slots)} model slots; there is no slot {slot}")
         place = slots[slot - 1] if slot else board.flash.model_region
-        model = resolve.resolve(str(path))
-        region = Region(path.name, place.offset, model.data, "model")
+        region = Region(path.name, place.offset, _deployed(board, str(path)), "model")
     else:
         if slot is not None:
             raise HarnessError(f"{path}: only models go into slots; a firmware image has one place")
-        region = _image_file(board, path)
+        region = examine(board, path)
     check(board, [region])
     return Uf2(region.use, region.address, to_uf2(board, region))

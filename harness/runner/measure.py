@@ -30,12 +30,15 @@ class Measurement:
 
     identity: Identity
     tick_hz: int
+    requested: int
+    """Samples asked for."""
     samples: list[int] = field(default_factory=list)
     memory: Memory | None = None
     outputs: list[bytes] | None = None
     outputs_reason: str | None = None
     layers: list[tuple[str, int]] = field(default_factory=list)
     drift_ppm: float | None = None
+    drift_uncertainty_ppm: float | None = None
     incidents: list[Incident] = field(default_factory=list)
     complete: bool = False
     streamed: bool = True
@@ -58,7 +61,10 @@ def measure(
         BoardError: it does not hold the model, refuses it, or stopped answering.
     """
     identity = session.identify()
-    taken = Measurement(identity, identity.tick_hz)
+    batch = session.batch(settings.invokes)
+    taken = Measurement(identity, identity.tick_hz * batch, -(-settings.invokes // batch))
+    if batch > 1:
+        taken.notes.append(f"each sample is the mean of {batch} invokes")
     keep(taken)
     try:
         info = session.select(find_model(session, prepared.deployed))
@@ -82,9 +88,8 @@ def measure(
         except RunInterrupted as error:
             taken.samples = list(error.run.samples)
             raise
-        taken.samples, taken.tick_hz, taken.drift_ppm = list(run.samples), run.tick_hz, run.drift_ppm
-        if run.invokes_per_sample > 1:
-            taken.notes.append(f"each sample is the mean of {run.invokes_per_sample} invokes")
+        taken.samples = list(run.samples)
+        taken.drift_ppm, taken.drift_uncertainty_ppm = run.drift_ppm, run.drift_uncertainty_ppm
         taken.complete = run.complete
         taken.memory = session.memory() or taken.memory
         if settings.profile_layers:

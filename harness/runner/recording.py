@@ -29,6 +29,9 @@ EMULATED_CLOCK = "emulated"
 SELFTEST = "selftest"
 NO_MODEL_RAN = "the firmware's selftest engine answered, which runs no model: no figure here is the model's"
 
+WRONG_CLOCK_PPM = 20_000.0
+"""No clock that a chip runs from, not even an RC oscillator, is as far off as this."""
+
 TOLERANCE_ULP = 1
 """A difference that kernels of another instruction set may show: a rounding at a tie."""
 
@@ -49,6 +52,9 @@ def make_record(
     notes = [*taken.notes, interrupted] if interrupted else list(taken.notes)
     if SELFTEST in identity.capabilities:
         notes.append(NO_MODEL_RAN)
+    drift_ppm = taken.drift_ppm if origins.time == "measured" else None
+    if drift_ppm is not None:
+        notes.append(_of_the_clock(drift_ppm, taken.drift_uncertainty_ppm or 0.0))
     forecast = time_of_board(prepared.deployed, job.board, prepared.compiled) if virtual else None
     if forecast is not None:
         notes += _caveats(forecast)
@@ -82,7 +88,7 @@ def make_record(
             tick_hz=taken.tick_hz,
             resolution_us=identity.resolution_ticks * 1e6 / taken.tick_hz,
             warmup=settings.warmup,
-            requested=settings.invokes,
+            requested=taken.requested,
             error_percent=forecast.band_percent if forecast else None,
             method=_time_method(prepared) if virtual else f"the {origins.device}'s own clock",
         ),
@@ -93,7 +99,7 @@ def make_record(
             records.Layer(index=index, operator=operator, ticks=ticks, origin=origins.time)
             for index, (operator, ticks) in enumerate(taken.layers)
         ],
-        clock_drift_ppm=taken.drift_ppm if origins.time == "measured" else None,
+        clock_drift_ppm=drift_ppm,
         incidents=[
             records.Incident(kind=incident.kind, text=incident.text, at_s=incident.at_s)
             for incident in taken.incidents
@@ -192,6 +198,16 @@ def _model(prepared: Prepared) -> records.Model:
         if compiled
         else None,
     )
+
+
+def _of_the_clock(drift_ppm: float, uncertainty_ppm: float) -> str:
+    """Return how the device's clock compares with this computer's, and what that means for its times."""
+    text = (
+        f"the device's clock against this computer's: {drift_ppm:+.0f} ppm, "
+        f"known to within {uncertainty_ppm:.0f} ppm"
+    )
+    wrong = abs(drift_ppm) - uncertainty_ppm > WRONG_CLOCK_PPM
+    return text + ("; its tick rate is not what its firmware says, and its times are off" if wrong else "")
 
 
 def _caveats(forecast: Time) -> list[str]:

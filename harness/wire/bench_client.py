@@ -14,7 +14,7 @@ from harness.wire import messages as m
 from harness.wire.bench_link import BenchLink
 from harness.wire.clock import ClockCheck, Reading
 from harness.wire.port import Port, PortLost
-from harness.wire.reconnect import RECONNECT_S
+from harness.wire.reconnect import RECONNECT_S, RESTARTS
 from harness.wire.run_view import NotOfThisRun, RunView
 from harness.wire.session import (
     DeviceReset,
@@ -38,8 +38,6 @@ LARGEST_COUNT = 4096
 LONGEST_NAMES = 65536
 OUTPUT_PART = 4096
 CLOCK_READINGS = 3
-RESTARTS = 3
-"""Resets in a row, without a sample between them, after which a run is given up."""
 SHORTEST_POLL_S = 0.1
 LONGEST_POLL_S = 8.0
 
@@ -176,6 +174,9 @@ class BenchSession(Session):
             if view.state == m.RunState.FAILED:
                 why = self._link.ask(m.GetRun(), m.RunStatus).text
                 raise BoardError(f"the model failed to run on the board: {why or 'invoke failed'}")
+            if len(samples) < n:
+                ended = f"ended the run ({view.state.name}) after {len(samples)} of {n} samples"
+                raise BoardError(f"the board at {self._link.port.url} {ended}")
         except BoardError as error:
             raise RunInterrupted(str(error), result()) from error
         self._view = None
@@ -393,7 +394,7 @@ class BenchSession(Session):
 
     def _restore(self, reason: str) -> None:
         """After a reset: greet, select and load as before."""
-        self._link.note("reset", f"{reason}; model and inputs were set up again")
+        self._link.incidents.note("reset", f"{reason}; model and inputs were set up again")
         self._view = None
         for attempt in range(RESTARTS):
             try:

@@ -11,11 +11,11 @@ from typing import TypeVar
 from harness.errors import BoardError
 from harness.wire import messages as m
 from harness.wire.framing import Decoder, encode, encoded_size
-from harness.wire.hints import ASKING, what_answers
+from harness.wire.greeting import greet
 from harness.wire.pace import SMALLEST_BLOCK, AnswerTime
 from harness.wire.port import Port, PortLost
-from harness.wire.reconnect import RECONNECT_S, reopen
-from harness.wire.session import DeviceRefused, DeviceReset, Incident, NoAnswer
+from harness.wire.reconnect import come_back, stayed_away
+from harness.wire.session import DeviceRefused, DeviceReset, Incidents, NoAnswer
 
 READ_BYTES = 65536
 HOST_MAX_FRAME = 65536
@@ -27,8 +27,6 @@ LONGEST_WAIT_S = AnswerTime.LONGEST_S
 """Between two tries of a request."""
 LONGEST_SLOW_WAIT_S = 2.0
 """The same where a device may be busy: its buffer must hold all the tries meanwhile."""
-SHARE_TO_ASK = 0.2
-"""Part of the greeting's time-out that goes into finding out what else is there."""
 GREET_AGAIN_S = 1.0
 HELLO_S = 2.0
 """How long one try to take a session up again lasts, before the port is looked at."""
@@ -52,11 +50,10 @@ class BenchLink:
         self._reply: m.Message | None = None
         self._welcome: m.Welcome | None = None
         self.answer_time = AnswerTime()
-        self._started = port.now()
-        self.incidents: list[Incident] = []
+        self.incidents = Incidents(port)
         self.retransmissions = 0
         """Blocks and requests that were sent more than once."""
-        self.device = self._greet(self._started + timeout_s)
+        self.device = self._greet()
 
     def ask(
         self, request: m.Message, reply: type[_R], timeout: float | None = None, reply_bytes: int = 0
@@ -112,13 +109,14 @@ class BenchLink:
         heard = False
         for body in self._decoder.feed(data) if data else ():
             assert isinstance(body, bytes)
+            if m.session_of(body) != self._token:
+                continue
             try:
                 envelope = m.unpack(body)
             except m.Malformed as error:
                 raise self.absurd(f"a message that does not fit version {m.VERSION} ({error})") from error
-            if envelope.session == self._token:
-                heard = True
-                self._dispatch(envelope.number, envelope.message)
+            heard = True
+            self._dispatch(envelope.number, envelope.message)
         return heard
 
     def _dispatch(self, number: int, message: m.Message) -> None:
@@ -145,32 +143,24 @@ class BenchLink:
 
     # ---- greeting, and coming back
 
-    def _greet(self, deadline: float) -> m.Welcome:
-        """Greet until the device answers; raises NoAnswer with what seems to be there instead."""
-        started = self.port.now()
-        patience = deadline - started
-        ask_at = deadline - SHARE_TO_ASK * patience
-        welcome = self._hello(ask_at)
-        if welcome is None:
-            self.port.write(ASKING)
-            while welcome is None and self.port.now() < deadline:
-                self.receive(deadline - self.port.now())
-                welcome = self._welcome
-        if welcome is None:
-            hint = what_answers(self._decoder.take_noise())
-            raise NoAnswer(
-                f"no board that speaks the bench protocol at {self.port.url} within {patience:.3g} s; {hint}"
-            )
-        return self._checked(welcome)
+    def _greet(self) -> m.Welcome:
+        heard = self._decoder.take_noise
+        return self._checked(
+            greet(self.port, self.timeout, "the bench protocol", self._hello, self._overhear, heard)
+        )
+
+    def _overhear(self, deadline: float) -> m.Welcome | None:
+        """Return the answer to a greeting that has been sent, None where none comes by `deadline`."""
+        while self._welcome is None and self.port.now() < deadline:
+            self.receive(deadline - self.port.now())
+        return self._welcome
 
     def _hello(self, deadline: float) -> m.Welcome | None:
         self._welcome = None
         wait = self.answer_time.wait
         while self._welcome is None and self.port.now() < deadline:
             self.write(m.Hello(m.OLDEST_VERSION, m.VERSION, 0, HOST_MAX_FRAME))
-            again = min(self.port.now() + wait, deadline)
-            while self._welcome is None and self.port.now() < again:
-                self.receive(again - self.port.now())
+            self._overhear(min(self.port.now() + wait, deadline))
             wait = min(wait * 2, GREET_AGAIN_S)
         return self._welcome
 
@@ -192,38 +182,26 @@ class BenchLink:
         )
 
     def survive(self, error: PortLost) -> None:
-        """Wait for a port that went away; raises PortLost where it stays away, DeviceReset after a reboot."""
-        self.note("port-lost", str(error))
+        """Wait for a port that went away; raises where it stays away, DeviceReset after a reboot."""
+        self.incidents.note("port-lost", str(error))
         boot = self.device.boot
-        self.device = self._reconnect(self.port.now() + RECONNECT_S, lost=True)
+        self.device = self._checked(come_back(self.port, True, self._take_up))
         if self.device.boot != boot:
             self._number = 0
             raise DeviceReset(f"the board at {self.port.url} went away and came back reset")
-        self.note("reconnected", f"port {self.port.url} came back; the board had kept its state")
+        self.incidents.note("reconnected", f"port {self.port.url} came back; the board had kept its state")
 
     def regreet(self) -> None:
-        """Greet a device that has lost its session; raises PortLost where it does not come back."""
-        self.device = self._reconnect(self.port.now() + RECONNECT_S, lost=False)
+        """Greet a device that has lost its session; raises where it does not come back."""
+        self.device = self._checked(come_back(self.port, False, self._take_up))
         self._number = 0
 
-    def _reconnect(self, deadline: float, lost: bool) -> m.Welcome:
-        while True:
-            try:
-                if lost:
-                    reopen(self.port, deadline)
-                    self._decoder.drop_partial()
-                welcome = self._hello(min(deadline, self.port.now() + HELLO_S))
-                if welcome is not None:
-                    return self._checked(welcome)
-                lost = False
-            except PortLost:
-                lost = True
-            if self.port.now() >= deadline:
-                raise PortLost(f"the board at {self.port.url} did not come back within {RECONNECT_S:g} s")
-
-    def note(self, kind: str, text: str) -> None:
-        """Keep an incident for the record."""
-        self.incidents.append(Incident(kind, text, self.port.now() - self._started))
+    def _take_up(self, deadline: float) -> m.Welcome:
+        self._decoder.drop_partial()
+        welcome = self._hello(min(deadline, self.port.now() + HELLO_S))
+        if welcome is None:
+            raise stayed_away(self.port)
+        return welcome
 
     def plausible(self, count: int, most: int, what: str) -> int:
         """Return `count`; raises BoardError where it is above `most`."""

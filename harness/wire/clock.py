@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 TELLING_PPM = 1000.0
-"""A comparison that could be off by more than this says nothing about a crystal, and is not reported."""
+"""A comparison that could be off by more says nothing about a crystal, but may about a wrong rate."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,12 @@ class ClockCheck:
         None where the run was too short for the readings to tell.
         """
         uncertainty = self.uncertainty_ppm()
-        if uncertainty is None or uncertainty > TELLING_PPM:
+        if uncertainty is None:
             return None
         first, last = _best(self._first), _best(self._last)
         device = (last.ticks - first.ticks) / tick_hz
-        return (device / (last.time - first.time) - 1) * 1e6
+        drift = (device / (last.time - first.time) - 1) * 1e6
+        return drift if uncertainty <= max(TELLING_PPM, abs(drift)) else None
 
 
 def _best(readings: list[Reading]) -> Reading:

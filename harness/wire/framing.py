@@ -34,6 +34,12 @@ def encoded_size(body_bytes: int) -> int:
     return checked + (checked + 253) // 254 + 2
 
 
+def body_limit(line_bytes: int) -> int:
+    """Return the size of the longest body that `line_bytes` are sure to carry (0 or less: none)."""
+    checked = line_bytes - 2
+    return checked - (checked + 254) // 255 - CRC_BYTES
+
+
 def decode(chunk: bytes) -> bytes | None:
     """Return the body carried by `chunk` (what stood between two delimiters), or None if it is damaged."""
     try:

@@ -30,6 +30,17 @@ def holders(device: str) -> tuple[Holder, ...]:
     return tuple(found)
 
 
+def named(found: Iterable[Holder]) -> str:
+    """Return processes as a message names them; "" for none."""
+    return ", ".join(f"{holder.name} (process {holder.pid})" for holder in found)
+
+
+def others_too(device: str) -> str:
+    """Return a clause about other processes that have a device open and so take its bytes; "" for none."""
+    others = named(holder for holder in holders(device) if holder.pid != os.getpid())
+    return f"; {others} has it open, too: close that and try again" if others else ""
+
+
 def _numbered(root: Path) -> Iterable[Path]:
     try:
         return sorted(

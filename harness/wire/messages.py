@@ -617,6 +617,11 @@ def pack(number: int, session: int, message: Message) -> bytes:
     return HEADER.pack(MARK, message.TYPE, number, session) + message.pack()
 
 
+def session_of(body: bytes) -> int | None:
+    """Return the session that a body is of, None where it is too short to say."""
+    return HEADER.unpack_from(body)[3] if len(body) >= HEADER.size else None
+
+
 def unpack(body: bytes) -> Envelope:
     """Read a body; raises Malformed for an unknown type or a payload that does not fit its type."""
     if len(body) < HEADER.size:

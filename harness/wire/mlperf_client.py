@@ -1,7 +1,7 @@
 """A session over MLPerf Tiny's serial API, with any firmware that speaks it.
 
 The API tells no tensors and no RAM, takes one input, and times batches: one inference takes (T1 - T0) / N.
-A sample here is such a batch of `Run.invokes_per_sample` invokes, with `tick_hz` so many times a megahertz.
+A sample here is such a batch (see `Session.batch`).
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from functools import partial
 from typing import TypeVar
 
 from harness.errors import BoardError, HarnessError
-from harness.wire.hints import ASKING, what_answers
+from harness.wire.greeting import greet
 from harness.wire.port import Port, PortLost
-from harness.wire.reconnect import RECONNECT_S, reopen
+from harness.wire.reconnect import RESTARTS, come_back
 from harness.wire.session import (
     VIRTUAL,
     DeviceRefused,
     DeviceReset,
     FlashModel,
     Identity,
-    Incident,
-    Memory,
+    Incidents,
     ModelInfo,
     NoAnswer,
     OnSample,
@@ -31,19 +30,19 @@ from harness.wire.session import (
     RunInterrupted,
     Session,
 )
+from harness.wire.text_lines import Lines
 
 BYTES_A_COMMAND = 31
 """Input bytes in one `db` command, as MLPerf Tiny's runner sends them."""
 MOST_BATCHES = 10
-LONGEST_LINE = 4096
-RESTARTS = 3
 ASK_AGAIN_S = 1.0
-SHARE_TO_ASK = 0.2
-"""Part of the greeting's time-out that goes into finding out what else is there."""
 
 _T = TypeVar("_T")
 _READY = "m-ready"
 _STARTED = "m-init-done"
+_NAME = r"m-name-[^-]+-\[(.*)\]"
+_TICK_HZ = 1_000_000
+_BAD_LINE = "a line that damages bytes needs a firmware that speaks bench"
 
 
 class MlperfSession(Session):
@@ -56,13 +55,12 @@ class MlperfSession(Session):
         self._port = port
         self._timeout = timeout_s
         self._invoke_timeout = invoke_timeout_s
-        self._lines = _Lines()
+        self._lines = Lines()
         self._data: bytes | None = None
-        self._started = port.now()
-        self.incidents: list[Incident] = []
+        self.incidents = Incidents(port)
         self.results: list[float] = []
-        """The values of the first output after the last run, as the device prints them."""
-        self._name = self._greet(port.now() + timeout_s)
+        """The values of the first output after the last run, de-quantised by the device."""
+        self._name = self._greet()
 
     def identify(self) -> Identity:
         """See Session.identify."""
@@ -76,7 +74,7 @@ class MlperfSession(Session):
             build_hash=None,
             kernels=None,
             clock_hz=None,
-            tick_hz=1_000_000,
+            tick_hz=_TICK_HZ,
             resolution_ticks=1,
             engine=None,
             capabilities=frozenset(),
@@ -100,6 +98,10 @@ class MlperfSession(Session):
         self._survive(partial(self._send_tensor, data, progress))
         self._data = data
 
+    def batch(self, n: int) -> int:
+        """See Session.batch. A run has at most ten batches, of equal size."""
+        return -(-n // min(n, MOST_BATCHES))
+
     def run(
         self,
         warmup: int,
@@ -109,8 +111,8 @@ class MlperfSession(Session):
         profile: bool = False,
         on_sample: OnSample | None = None,
     ) -> Run:
-        """See Session.run. At least `n` invokes are timed, in at most ten batches of equal size."""
-        batch = -(-n // min(n, MOST_BATCHES))
+        """See Session.run. At least `n` invokes are timed."""
+        batch = self.batch(n)
         count = -(-n // batch)
         samples: list[int] = []
         first_incident = len(self.incidents)
@@ -119,11 +121,10 @@ class MlperfSession(Session):
         def result() -> Run:
             return Run(
                 samples=samples,
-                tick_hz=1_000_000 * batch,
+                tick_hz=_TICK_HZ * batch,
                 drift_ppm=None,
                 incidents=self.incidents[first_incident:],
                 complete=len(samples) == count,
-                invokes_per_sample=batch,
             )
 
         try:
@@ -141,18 +142,6 @@ class MlperfSession(Session):
         except BoardError as error:
             raise RunInterrupted(str(error), result()) from error
         return result()
-
-    def memory(self) -> Memory | None:
-        """Return None: the API does not report RAM."""
-        return None
-
-    def output(self, index: int) -> bytes | None:
-        """Return None: the API prints de-quantised values (see `results`), not tensors."""
-        return None
-
-    def layers(self) -> list[tuple[str, int]] | None:
-        """Return None: the API has no profile."""
-        return None
 
     def abort(self) -> None:
         """Do nothing: the API cannot end a run, and a run here is over when `run` returns."""
@@ -172,13 +161,15 @@ class MlperfSession(Session):
         answer: list[str] = []
         for at in range(0, len(data), BYTES_A_COMMAND):
             part = data[at : at + BYTES_A_COMMAND]
-            answer = self._command("db " + part.hex(), self._timeout)
+            try:
+                answer = self._command("db " + part.hex(), self._timeout)
+            except DeviceRefused as error:  # there is nothing wrong with what was sent
+                raise DeviceRefused(f"{error}; {_BAD_LINE}", error.code) from error
             if progress is not None:
                 progress(at + len(part), len(data))
         if "m-load-done" not in answer:
             raise BoardError(
-                f"the board at {self._port.url} did not confirm {len(data)} bytes of input: a line that "
-                "loses bytes needs a firmware that speaks bench"
+                f"the board at {self._port.url} did not confirm {len(data)} bytes of input; {_BAD_LINE}"
             )
 
     def _infer(self, n: int, warmup: int, timeout: float) -> int:
@@ -226,28 +217,28 @@ class MlperfSession(Session):
 
     # ---- greeting, and coming back
 
-    def _greet(self, deadline: float) -> str:
+    def _greet(self) -> str:
         """Return the device's name; raises NoAnswer with what seems to be there instead."""
-        started = self._port.now()
-        ask_at = deadline - SHARE_TO_ASK * (deadline - started)
-        name = None
-        while name is None and self._port.now() < ask_at:
-            self._port.write(b"name%")
-            name = self._wait_for(r"m-name-[^-]+-\[(.*)\]", min(self._port.now() + ASK_AGAIN_S, ask_at))
-        if name is None:
-            self._port.write(ASKING)
-            name = self._wait_for(r"m-name-[^-]+-\[(.*)\]", deadline)
-        if name is None:
-            hint = what_answers(self._lines.heard)
-            waited = deadline - started
-            raise NoAnswer(
-                f"no board that speaks MLPerf Tiny's API at {self._port.url} within {waited:.3g} s; {hint}"
-            )
+        name = greet(
+            self._port,
+            self._timeout,
+            "MLPerf Tiny's API",
+            self._ask_name,
+            partial(self._wait_for, _NAME),
+            lambda: self._lines.heard,
+        )
         # Answers to names asked twice may still come; that to a timestamp comes after them.
         self._port.write(b"timestamp%")
         if self._wait_for(r"(m-lap-us-\d+)", self._port.now() + self._timeout) is None:
             raise NoAnswer(f"the board at {self._port.url} gave its name but no timestamp")
         self._settle(self._port.now() + self._timeout)
+        return name
+
+    def _ask_name(self, deadline: float) -> str | None:
+        name = None
+        while name is None and self._port.now() < deadline:
+            self._port.write(b"name%")
+            name = self._wait_for(_NAME, min(self._port.now() + ASK_AGAIN_S, deadline))
         return name
 
     def _wait_for(self, pattern: str, deadline: float) -> str | None:
@@ -269,47 +260,16 @@ class MlperfSession(Session):
                 restarts += 1
                 if restarts > RESTARTS:
                     raise
-                self._note("reset" if isinstance(error, DeviceReset) else "port-lost", str(error))
-                self._come_back(isinstance(error, PortLost))
+                self.incidents.note("reset" if isinstance(error, DeviceReset) else "port-lost", str(error))
+                come_back(self._port, isinstance(error, PortLost), self._take_up)
+                text = f"the board at {self._port.url} answers again; the input was loaded again"
+                self.incidents.note("reconnected", text)
 
-    def _come_back(self, lost: bool) -> None:
-        deadline = self._port.now() + RECONNECT_S
-        while True:
-            try:
-                if lost:
-                    reopen(self._port, deadline)
-                self._lines = _Lines()
-                self._greet(deadline)
-                if self._data is not None:
-                    self._send_tensor(self._data, None)
-                break
-            except (PortLost, DeviceReset) as error:
-                if self._port.now() >= deadline:
-                    raise
-                lost = isinstance(error, PortLost)
-        self._note("reconnected", f"the board at {self._port.url} answers again; the input was loaded again")
-
-    def _note(self, kind: str, text: str) -> None:
-        self.incidents.append(Incident(kind, text, self._port.now() - self._started))
-
-
-class _Lines:
-    """Cuts bytes into lines; memory is bounded."""
-
-    def __init__(self) -> None:
-        self._pending = b""
-        self._whole: list[str] = []
-        self.heard = b""
-        """The last bytes that came, to tell the user about."""
-
-    def feed(self, data: bytes) -> None:
-        self.heard = (self.heard + data)[-LONGEST_LINE:]
-        *whole, self._pending = (self._pending + data).split(b"\n")
-        self._pending = self._pending[-LONGEST_LINE:]
-        self._whole += [line.strip(b"\r\x00").decode("ascii", "replace") for line in whole]
-
-    def next(self) -> str | None:
-        return self._whole.pop(0) if self._whole else None
+    def _take_up(self, deadline: float) -> None:
+        self._lines = Lines()
+        self._greet()
+        if self._data is not None:
+            self._send_tensor(self._data, None)
 
 
 def _first(pattern: str, lines: list[str]) -> str | None:

@@ -12,7 +12,7 @@ import time
 from typing import Any, Protocol, runtime_checkable
 
 from harness.errors import BoardError, HarnessError
-from harness.wire.holders import holders
+from harness.wire.holders import holders, named
 
 
 class PortError(HarnessError):
@@ -216,8 +216,8 @@ def _explain(url: str, error: Exception) -> PortError:
     if code in (errno.EACCES, errno.EPERM) or "Permission" in text or "Access is denied" in text:
         return PortDenied(f"no permission to open {url}: {_how_to_be_permitted(url)}")
     if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in text:
-        by = ", ".join(f"{holder.name} (process {holder.pid})" for holder in holders(url))
-        return PortInUse(f"port {url} is in use by {by or 'another program'}; close it and try again")
+        by = named(holders(url)) or "another program"
+        return PortInUse(f"port {url} is in use by {by}; close it and try again")
     if code == errno.ECONNREFUSED or "Connection refused" in text:
         return PortMissing(f"nothing listens at {url}: start the board's server, or check host and port")
     return PortError(f"cannot open port {url}: {text or type(error).__name__}")

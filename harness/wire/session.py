@@ -95,14 +95,26 @@ class Incident:
     at_s: float
 
 
+class Incidents(list[Incident]):
+    """What has gone wrong in a session so far, in order."""
+
+    def __init__(self, port: Port) -> None:
+        super().__init__()
+        self._port = port
+        self._started = port.now()
+
+    def note(self, kind: str, text: str) -> None:
+        """Keep an incident for the record."""
+        self.append(Incident(kind, text, self._port.now() - self._started))
+
+
 @dataclass(frozen=True)
 class Run:
     """What a run brought: samples in device ticks, and how the device's clock compares with the host's.
 
     `drift_ppm` is positive where the device's clock runs fast; it is None where the device has no clock to
     ask or the run was too short to tell. `complete` is False where fewer samples than asked for could be
-    had. A sample is the time of `invokes_per_sample` invokes, in ticks of `tick_hz`, which is so many times
-    the device's: ticks / tick_hz is always the time of one invoke.
+    had. `samples` divided by `tick_hz` are always times of one invoke (see `Session.batch`).
     """
 
     samples: list[int]
@@ -110,7 +122,6 @@ class Run:
     drift_ppm: float | None
     incidents: list[Incident] = field(default_factory=list)
     drift_uncertainty_ppm: float | None = None
-    invokes_per_sample: int = 1
     complete: bool = True
 
 
@@ -143,7 +154,14 @@ class Session(ABC):
     "board-id": the board names itself by the id of its profile.
     """
 
-    incidents: list[Incident]
+    incidents: Incidents
+
+    def batch(self, n: int) -> int:
+        """Return how many invokes each sample of a run of `n` is the time of.
+
+        The ticks of such a run are that many times shorter than the device's.
+        """
+        return 1
 
     @abstractmethod
     def identify(self) -> Identity:
@@ -177,17 +195,17 @@ class Session(ABC):
         that did arrive in its `run`, where it does not.
         """
 
-    @abstractmethod
     def memory(self) -> Memory | None:
         """Return RAM figures, or None where the protocol has none."""
+        return None
 
-    @abstractmethod
     def output(self, index: int) -> bytes | None:
         """Return an output tensor of the last run, or None where the protocol has no tensors."""
+        return None
 
-    @abstractmethod
     def layers(self) -> list[tuple[str, int]] | None:
         """Return (operator, ticks) of the last profiled run in order, or None where not reported."""
+        return None
 
     @abstractmethod
     def abort(self) -> None:

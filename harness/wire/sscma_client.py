@@ -1,7 +1,7 @@
 """A session with the vendor's stock firmware (SSCMA-Micro) over its AT commands.
 
-The firmware runs a model from flash on camera frames: it takes no tensor, gives none back and reports no
-RAM. A sample is `perf[1]` of an event, in whole milliseconds.
+The firmware runs a model from flash on camera frames: it takes no tensor, gives boxes and classes instead of
+tensors, and reports no RAM. A sample is `perf[1]` of an event, in whole milliseconds.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from typing import Any, TypeVar
 
 from harness.errors import BoardError, HarnessError
 from harness.wire.at_replies import Replies
-from harness.wire.hints import ASKING, what_answers
+from harness.wire.greeting import greet
 from harness.wire.port import Port, PortLost
-from harness.wire.reconnect import RECONNECT_S, reopen
+from harness.wire.reconnect import RECONNECT_S, RESTARTS, come_back
 from harness.wire.session import (
     DeviceRefused,
     FlashModel,
     Identity,
-    Incident,
-    Memory,
+    Incidents,
     ModelInfo,
     NoAnswer,
     OnSample,
@@ -35,10 +34,6 @@ CODES = (
 REPLY, EVENT, LOG = 0, 1, 2
 READ_BYTES = 65536
 ASK_AGAIN_S = 1.0
-SHARE_TO_ASK = 0.2
-"""Part of the greeting's time-out that goes into finding out what else is there."""
-RESTARTS = 3
-"""Interruptions in a row, without a sample between them, after which a run is given up."""
 
 _T = TypeVar("_T")
 
@@ -58,9 +53,9 @@ class SscmaSession(Session):
         self._tag = 0
         self._address: int | None = None
         self._boots: int | None = None
-        self._started = port.now()
-        self.incidents: list[Incident] = []
-        self._id = self._greet(port.now() + timeout_s)
+        self._going = False  # a run was started and has not been seen to end
+        self.incidents = Incidents(port)
+        self._id = self._greet()
         self._boots = self._boot_count()
 
     def identify(self) -> Identity:
@@ -143,7 +138,7 @@ class SscmaSession(Session):
                     self._invoke(warmup, n - len(samples), take)
                     if len(samples) < n:
                         why = "events were lost or damaged; the missing samples are taken in a further run"
-                        self._note("events-lost", why)
+                        self.incidents.note("events-lost", why)
                         self._look_for_reset()
                 except DeviceRefused as error:
                     why = str(error)
@@ -151,8 +146,9 @@ class SscmaSession(Session):
                         raise
                 except PortLost as error:
                     why = str(error)
-                    self._note("port-lost", why)
-                    self._come_back()
+                    self.incidents.note("port-lost", why)
+                    come_back(self._port, True, self._take_up)
+                    self.incidents.note("reconnected", f"port {self._port.url} came back")
                     self._look_for_reset()
                 fruitless = fruitless + 1 if len(samples) == had else 0
                 had = len(samples)
@@ -162,45 +158,35 @@ class SscmaSession(Session):
             raise RunInterrupted(str(error), result()) from error
         return result()
 
-    def memory(self) -> Memory | None:
-        """Return None: the firmware does not report RAM."""
-        return None
-
-    def output(self, index: int) -> bytes | None:
-        """Return None: the firmware gives boxes and classes, not tensors."""
-        return None
-
-    def layers(self) -> list[tuple[str, int]] | None:
-        """Return None: the firmware has no profile."""
-        return None
-
     def abort(self) -> None:
         """See Session.abort."""
+        self._going = False
         self._write("BREAK")
 
     def reset(self) -> None:
         """See Session.reset."""
         self._write("RST")
-        deadline = self._port.now() + RECONNECT_S
         before = self._boots
-        while True:
-            try:
-                self._id = self._greet(min(deadline, self._port.now() + self._timeout))
-                self._boots = self._boot_count()
-                if before is None or self._boots != before:
-                    break
-            except PortLost:
-                reopen(self._port, deadline)
-            except NoAnswer:
-                if self._port.now() >= deadline:
-                    raise
-            if self._port.now() >= deadline:
+
+        def greet_anew(deadline: float) -> None:
+            self._take_up(deadline)
+            boots = self._boot_count()
+            if boots == before and before is not None:
                 raise NoAnswer(f"the board at {self._port.url} did not reset within {RECONNECT_S:g} s")
+            self._boots = boots
+
+        come_back(self._port, False, greet_anew)
         self._address = None
 
     def close(self) -> None:
         """See Session.close."""
-        self._port.close()
+        try:
+            if self._going:
+                self.abort()
+        except BoardError:
+            pass  # the line is gone, and the device with it
+        finally:
+            self._port.close()
 
     # ---- the run
 
@@ -208,13 +194,17 @@ class SscmaSession(Session):
         """Start warmup + n inferences and take the times of the last n, as far as their events come."""
         self._events.clear()
         total = warmup + n
+        self._going = True
         self._execute(f"INVOKE={total},0,1", self._timeout)
+        mine = (str(self._tag), "")  # some firmware gives events no tag
         first_count: int | None = None
         seen = taken = 0
         deadline = self._port.now() + self._invoke_timeout
         ask_at = self._port.now() + ASK_AGAIN_S
         while taken < n:
             for event in self._take_events():
+                if event["name"].rpartition("@")[0] not in mine:
+                    continue  # of a run that was begun before, the reply to which was lost
                 deadline = self._port.now() + self._invoke_timeout
                 ask_at = self._port.now() + ASK_AGAIN_S
                 found = self._read_event(event)
@@ -229,6 +219,7 @@ class SscmaSession(Session):
                     taken += 1
                     take(milliseconds)
             if taken == n:
+                self._going = False
                 break
             now = self._port.now()
             if now >= deadline:
@@ -238,7 +229,8 @@ class SscmaSession(Session):
                 )
             if now >= ask_at:
                 # Events have no acknowledgement: where the device has stopped, the rest were lost.
-                if self._ask("INVOKE?", self._invoke_timeout).get("data") == 0 and not self._events:
+                if self._ask("INVOKE?", self._invoke_timeout, int) == 0 and not self._events:
+                    self._going = False
                     return
                 ask_at = self._port.now() + ASK_AGAIN_S
                 continue
@@ -251,11 +243,11 @@ class SscmaSession(Session):
     def _read_event(self, event: dict[str, Any]) -> tuple[int | None, int] | None:
         """Return (running count, milliseconds of the invoke), or None where the line damaged the event."""
         code = event.get("code")
-        if code != 0:
+        if _is_count(code) and code != 0:
             raise BoardError(f"an inference failed on the board at {self._port.url}: {_code_name(code)}")
         data = event.get("data")
         perf = data.get("perf") if isinstance(data, dict) else None
-        if not isinstance(perf, list) or len(perf) < 2 or not _is_count(perf[1]):
+        if code != 0 or not isinstance(perf, list) or len(perf) < 2 or not _is_count(perf[1]):
             return None
         count = data.get("count") if isinstance(data, dict) else None
         return (count if _is_count(count) else None), perf[1]
@@ -287,34 +279,33 @@ class SscmaSession(Session):
         return found
 
     def _query(self, name: str, kind: type[_T]) -> _T:
-        data = self._ask(f"{name}?", self._timeout).get("data")
-        if not isinstance(data, kind):
-            raise BoardError(f"the board at {self._port.url} answered {name}? with {data!r:.60}")
-        return data
+        return self._ask(f"{name}?", self._timeout, kind)
 
     def _execute(self, command: str, timeout: float) -> None:
-        self._ask(command, timeout)
+        self._ask(command, timeout, object)
 
-    def _ask(self, command: str, timeout: float) -> dict[str, Any]:
-        """Send a command, again if need be, until its reply comes; raises DeviceRefused, NoAnswer.
+    def _ask(self, command: str, timeout: float, kind: type[_T]) -> _T:
+        """Send a command, again if need be, and return the data of its reply; raises DeviceRefused, NoAnswer.
 
-        Commands have no checksum and may be refused for what the line did to them: a refusal counts when it
-        comes twice.
+        Neither commands nor replies have a checksum: a refusal, or data that is no `kind`, may be what the
+        line made of something else, and counts when it comes twice.
         """
         deadline = self._port.now() + timeout
         body = command.split("=")[0]
-        refused = False
+        before = False
         while True:
             self._tag += 1
             self._write(f"{self._tag}@{command}")
             reply = self._await(f"{self._tag}@{body}", min(self._port.now() + ASK_AGAIN_S, deadline))
-            if reply is not None and reply.get("code") == 0:
-                return reply
             if reply is not None:
-                code = _code_name(reply.get("code"))
-                if refused:
-                    raise DeviceRefused(f"the board refused AT+{body}: {code}", code)
-                refused = True
+                code, data = reply.get("code"), reply.get("data")
+                if code == 0 and isinstance(data, kind):
+                    return data
+                if before and code == 0:
+                    raise BoardError(f"the board at {self._port.url} answered AT+{body} with {data!r:.60}")
+                if before:
+                    raise DeviceRefused(f"the board refused AT+{body}: {_code_name(code)}", _code_name(code))
+                before = True
             elif self._port.now() >= deadline:
                 raise NoAnswer(f"the board at {self._port.url} did not answer AT+{body} within {timeout:g} s")
 
@@ -344,25 +335,23 @@ class SscmaSession(Session):
 
     # ---- greeting, and coming back
 
-    def _greet(self, deadline: float) -> str:
+    def _greet(self) -> str:
         """Return the device's id; raises NoAnswer with what seems to be there instead."""
-        started = self._port.now()
-        patience = deadline - started
         self._port.write(b"\r")  # ends whatever stands in the device's command buffer
-        try:
-            return self._query_within("ID", (1 - SHARE_TO_ASK) * patience)
-        except NoAnswer:
-            self._port.write(ASKING)
-            while self._port.now() < deadline:
-                self._receive(deadline - self._port.now())
-            hint = what_answers(self._replies.heard)
-            raise NoAnswer(
-                f"no board that speaks the stock firmware's AT commands at {self._port.url} within "
-                f"{patience:.3g} s; {hint}"
-            ) from None
+        speaks = "the stock firmware's AT commands"
+        return greet(
+            self._port, self._timeout, speaks, self._ask_id, self._overhear, lambda: self._replies.heard
+        )
 
-    def _query_within(self, name: str, timeout: float) -> str:
-        return str(self._ask(f"{name}?", timeout).get("data"))
+    def _ask_id(self, deadline: float) -> str | None:
+        try:
+            return self._ask("ID?", deadline - self._port.now(), str)
+        except NoAnswer:
+            return None
+
+    def _overhear(self, deadline: float) -> None:
+        while self._port.now() < deadline:
+            self._receive(deadline - self._port.now())
 
     def _boot_count(self) -> int | None:
         count = self._query("STAT", dict).get("boot_count")
@@ -371,29 +360,17 @@ class SscmaSession(Session):
     def _look_for_reset(self) -> bool:
         """Return whether the board has been reset since last looked; then the model is selected again."""
         boots = self._boot_count()
-        if boots == self._boots:
+        if boots is None or boots == self._boots:
             return False
         self._boots = boots
-        self._note("reset", f"the board at {self._port.url} was reset; the model was selected again")
+        self.incidents.note("reset", f"the board at {self._port.url} was reset; the model was selected again")
         if self._address is not None:
             self.select(self._address)
         return True
 
-    def _come_back(self) -> None:
-        deadline = self._port.now() + RECONNECT_S
-        while True:
-            try:
-                reopen(self._port, deadline)
-                self._replies = Replies()
-                self._greet(min(deadline, self._port.now() + self._timeout))
-                self._note("reconnected", f"port {self._port.url} came back")
-                return
-            except PortLost:
-                if self._port.now() >= deadline:
-                    raise
-
-    def _note(self, kind: str, text: str) -> None:
-        self.incidents.append(Incident(kind, text, self._port.now() - self._started))
+    def _take_up(self, deadline: float) -> None:
+        self._replies = Replies()
+        self._id = self._greet()
 
 
 def _answers(reply: dict[str, Any], name: str) -> bool:

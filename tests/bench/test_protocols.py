@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 import harness
+from harness import boards
+from harness.emulator.bench_firmware import BenchFirmware
+from harness.emulator.engine import DeviceInfo
+from harness.emulator.firmware import Firmware
+from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.process import BoardProcess
+from harness.emulator.tflm_engine import TflmEngine
 from harness.errors import BoardError
+from harness.models.resolve import resolve
 from harness.results import store
 from harness.results.record import Record
+from harness.runner.api import Observer
+from tests.wire.serving import toy_board
+from tests.wire.tampering import Talker
 
 SMALL = "cifar10_mbv2_035_32_int8"
+XIAO = boards.load("xiao_esp32s3")
 
 
 def bench_one(out: Path, **options: object) -> Record:
@@ -75,3 +87,91 @@ def test_a_port_that_goes_away_and_comes_back_costs_no_sample(tmp_path: Path) ->
 def test_a_pseudo_terminal_cannot_vanish_and_says_what_can() -> None:
     with pytest.raises(BoardError, match="vanish needs --listen socket://HOST:PORT"):
         BoardProcess("xiao_esp32s3", ["--faults", "vanish@100"])
+
+
+class CutsShort(Observer):
+    """The user, who presses Ctrl-C when so many samples are there."""
+
+    def __init__(self, samples: int) -> None:
+        self._samples = samples
+
+    def progress(self, step: str, done: int, total: int) -> None:
+        if step == "invoke" and done == self._samples:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("protocol", ["bench", "mlperf-tiny", "sscma"])
+def test_a_run_that_is_cut_short_records_the_same_times(tmp_path: Path, protocol: str) -> None:
+    options = ["--firmware", protocol, "--model", SMALL]
+    job: dict[str, object] = {"protocol": protocol, "invokes": 40}
+    with BoardProcess("xiao_esp32s3", options) as board:
+        whole = bench_one(tmp_path / "whole", port=board.url, **job)
+        result = harness.bench(
+            [SMALL], ["xiao_esp32s3"], port=board.url, out=tmp_path / "cut", observer=CutsShort(3), **job
+        )  # type: ignore[arg-type]
+    [cut] = result.records
+    assert result.interrupted
+    assert not cut.complete
+    assert 3 <= len(cut.invoke.ticks) < len(whole.invoke.ticks)
+    assert cut.invoke.requested == whole.invoke.requested == len(whole.invoke.ticks)
+    assert cut.invoke.tick_hz == whole.invoke.tick_hz
+    for ticks in cut.invoke.ticks:
+        assert ticks == pytest.approx(whole.invoke.ticks[0], abs=1)
+    assert "interrupted by the user" in cut.notes
+    assert set(whole.notes) <= set(cut.notes)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (b"", "it sent nothing"),
+        (b"\r\nm-ready\r\n", "use --protocol mlperf-tiny"),
+    ],
+)
+def test_what_answered_is_told_where_the_board_cannot_be_flashed_either(
+    tmp_path: Path, words: bytes, hint: str
+) -> None:
+    with toy_board(boot=lambda boots: Talker(words)) as board:
+        result = harness.bench([SMALL], ["xiao_esp32s3"], port=board.url, out=tmp_path)
+    [failure] = result.failures
+    assert failure.message.startswith(f"no board that speaks the bench protocol at {board.url} within 2 s")
+    assert hint in failure.message
+    assert "nor can it be flashed" in failure.message
+    assert "\n" not in failure.message
+
+
+class Clocked(TflmEngine):
+    """An engine whose clock runs at `rate`, and whose invokes take their time."""
+
+    rate = 1.0
+
+    def invoke(self, profile: bool = False) -> int:
+        time.sleep(0.01)
+        return super().invoke(profile)
+
+    def ticks(self) -> int:
+        return int(super().ticks() * self.rate)
+
+
+@pytest.mark.parametrize(("rate", "wrong"), [(1.01, False), (0.667, True)])
+def test_the_record_of_a_measured_run_holds_how_the_clocks_compare(
+    tmp_path: Path, rate: float, wrong: bool
+) -> None:
+    flash = BoardFlash(XIAO, None)
+    flash.program_for_core(XIAO.flash.model_region.offset, resolve(SMALL).data)
+
+    def boot(boots: int) -> Firmware:
+        engine = Clocked(XIAO, flash)
+        engine.rate = rate
+        info = DeviceInfo(
+            XIAO.id, "a firmware of one's own", "1", "", "", "TFLite-Micro", XIAO.clock_hz, XIAO.clock_hz
+        )
+        return BenchFirmware(info, engine, boot=boots)
+
+    with toy_board(boot=boot) as board:
+        record = bench_one(tmp_path, port=board.url, invokes=50)
+    assert record.invoke.origin == "measured"
+    assert record.clock_drift_ppm == pytest.approx((rate - 1) * 1e6, abs=5000)
+    [note] = [note for note in record.notes if "clock" in note]
+    assert "known to within" in note
+    assert ("tick rate is not what its firmware says" in note) == wrong

@@ -73,6 +73,7 @@ ESP_TROUBLE = {
         "No bootable app partitions",
     ),
     "no application": (at(0x40000, b"\xff" * 8192), "has invalid magic byte (nothing flashed here?)"),
+    "half of an application": (at(0x40100, b"\xff" * 8192), "image at 0x40000 is not whole: segment 1"),
     "another chip's application": (image(0x40000, 0), "mismatch chip ID, expected 9, found 0"),
     "flipped bit in the application": (at(0x40300, b"\0\1\2"), "esp_image: Checksum failed. Calculated 0x"),
     "application's hash": (at(0x40004, b"\1"), "Image hash failed - image is corrupt"),

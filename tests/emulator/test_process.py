@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +26,14 @@ def test_a_board_that_crashed_is_said_to_have() -> None:
         while board.exit_code is None:
             time.sleep(0.01)
         assert board.last_words() == "ended by a signal (Segmentation fault)"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes end otherwise there")
+def test_two_boards_do_not_share_their_flash_memory(tmp_path: Path) -> None:
+    options = ["--flash", str(tmp_path)]
+    with BoardProcess("we2", options) as first:
+        with pytest.raises(BoardError, match=f"{tmp_path}: another virtual board keeps its flash here"):
+            BoardProcess("we2", options)
+        os.kill(first.pid, signal.SIGKILL)
+    with BoardProcess("we2", options) as again:
+        assert again.url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import zlib
@@ -361,6 +362,18 @@ def test_errors_of_arguments_and_order(device: Device) -> None:
     assert host.refused(m.GetTensor(0, 0)) == m.ErrorCode.NO_MODEL
 
 
+def test_no_output_frame_is_longer_than_the_host_takes(device: Device) -> None:
+    host = selected(device)
+    host.ask(m.StartRun(1, 0, 0, 1, 1), m.Running)
+    host.hear(m.Samples)
+    whole = host.ask(m.GetOutput(0, 0, 0, 4096), m.Output)
+    for most in (40, 33, 8):
+        host.say(m.Hello(1, 1, 0, most))
+        host.hear(m.Welcome)
+        part = host.ask(m.GetOutput(0, 0, 0, 4096), m.Output)
+        assert part == dataclasses.replace(whole, data=whole.data[: max(0, most - 31)])
+
+
 def test_errors_during_a_run(device: Device) -> None:
     host = selected(device)
     host.ask(m.StartRun(1, 0, LONG, 1, 1), m.Running)
@@ -470,7 +483,7 @@ def test_samples_are_kept_until_acknowledged_and_the_device_waits_for_room(devic
         while True:
             _, samples = host.hear(m.Samples, patience_s=30)
             assert samples.first == len(got)
-            assert len(samples.ticks) <= 64 * 8
+            assert len(samples.ticks) <= 32 * 8
             got.extend(samples.ticks[at : at + 8] for at in range(0, len(samples.ticks), 8))
             if len(got) >= until:
                 return samples
@@ -593,6 +606,34 @@ def test_the_transcript_of_a_runner_of_mlperf_tiny(device: Device) -> None:
     usage = text(host, b"help%")
     for name in (b"name", b"profile", b"timestamp", b"db load", b"db print", b"infer", b"results"):
         assert b"\n" + name in usage
+
+
+def test_text_works_on_the_model_and_the_inputs_of_the_session(device: Device) -> None:
+    host = selected(device)
+    host.hear_nothing()
+    ready = b"m-ready\r\n"
+    filled(host, b"\x05" * 8)
+    assert text(host, b"db load 2%") == b"m-[Expecting 2 bytes]\r\n" + ready
+    assert text(host, b"db abcd%") == b"m-load-done\r\n" + ready
+    host.ask(m.StartRun(1, 0, 0, 1, 1), m.Running)
+    host.hear(m.Samples)
+    image = b"\xab\xcd" + b"\x05" * 6
+    given = [image + bytes(device.input_bytes[0] - 8), *(bytes(size) for size in device.input_bytes[1:])]
+    assert host.ask(m.GetOutput(0, 0, 0, 4096), m.Output).data == device.expected(*given)[0]
+    assert text(host, b"infer 1 0%").endswith(ready)
+    assert host.refused(m.GetOutput(0, 0, 0, 1)) == m.ErrorCode.NO_RUN
+    host.ask(m.StartRun(2, 0, LONG, 1, 0), m.Running)
+    for command in (b"db 01%", b"infer 1 0%", b"results%"):
+        assert text(host, command) == b"e-[a run is under way]\r\n" + ready
+    host.ask(m.Abort(), m.Aborted)
+
+
+def test_text_takes_the_first_model_where_none_is_selected(device: Device) -> None:
+    host = raw(device)
+    host.hear_nothing()
+    assert text(host, b"db 00%") == b"m-ready\r\n"
+    host.ask(m.StartRun(1, 0, 0, 1, 1), m.Running)
+    host.hear(m.Samples)
 
 
 # ---- noise

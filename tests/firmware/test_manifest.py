@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from harness import boards
 from harness.cli.firmware import command
 from harness.errors import HarnessError
-from harness.firmware import container, espimage, manifest, virtual
-from harness.firmware.adding import add
+from harness.firmware import container, espimage, manifest, uf2file, virtual
 from harness.firmware.container import NotAContainer
 from harness.flash.method import Region
 from harness.flash.uf2 import to_uf2
+from harness.runner.adding import add
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +75,59 @@ def test_a_second_image_for_the_same_board_and_protocol_replaces_the_first(tmp_p
         (tmp_path / "image").write_bytes(version.encode() * 5000)
         add(tmp_path / "image", "we2", "sscma", version=version)
     assert [image.version for image in manifest.added()] == ["2"]
+    assert manifest.known()[0] == manifest.find("grove_vision_ai_we2", "sscma", "hardware")
+    kept = {path.name for path in manifest.cache_directory().iterdir()}
+    assert kept == {manifest.MANIFEST, manifest.added()[0].file}
+
+
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [
+        ("here", "'here' is no address; write it like 0x400000"),
+        ("-1", "'-1' is no address"),
+        ("0x400000", "not within a region for firmware"),
+        ("0x99999999999", "outside grove_vision_ai_we2's flash"),
+        ("0x10", "multiples of 0x1000"),
+    ],
+)
+def test_an_image_that_does_not_go_where_it_is_to_go_is_not_kept(
+    tmp_path: Path, offset: str, expected: str
+) -> None:
+    (tmp_path / "image").write_bytes(b"image" * 1000)
+    with pytest.raises(HarnessError, match=expected):
+        add(tmp_path / "image", "we2", "sscma", offset=offset)
+    assert not manifest.added()
+
+
+def test_a_cache_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the cache should be")
+    (tmp_path / "image").write_bytes(b"image" * 1000)
+    with pytest.raises(HarnessError, match=r"cache.firmware: the image cannot be kept here: Not a directory"):
+        add(tmp_path / "image", "we2", "sscma")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("garbage [", "is not a manifest: Expected '='"),
+        ('[[image]]\nboard = "we2"\n', "image.0.protocol: Field required"),
+        (
+            manifest.to_toml(manifest.shipped()[0].model_copy(update={"file": "x.bin"}))
+            + '[[image.part]]\nname = "b"\noffset = "0x0"\nsize = 3\nsha256 = "'
+            + "0" * 64
+            + '"\n',
+            "image.0: 2 parts, where a file holds one",
+        ),
+    ],
+    ids=["no TOML", "a key is missing", "two parts in a file"],
+)
+def test_a_damaged_manifest_is_one_clear_line(text: str, expected: str) -> None:
+    manifest.cache_directory().mkdir(parents=True)
+    (manifest.cache_directory() / manifest.MANIFEST).write_text(text)
+    with pytest.raises(HarnessError, match="mend it, or delete it and add its images again") as error:
+        manifest.verify()
+    assert expected in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_where_an_image_goes_is_seen_from_what_it_is(tmp_path: Path) -> None:
@@ -83,7 +136,8 @@ def test_where_an_image_goes_is_seen_from_what_it_is(tmp_path: Path) -> None:
     for _, offset, data in virtual.build(board, "sscma"):
         merged[offset : offset + len(data)] = data
     (tmp_path / "merged.bin").write_bytes(merged)
-    assert add(tmp_path / "merged.bin", "esp32s3", "sscma").parts[0].offset == 0
+    whole = add(tmp_path / "merged.bin", "esp32s3", "sscma")
+    assert (whole.parts[0].offset, whole.runs_on) == (0, "virtual")
     a1101 = boards.load("a1101")
     image = virtual.build(a1101, "bench")[0][2]
     (tmp_path / "image.uf2").write_bytes(to_uf2(a1101, Region("x", 0x10000000, image, "firmware")))
@@ -92,19 +146,34 @@ def test_where_an_image_goes_is_seen_from_what_it_is(tmp_path: Path) -> None:
     assert manifest.contents(added, a1101)[0][1] == image
 
 
+WE2_IMAGE = virtual.build(boards.load("we2"), "bench")[0][2]
+
+
 @pytest.mark.parametrize(
     ("board", "content", "expected"),
     [
         ("esp32s3", b"", "is empty"),
-        ("esp32s3", b"\xe9garbage" * 10, "is no image for Espressif ESP32-S3"),
-        ("esp32s3", app(chip=5), "is an image for the ESP32-C3, and xiao_esp32s3 has the ESP32-S3"),
-        ("esp32s3", app()[:100], "is no image for Espressif ESP32-S3"),
-        ("we2", app(), "looks like an image for an ESP32"),
-        ("we2", virtual.build(boards.load("a1101"), "bench")[0][2], "is an image for the HX6537-A"),
+        ("esp32s3", b"\xe9garbage" * 10, "no image for Espressif ESP32-S3: 103 segments"),
+        ("esp32s3", app(chip=5), "an image for the ESP32-C3, but xiao_esp32s3 has Espressif ESP32-S3"),
+        ("esp32s3", app()[:100], "no image for Espressif ESP32-S3: segment 0"),
+        ("esp32s3", app()[:200] + b"?" + app()[201:], "its checksum is"),
+        ("we2", app(), "an image for the ESP32-S3, but grove_vision_ai_we2 has Himax HX6538"),
+        ("we2", app()[:100], "an image for the ESP32-S3, but"),
+        ("we2", virtual.build(boards.load("a1101"), "bench")[0][2], "an image for the HX6537-A, but"),
+        ("we2", WE2_IMAGE[:2000], "it has 2000 of 4448 bytes; get or build the file again"),
+        ("we2", WE2_IMAGE[:-1] + b"?", "its SHA-256 does not match what is in it"),
+        ("we2", bytes((1 << 20) + 1), "a firmware image may have at most 1048576 bytes there"),
+        ("we2", b"\x1c\0\0\0TFL3" + bytes(100), "a TFLite model, not a firmware image"),
+        ("we2", uf2file.build(b"image", 0x10000000, 0xEF32C892), "a UF2 file, and grove_vision_ai_we2 is"),
         (
-            "we2",
-            virtual.build(boards.load("we2"), "bench")[0][2][:2000],
-            "is damaged: it has 2000 of 4448 bytes",
+            "a1101",
+            uf2file.build(b"image", 0x10000000, 0xE48BFF56),
+            r"another chip \(family 0xe48bff56, and sensecap_a1101 has 0xef32c892\)",
+        ),
+        (
+            "a1101",
+            uf2file.build(b"model", 0x30000000, 0xEF32C892),
+            "not within a region for firmware; free to use: firmware",
         ),
     ],
 )
@@ -149,4 +218,10 @@ def test_the_commands_list_verify_and_add(tmp_path: Path) -> None:
     assert verified.exit_code == 0
     assert verified.output.count(": ok") == len(listed)
     next(manifest.cache_directory().glob("*.bin")).write_bytes(b"changed")
-    assert run.invoke(command, ["verify"]).exit_code == 1
+    damaged = run.invoke(command, ["verify"])
+    assert damaged.exit_code == 1
+    [line] = [line for line in damaged.output.splitlines() if not line.endswith(": ok")]
+    assert line == (
+        f"bench unknown for xiao_esp32s3: app.bin: 7 bytes, the manifest says {len(app())}; "
+        "add the image again"
+    )

@@ -145,15 +145,16 @@ def test_a_virtual_image_is_refused_by_hardware_and_says_how_to_get_a_real_one(t
     assert [path.name for path in (tmp_path / "GROVEAI").iterdir()] == ["INFO_UF2.TXT"]
 
 
-def test_an_esp32_that_dies_in_the_middle_is_one_clear_line(tmp_path: Path) -> None:
-    with running(ESP, tmp_path) as (process, target):
-        regions = [Region("big", 0x400000, blob(ESP, 300_000).data, "model")]
+@pytest.mark.parametrize("board", [ESP, WE2], ids=lambda board: board.id)
+def test_a_board_that_dies_in_the_middle_is_one_clear_line(board: Profile, tmp_path: Path) -> None:
+    with running(board, tmp_path) as (process, target):
+        regions = [Region("big", 0x400000, blob(board, 300_000).data, "model")]
 
         def cut(region: str, done: int, total: int) -> None:
             if done > 50_000:
                 os.kill(process.pid, 9)
 
-        with pytest.raises(BoardError) as error, enter(target) as loader:
+        with pytest.raises(BoardError, match="went away") as error, enter(target) as loader:
             loader.write(regions, cut)
     assert "\n" not in str(error.value)
     assert process.url in str(error.value)

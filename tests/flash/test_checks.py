@@ -24,7 +24,16 @@ def image(address: int, size: int) -> Region:
     return Region("image.bin", address, b"\x55" * size, "firmware")
 
 
+def merged(parts: list[Region]) -> bytes:
+    """One file from 0x0 on, as esptool's merge-bin makes it."""
+    out = bytearray(b"\xff" * max(part.end for part in parts))
+    for part in parts:
+        out[part.address : part.end] = part.data
+    return bytes(out)
+
+
 APP = virtual.build(ESP, "bench")[2][2]
+MERGED = merged(firmware(ESP))
 CONTAINER = virtual.build(WE2, "bench")[0][2]
 
 REFUSED = {
@@ -72,7 +81,7 @@ REFUSED = {
     "for another ESP32": (
         ESP,
         [Region("app", 0x40000, espimage.build([espimage.Segment(0, bytes(8))], 0, chip_id=0), "firmware")],
-        "an image for the ESP32, but xiao_esp32s3 has the ESP32-S3",
+        "an image for the ESP32, but xiao_esp32s3 has Espressif ESP32-S3",
     ),
     "a Himax image for an ESP32": (
         ESP,
@@ -87,7 +96,22 @@ REFUSED = {
     "WE2's image for the WE1": (
         WE1,
         [Region("i", 0x10000000, CONTAINER, "firmware")],
-        "an image for the HX6538, but grove_vision_ai has the HX6537-A",
+        "an image for the HX6538, but grove_vision_ai has Himax HX6537-A",
+    ),
+    "a model as firmware": (
+        WE1,
+        [Region("net.tflite", 0x10000000, b"\x1c\0\0\0TFL3" + bytes(99), "firmware")],
+        "a TFLite model, not a firmware image; flash it with --model",
+    ),
+    "merged image with a damaged application": (
+        ESP,
+        [Region("merged", 0, MERGED[:0x40400] + b"\0\1\2" + MERGED[0x40403:], "firmware")],
+        "merged, application at 0x40000: its checksum is",
+    ),
+    "merged image with a damaged table": (
+        ESP,
+        [Region("merged", 0, MERGED[:0x8010] + b"?" + MERGED[0x8011:], "firmware")],
+        "its partition table is damaged: the table's MD5 does not match",
     ),
     "container cut short": (WE2, [Region("i", 0, CONTAINER[:-1], "firmware")], "it has 4447 of 4448 bytes"),
     "container's payload": (
@@ -121,6 +145,14 @@ def test_what_is_meant_for_a_board_passes(board: Profile) -> None:
 def test_an_image_for_the_virtual_board_is_not_for_the_real_one(board: Profile) -> None:
     with pytest.raises(HarnessError, match=r"runs on the virtual \w+ only.*`harness firmware add`"):
         refuse_virtual(board, firmware(board))
+
+
+def test_a_part_of_a_virtual_image_and_a_merged_one_are_not_for_the_real_board_either() -> None:
+    loader = firmware(ESP)[0]
+    for region in (loader, Region("merged", 0, MERGED, "firmware")):
+        check(ESP, [region])
+        with pytest.raises(HarnessError, match="runs on the virtual xiao_esp32s3 only"):
+            refuse_virtual(ESP, [region])
 
 
 @given(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,13 +20,18 @@ from uf2utils.file import UF2File
 import harness
 from harness.boards import Profile
 from harness.cli import flash, uf2
+from harness.emulator.board import load_models
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.process import BoardProcess
 from harness.errors import HarnessError
 from harness.firmware import uf2file, virtual
-from harness.models import bundled
-from harness.runner import attached
+from harness.flash import drives, xmodem
+from harness.flash import uf2 as flash_uf2
+from harness.models import bundled, resolve
+from harness.runner import attached, flashing
 from harness.runner.attached import Attached
+from harness.runner.plan import Job, Settings
+from harness.runner.prepare import prepare
 from harness.wire.holders import holders
 from tests.flash.rig import A1101, ESP, WE1, WE2, running
 
@@ -99,6 +107,10 @@ def test_an_address_is_taken_and_a_file_of_firmware(tmp_path: Path) -> None:
         ),
         (["-b", "esp32s3", "--port", "/dev/nope"], "no port /dev/nope"),
         (["-b", "esp32s3"], "no xiao_esp32s3 is attached (USB id 303A:1001)"),
+        (["-b", "we2", "--port", "/dev/x", "-m", f"{FIRST}@-1"], "'-1' is no address"),
+        (["-b", "we2", "--port", "/dev/x", "-m", f"{FIRST}@"], "'' is no address"),
+        (["-b", "we2", "--port", "/dev/x", "--firmware", "none"], "nothing to flash"),
+        (["-b", "a1101", "--port", "/dev/x", *["-m", FIRST] * 5], "no room for its 43408 bytes behind the"),
     ],
 )
 def test_what_cannot_be_flashed_is_one_line(arguments: list[str], expected: str) -> None:
@@ -130,7 +142,14 @@ def test_a_uf2_file_for_copying_by_hand(tmp_path: Path) -> None:
         (["net.tflite", "-b", "we2"], "takes no UF2 files (it is flashed by xmodem)"),
         (["net.tflite", "-b", "a1101", "--slot", "5"], "has 4 model slots; there is no slot 5"),
         (["image.bin", "-b", "a1101", "--slot", "1"], "only models go into slots"),
-        (["nothere.tflite", "-b", "a1101"], "nothere.tflite"),
+        (["nothere.tflite", "-b", "a1101"], "nothere.tflite: no such file"),
+        (["bench", "-b", "a1101"], "bench: cannot be read: No such file"),
+        (["compiled", "-b", "a1101"], "compiled by Vela for ethos-u55-64, and sensecap_a1101 has no NPU"),
+        (["net.tflite", "-b", "a1101", "--out", "net.tflite"], "net.tflite: is the file to convert"),
+        (
+            ["net.tflite", "-b", "a1101", "--out", "nothere/x.uf2"],
+            "nothere/x.uf2: cannot be written",
+        ),
     ],
 )
 def test_a_uf2_file_that_cannot_be_made_is_one_line(
@@ -139,8 +158,36 @@ def test_a_uf2_file_that_cannot_be_made_is_one_line(
     monkeypatch.chdir(tmp_path)
     Path("net.tflite").write_bytes(bundled.build(FIRST))
     Path("image.bin").write_bytes(b"image")
+    Path("compiled").write_bytes(prepare(Job(resolve.resolve(FIRST), WE2), Settings()).deployed.data)
     assert expected in refusal(uf2.command, *arguments)
     assert not list(tmp_path.glob("*.uf2"))
+    assert Path("net.tflite").read_bytes() == bundled.build(FIRST)
+
+
+@pytest.mark.parametrize("name", ["NET.TFLITE", "net"])
+def test_a_model_is_one_by_what_is_in_it_whatever_its_file_is_called(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(bundled.build(FIRST))
+    made = flashing.uf2(tmp_path / name, "a1101")
+    assert (made.use, made.address) == ("model", 0x30000000)
+
+
+def test_each_model_has_a_block_or_a_slot_of_its_own(tmp_path: Path) -> None:
+    odd = tmp_path / "at@home"
+    odd.mkdir()
+    (odd / "net.tflite").write_bytes(bundled.build(FIRST))
+
+    def places(board: Profile, *names: str) -> list[int]:
+        return [region.address for region in flashing.place_models(board, names)]
+
+    assert places(ESP, FIRST, str(odd / "net.tflite"), SECOND) == [0x400000, 0x40B000, 0x416000]
+    assert places(ESP, f"{odd / 'net.tflite'}@0x500000", SECOND) == [0x500000, 0x50B000]
+    assert places(A1101, FIRST, SECOND) == [0x30000000, 0x30100000]
+    assert places(A1101, f"{FIRST}@0x30100000", SECOND) == [0x30100000, 0x30200000]
+    flash = BoardFlash(A1101)
+    load_models(A1101, flash, [FIRST, SECOND])
+    assert flash.read_by_core(0x30100000, 43120) == bundled.build(SECOND)
+    with pytest.raises(HarnessError, match="no room left"):
+        load_models(A1101, flash, [FIRST] * 5)
 
 
 def port(device: str, usb: str | None, serial_number: str | None = None) -> SimpleNamespace:
@@ -178,6 +225,90 @@ def test_several_that_fit_ask_for_a_choice_and_show_their_serial_numbers(
         attached.choose_port(None, ESP)
 
 
+def test_a_drive_beside_another_board_s_port_asks_for_a_choice(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = cache / "drives" / "x-1" / "GROVEAI"
+    drive.mkdir(parents=True)
+    (drive / "INFO_UF2.TXT").write_text("Model: A board\n")
+    attach(monkeypatch, port("/dev/ttyACM0", "2886:8060"))
+    with pytest.raises(HarnessError, match=r"several boards fit .*GROVEAI, .*ttyACM0; .* --port or --drive"):
+        attached.choose_port("auto", WE1)
+    assert attached.choose_port("auto", WE1, drive) == f"drive:{drive}"
+    assert attached.choose_port("/dev/ttyACM0", WE1, drive) == "/dev/ttyACM0"
+    attach(monkeypatch, port("/dev/ttyACM0", "2886:0060"))
+    assert attached.choose_port("auto", WE1) == "/dev/ttyACM0", "the boot loader's own port"
+
+
+def test_a_drive_that_was_named_is_taken_wherever_it_is_mounted(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    attach(monkeypatch)
+    (tmp_path / "image.bin").write_bytes(b"image")
+    drive = tmp_path / "mnt"
+    drive.mkdir()
+    (drive / "INFO_UF2.TXT").write_text("Model: Grove Vision AI\n")
+    copied: list[bytes] = []
+
+    def board() -> None:
+        """Take the file and let the drive go away, as a boot loader does."""
+        while not (drive / "firmware.uf2").exists() or (drive / "firmware.uf2").stat().st_size < 512:
+            time.sleep(0.01)
+        copied.append((drive / "firmware.uf2").read_bytes())
+        (drive / "INFO_UF2.TXT").unlink()
+
+    thread = threading.Thread(target=board)
+    thread.start()
+    done = flashing.flash_board("we1", firmware=str(tmp_path / "image.bin"), drive=drive)
+    thread.join()
+    assert [outcome.region for outcome in done.outcomes] == ["image.bin"]
+    assert copied == [uf2file.build(b"image", 0x10000000, 0xEF32C892)]
+
+
+def test_a_drive_that_nobody_has_mounted_is_listed_and_how_to_mount_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    attach(monkeypatch)
+    monkeypatch.setattr(drives, "_BY_LABEL", tmp_path)
+    monkeypatch.setattr(flash_uf2, "APPEAR_S", 0.2)
+    (tmp_path / "GROVEAI").touch()
+    how = f"mount -b {tmp_path / 'GROVEAI'}"
+    [found] = attached.everything()
+    assert (found.where, found.boards, found.state) == (str(tmp_path / "GROVEAI"), (WE1.id,), "boot_loader")
+    assert how in found.description
+    assert how in refusal(flash.command, "-b", "we1", "-m", FIRST)
+
+
+def test_a_drive_is_known_by_its_file_system_s_label_not_by_where_it_is_mounted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As a desktop mounts the second of two."""
+    (tmp_path / "device").touch()
+    (tmp_path / "by-label").mkdir()
+    (tmp_path / "by-label" / "GROVEAI").symlink_to(tmp_path / "device")
+    monkeypatch.setattr(drives, "_BY_LABEL", tmp_path / "by-label")
+    (tmp_path / "GROVE AI1").mkdir()
+    (tmp_path / "GROVE AI1" / "INFO_UF2.TXT").write_text("Model: A board\n")
+    escaped = str(tmp_path / "GROVE AI1").replace(" ", r"\040")
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"proc /proc proc rw 0 0\n{tmp_path / 'device'} {escaped} vfat rw,nosuid 0 0\n")
+    monkeypatch.setattr(drives, "_MOUNTS", mounts)
+    [drive] = drives.find()
+    assert (drive.path, drive.label) == (tmp_path / "GROVE AI1", "GROVEAI")
+    assert drives.unmounted(["GROVEAI"]) is None
+    assert not drive.gone
+    (tmp_path / "device").unlink()
+    assert drive.gone, "unplugged, and still mounted"
+
+
+def test_a_drive_that_was_named_is_not_another_board_s(tmp_path: Path) -> None:
+    drive = tmp_path / "GROVEAI"
+    drive.mkdir()
+    (drive / "INFO_UF2.TXT").write_text("Model: Grove Vision AI\n")
+    expected = f"{drive}: the drive of grove_vision_ai, not of sensecap_a1101"
+    assert expected in refusal(flash.command, "-b", "a1101", "--drive", str(drive), "-m", FIRST)
+
+
 @pytest.mark.parametrize(("board", "label"), [(WE1, "GROVEAI"), (A1101, "VISIONAI")])
 def test_a_boot_loader_s_drive_is_found_without_a_port(
     cache: Path, monkeypatch: pytest.MonkeyPatch, board: Profile, label: str
@@ -206,6 +337,33 @@ def test_a_board_left_in_its_boot_loader_is_flashed_and_benched(
     assert not result.failures
     assert result.records[0].invoke.origin == "estimated"
     assert [outcome.region for outcome in result.flashed[0].outcomes] == ["firmware", FIRST]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
+@pytest.mark.parametrize("lock", [True, False], ids=["locked", "not locked"])
+@pytest.mark.parametrize("board", [ESP, WE2], ids=lambda board: board.id)
+def test_another_program_at_the_port_is_named(
+    monkeypatch: pytest.MonkeyPatch, board: Profile, lock: bool
+) -> None:
+    monkeypatch.setattr(xmodem, "BUTTON_WAIT_S", 0.5)
+    master, slave = os.openpty()
+    name = os.ttyname(slave)
+    hold = f"import serial, sys; s = serial.Serial({name!r}, exclusive={lock}); print(); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        try:
+            os.close(slave)
+            assert other.stdout
+            other.stdout.readline()
+            said = refusal(flash.command, "-b", board.id, "--port", name, "-m", FIRST)
+        finally:
+            other.kill()
+    os.close(master)
+    wanted = (
+        r"is in use by \S+ \(process {}\); close it" if lock else r"; \S+ \(process {}\) has it open, too"
+    )
+    assert re.search(wanted.format(other.pid), said), said
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")

@@ -112,8 +112,6 @@ def test_a_board_whose_boot_button_is_held_answers_the_command(
     filled: bool,
     options: tuple[str, ...],
 ) -> None:
-    if step is erase and options:
-        pytest.skip("the ROM has no command to erase; esptool says so")
     bench = Bench(tmp_path / "board", filled=filled)
     assert callable(step)
     step(bench, *options)
@@ -141,8 +139,6 @@ def test_the_command_does_everything_over_rfc2217(tmp_path: Path) -> None:
         finally:
             bench.process.stop()
 
-    every = [
-        (n, o) for n in range(len(STEPS)) for o in ((), ("--no-stub",)) if not (STEPS[n][0] is erase and o)
-    ]
+    every = [(n, o) for n in range(len(STEPS)) for o in ((), ("--no-stub",))]
     with ThreadPoolExecutor(len(every)) as pool:
         list(pool.map(lambda job: run(*job), every))

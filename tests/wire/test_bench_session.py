@@ -7,6 +7,7 @@ import pytest
 from harness.emulator.bench_firmware import BenchFirmware, Limits
 from harness.errors import BoardError, HarnessError
 from harness.wire import messages as m
+from harness.wire.framing import encode
 from harness.wire.session import (
     PROTOCOLS,
     DeviceRefused,
@@ -269,9 +270,18 @@ def test_drift_of_the_device_clock_is_found(ppm: int) -> None:
 
 
 def test_drift_is_not_told_after_a_run_too_short_to_tell() -> None:
-    session = toy_rig().session()
+    session = toy_rig(clock_rate=1.0005).session()
     session.select(ADDRESS)
     assert session.run(0, 5).drift_ppm is None
+
+
+def test_a_clock_that_is_far_off_is_told_even_after_a_short_run() -> None:
+    session = toy_rig(clock_rate=2 / 3, cost=lambda n: 20_000).session()
+    session.select(ADDRESS)
+    run = session.run(0, 5)
+    assert run.drift_ppm is not None
+    assert run.drift_uncertainty_ppm is not None
+    assert abs(run.drift_ppm + 1e6 / 3) <= run.drift_uncertainty_ppm
 
 
 # ---- devices that do not do as they should
@@ -291,6 +301,12 @@ def changing(**fields: object):  # type: ignore[no-untyped-def]
 def too_many_samples(message: m.Message) -> m.Message:
     if isinstance(message, m.Samples) and message.state == m.RunState.DONE:
         return dataclasses.replace(message, ticks=message.ticks + struct.pack("<Q", 1))
+    return message
+
+
+def too_few_samples(message: m.Message) -> m.Message:
+    if isinstance(message, m.Samples) and message.state == m.RunState.DONE:
+        return dataclasses.replace(message, ticks=message.ticks[:16])
     return message
 
 
@@ -337,6 +353,7 @@ def acks_of_nothing(message: m.Message) -> m.Message:
         (changing(total=0xFFFFFFFF, crc=1), "4294967295 bytes in output 0", 3),
         (changing(crc=1), "another checksum", 3),
         (lambda e, b: Tampering(e, b, too_many_samples), "sample 6 of a run of 5", 3),
+        (lambda e, b: Tampering(e, b, too_few_samples), "ended the run (DONE) after 2 of 5 samples", 3),
         (lambda e, b: Tampering(e, b, wrong_reply), "Clock in reply to Identify", 1),
         (lambda e, b: Tampering(e, b, silent_after_greeting), "did not answer Identify within 5 s", 5.2),
         (lambda e, b: Tampering(e, b, silent_in_run), "no sign of life for 30 s in a run, after 0 of 5", 34),
@@ -365,6 +382,21 @@ def use_all(rig: Rig) -> None:
     session.load(0, image(1))
     session.run(0, 5)
     session.output(0)
+
+
+@pytest.mark.parametrize(("session", "is_ours"), [(0x77, False), (None, True)])
+def test_a_message_that_fits_no_layout_is_told_if_it_is_of_our_session(
+    session: int | None, is_ours: bool
+) -> None:
+    rig = toy_rig()
+    ours = rig.session()
+    token = ours._link._token if session is None else session
+    rig.line.to_host.send(rig.port.now(), encode(m.HEADER.pack(0xBE, 0x55, 1, token) + b"from the future"))
+    if is_ours:
+        with pytest.raises(BoardError, match=r"a message that does not fit version 1 \(unknown message type"):
+            ours.identify()
+    else:
+        assert ours.identify().board == "toy"
 
 
 def test_the_time_out_that_was_asked_for_holds() -> None:

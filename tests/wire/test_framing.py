@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.wire.framing import CRC_BYTES, MARK, TEXT_LIMIT, Decoder, Text, decode, encode, encoded_size
+from harness.wire.framing import (
+    CRC_BYTES,
+    MARK,
+    TEXT_LIMIT,
+    Decoder,
+    Text,
+    body_limit,
+    decode,
+    encode,
+    encoded_size,
+)
 
 bodies = st.binary(max_size=600).map(lambda rest: bytes([MARK]) + rest)
 
@@ -24,6 +34,13 @@ def test_a_body_survives_the_line_and_costs_no_more_than_promised(body: bytes) -
     assert 0 not in line[1:-1]
     assert len(line) <= encoded_size(len(body))
     assert decode(line[1:-1]) == body
+
+
+@given(st.integers(0, 70_000))
+def test_the_longest_body_for_a_frame_is_the_longest(line_bytes: int) -> None:
+    limit = body_limit(line_bytes)
+    assert limit <= 0 or encoded_size(limit) <= line_bytes
+    assert encoded_size(max(limit, 0) + 1) > line_bytes
 
 
 @given(st.lists(bodies, max_size=6), st.lists(st.integers(1, 400), max_size=12))

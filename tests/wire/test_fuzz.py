@@ -22,6 +22,7 @@ from harness.wire.at_replies import Replies
 from harness.wire.framing import Decoder, Text, encode
 from harness.wire.port import PortLost
 from harness.wire.session import PROTOCOLS, connect
+from harness.wire.text_lines import LONGEST_LINE, Lines
 from tests.wire.toy import ADDRESS, INFO, ToyEngine
 
 LIMITS = Limits(window=2048, max_block=512, sample_buffer=16)
@@ -138,6 +139,10 @@ def test_the_bench_device(cases: int) -> None:
         device.receive(b"" if _greets(data) else data)
         device.take_output()
         assert isinstance(ask(2, session, m.Identify())[-1], m.Identified)
+        device.receive(data)
+        device.take_output()
+        device.receive(b"\0name%")
+        assert device.take_output().endswith(b"m-name-dut-[toy]\r\nm-ready\r\n")
 
     check()
 
@@ -198,6 +203,30 @@ def test_the_at_reply_decoder(cases: int) -> None:
     check()
 
 
+text_lines = st.sampled_from(
+    [b"m-name-dut-[x]\r\n", b"m-ready\r\n", b"m-lap-us-1\r\n", b"e-[no]\r\n", b"m-load-done\r\n",
+     b"m-[Expecting 4 bytes]\r\n", b"m-results-[1,x]\r\n", b"m-infer-done\r\n", b"m-init-done\r\n"]
+)  # fmt: skip
+
+
+@CASES
+def test_the_text_line_decoder(cases: int) -> None:
+    @sized(cases)
+    @given(st.lists(text_lines | st.binary(max_size=60), max_size=6).map(b"".join), st.integers(1, 40))
+    def check(data: bytes, portion: int) -> None:
+        decoder = Lines()
+        decoder.feed(b"x" * 10_000)
+        for at in range(0, len(data), portion):
+            decoder.feed(data[at : at + portion])
+            while decoder.next() is not None:
+                pass
+            assert decoder.buffered <= 2 * LONGEST_LINE
+        decoder.feed(b"\nm-ready\r\n")  # noise costs the line that it stands in
+        assert [decoder.next() for _ in range(3)][1:] == ["m-ready", None]
+
+    check()
+
+
 class NoisyPort:
     """A port that answers all it is told with bytes from a list, then goes away. Its time is made up."""
 
@@ -238,10 +267,7 @@ class NoisyPort:
 host_bytes = st.one_of(
     line_bytes,
     replies,
-    st.sampled_from(
-        [b"m-name-dut-[x]\r\n", b"m-ready\r\n", b"m-lap-us-1\r\n", b"e-[no]\r\n", b"m-load-done\r\n",
-         b"m-[Expecting 4 bytes]\r\n", b"m-results-[1,x]\r\n", b"m-infer-done\r\n", b"m-init-done\r\n"]
-    ),
+    text_lines,
     st.sampled_from(
         [b'\r{"type": 0, "name": "%d@ID?", "code": 0, "data": "1"}\n' % tag for tag in range(1, 4)]
     ),

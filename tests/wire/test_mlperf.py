@@ -1,10 +1,13 @@
 import pytest
 
+from harness.emulator.bench_firmware import BenchFirmware
 from harness.emulator.mlperf_firmware import dequantised
+from harness.emulator.sscma_firmware import SscmaFirmware
 from harness.errors import BoardError, HarnessError
-from harness.wire.session import DeviceRefused, RunInterrupted, connect
+from harness.wire.session import DeviceRefused, NoAnswer, RunInterrupted, connect
 from tests.wire.rig import Rig, toy_rig
-from tests.wire.toy import ADDRESS, INPUTS, OUTPUTS, expected_output
+from tests.wire.tampering import Talker
+from tests.wire.toy import ADDRESS, INFO, INPUTS, OUTPUTS, expected_output
 
 
 def answer(rig: Rig, text: bytes) -> bytes:
@@ -88,13 +91,13 @@ def test_infer_agrees_with_the_binary_path_on_the_same_run() -> None:
     tiny.load(0, b"\x11" * INPUTS[0].bytes)
     theirs = tiny.run(3, 100)
     mean = sum(ours.samples) / len(ours.samples) / ours.tick_hz
-    assert theirs.invokes_per_sample * len(theirs.samples) == 100
+    assert tiny.batch(100) * len(theirs.samples) == 100
     for sample in theirs.samples:
         assert sample / theirs.tick_hz == pytest.approx(mean, rel=1e-6)
     assert text.engines[0].invokes == 103
 
 
-def test_both_protocols_work_in_turn_on_one_port_and_do_not_disturb_each_other() -> None:
+def test_both_protocols_work_in_turn_on_one_port_and_load_the_same_input() -> None:
     rig = toy_rig()
     session = rig.session()
     session.select(ADDRESS)
@@ -102,8 +105,36 @@ def test_both_protocols_work_in_turn_on_one_port_and_do_not_disturb_each_other()
     tiny = connect("mlperf-tiny", rig.port)
     tiny.load(0, b"\x22" * 100)
     tiny.run(0, 1)
+    with pytest.raises(DeviceRefused, match="no run has brought outputs"):
+        session.output(0)
     session.run(0, 1)
-    assert session.output(0) == expected_output(b"\x11" * INPUTS[0].bytes, bytes(20))
+    image = b"\x22" * 100 + b"\x11" * (INPUTS[0].bytes - 100)
+    assert session.output(0) == expected_output(image, bytes(20))
+
+
+def test_text_that_needs_the_model_is_refused_during_a_run_and_does_not_disturb_it() -> None:
+    rig = toy_rig(cost=lambda n: 20_000)
+    session = rig.session()
+    session.select(ADDRESS)
+
+    def intrude(index: int, ticks: int) -> None:
+        if index == 10:
+            rig.port.write(b"db load 4%db 01020304%infer 5 0%results%name%")
+
+    run = session.run(0, 60, on_sample=intrude)
+    assert run.samples == [20_000] * 60
+    assert rig.engines[0].invokes == 60
+    said = session._link._decoder.take_noise()  # type: ignore[attr-defined]
+    assert said.count(b"e-[a run is under way]\r\nm-ready\r\n") == 4
+    assert said.endswith(b"m-name-dut-[toy]\r\nm-ready\r\n")
+    assert session.output(0) == expected_output(bytes(INPUTS[0].bytes), bytes(20))
+
+
+def test_text_takes_the_first_model_where_none_is_selected() -> None:
+    rig = toy_rig()
+    assert answer(rig, b"infer 1 0%").endswith(b"m-ready\r\n")
+    session = rig.session()
+    assert session.run(0, 2).complete
 
 
 def test_the_client_benches_a_firmware_with_no_more_than_the_api() -> None:
@@ -118,7 +149,7 @@ def test_the_client_benches_a_firmware_with_no_more_than_the_api() -> None:
     session.load(0, b"\x01" * INPUTS[0].bytes, lambda done, total: steps.append((done, total)))
     assert len(steps) == 892
     run = session.run(2, 50)
-    assert (len(run.samples), run.invokes_per_sample, run.complete) == (10, 5, True)
+    assert (len(run.samples), session.batch(50), run.complete) == (10, 5, True)
     assert [session.memory(), session.output(0), session.layers(), run.drift_ppm] == [None] * 4
     assert not session.features & {"memory", "tensors", "outputs", "layers"}
 
@@ -131,6 +162,27 @@ def test_what_the_api_cannot_do_is_said_in_one_line() -> None:
         session.reset()
     with pytest.raises(DeviceRefused, match="takes at most"):
         session.load(0, bytes((1 << 20) + 1))
+
+
+@pytest.mark.parametrize(
+    ("firmware", "words"),
+    [
+        (lambda engine, boot: Talker(b""), "it sent nothing"),
+        (lambda engine, boot: BenchFirmware(INFO, engine, boot=boot), "use --protocol bench"),
+        (lambda engine, boot: SscmaFirmware(INFO, engine, boot=boot), "use --protocol sscma"),
+    ],
+)
+def test_a_device_without_the_api_is_told_in_time(firmware, words: str) -> None:  # type: ignore[no-untyped-def]
+    rig = toy_rig(firmware=firmware)
+    with pytest.raises(NoAnswer, match=f"no board that speaks MLPerf Tiny's API .* within 5 s; .*{words}"):
+        connect("mlperf-tiny", rig.port)
+    assert rig.port.now() == pytest.approx(5.0, abs=0.01)
+
+
+def test_a_line_that_damages_input_is_told_as_such() -> None:
+    session = connect("mlperf-tiny", toy_rig("drop=1e-4,seed=1").port)
+    with pytest.raises(BoardError, match="a line that damages bytes needs a firmware that speaks bench"):
+        session.load(0, bytes(INPUTS[0].bytes))
 
 
 @pytest.mark.parametrize("event", ["reset", "vanish"])

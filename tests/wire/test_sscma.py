@@ -104,7 +104,17 @@ def test_tensors_are_refused_with_the_reason() -> None:
     assert "load" not in session.features
 
 
-@pytest.mark.parametrize("faults", ["drop=2e-4", "flip=2e-4", "insert=2e-4", "burst=2e-5", "stall=1e-4:1"])
+@pytest.mark.parametrize(
+    "faults",
+    [
+        "drop=2e-4",
+        "flip=2e-4",
+        "insert=2e-4",
+        "burst=2e-5",
+        "stall=1e-4:1",
+        "drop=1e-3,flip=1e-3",
+    ],
+)
 def test_a_run_comes_to_its_end_over_a_bad_line(faults: str) -> None:
     """Replies have no checksum, so a changed digit can pass for a sample; but none is missing."""
     for seed in range(6):
@@ -145,6 +155,48 @@ def test_a_failed_inference_is_told_and_samples_are_kept() -> None:
     with pytest.raises(RunInterrupted, match="an inference failed on the board") as caught:
         session.run(2, 10)
     assert caught.value.run.samples == [52, 53, 54]
+
+
+def test_leaving_in_mid_run_leaves_the_board_idle() -> None:
+    rig = stock_rig()
+    session = stock_session(rig)
+    session.select(ADDRESS)
+
+    class Enough(Exception):
+        pass
+
+    def stop(index: int, ticks: int) -> None:
+        if index == 5:
+            raise Enough
+
+    with pytest.raises(Enough), session:
+        session.run(0, 1000, on_sample=stop)
+    rig.port.pause(1.0)
+    assert not rig.port.firmware.busy
+    assert rig.engines[0].invokes < 20
+
+
+def test_events_of_a_run_whose_reply_was_lost_are_not_taken_for_those_of_the_next() -> None:
+    rig = toy_rig(firmware=LosesFirstReply, cost=lambda n: 50_000 + 1000 * n)
+    session = stock_session(rig)
+    session.select(ADDRESS)
+    run = session.run(1, 30)
+    first = rig.engines[0].invokes - 31
+    assert first > 0, "no reply was lost: nothing was shown"
+    assert run.samples == [50 + first + n for n in range(1, 31)]
+    assert run.incidents == []
+
+
+class LosesFirstReply(Chatty):
+    """The stock firmware behind a line that eats the reply to the first INVOKE."""
+
+    lost = False
+
+    def _pass_on(self) -> None:
+        said = self._inner.take_output()
+        if not self.lost and b'"type": 0' in said and b'@INVOKE"' in said:
+            self.lost, said = True, b""
+        self._out += said
 
 
 def test_a_board_that_falls_silent_in_a_run_is_told_in_time() -> None:

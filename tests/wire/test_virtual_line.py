@@ -56,6 +56,12 @@ def test_a_specification_is_read_whole() -> None:
         ("seed=x", "'x' is not a whole number"),
         ("burst=0.1:x", "'x' is not a whole number"),
         ("=5", "unknown fault"),
+        ("stall=0.1:1e400", "at most 3600 seconds"),
+        ("vanish@5:1e300", "at most 3600 seconds"),
+        ("reset@1e9s", "at most 3600 seconds"),
+        ("burst=0.1:0", "a burst has 1 to 1048576 bytes"),
+        ("burst=0.1:99999999999", "a burst has 1 to 1048576 bytes"),
+        (f"reset@{10**400}", "is not a whole number"),
     ],
 )
 def test_a_wrong_specification_is_one_clear_line(spec: str, words: str) -> None:
@@ -87,6 +93,12 @@ def test_harm_comes_at_the_rate_that_was_asked_for_and_the_same_for_a_seed(kind:
     change = {"drop": -1, "dup": 1, "insert": 1}.get(kind, 0)
     assert grown == change * damage.counts[kind]
     assert sum(rest > 0 for _, rest in pieces) == (damage.counts[kind] if kind == "stall" else 0)
+
+
+@pytest.mark.parametrize("rate", ["1e-17", "5e-324"])
+def test_a_rate_too_low_to_be_seen_does_no_harm(rate: str) -> None:
+    damage = Damage(parse_faults(f"drop={rate}"), "x")
+    assert damage.apply(bytes(100_000)) == [(bytes(100_000), 0.0)]
 
 
 def test_bytes_take_their_time_on_the_line() -> None:

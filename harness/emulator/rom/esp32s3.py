@@ -130,8 +130,10 @@ class Esp32S3Rom:
     def _app_image(self, line: Line, app: Partition) -> EspImage:
         try:
             image = espimage.read(self._flash.read(app.offset, app.size))
-        except NotAnImage:
+        except NotAnImage as error:
             what = f"image at {app.offset:#x} has invalid magic byte (nothing flashed here?)"
+            if error.first_word & 0xFF == espimage.MAGIC:
+                what = f"image at {app.offset:#x} is not whole: {error}"
             self._no_app(line, f"E (90) esp_image: {what}")
         if image.chip_id != espimage.CHIP_ID:
             what = f"mismatch chip ID, expected {espimage.CHIP_ID}, found {image.chip_id}"

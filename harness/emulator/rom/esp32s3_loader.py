@@ -56,6 +56,7 @@ class Loader:
         self._end = 0
         self._erased_to = 0
         self._inflate = zlib.decompressobj()
+        self._value = 0
         self._next: Callable[[], None] | None = None
         self._commands: dict[int, Callable[[bytes], bytes]] = {
             0x02: self._flash_begin,
@@ -65,6 +66,7 @@ class Loader:
             0x06: self._mem_end,
             0x07: self._mem_data,
             0x09: self._write_register,
+            0x0A: self._read_register,
             0x0B: lambda data: b"",
             0x0D: lambda data: b"",
             0x0E: self._read_slow,
@@ -113,9 +115,6 @@ class Loader:
             for _ in range(SYNC_ANSWERS):
                 self._reply(command, b"", value=0 if self._stub else SYNC_VALUE)
             return
-        if command == 0x0A:
-            self._reply(command, b"", value=self._chip.read(struct.unpack("<I", data)[0]))
-            return
         known = self._commands | self._stub_commands if self._stub else self._commands
         if command not in known:
             self._reply(command, b"", status=INVALID)
@@ -124,7 +123,9 @@ class Loader:
             self._reply(command, b"", status=BAD_CHECKSUM)
             return
         try:
-            self._reply(command, known[command](data))
+            self._value = 0
+            answer = known[command](data)
+            self._reply(command, answer, value=self._value)
         except _Refused as refused:
             self._reply(command, b"", status=refused.reason)
         except struct.error:
@@ -153,7 +154,7 @@ class Loader:
         return b""
 
     def _mem_data(self, data: bytes) -> bytes:
-        if self._ram_at not in self._ram:
+        if self._ram_at not in self._ram or len(self._ram[self._ram_at]) + len(data) > 2 * _ROM_RAM_BLOCKS:
             raise _Refused(FAILED)
         self._ram[self._ram_at] += data[16:]
         return b""
@@ -176,6 +177,11 @@ class Loader:
         for at in range(0, len(data), 16):
             address, value, mask, _ = struct.unpack_from("<IIII", data, at)
             self._chip.write(address, value, mask)
+        return b""
+
+    def _read_register(self, data: bytes) -> bytes:
+        (address,) = struct.unpack("<I", data)
+        self._value = self._chip.read(address)
         return b""
 
     def _security(self, data: bytes) -> bytes:
@@ -212,7 +218,8 @@ class Loader:
 
     def _deflate_data(self, data: bytes) -> bytes:
         try:
-            self._write(self._inflate.decompress(data[16:]))
+            # More than flash has is refused, however much would come out.
+            self._write(self._inflate.decompress(data[16:], self._flash.size + 1))
         except zlib.error:
             raise _Refused(BAD_DEFLATE) from None
         return b""

@@ -89,29 +89,39 @@ class We1Rom:
         return False
 
 
+class _File:
+    """A file on the drive, as far as it has been burnt."""
+
+    def __init__(self) -> None:
+        self.seen = b""
+        self.numbers: set[int] = set()
+        self.erased: set[int] = set()
+
+
 class _Burner:
     """Burns blocks as they come; a file is complete when each of its blocks has been burnt."""
 
     def __init__(self, flash: BoardFlash, family: int) -> None:
         self._flash = flash
         self._family = family
-        self._burnt: dict[Path, int] = {}
-        self._numbers: set[int] = set()
-        self._erased: set[int] = set()
+        self._files: dict[Path, _File] = {}
 
     def take(self, path: Path) -> bool:
         """Burn the blocks that are new in a file; return whether that was the last."""
-        at = self._burnt.get(path, 0)
-        with path.open("rb") as file:
-            file.seek(at)
-            while len(data := file.read(BLOCK_BYTES)) == BLOCK_BYTES:
-                at += BLOCK_BYTES
-                self._burnt[path] = at
-                if self._block(data):
-                    return True
-        return False
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return False  # renamed or removed meanwhile
+        file = self._files.setdefault(path, _File())
+        if not data.startswith(file.seen):
+            # Begun anew, after a copy that was broken off.
+            file = self._files[path] = _File()
+        start = len(file.seen)
+        end = len(data) - len(data) % BLOCK_BYTES
+        file.seen = data[:end]
+        return any(self._block(file, data[at : at + BLOCK_BYTES]) for at in range(start, end, BLOCK_BYTES))
 
-    def _block(self, data: bytes) -> bool:
+    def _block(self, file: _File, data: bytes) -> bool:
         try:
             block = uf2file.read_block(data)
         except NotUf2:
@@ -123,12 +133,12 @@ class _Burner:
         except ValueError:
             return False
         for sector in range(block.address // SECTOR, -(-(block.address + len(block.payload)) // SECTOR)):
-            if sector not in self._erased:
-                self._erased.add(sector)
+            if sector not in file.erased:
+                file.erased.add(sector)
                 chip.erase(sector * SECTOR, SECTOR)
         chip.program(block.address, block.payload)
-        self._numbers.add(block.number)
-        return len(self._numbers) == block.total
+        file.numbers.add(block.number)
+        return len(file.numbers) == block.total
 
 
 def rom(profile: Profile, flash: BoardFlash, wiring: Wiring) -> We1Rom:

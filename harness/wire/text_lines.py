@@ -1,0 +1,32 @@
+"""The lines of a text protocol, cut from bytes that arrive in any portions."""
+
+from __future__ import annotations
+
+LONGEST_LINE = 4096
+"""Bytes that are kept of a line while its end is out: the last ones."""
+
+
+class Lines:
+    """Cuts bytes into lines; what is held, beyond whole lines that nobody has taken yet, is bounded."""
+
+    def __init__(self) -> None:
+        self._pending = b""
+        self._whole: list[str] = []
+        self.heard = b""
+        """The last bytes that came, to tell the user about."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held at the moment."""
+        return len(self._pending) + len(self.heard) + sum(map(len, self._whole))
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes."""
+        self.heard = (self.heard + data)[-LONGEST_LINE:]
+        *whole, self._pending = (self._pending + data).split(b"\n")
+        self._pending = self._pending[-LONGEST_LINE:]
+        self._whole += [line.strip(b"\r\x00").decode("ascii", "replace") for line in whole]
+
+    def next(self) -> str | None:
+        """Return the next whole line, without its end; None where there is none yet."""
+        return self._whole.pop(0) if self._whole else None
