@@ -176,14 +176,13 @@ static bool take_bytes(struct bench *bench)
 
     while (taken < bench->port->receive_buffer && !bench->reset_asked &&
            (count = port_read(bytes, sizeof bytes)) > 0) {
-        uint64_t now = port_ticks();
-        if (now - bench->last_heard > (uint64_t)SILENCE_S * bench->port->tick_hz) {
+        if (port_ticks() - bench->last_heard > (uint64_t)SILENCE_S * bench->port->tick_hz) {
             decoder_drop(&bench->decoder);
         }
-        bench->last_heard = now;
         for (size_t i = 0; i < count && !bench->reset_asked; i++) {
             take_byte(bench, bytes[i]);
         }
+        bench->last_heard = port_ticks(); /* what the bytes asked for may have taken its time */
         taken += (uint32_t)count;
     }
     return taken > 0;

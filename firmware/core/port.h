@@ -53,7 +53,10 @@ void port_wait(void);
 /* A counter that runs freely at tick_hz and does not wrap. */
 uint64_t port_ticks(void);
 
-/* Called between invokes and at least once a turn: all is well. A watchdog resets the board without it. */
+/*
+ * Called between invokes, with each piece of text that is said, and at least once a turn: all is well. A watchdog
+ * resets the board without it.
+ */
 void port_alive(void);
 
 /* Resets the board as soon as what was written is out; does not return. */

@@ -7,6 +7,7 @@
 
 void say(const char *text)
 {
+    port_alive(); /* a whole tensor in text may take longer than a watchdog waits */
     port_write((const uint8_t *)text, strlen(text));
 }
 

@@ -3,7 +3,8 @@
 // The allocator is put together by hand in the same places as MicroAllocator::Create(arena, size) puts it, so
 // that the figures are those of any program that does so, and head and tail can be told apart. TFLite-Micro's
 // recording allocator would take 288 bytes of a 32-bit device's arena for itself.
-#include <cstring>
+#include <algorithm>
+#include <cstdint>
 #include <new>
 
 #include "engine.h"
@@ -142,6 +143,64 @@ OperatorTimes &times()
 const tflite::SubGraph *graph;
 tflite::SingleArenaBufferAllocator *memory;
 
+// ---- is it sound: TFLite-Micro believes every index in a file, and model_find has not looked at them
+
+template <typename Items, typename Check> bool all(const Items *items, Check check)
+{
+    return items == nullptr || std::all_of(items->begin(), items->end(), check);
+}
+
+bool are_below(uint32_t count, const flatbuffers::Vector<int32_t> *indices, bool may_be_absent)
+{
+    return all(indices, [=](int32_t index) {
+        return static_cast<uint32_t>(index) < count || (may_be_absent && index == -1);
+    });
+}
+
+bool is_terminated(const flatbuffers::String *text)
+{
+    return text == nullptr || text->c_str()[text->size()] == '\0';
+}
+
+bool is_sound(const tflite::Tensor &tensor, uint32_t buffers)
+{
+    constexpr int64_t kMostElements = INT32_MAX / 8; // of 8 bytes
+    int64_t elements = 1;
+
+    return tensor.buffer() < buffers && is_terminated(tensor.name()) &&
+           all(tensor.shape(), [&elements](int32_t dimension) {
+               elements *= dimension;
+               return dimension >= 0 && elements <= kMostElements;
+           });
+}
+
+bool is_sound(const tflite::SubGraph &subgraph, uint32_t codes, uint32_t buffers)
+{
+    if (subgraph.tensors() == nullptr || subgraph.inputs() == nullptr || subgraph.outputs() == nullptr) {
+        return false;
+    }
+    uint32_t tensors = subgraph.tensors()->size();
+    return are_below(tensors, subgraph.inputs(), false) && are_below(tensors, subgraph.outputs(), false) &&
+           all(subgraph.tensors(), [=](const tflite::Tensor *tensor) { return is_sound(*tensor, buffers); }) &&
+           all(subgraph.operators(), [=](const tflite::Operator *op) {
+               return op->opcode_index() < codes && are_below(tensors, op->inputs(), true) &&
+                      are_below(tensors, op->outputs(), false) && are_below(tensors, op->intermediates(), false);
+           });
+}
+
+bool is_sound(const tflite::Model &model)
+{
+    if (model.operator_codes() == nullptr || model.buffers() == nullptr) {
+        return false;
+    }
+    uint32_t codes = model.operator_codes()->size();
+    uint32_t buffers = model.buffers()->size();
+    return all(model.operator_codes(),
+               [](const tflite::OperatorCode *code) { return is_terminated(code->custom_code()); }) &&
+           all(model.subgraphs(),
+               [=](const tflite::SubGraph *subgraph) { return is_sound(*subgraph, codes, buffers); });
+}
+
 // ---- loading
 
 const char *name_of(const tflite::OperatorCode &code)
@@ -166,9 +225,6 @@ bool is_registered(const tflite::OperatorCode &code)
 
 bool all_are_registered(const tflite::Model &model, refusal *why)
 {
-    if (model.operator_codes() == nullptr) {
-        return true;
-    }
     for (const tflite::OperatorCode *code : *model.operator_codes()) {
         if (!is_registered(*code)) {
             return refuse(why, UNSUPPORTED_OPERATOR, 0, "no kernel for ", name_of(*code));
@@ -201,8 +257,11 @@ bool has_usable_ends(refusal *why)
     for (tensor_kind kind : {TENSOR_INPUT, TENSOR_OUTPUT}) {
         for (uint8_t i = 0; i < engine_tensors(kind); i++) {
             const TfLiteTensor *tensor = kind == TENSOR_INPUT ? interpreter.get()->input(i) : interpreter.get()->output(i);
-            if (tensor == nullptr || tensor->dims->size > MOST_RANK) {
+            if (tensor == nullptr || tensor->data.data == nullptr || tensor->dims->size > MOST_RANK) {
                 return refuse(why, MODEL_INVALID, i, "an input or output that cannot be described", "");
+            }
+            if (kind == TENSOR_INPUT && tensor->allocation_type == kTfLiteMmapRo) {
+                return refuse(why, MODEL_INVALID, i, "an input that is a constant", "");
             }
         }
     }
@@ -220,6 +279,9 @@ bool engine_load(const uint8_t *bytes, uint32_t /*size*/, uint8_t *arena, uint32
     const tflite::Model *model = tflite::GetModel(bytes);
 
     engine_unload();
+    if (!is_sound(*model)) {
+        return refuse(why, MODEL_INVALID, 0, "it refers to what is not in it", "");
+    }
     if (!all_are_registered(*model, why)) {
         return false;
     }

@@ -14,7 +14,7 @@
 #include "port.h"
 #include "simulated.h"
 
-enum { SESSION = 0x11223344, ARENA_BYTES = 1 << 16, INPUT_BYTES = 1 << 14, FLASH_BYTES = 1 << 14, MOST_INVOKES = 5000 };
+enum { SESSION = 0x11223344, ARENA_BYTES = 1 << 16, INPUT_BYTES = 1 << 14, FLASH_BYTES = 1 << 14, MOST_ALIVE = 5000 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
@@ -65,8 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     }
     memcpy(flash, bytes + length - in_flash, in_flash);
     length -= in_flash;
-    static jmp_buf too_long; /* a text command can ask for any number of inferences */
-    sim_interrupt(&too_long, MOST_INVOKES);
+    static jmp_buf too_long; /* a text command can ask for any number of inferences, and nobody interrupts it here */
+    sim_interrupt(&too_long, MOST_ALIVE);
     if (setjmp(too_long) != 0) {
         return 0;
     }

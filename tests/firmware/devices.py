@@ -24,7 +24,9 @@ from harness.emulator.process import BoardProcess
 from harness.emulator.simulation import SimulatedClock, SimulatedPort
 from harness.models import reference, tflite
 from harness.models.resolve import resolve
+from harness.wire import messages as m
 from harness.wire.bench_client import BenchSession
+from harness.wire.framing import Decoder, encode
 from harness.wire.port import Port, SerialPort
 from tests.firmware.selftest import TICK_HZ, SelftestEngine, expected_output
 from tests.firmware.simulated import CoreFirmware, CoreProcess
@@ -157,6 +159,23 @@ class FaultyPort:
         self._port.pause(seconds)
 
 
+def settle(port: Port) -> None:
+    """Wait until the device has answered all that was said to it; afterwards the line is quiet.
+
+    A greeting in which no version is shared changes nothing, and goes out once. As the line keeps order, its
+    answer is the last one.
+    """
+    last = 0x5E771ED0
+    decoder = Decoder(1 << 16)
+    port.write(encode(m.pack(0, last, m.Hello(0xFE, 0xFE, 0, 65536))))
+    until = port.now() + START_S
+    while port.now() < until:
+        for body in decoder.feed(port.read(65536, until - port.now())):
+            if isinstance(body, bytes) and m.unpack(body).session == last:
+                return
+    raise AssertionError(f"the device at {port.url} does not answer")
+
+
 class ProcessDevice(Device):
     """A device that is a process behind a port of the operating system."""
 
@@ -170,8 +189,11 @@ class ProcessDevice(Device):
     def restart(self) -> None:
         """Reset the device, so that nothing is left of an earlier test but its process."""
         self.close_ports()
-        with self.session() as session:
-            session.reset()
+        port = self.port()
+        BenchSession(port).reset()
+        # A device that is slow to boot is greeted more than once, and answers each time.
+        settle(port)
+        self.close_ports()
 
     def close_ports(self) -> None:
         """Close what a test has left open."""

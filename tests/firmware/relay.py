@@ -6,12 +6,15 @@ import threading
 
 from harness.emulator.engine import LineClosed
 from harness.emulator.faults import parse_faults
-from harness.emulator.line import AttachedLine, VirtualLine
-from harness.emulator.run import EndpointLine
+from harness.emulator.line import VirtualLine
 from harness.emulator.transport import listen
 from harness.wire.port import SerialPort
 
 POLL_S = 0.02
+
+
+def _not_here() -> None:
+    raise AssertionError("a relay cannot reset the device behind it")
 
 
 class Relay:
@@ -23,9 +26,8 @@ class Relay:
         self._device = SerialPort(device_url)
         self._endpoint = listen("pty")
         self.url = self._endpoint.url
-        self._line = AttachedLine(
-            VirtualLine(baud, latency_s, parse_faults(faults)), EndpointLine(self._endpoint)
-        )
+        line = VirtualLine(baud, latency_s, parse_faults(faults))
+        self._line = line.attach(self._endpoint, on_reset=_not_here)
         self._stopping = False
         self._threads = [threading.Thread(target=work) for work in (self._to_device, self._to_host)]
 

@@ -14,7 +14,7 @@ from harness.wire import messages as m
 from harness.wire.bench_client import BenchSession
 from harness.wire.framing import encode
 from harness.wire.session import DeviceRefused, RunInterrupted
-from tests.firmware.devices import Device
+from tests.firmware.devices import Device, settle
 from tests.firmware.raw import RawHost
 from tests.firmware.selftest import asking_to
 from tests.wire.test_vectors import message
@@ -144,6 +144,16 @@ def test_a_reset_gives_another_boot_and_a_blank_device(device: Device) -> None:
         measure(session, device, 1)
         session.reset()
         measure(session, device, 2)
+
+
+def test_what_was_said_to_a_device_is_answered_before_the_next_test_begins(device: Device) -> None:
+    """The tests' own ground: answers to greetings that were sent again while a device booted."""
+    port = device.port()
+    for _ in range(20):
+        port.write(encode(m.pack(1, 0x0DD, m.Hello(1, 1, 0, 65536))))
+    settle(port)
+    host = RawHost(port)
+    host.greet()
 
 
 # ---- golden vectors

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from harness.models import tflite
+from harness.wire import messages as m
 from harness.wire.bench_client import BenchSession
+from harness.wire.framing import encode
 from harness.wire.session import RunInterrupted
 from tests.firmware.devices import CoreDevice, PosixDevice
+from tests.firmware.raw import RawHost
 from tests.firmware.selftest import TICK_HZ, asking_to
+from tests.firmware.test_conformance import filled
 
 pytestmark = pytest.mark.interop
 
@@ -99,6 +103,24 @@ def test_what_arrives_during_a_long_invoke_is_no_silence_of_the_line(
         session.abort()
         session.load(0, bytes(device.input_bytes[0]))
         assert len(session.run(0, 3).samples) == 3
+
+
+def test_what_arrives_during_long_inferences_in_text_is_no_silence_of_the_line(
+    checked: Path, two_inputs: tflite.Model
+) -> None:
+    """A frame that began right behind the command is whole when the rest comes, three seconds later."""
+    slow = asking_to("w", 3 * TICK_HZ)
+    with CoreDevice(checked, two_inputs) as device:
+        host = RawHost(device.port())
+        host.greet()
+        host.ask(m.Select(device.address), m.Selected)
+        filled(host, slow)
+        frame = encode(m.pack(host.number + 1, host.session, m.Identify()))
+        host.port.write(b"infer 1 0%" + frame[:5])
+        host.port.pause(3.2)
+        host.port.write(frame[5:])
+        host.number += 1
+        assert host.hear(m.Identified)[0] == host.number
 
 
 def test_the_core_says_that_all_is_well_between_any_two_invokes(

@@ -13,7 +13,7 @@ from harness.models import tflite
 from harness.models.build import Scale
 from harness.wire import messages as m
 from tests.firmware import selftest
-from tests.firmware.devices import CoreDevice
+from tests.firmware.devices import CoreDevice, PosixDevice
 from tests.firmware.raw import RawHost
 from tests.firmware.test_conformance import filled, text
 
@@ -116,6 +116,32 @@ def test_text_commands_wait_for_a_run(checked: Path, two_inputs: tflite.Model) -
         for command in (b"infer%", b"db load 4%", b"results%"):
             assert text(host, command) == b"e-[a run is under way]\r\nm-ready\r\n"
         assert text(host, b"name%") == b"m-name-dut-[simulated]\r\nm-ready\r\n"
+
+
+def test_a_frame_ends_inferences_that_would_take_for_ever(checked: Path, two_inputs: tflite.Model) -> None:
+    with PosixDevice(checked, two_inputs, "--watchdog", "5") as device:
+        host = RawHost(device.port())
+        text(host, b"name%")
+        for command in (b"infer 4294967295 0%", b"infer 1 4294967295%"):
+            host.port.write(command)
+            host.port.pause(0.1)
+            host.port.write(b"results%")  # no frame: not looked at
+            host.hear_nothing()
+            host.port.write(b"\0")
+            assert text(host, b"").endswith(b"e-[interrupted]\r\nm-ready\r\n")
+            host.port.write(command)
+            host.port.pause(0.1)
+            assert host.greet().version == 1
+
+
+def test_what_is_said_in_text_keeps_the_watchdog_quiet(checked: Path, two_inputs: tflite.Model) -> None:
+    """A megabyte in hex takes 35 s on a line of 921600 baud."""
+    with CoreDevice(checked, two_inputs) as device:
+        host = started(device)
+        text(host, b"db load 4096%")
+        before = device.process.alive
+        text(host, b"db print%")
+        assert device.process.alive >= before + 4096
 
 
 def test_a_failed_inference_is_an_error_in_text(checked: Path, two_inputs: tflite.Model) -> None:

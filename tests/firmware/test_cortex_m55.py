@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from harness.models import tflite
+from harness.wire.session import RunInterrupted
 from tests.firmware.builds import FIRMWARE, require
 from tests.firmware.devices import QemuDevice
 from tests.firmware.selftest import asking_to
@@ -77,3 +79,28 @@ def test_a_sample_holds_fewer_than_100_instructions_that_are_not_the_invoke(
     [(_, inside)] = layers
     around = (run.samples[-1] - inside) * tick_ns / NANOSECONDS_AN_INSTRUCTION
     assert 10 < around < MOST_INSTRUCTIONS
+
+
+def test_a_watchdog_resets_a_cortex_m55_that_hangs(cortex_m55: Path, two_inputs: tflite.Model) -> None:
+    """With -icount the watchdog's 30 s of the emulated clock go by in a third of a second."""
+    require("qemu-system-arm")
+    with (
+        QemuDevice(cortex_m55, two_inputs, "-icount", "shift=10") as device,
+        device.session() as session,
+    ):
+        session.select(device.address)
+        session.load(0, asking_to("h").ljust(device.input_bytes[0], b"\0"))
+        with pytest.raises(RunInterrupted, match="resets whenever the model runs"):
+            session.run(0, 1)
+        assert {incident.kind for incident in session.incidents} == {"reset"}
+
+
+@pytest.mark.soak
+def test_a_cortex_m55_with_nothing_to_do_stays_as_it_is(cortex_m55: Path, two_inputs: tflite.Model) -> None:
+    """For longer than the watchdog waits."""
+    require("qemu-system-arm")
+    with QemuDevice(cortex_m55, two_inputs) as device, device.session() as session:
+        session.select(device.address)
+        time.sleep(35)
+        assert session.run(0, 3).complete
+        assert session.incidents == []

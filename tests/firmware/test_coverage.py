@@ -15,7 +15,13 @@ from tests.firmware.builds import FIRMWARE, build, require
 pytestmark = [pytest.mark.interop, pytest.mark.soak]
 
 LEAST_PERCENT = 95
-RUN = ("test_conformance.py", "test_core_faults.py", "test_core_figures.py", "test_models_in_flash.py")
+RUN = (
+    "test_conformance.py",
+    "test_core_faults.py",
+    "test_core_figures.py",
+    "test_error_codes.py",
+    "test_models_in_flash.py",
+)
 
 
 def test_the_tests_run_95_percent_of_the_cores_lines(

@@ -48,6 +48,19 @@ def test_tensors_get_97_percent_of_a_line_in_virtual_time(
     assert share >= LEAST_SHARE, f"{share:.2%} of {BAUD} baud"
 
 
+def test_tensors_arrive_exact_through_a_line_in_real_time(checked: Path, image_model: tflite.Model) -> None:
+    image = random.Random(0).randbytes(IMAGE_BYTES)
+    with (
+        PosixDevice(checked, image_model) as device,
+        Relay(device.url, baud=BAUD, latency_s=0.005, faults="flip=1/10000,seed=3") as relay,
+        BenchSession(SerialPort(relay.url)) as session,
+    ):
+        session.select(device.address)
+        session.load(0, image)
+        session.run(0, 1)
+        assert [session.output(0)] == device.expected(image)
+
+
 @pytest.mark.soak
 def test_tensors_get_97_percent_of_a_line_in_real_time(
     tmp_path_factory: pytest.TempPathFactory, image_model: tflite.Model, capsys: pytest.CaptureFixture[str]

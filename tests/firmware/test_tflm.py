@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from harness.models import ethosu, reference, tflite
+from harness.models.build import Builder, Scale
 from harness.wire.session import DeviceRefused
-from tests.firmware.builds import build, require
+from tests.firmware import selftest
+from tests.firmware.builds import FIRMWARE, build, require
 from tests.firmware.devices import PosixDevice, QemuDevice
 
 pytestmark = pytest.mark.interop
@@ -106,3 +108,78 @@ def test_the_firmware_names_its_operators_and_refuses_others_by_name(with_tflm: 
         assert {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SOFTMAX"} <= set(operators)
         with pytest.raises(DeviceRefused, match="no kernel for ethos-u"):
             session.select(device.address)
+
+
+class DamagedDevice(PosixDevice):
+    """A device with a file in flash that no reader of models takes."""
+
+    def __init__(self, build: Path, cells: bytes) -> None:
+        self._cells = cells
+        super().__init__(build, tflite.parse(selftest.two_inputs(), "any"))
+
+    def flash_file(self) -> Path:
+        path = super().flash_file()
+        path.write_bytes(self._cells)
+        return path
+
+
+def broken(damage: str) -> bytes:
+    """Return a model file that has its parts in order, but speaks of things that are not in it."""
+    builder = Builder(description=damage)
+    main = builder.subgraph("main")
+    scale = Scale(0.5, 0)
+    x, y = main.input("x", (1, 4), "int8", scale), main.output("y", (1, 4), "int8", scale)
+    constant = main.constant("weights", np.zeros((1, 4), np.int8), scale)
+    given, made, shape = x, y, (1, 4)
+    match damage:
+        case "an operator's input":
+            given = 1_000_000
+        case "an operator's output":
+            made = -1
+        case "an input of the graph":
+            main.inputs[0] = 99
+        case "an output of the graph":
+            main.outputs[0] = -1
+        case "a negative dimension":
+            shape = (1, -4)
+        case "more elements than memory":
+            shape = (1 << 16, 1 << 16)
+        case "a constant as input":
+            main.inputs[0] = constant
+    extra = main.tensor("extra", shape, "int8", scale)
+    main.operator("RELU", [given], [made])
+    main.operator("RELU", [extra if damage == "a negative dimension" else given], [extra])
+    return builder.finish()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("nothing", ""),
+        ("an operator's input", "refers to what is not in it"),
+        ("an operator's output", "refers to what is not in it"),
+        ("an input of the graph", "refers to what is not in it"),
+        ("an output of the graph", "refers to what is not in it"),
+        ("a negative dimension", "refers to what is not in it"),
+        ("more elements than memory", "refers to what is not in it"),
+        ("a constant as input", "an input that is a constant"),
+    ],
+)
+def test_a_model_that_speaks_of_what_it_has_not_is_refused(with_tflm: Path, damage: str, reason: str) -> None:
+    with DamagedDevice(with_tflm, broken(damage)) as device, device.session() as session:
+        if not reason:
+            session.select(device.address)
+            session.run(0, 1)
+            return
+        with pytest.raises(DeviceRefused, match=reason):
+            session.select(device.address)
+
+
+def test_clang_tidy_finds_nothing_in_the_engine(with_tflm: Path) -> None:
+    require("clang-tidy")
+    done = subprocess.run(
+        ["clang-tidy", "--quiet", "-p", with_tflm, FIRMWARE / "engine_tflm/engine_tflm.cc"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout

@@ -25,15 +25,29 @@ enum {
 
 extern uint32_t __StackLimit[], __StackTop[]; /* the SDK's linker script */
 
-static _Alignas(32) uint8_t arena[ARENA_BYTES] __attribute__((section(".bss.tensor_arena")));
-static _Alignas(32) uint8_t inputs[INPUT_BYTES] __attribute__((section(".bss.tensor_arena")));
-static uint32_t boots __attribute__((section(".noinit"))); /* over a reset */
+/* The SDK's linker script puts this section into the 2 MiB of SRAM; what has no section shares 256 KiB. */
+#define IN_SRAM __attribute__((section(".bss.NoInit")))
+
+static _Alignas(32) uint8_t arena[ARENA_BYTES] IN_SRAM;
+static _Alignas(32) uint8_t inputs[INPUT_BYTES] IN_SRAM;
 static uint8_t received_bytes[RECEIVE_BYTES];
 static struct ring received = {.bytes = received_bytes, .size = RECEIVE_BYTES};
 static uint8_t arrived;
 static DEV_BUFFER arriving;
 static DEV_UART_PTR uart;
 static struct ethosu_driver npu;
+
+static struct port port = {
+    .board = "grove_vision_ai_we2",
+    .resolution_ticks = 1,
+    .receive_buffer = RECEIVE_BYTES,
+    .flash = {(const uint8_t *)BASE_ADDR_FLASH1_R_ALIAS + FIRST_MODEL, FIRST_MODEL, FLASH_BYTES,
+              FLASH_BLOCK_BYTES},
+    .arena = arena,
+    .arena_size = ARENA_BYTES,
+    .inputs = inputs,
+    .inputs_size = INPUT_BYTES,
+};
 
 /* ---- the line */
 
@@ -47,6 +61,9 @@ static void receive_next(void)
 static void uart_received(void *device)
 {
     (void)device;
+    if (port.boot == 0) {
+        port.boot = (uint32_t)port_ticks(); /* nothing outlives a reset, but no two hosts begin at the same tick */
+    }
     ring_put(&received, arrived);
     receive_next();
 }
@@ -121,17 +138,6 @@ static void start_npu(void)
 
 const struct port *port_start(void)
 {
-    static struct port port = {
-        .board = "grove_vision_ai_we2",
-        .resolution_ticks = 1,
-        .receive_buffer = RECEIVE_BYTES,
-        .flash = {(const uint8_t *)BASE_ADDR_FLASH1_R_ALIAS + FIRST_MODEL, FIRST_MODEL, FLASH_BYTES,
-                  FLASH_BLOCK_BYTES},
-        .arena = arena,
-        .arena_size = ARENA_BYTES,
-        .inputs = inputs,
-        .inputs_size = INPUT_BYTES,
-    };
     WATCHDOG_CFG_T watchdog = {.period = WATCHDOG_MS,
                                .ctrl = WATCHDOG_CTRL_CPU,
                                .state = WATCHDOG_STATE_DC,
@@ -148,8 +154,6 @@ const struct port *port_start(void)
     hx_drv_watchdog_start(WATCHDOG_ID_0, &watchdog, NULL);
     port.clock_hz = SystemCoreClock;
     port.tick_hz = SystemCoreClock;
-    boots++;
-    port.boot = boots * 2654435761U ^ (uint32_t)port_ticks();
     return &port;
 }
 

@@ -158,6 +158,7 @@ static void flush(void)
 size_t port_read(uint8_t *bytes, size_t limit)
 {
     flush();
+    wait_for(POLLIN, 0); /* for the lifeline: a long run does not wait otherwise */
     receive();
     return ring_take(&received, bytes, limit);
 }

@@ -1,4 +1,4 @@
-/* Seeed Studio XIAO ESP32-S3, on ESP-IDF 5.2 or later. What can be chosen is in Kconfig.projbuild. */
+/* Seeed Studio XIAO ESP32-S3, on ESP-IDF 5.4 or later. What can be chosen is in Kconfig.projbuild. */
 #include "driver/uart.h"
 #include "driver/usb_serial_jtag.h"
 #include "esp_cpu.h"
