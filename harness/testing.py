@@ -166,13 +166,13 @@ class Benched:
     def __repr__(self) -> str:
         first = self.records[0]
         return (
-            f"<{first.model.name} on {first.board.id}: {milliseconds(self._group.median_us)} "
-            f"({first.invoke.origin}), {kibibytes(self.arena_bytes)}>"
+            f"<{first.model.name} on {first.board.id}: {self._group.median_time} "
+            f"({self._group.time_is}), {kibibytes(self.arena_bytes)}>"
         )
 
 
 def _sides(pair: Comparison) -> str:
-    then, now = (milliseconds(side.typical_us) if side else "–" for side in (pair.baseline, pair.candidate))
+    then, now = (milliseconds(side.typical_us, side.resolution_us) if side else "–" for side in (pair.baseline, pair.candidate))
     return f"{then} then, {now} now"
 
 

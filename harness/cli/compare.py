@@ -48,7 +48,7 @@ def command(
         records, damaged = load(what) if is_git(what) else select(words, store)
         results.warn(damaged)
         if not records:
-            raise HarnessError(f"{what}: no run found")
+            raise HarnessError(results.none_found(words, store))
         return records
 
     limits = Limits(

@@ -113,7 +113,7 @@ def _only_time(item: Comparison) -> bool:
 
 
 def _time(side: Group | None) -> str:
-    return "–" if side is None else f"{milliseconds(side.typical_us)} ({len(side.records)})"
+    return "–" if side is None else f"{milliseconds(side.typical_us, side.resolution_us)} ({len(side.records)})"
 
 
 def _ram(item: Comparison) -> str:

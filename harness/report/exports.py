@@ -38,7 +38,7 @@ def csv(frame: pd.DataFrame) -> str:
 
 def json_rows(frame: pd.DataFrame) -> str:
     """Return a frame as a JSON array of an object a row."""
-    text = frame.to_json(orient="records", date_format="iso", date_unit="us", indent=1, double_precision=15)
+    text = frame.to_json(orient="records", date_format="iso", date_unit="us", indent=1, double_precision=10)
     return f"{text}\n"
 
 

@@ -54,10 +54,10 @@ def overview(groups: Sequence[Group], names: Sequence[str]) -> str:
             (dot,) = axes.plot(value, row, linestyle="", **_marker(one.origin, 7))
             dot.set_gid(f"tip-{row}")
             tips[f"tip-{row}"] = (
-                f"{name}: {milliseconds(one.median_us)} ({one.origin}), {len(one.records)} runs"
+                f"{name}: {one.median_time} ({one.origin}), {len(one.records)} runs"
             )
             axes.annotate(
-                milliseconds(one.median_us),
+                one.median_time,
                 (max(value, high), row),
                 (9, 0),
                 textcoords="offset points",
@@ -274,7 +274,7 @@ def history(one: Group, baseline: Group | None) -> str:
             level = baseline.median_us / 1000
             values.append(level)
             axes.axhline(level, color=COLOUR["baseline"], linewidth=1.2, linestyle=(0, (6, 3)), zorder=2)
-            label = f"baseline {milliseconds(baseline.median_us)} ({baseline.origin})"
+            label = f"baseline {baseline.median_time} ({baseline.origin})"
             entries.append(Line2D([], [], color=COLOUR["baseline"], linestyle=(0, (6, 3)), label=label))
         _focus(axes, np.array(values))
         _date_axis(axes, [record.created for record in records])

@@ -31,6 +31,10 @@ def baseline_of(groups: Sequence[Group], baseline: Sequence[Record]) -> dict[int
     }
 
 
+def _text(value: Any) -> str:
+    return "–" if value is None else str(value)
+
+
 def _key(key: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(key[column] for column in (*USUAL, "origin"))
 
@@ -46,7 +50,7 @@ def table(groups: Sequence[Group], baseline: Sequence[Record] = ()) -> Table:
         change_since = [since(one, held.get(place))] if held else []
         rows.append(
             (
-                *(str(value if value is not None else "–") for value in one.key.values()),
+                *(one.time_is if name == "origin" else _text(value) for name, value in one.key.items()),
                 *_cells(one),
                 *change_since,
             )
@@ -66,6 +70,7 @@ def plain(groups: Sequence[Group], baseline: Sequence[Record] = ()) -> list[dict
             "invoke_median_us": one.median_us,
             "invoke_iqr_percent": one.within_percent,
             "run_to_run_percent": one.between_percent,
+            "error_percent": one.error_percent,
             "arena_used_bytes": one.arena_used_bytes,
             "memory_bytes": one.memory_bytes,
             "ram_origin": one.latest.ram.origin,
@@ -76,10 +81,15 @@ def plain(groups: Sequence[Group], baseline: Sequence[Record] = ()) -> list[dict
     ]
 
 
+def worst_verified(one: Group) -> Record:
+    """Return the run of a group whose verification is the worst, the newest of several."""
+    order = ("differs", "not_available", "within_tolerance", "exact")
+    return min(reversed(one.records), key=lambda record: order.index(record.verification.verdict))
+
+
 def verdict(one: Group) -> str:
     """Return the worst verification of a group's runs."""
-    order = ("differs", "not_available", "within_tolerance", "exact")
-    return min((record.verification.verdict for record in one.records), key=order.index)
+    return worst_verified(one).verification.verdict
 
 
 def ram(one: Group) -> str:
@@ -98,7 +108,7 @@ def since(one: Group, baseline: Group | None) -> str:
 
 def _cells(one: Group) -> tuple[str, ...]:
     return (
-        milliseconds(one.median_us),
+        one.median_time,
         percent(one.within_percent),
         percent(one.between_percent),
         str(len(one.records)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from harness.errors import HarnessError, nearest
 from harness.results.record import Origin, Record
 from harness.results.row import invoke_us, run_row
+from harness.results.table import milliseconds, origin_of_time
 
 USUAL = ("board", "model", "precision")
 
@@ -49,6 +51,28 @@ class Group:
         """The median of the runs' medians, in microseconds."""
         medians = self.medians_us
         return float(np.median(medians)) if len(medians) else None
+
+    @property
+    def resolution_us(self) -> float:
+        """The step of the timer that the typical run was timed with, in microseconds."""
+        steps = [record.invoke.resolution_us for record in self.records if record.invoke.ticks]
+        return statistics.median_high(steps) if steps else 0.0
+
+    @property
+    def error_percent(self) -> float | None:
+        """The widest error band of the runs' times, in percent; None where they have none."""
+        bands = [r.invoke.error_percent for r in self.records if r.invoke.error_percent is not None]
+        return max(bands, default=None)
+
+    @property
+    def median_time(self) -> str:
+        """The median invoke time in words, as far as the timer bears it out."""
+        return milliseconds(self.median_us, self.resolution_us)
+
+    @property
+    def time_is(self) -> str:
+        """The origin of the time in words, with its error band where it is an estimate that has one."""
+        return origin_of_time(self.origin, self.error_percent)
 
     @property
     def typical_us(self) -> float | None:

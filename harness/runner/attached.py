@@ -42,11 +42,16 @@ def choose_port(wanted: str | None, board: Profile, drive: Path | None = None) -
     "auto" takes the attached board and nothing else; `drive` is the boot loader's that was asked for.
 
     Raises:
-        HarnessError: several attached boards fit and none was asked for; or none does and it was "auto".
+        HarnessError: several attached boards fit and none was asked for; or none does and it was "auto";
+            or there is no such drive.
     """
     if wanted is not None and wanted != AUTO:
         return wanted
     if drive is not None and board.flash.uf2 is not None:
+        if not drive.is_dir():
+            raise HarnessError(
+                f"{drive}: there is no such drive; press the board's button twice, and look with `harness ports`"
+            )
         return f"{DRIVE}{drive}"
     fitting = [item for item in everything() if board.id in item.boards]
     ports = [item for item in fitting if item.kind == "port"]

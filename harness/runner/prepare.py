@@ -40,7 +40,10 @@ def prepare(job: Job, settings: Settings) -> Prepared:
         VelaError: Vela refuses the model.
         HarnessError: inputs of the wrong shape or type, or the compiled model does not fit.
     """
-    inputs = tensors.load(settings.inputs, job.model)
+    try:
+        inputs = tensors.load(settings.inputs, job.model)
+    except tensors.InputError as error:
+        raise tensors.InputError(f"{job.model.name}: {error}") from None
     if ethosu.accelerator(job.model):
         made = vela.source_of(job.model.sha256)
         source = tflite.parse(made.source, f"the source of {job.model.name}") if made else None

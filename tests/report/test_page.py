@@ -165,7 +165,7 @@ def test_odd_collections_make_a_page_too(records: list[Record]) -> None:
 def test_incidents_and_damaged_files_are_named() -> None:
     made = record([1, 2], incidents=[{"kind": "reset", "text": "the board restarted"}], complete=False)
     text = page([made], [Damaged(Path("results/x/record.json"), "is empty")])
-    for said in ("reset: the board restarted", "incomplete: 2 of 2 invokes", "set aside: is empty"):
+    for said in ("reset: the board restarted", "incomplete: 2 of 2 samples", "set aside: is empty"):
         assert said in text
 
 
