@@ -57,7 +57,7 @@ def command(
         known_spread=share(run_to_run, "--run-to-run") if run_to_run else None,
         confidence=certainty(confidence),
     )
-    comparisons = compare(side(a), side(b), limits, across=True)
+    comparisons = compare(side(a), side(b), limits, across=True, names=("A", "B"))
     if as_json or form == "json":
         results.print_json([text.plain_difference(item) for item in comparisons])
         return

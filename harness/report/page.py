@@ -13,7 +13,7 @@ from harness.results.group import USUAL, Group, group
 from harness.results.record import Origin, Record
 from harness.results.row import invoke_us
 from harness.results.store import Damaged
-from harness.results.table import kibibytes, milliseconds, percent
+from harness.results.table import kibibytes, percent
 
 # What a page can hold of pictures; the tables name every run.
 _MOST_CARDS = 24
@@ -195,10 +195,11 @@ def _card(one: Group, name: str, baseline: Group | None) -> str:
     clocks = dict.fromkeys(f"{r.board.clock_hz / 1e6:g} MHz" for r in one.records)
     precisions = dict.fromkeys(record.model.precision for record in one.records)
     about = ", ".join(" / ".join(values) for values in (precisions, clocks, firmwares))
+    head = f'{_badge(one.origin, one.time_is)}<span class="quiet">{html.escape(about)}</span>'
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in latest.notes)
     of_latest = f'<ul class="quiet notes">{notes}</ul>' if notes else ""
     return f"""<h2>{html.escape(name)}</h2>
-<section class="card"><header>{_badge(one.origin, one.time_is)}<span class="quiet">{html.escape(about)}</span></header>
+<section class="card"><header>{head}</header>
 <dl class="key">{key}</dl><div class="plots">{_pictures(one, baseline)}</div>{of_latest}</section>
 """
 

@@ -53,9 +53,7 @@ def overview(groups: Sequence[Group], names: Sequence[str]) -> str:
             axes.plot([low, high], [row, row], color=colour, linewidth=5, alpha=0.3, solid_capstyle="round")
             (dot,) = axes.plot(value, row, linestyle="", **_marker(one.origin, 7))
             dot.set_gid(f"tip-{row}")
-            tips[f"tip-{row}"] = (
-                f"{name}: {one.median_time} ({one.origin}), {len(one.records)} runs"
-            )
+            tips[f"tip-{row}"] = f"{name}: {one.median_time} ({one.origin}), {len(one.records)} runs"
             axes.annotate(
                 one.median_time,
                 (max(value, high), row),

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.results.group import USUAL, Group, group
 from harness.results.record import Record
-from harness.results.table import Table, change, kibibytes, milliseconds, percent
+from harness.results.table import Table, change, kibibytes, percent
 
 # How a verification reads.
 VERDICTS = {

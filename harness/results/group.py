@@ -81,6 +81,11 @@ class Group:
         return float(np.exp(np.log(medians).mean())) if len(medians) and medians.min() > 0 else None
 
     @property
+    def typical_time(self) -> str:
+        """The typical invoke time in words, as far as the timer bears it out."""
+        return milliseconds(self.typical_us, self.resolution_us)
+
+    @property
     def between_percent(self) -> float | None:
         """The standard deviation between the runs' medians, in percent of their mean; None for one run."""
         medians = self.medians_us

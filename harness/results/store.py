@@ -260,6 +260,4 @@ def _sync(directory: Path) -> None:
 def _unwritable(directory: Path, error: OSError) -> HarnessError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     what_to_do = "free some space, or name another directory" if full else "name another directory"
-    return HarnessError(
-        f"{directory}: cannot keep a record here: {error.strerror or error}; {what_to_do}"
-    )
+    return HarnessError(f"{directory}: cannot keep a record here: {error.strerror or error}; {what_to_do}")

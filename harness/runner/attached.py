@@ -50,7 +50,8 @@ def choose_port(wanted: str | None, board: Profile, drive: Path | None = None) -
     if drive is not None and board.flash.uf2 is not None:
         if not drive.is_dir():
             raise HarnessError(
-                f"{drive}: there is no such drive; press the board's button twice, and look with `harness ports`"
+                f"{drive}: there is no such drive; press the board's button twice, and look with "
+                "`harness ports`"
             )
         return f"{DRIVE}{drive}"
     fitting = [item for item in everything() if board.id in item.boards]

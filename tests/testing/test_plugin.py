@@ -177,3 +177,17 @@ def test_it_benches_a_real_model_on_an_emulated_board(
             assert run.no_bigger_than(run)
     """)
     run(pytester).assert_outcomes(passed=1)
+
+
+def test_what_allows_a_comparison_is_said_as_python_takes_it(project: pytest.Pytester) -> None:
+    baseline.renew(Path(project.path, "other"), runs(seed=3, firmware={"version": "0.9"}))
+    project.makepyfile("""
+        def test_person(bench):
+            run = bench("person", runs=5)
+            assert run.no_slower_than("other", allow=["firmware"])
+            assert run.no_slower_than("other")
+    """)
+    result = run(project, "--board", "xiao_esp32s3")
+    said = result.stdout.str()
+    assert '(allow=["firmware"] compares them)' in said
+    assert "--allow" not in said
