@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,9 @@ def choose_port(wanted: str | None, board: Profile, drive: Path | None = None) -
             or there is no such drive.
     """
     if wanted is not None and wanted != AUTO:
+        meant = difflib.get_close_matches(wanted, (AUTO, EMULATED), n=1, cutoff=0.7)
+        if meant and wanted != EMULATED and not Path(wanted).exists():
+            raise HarnessError(f"no port '{wanted}'; did you mean '{meant[0]}'?")
         return wanted
     if drive is not None and board.flash.uf2 is not None:
         if not drive.is_dir():

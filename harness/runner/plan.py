@@ -43,6 +43,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, count, least in (("invokes", self.invokes, 1), ("warmup", self.warmup, 0)):
+            if not isinstance(count, int):
+                raise HarnessError(f"{name} is {count!r}; it is a whole number")
             if count < least:
                 raise HarnessError(f"{name} is {count}; at least {least} makes sense")
 

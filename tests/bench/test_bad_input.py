@@ -144,3 +144,14 @@ def test_a_drive_is_never_passed_over_in_silence(tmp_path: Path) -> None:
     assert "nowhere: there is no such drive" in missing
     emulated = run(tmp_path, SMALL, "-b", "grove_vision_ai", "--drive", ".", "--port", "emulated")
     assert "an emulated board has a drive of its own" in refused(emulated, tmp_path)
+
+
+def test_a_port_that_is_nearly_a_word_says_which(tmp_path: Path) -> None:
+    message = refused(run(tmp_path, SMALL, "-b", "we2", "--port", "emulate"), tmp_path)
+    assert message.endswith("no port 'emulate'; did you mean 'emulated'?")
+
+
+@pytest.mark.parametrize("count", [2.5, "3", None])
+def test_a_count_that_is_no_whole_number_is_refused_before_a_board_is_touched(count: object) -> None:
+    with pytest.raises(HarnessError, match="it is a whole number"):
+        harness.bench(SMALL, "we2", invokes=count)  # type: ignore[arg-type]

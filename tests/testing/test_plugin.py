@@ -176,7 +176,8 @@ def test_it_benches_a_real_model_on_an_emulated_board(
             assert run.no_slower_than(run)
             assert run.no_bigger_than(run)
     """)
-    run(pytester).assert_outcomes(passed=1)
+    # Many a project takes warnings for errors.
+    run(pytester, "-W", "error").assert_outcomes(passed=1)
 
 
 def test_what_allows_a_comparison_is_said_as_python_takes_it(project: pytest.Pytester) -> None:
