@@ -168,7 +168,7 @@ class Benched:
         first = self.records[0]
         return (
             f"<{first.model.name} on {first.board.id}: {self._group.median_time} "
-            f"({self._group.time_is}), {kibibytes(self.arena_bytes)}>"
+            f"({self._group.time_is}), {kibibytes(self.arena_bytes)} ({self._group.ram.origin})>"
         )
 
 

@@ -104,6 +104,7 @@ def _plain_side(side: Group | None) -> dict[str, Any] | None:
         "invoke_us": side.typical_us,
         "error_percent": side.error_percent,
         "arena_used_bytes": side.arena_used_bytes,
+        "ram_origin": side.ram.origin,
     }
 
 

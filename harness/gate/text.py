@@ -121,8 +121,10 @@ def _ram(item: Comparison) -> str:
         return "–"
     after = item.candidate.arena_used_bytes
     before = item.baseline.arena_used_bytes if item.baseline else None
-    text = kibibytes(after)
-    return text if before is None or after is None or before == after else f"{text} ({after - before:+,} B)"
+    if after is None:
+        return kibibytes(after)
+    text = f"{kibibytes(after)} {item.candidate.ram.origin}"
+    return text if before is None or before == after else f"{text} ({after - before:+,} B)"
 
 
 def _origins(item: Comparison) -> str:

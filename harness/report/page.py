@@ -143,8 +143,7 @@ def _summary(groups: Sequence[Group], names: Sequence[str], held: dict[int, Grou
             percent(one.within_percent),
             percent(one.between_percent),
             str(len(one.records)),
-            summary.ram(one)
-            + (f"<br>{_badge(one.latest.ram.origin)}" if one.arena_used_bytes is not None else ""),
+            summary.ram(one) + (f"<br>{_badge(one.ram.origin)}" if one.arena_used_bytes is not None else ""),
             f'<span class="{_GOOD[verdict]}">{summary.VERDICTS[verdict]}</span>',
         ]
         cells += [summary.since(one, held.get(place))] if held else []
@@ -177,7 +176,7 @@ def _card(one: Group, name: str, baseline: Group | None) -> str:
     of = f"of {kibibytes(one.memory_bytes)}, " if one.memory_bytes else ""
     facts = [
         ("invoke time", one.median_time, f"{_count(one.samples, 'sample')} in {runs}"),
-        ("RAM", kibibytes(one.arena_used_bytes), f"{of}{latest.ram.origin}"),
+        ("RAM", kibibytes(one.arena_used_bytes), f"{of}{one.ram.origin}"),
         ("outputs", summary.VERDICTS[verdict], checked.reason or checked.reference or ""),
     ]
     if one.between_percent is not None and one.origin != "estimated":
@@ -244,7 +243,7 @@ def _ram(groups: Sequence[Group], names: Sequence[str]) -> str:
     picture = plots.memory([one for one, _ in shown], [name for _, name in shown])
     caption = "<b>Tensor arena</b> against the memory of the board"
     return f"""<h2>RAM</h2>
-<section class="card">{_figure(caption, [one.latest.ram.origin for one, _ in shown], picture)}</section>
+<section class="card">{_figure(caption, [one.ram.origin for one, _ in shown], picture)}</section>
 """
 
 

@@ -209,7 +209,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
         axes = figure.subplots()
         split = False
         for row, (one, _) in enumerate(shown):
-            ram, limit = one.latest.ram, one.memory_bytes
+            ram, limit = one.ram, one.memory_bytes
             used = one.arena_used_bytes or 0
             whole = limit or used or 1
             if limit:
@@ -238,7 +238,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
         axes.set_xticks([0, 25, 50, 75, 100])
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("% of the memory that the board has for a tensor arena", loc="left")
-        origins = list(dict.fromkeys(one.latest.ram.origin for one, _ in shown))
+        origins = list(dict.fromkeys(one.ram.origin for one, _ in shown))
         entries: list[Patch | Line2D] = []
         for origin in origins:
             entries.append(Patch(**_fill(origin), label=f"arena{' head' if split else ''} ({origin})"))

@@ -73,7 +73,7 @@ def plain(groups: Sequence[Group], baseline: Sequence[Record] = ()) -> list[dict
             "error_percent": one.error_percent,
             "arena_used_bytes": one.arena_used_bytes,
             "memory_bytes": one.memory_bytes,
-            "ram_origin": one.latest.ram.origin,
+            "ram_origin": one.ram.origin,
             "verdict": verdict(one),
             "baseline_invoke_median_us": held[place].median_us if place in held else None,
         }
@@ -113,6 +113,6 @@ def _cells(one: Group) -> tuple[str, ...]:
         percent(one.between_percent),
         str(len(one.records)),
         ram(one),
-        one.latest.ram.origin if one.arena_used_bytes is not None else "–",
+        one.ram.origin if one.arena_used_bytes is not None else "–",
         VERDICTS[verdict(one)],
     )

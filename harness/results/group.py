@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import HarnessError, nearest
-from harness.results.record import Origin, Record
+from harness.results.record import Origin, Ram, Record
 from harness.results.row import invoke_us, run_row
 from harness.results.table import milliseconds, origin_of_time
 
@@ -104,11 +104,14 @@ class Group:
         return float(np.median(ranges)) if ranges else None
 
     @property
+    def ram(self) -> Ram:
+        """The memory figures of the run with the largest arena use, the newest of several."""
+        return max(reversed(self.records), key=lambda record: record.ram.arena_used_bytes or -1).ram
+
+    @property
     def arena_used_bytes(self) -> int | None:
         """The largest arena use that a run reported."""
-        return max(
-            (r.ram.arena_used_bytes for r in self.records if r.ram.arena_used_bytes is not None), default=None
-        )
+        return self.ram.arena_used_bytes
 
 
 def group(records: Iterable[Record], by: Sequence[str] = USUAL) -> list[Group]:

@@ -206,3 +206,10 @@ def test_compare_speaks_of_a_and_b(place: Path) -> None:
     assert "only_here int8 on xiao_esp32s3: new: A has no run of it" in done.stdout
     assert "baseline" not in done.stdout
     assert "B has no run of it, A has" in harness("compare", "results", "results/baseline", cwd=place).stdout
+
+
+def test_the_arena_has_its_origin_in_the_table_and_in_json(tmp_path: Path) -> None:
+    put(record(origin="estimated", ram={"origin": "emulated"}), tmp_path / "results")
+    assert "117.2 KiB emulated" in harness("gate", "--update", "--yes", cwd=tmp_path).stdout
+    [item] = json.loads(harness("gate", "--json", cwd=tmp_path).stdout)["comparisons"]
+    assert item["candidate"]["ram_origin"] == "emulated"

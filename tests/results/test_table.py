@@ -62,3 +62,14 @@ def test_a_group_is_as_fine_as_its_typical_timer_and_as_wrong_as_its_worst_estim
     assert one.time_is == "estimated ±9 %"
     [alone] = group(made[:1])
     assert alone.median_time == "11 ms"
+
+
+def test_the_arena_of_a_group_has_the_origin_of_the_run_that_it_is_from() -> None:
+    made = [
+        record(origin="measured", arena=130_000, ram={"origin": "emulated"}),
+        record(origin="measured", arena=120_000, day=1),
+        record(origin="measured", arena=None, day=2),
+    ]
+    [one] = group(made)
+    assert (one.arena_used_bytes, one.ram.origin) == (130_000, "emulated")
+    assert group(made[2:])[0].arena_used_bytes is None
