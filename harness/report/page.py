@@ -21,7 +21,8 @@ _MOST_ROWS = 500
 _MEANING: dict[Origin, str] = {
     "measured": "by a physical board, with its own clock",
     "emulated": "a functional result of a virtual board: right about outputs and arena, not about time",
-    "estimated": "computed by a model of the chip; wrong by as much as that model is",
+    "estimated": "computed by a model of the chip; its band is how far such estimates are off on published "
+    "figures",
     "published": "someone else's figure",
 }
 _GOOD = {"exact": "good", "within_tolerance": "good", "differs": "bad", "not_available": "unsure"}
