@@ -82,6 +82,7 @@ def _as_dict(found: Comparison) -> dict[str, Any]:
 
 
 def _show_published(found: Comparison) -> None:
+    from harness.cli.forecast_view import beyond
     from harness.cli.terminal import console, facts, table
 
     out = console()
@@ -93,7 +94,7 @@ def _show_published(found: Comparison) -> None:
                 f.what,
                 f"{f.published_ms:.4g}",
                 f"{f.estimated_ms:.4g}",
-                f"{f.error_percent:+.1f} %",
+                _signed(f.error_percent),
                 f.how,
                 f.conditions,
             )
@@ -112,8 +113,12 @@ def _show_published(found: Comparison) -> None:
         rows.append(
             ("Held out", "none; the error is that of stand-ins, bundled models of about the same shape")
         )
-        rows.append(("Error", f"published times are up to {1 + found.band_percent / 100:.2g} times as long"))
+        rows.append(("Error", beyond(found.band_percent)))
     facts(out, rows)
+
+
+def _signed(percent: float) -> str:
+    return f"{round(percent, 1) + 0.0:+.1f} %"  # adding 0.0 makes -0.0 positive
 
 
 def _fit(board: str, store_path: Path, models: Path | None, out: Path | None, as_json: bool) -> None:
@@ -152,8 +157,8 @@ def _show_fit(found: Calibration, path: Path) -> None:
             (
                 a.name,
                 f"{a.known:.4g}",
-                f"{100 * b.error:+.1f} %",
-                f"{100 * a.error:+.1f} %",
+                _signed(100 * b.error),
+                _signed(100 * a.error),
                 "held out" if a.held_out else "fitted",
             )
             for b, a in zip(found.before, found.after, strict=True)

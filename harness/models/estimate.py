@@ -188,6 +188,14 @@ def _npu(
     """
     system = next(values for section, values in settings.items() if section.startswith("System_Config."))
     ratio = clock_hz / float(system["core_clock"])
+    places = [
+        (graph.index, o.index)
+        for graph in model.subgraphs
+        for o in graph.operators
+        if o.custom_code == ETHOS_U
+    ]
+    if compiled is not None and len(places) == 1:
+        return {places[0]: (round(compiled.cycles * ratio), "vela")}
     streams = _streams(model, settings)
     total = sum(streams.values())
     method: Method = "command stream"

@@ -67,6 +67,7 @@ def calibrate(board: Profile, records: Sequence[Record], source: str, models: Pa
         fitted=len(after),
         percent=None if band is None else 100 * band,
         not_modelled=_NOT_MODELLED,
+        npu_error=board.estimate.npu_error,
     )
     everything = [Residual(r.name, r.known, r.estimated, held_out=True) for r in after]
     return Calibration(

@@ -20,10 +20,14 @@ class NpuFault(BoardError):
         self.registers = dict(registers or {})
         super().__init__(self._text())
 
+    @property
+    def where(self) -> str:
+        """The place as the beginning of a sentence: "operation 3: ", or nothing."""
+        return f"operation {self.operation}: " if self.operation >= 0 else ""
+
     def _text(self) -> str:
-        where = f"operation {self.operation}: " if self.operation >= 0 else ""
         shown = ", ".join(f"{name}={value:#x}" for name, value in self.registers.items())
-        return f"NPU fault: {where}{self.reason}" + (f" [{shown}]" if shown else "")
+        return f"NPU fault: {self.where}{self.reason}" + (f" [{shown}]" if shown else "")
 
     def at(self, operation: int) -> NpuFault:
         """Return this fault placed at operation `operation`, unless it has a place already."""
