@@ -106,7 +106,7 @@ def median_error(found: Sequence[Residual]) -> float | None:
 
 
 def band(found: Sequence[Residual], within: float = TWO_THIRDS) -> float | None:
-    """Return how far off, in parts of an estimate, the part `within` of held-out times is; None without any."""
+    """Return within which part of an estimate the share `within` of held-out times is; None without any."""
     return _quantile([abs(r.known / r.estimated - 1) for r in found if r.held_out], within)
 
 

@@ -265,9 +265,7 @@ def _ini(settings: Mapping[str, Mapping[str, str]]) -> str:
 def _complaint(status: int, log: str) -> str:
     """Return what went wrong, from the last line in which Vela says so."""
     if status < 0:
-        return (
-            f"Vela crashed on the model (signal {-status}); `harness inspect` shows what is odd in its shapes"
-        )
+        return f"Vela crashed on the model (signal {-status}); look for odd shapes with `harness inspect`"
     said = [line.strip() for line in log.splitlines() if re.search(r"error|fail", line, re.IGNORECASE)]
     what = said[-1] if said else f"no word from it (status {status})"
     return f"Vela refuses the model: {what}"

@@ -100,6 +100,19 @@ def test_a_valid_profile_passes_the_check(example, tmp_path):
     assert (run.returncode, run.stdout) == (0, f"{path}: valid profile of 'my_board' (My Board)\n")
 
 
+def test_a_name_cannot_steer_the_terminal(example, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(example.replace('"My Board"', '"\\u001b[31mMy Board"'))
+    for run in (harness("check", str(path)), harness("show", str(path))):
+        assert "\\x1b[31mMy Board" in run.stdout
+
+
+def test_the_byte_order_mark_of_windows_editors_is_no_problem(example, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + example.encode())
+    assert harness("check", str(path)).returncode == 0
+
+
 def test_the_check_prints_a_line_for_every_problem_and_exits_with_2(changed):
     path, line = changed('clock = "200 MHz"', 'clok = "200 MHz"')
     run = harness("check", str(path))
