@@ -10,6 +10,7 @@ from harness.models import ethosu, tflite, vela
 from harness.models.estimate import Demand, Estimate, demands, estimate
 from harness.models.graph import Model, Operator, Subgraph
 from harness.models.npu.accelerator import ACCELERATORS
+from harness.models.npu.faults import NotModelled
 from harness.models.ops import ETHOS_U
 from harness.models.vela import Compiled
 
@@ -124,13 +125,16 @@ def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
         kinds = " and ".join(sorted(set(unlike.values())))
         return _no_time(f"the published times are of int8 kernels, and this model has {kinds}", model)
     cpu_known = board.estimate.error is not None
-    found = estimate(
-        model,
-        board.coefficients(),
-        clock_hz=board.clock_hz,
-        vela_settings=board.vela.settings() if board.vela else None,
-        compiled=compiled,
-    )
+    try:
+        found = estimate(
+            model,
+            board.coefficients(),
+            clock_hz=board.clock_hz,
+            vela_settings=board.vela.settings() if board.vela else None,
+            compiled=compiled,
+        )
+    except NotModelled as fault:
+        return _no_time(f"its commands use what is not costed here: {fault.where}{fault.reason}", model)
     layers = [
         replace(layer, seconds=None) if (layer.subgraph, layer.index) in unlike else layer
         for layer in _layers(model, found, compiled, cpu_known)

@@ -23,7 +23,7 @@ from harness.models import cost
 from harness.models.graph import Model, Operator, Subgraph
 from harness.models.npu import cycles as stream_cycles
 from harness.models.npu.accelerator import named
-from harness.models.npu.faults import NpuFault
+from harness.models.npu.faults import NotModelled, NpuFault
 from harness.models.npu.jobs import jobs
 from harness.models.ops import ETHOS_U
 from harness.models.tflite import ModelError
@@ -124,7 +124,7 @@ def estimate(
     Vela's account of it where there is one.
 
     Raises HarnessError for a model with NPU operators where `vela_settings` are missing, ModelError where
-    its command stream is damaged.
+    its command stream is damaged, NotModelled where that uses what is not costed here.
     """
     npu: dict[tuple[int, int], tuple[int, Method]] = {}
     if any(o.custom_code == ETHOS_U for graph in model.subgraphs for o in graph.operators):
@@ -215,5 +215,7 @@ def _streams(model: Model, settings: Mapping[str, Mapping[str, str]]) -> dict[tu
             )
             for job in jobs(model)
         }
+    except NotModelled:
+        raise
     except NpuFault as fault:
         raise ModelError(f"{model.name}: {fault}; compile the model again with Vela") from None

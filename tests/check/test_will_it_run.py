@@ -12,9 +12,10 @@ from click.testing import CliRunner, Result
 
 from harness import boards
 from harness.cli import cli
-from harness.models import bundled, tflite
+from harness.models import bundled, ethosu, tflite, vela
 from harness.models.build import Builder, Scale
 from harness.models.estimate import demands, estimate
+from harness.models.npu.jobs import jobs
 from harness.results import store
 from harness.results.record import Record
 from tests.results.making import record
@@ -264,6 +265,22 @@ class TestATimeThatWouldBeAGuess:
         main.operator("DEQUANTIZE", [x], [main.output("y", (1, 4), "float32")])
         (tmp_path / "ends.tflite").write_bytes(out.finish())
         assert "ms ±6 % (estimated)" in self.shown(tmp_path / "ends.tflite")
+
+    def test_of_commands_that_are_not_costed(self, tmp_path: Path) -> None:
+        board = boards.load("we2").vela
+        assert board is not None
+        data = bundled.build("mnist_mbv2_035_32_int8")
+        made = vela.compile(data, "m", accelerator=board.accelerator, settings=board.settings())
+        model = tflite.parse(made.data, "m")
+        words = ethosu.command_stream(model, model.subgraphs[0], model.subgraphs[0].operators[0])
+        stride = next(c for c in jobs(model)[0].commands if c.name == "KERNEL_STRIDE")
+        changed = bytearray(made.data)
+        changed[made.data.index(words.tobytes()) + 4 * stride.word + 2] |= 1 << 5  # 4x4 decomposition
+        path = tmp_path / "decomposed.tflite"
+        path.write_bytes(changed)
+        shown = run("inspect", path, "--board", "we2")
+        assert "its commands use what is not costed here: operation" in shown.stdout
+        assert run("check", path, "--board", "we2").exit_code == 0
 
     @pytest.mark.interop
     def test_of_a_file_for_another_npu(self, shared: Path) -> None:

@@ -31,8 +31,8 @@ class NpuFault(BoardError):
 
     def at(self, operation: int) -> NpuFault:
         """Return this fault placed at operation `operation`, unless it has a place already."""
-        return self if self.operation >= 0 else NpuFault(self.reason, operation, self.registers)
+        return self if self.operation >= 0 else type(self)(self.reason, operation, self.registers)
 
 
 class NotModelled(NpuFault):
-    """The stream uses a feature of the architecture that this model does not execute."""
+    """The stream uses a feature of the architecture that is not modelled here; the NPU itself may take it."""
