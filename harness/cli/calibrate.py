@@ -40,6 +40,8 @@ def command(
     extends the board's with them; it works everywhere that a board id does.
     """
     if store_path is None:
+        if models is not None or out is not None:
+            raise click.UsageError("--models and --out go with --from")
         _published(board, as_json)
     elif board is None:
         raise click.UsageError("give the --board whose estimate is to be fitted")
@@ -123,15 +125,17 @@ def _signed(percent: float) -> str:
 
 def _fit(board: str, store_path: Path, models: Path | None, out: Path | None, as_json: bool) -> None:
     from harness import boards
+    from harness.cli import results
     from harness.errors import HarnessError
     from harness.results import store
     from harness.timing.calibrate import calibrate
 
     profile = boards.load(board)
+    if models is not None and not models.is_dir():
+        raise HarnessError(f"{models}: no such directory; give the one that holds the records' models")
     records, damaged = store.read_all(store_path)
+    results.warn(damaged)
     found = calibrate(profile, records, store_path.name, models)
-    for file in damaged:
-        click.echo(f"left out: {file.reason}", err=True)
     path = out or Path(f"{profile.id}_calibrated.toml")
     try:
         path.write_text(found.text, encoding="utf-8")

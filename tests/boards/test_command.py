@@ -46,6 +46,7 @@ def test_the_list_fits_a_terminal_with_no_word_broken(monkeypatch, width, is_tab
     cli.main(["boards"], standalone_mode=False)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
     assert all(len(line) <= width for line in lines)
+    assert ("id xiao_esp32s3" in lines) is not is_table  # a paragraph says what its first line is
     assert any("─" in line for line in lines) is is_table
     words = [word for line in lines for word in line.split()]
     for profile in boards.all_profiles():

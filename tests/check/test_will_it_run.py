@@ -142,7 +142,7 @@ def test_calibrate_shows_every_published_figure_beside_its_estimate() -> None:
     assert "median error" in shown
 
 
-def measured(directory: Path, factor: float) -> None:
+def measured(directory: Path, factor: float, board_id: str = "xiao_esp32s3") -> None:
     """Write records of a board that takes `factor` times what the profile of the XIAO estimates."""
     board = boards.load("xiao_esp32s3")
     for name in bundled.names():
@@ -161,7 +161,8 @@ def measured(directory: Path, factor: float) -> None:
         made = record([ticks, ticks, ticks], origin="measured", tick_hz=board.clock_hz, layers=layers)
         of_model = {"name": name, "file": name, "sha256": model.sha256}
         values = made.model_dump(mode="json")
-        store.write(Record.model_validate({**values, "model": {**values["model"], **of_model}}), directory)
+        parts = {"model": {**values["model"], **of_model}, "board": {**values["board"], "id": board_id}}
+        store.write(Record.model_validate({**values, **parts}), directory)
 
 
 def test_calibrate_fits_to_measured_records_and_writes_a_profile(tmp_path: Path) -> None:
@@ -363,3 +364,42 @@ def test_times_are_written_without_an_exponent() -> None:
 def test_a_note_does_not_name_the_firmware_twice() -> None:
     shown = run("check", PERSON, "--board", "we2").stdout
     assert "the firmware 'sscma' would refuse it: that firmware does not register" in shown
+
+
+def test_calibrating_a_profile_of_ones_own_keeps_what_it_says(tmp_path: Path) -> None:
+    text = boards.load("xiao_esp32s3").path.read_text(encoding="utf-8")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(text.replace('id = "xiao_esp32s3"', 'id = "mine"'), encoding="utf-8")
+    measured(tmp_path / "results", 1.5, "mine")
+    out = tmp_path / "out.toml"
+    done = run("calibrate", "--board", mine, "--from", tmp_path / "results", "--out", out)
+    assert done.exit_code == 0, done.output
+    before, after = boards.load(mine), boards.load(out)
+    assert (after.id, after.chip, after.flash) == ("mine", before.chip, before.flash)
+    assert after.estimate.fixed_cycles >= 0
+    assert after.estimate.cycles_per_mac != before.estimate.cycles_per_mac
+
+
+def test_what_goes_with_measured_records_is_not_ignored_without_them(tmp_path: Path) -> None:
+    for option in ("--models", "--out"):
+        done = run("calibrate", "--board", "xiao_esp32s3", option, tmp_path / "x")
+        assert done.exit_code == 2
+        assert "--models and --out go with --from" in done.output
+    measured(tmp_path / "results", 1.5)
+    done = run(
+        "calibrate", "--board", "xiao_esp32s3", "--from", tmp_path / "results", "--models", tmp_path / "x"
+    )
+    assert "no such directory" in str(done.exception)
+
+
+def test_a_model_without_a_name_is_said_to_lack_one() -> None:
+    assert "the model has an empty name" in str(run("inspect", "").exception)
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    measured(tmp_path, 1.5)
+    first = sorted(tmp_path.rglob("record.json"))[0]
+    first.write_text("{}")
+    done = run("calibrate", "--board", "xiao_esp32s3", "--from", tmp_path, "--out", tmp_path / "out.toml")
+    assert done.exit_code == 0
+    assert first.parent.name in done.stderr.replace("\n", "")
