@@ -9,7 +9,7 @@ On the CPU an operator costs
 with coefficients from the board's profile, and an invoke `fixed_cycles` besides. On the NPU the cycles are
 Vela's own where it compiled the model here, and else what the command stream tells
 (`harness.models.npu.cycles`). Bodies of IF and WHILE count as if each ran once; what CALL_ONCE calls
-counts nothing, since only the first invoke runs it.
+counts nothing, since only the first invoke runs it, nor does a subgraph that nothing calls.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.errors import HarnessError
-from harness.models import cost
+from harness.models import cost, lifetimes
 from harness.models.graph import Model, Operator, Subgraph
 from harness.models.npu import cycles as stream_cycles
 from harness.models.npu.accelerator import named
@@ -143,16 +143,11 @@ def estimate(
 
 def demands(model: Model) -> list[Demand]:
     """Return what each operator of `model` computes and moves in an invoke, in order."""
-    once = {
-        operator.options.get("init_subgraph_index")
-        for graph in model.subgraphs
-        for operator in graph.operators
-        if operator.code == "CALL_ONCE"
-    }
+    entered = lifetimes.invoked(model)
     return [
         _demand(graph, operator)
         for graph in model.subgraphs
-        if graph.index not in once
+        if graph.index in entered
         for operator in graph.operators
     ]
 
