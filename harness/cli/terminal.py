@@ -71,11 +71,12 @@ def bare_table(out: Console, headings: Sequence[str], rows: Iterable[Sequence[ob
     if fits(out, headings, cells):
         _print(out, _table(out, headings, cells))
         return
+    title = headings[0].removeprefix(">")
     names = [f"  {heading.removeprefix('>')}" for heading in headings[1:]]
     for number, (first, *others) in enumerate(cells):
         if number:
             out.print()
-        out.print(first)
+        out.print(f"{title} {first}".strip())
         facts(out, [(name, cell) for name, cell in zip(names, others, strict=True) if cell])
 
 
