@@ -105,7 +105,7 @@ def find_benchmarks(document: Document, words: Words) -> tuple[list[Benchmark], 
     A table's foot-notes are the first list below it; tables with none between them share it.
     """
     found = [(t, layout) for t in document.tables if (layout := columns.layout(document, t, words))]
-    language = language_of(document.text) if found else "en"
+    language = language_of(document.body) if found else "en"
     benchmarks: list[Benchmark] = []
     groups: list[Group] = []
     after = len(document.lines)

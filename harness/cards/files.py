@@ -75,6 +75,8 @@ def read_card(path: Path, encoding: str | None = None) -> CardFile:
     bom, named = next(((b, e) for b, e in _BOMS if data.startswith(b)), (b"", "utf-8"))
     if encoding is not None and not bom:
         named = encoding
+    if b"\0" in data and named.startswith("utf-8"):
+        raise CardError(f"{path}: is not text, or is UTF-16 without a byte order mark (--encoding utf-16-le)")
     try:
         text = data[len(bom) :].decode(named)
         same = bom + text.encode(named) == data
@@ -86,8 +88,6 @@ def read_card(path: Path, encoding: str | None = None) -> CardFile:
             f"{path}: is not {named.upper()}{at}; save it as UTF-8, or name its encoding with --encoding "
             "(a Chinese card is often gb18030)"
         ) from error
-    if "\0" in text:
-        raise CardError(f"{path}: is not text, or is UTF-16 without a byte order mark (--encoding utf-16-le)")
     if not same:
         raise CardError(f"{path}: {named} would not give its bytes back as they are; save it as UTF-8")
     return CardFile(path, data, text, named, bom)

@@ -18,6 +18,10 @@ from harness.cards.units import UNITS
 from harness.cards.words import Words, language_of
 
 NAME = "markdown"
+_NO_TABLE = (
+    "no benchmark table: no Markdown table has a header that names an invoke time or RAM; "
+    "more names go under [headers] of a --words file"
+)
 
 
 def recognises(text: str) -> bool:
@@ -57,9 +61,9 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
         for placed in matched:
             _update_row(benchmark, placed, shown, rules, words, log)
     if not benchmarks:
-        log.notes.append("no benchmark table: no table has a header that names an invoke time or RAM")
+        log.notes.append(_NO_TABLE)
     elif not log.matched:
-        log.notes.append("no row is of a model in the records")
+        log.notes.append("no row links a model of the records; --map can name the model of a row")
     changes: list[Change] = []
     for group in groups:
         mine = [change for change, of in log.changes if of is group]
@@ -164,7 +168,7 @@ def show(text: str, words: Words) -> Overview:
         headers = tuple(column.header for column in benchmark.layout.measured)
         line = benchmark.table.header.line
         tables.append(card.Table(line, headers, benchmark.group.boards(), tuple(rows)))
-    return Overview(NAME, language_of(text), tuple(tables))
+    return Overview(NAME, language_of(document.body), tuple(tables))
 
 
 def _shown(document: Document, benchmark: Benchmark, row: Line, words: Words) -> card.Row:

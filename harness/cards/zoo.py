@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from harness.cards import card
+from harness.cards import card, cell
 from harness.cards.card import CardError, Change, Edit, Overview, Plan, Refused, Value, apply
 from harness.cards.figures import UNMEASURED, Disagreement, Figure, choose, usable
 from harness.cards.jsonedit import Added, Form
@@ -133,8 +133,6 @@ def _parse(text: str) -> Node:
         return parse(text)
     except json.JSONDecodeError as error:
         raise CardError(f"line {error.lineno}: not JSON: {error.msg}") from error
-    except ValueError as error:
-        raise CardError(f"not JSON: {error}") from error
     except RecursionError as error:
         raise CardError("nested too deep for a file of the model zoo") from error
 
@@ -154,7 +152,10 @@ def _entries(text: str, root: Node) -> Iterator[_Entry]:
 
 def _devices(entry: _Entry) -> list[str]:
     device = entry.node.get("device")
-    return [item.text for item in device.value.items] if device else []
+    if device is None:
+        return []
+    named = [device.value, *device.value.items]
+    return [node.text for node in named if node.kind == "string"]
 
 
 def _figures(metric: Node) -> Iterator[tuple[str | None, str, Node]]:
@@ -175,6 +176,12 @@ def _unmarked(key: str) -> tuple[str, str]:
 def _number(node: Node) -> str | None:
     """Return the text of a number, which some entries keep as a string; None for a dash or null."""
     return node.text if node.kind in ("number", "string") and _NUMBER.fullmatch(node.text) else None
+
+
+def _is_nothing(node: Node, words: Words) -> bool:
+    """Tell whether a dash or the like stands where a figure would."""
+    figures = cell.parse(node.text, words) if node.kind == "string" else None
+    return figures is not None and figures.empty
 
 
 @dataclass
@@ -329,8 +336,9 @@ class _Update:
 
     def _replace(self, node: Node, text: str) -> None:
         quote = '"' if node.kind == "string" else ""
-        if node.kind not in ("string", "number") and node.text != "null":
-            raise Refused(f"{short(self.form.text[node.start : node.end])} is not a number")
+        if not (node.text == "null" or _number(node) or _is_nothing(node, self.words)):
+            said = short(self.form.text[node.start : node.end])
+            raise Refused(f"{said} is not a number such as 12.3; write one, or null for none")
         self.log.edits.append(Edit(node.start, node.end, quote + text + quote))
 
     def _changed(self, name: str, unit: Unit, chosen: Figure, old: str | None, text: str) -> None:
@@ -400,8 +408,13 @@ class _Update:
             spread = self.form.spread(lists[0] if lists else self.entry.node)
             node, metrics = self.entry.node, self.entry.metrics
             self.log.edits.append(self.form.add_before(metrics, node, "device", new, spread))
-        elif device.value.kind == "array":
+        elif device.value.kind == "array" and all(i.kind == "string" for i in device.value.items):
             self.log.edits += [self.form.add_item(device.value, board) for board in new]
+        else:
+            self.log.notes.append(
+                f"line {self.entry.line}: {self.match.name}: 'device' is no list of boards: "
+                f"{', '.join(new)} is not put there"
+            )
 
 
 def _marked(board: str, origin: str) -> str:
