@@ -22,7 +22,7 @@ _SUP = re.compile(
     re.IGNORECASE,
 )
 _BRACKETS = re.compile(
-    r"(?P<lead>\s*(?:[-*+]\s+)?[(（])(?P<key>\d{1,3})(?P<sep>[)）]\s*[:：]?\s*)"
+    r"(?P<lead>\s*(?:[-*+]\s+)?[(（])(?P<key>[^\s()（）<>]{1,12})(?P<sep>[)）]\s*[:：]?\s*)"
     r"(?P<body>\S.*?)(?P<tail>[.。]?(?:\s*<br\s*/?>)?\s*)",
     re.IGNORECASE,
 )
@@ -113,8 +113,8 @@ def _read(line: str, index: int, words: Words) -> Note | None:
         return None
     body = match["body"]
     board, start, end = _board(body, words)
-    is_key = match["key"].isdigit() or words.origin(match["key"]) is not None
-    if kind == "stars" and not is_key:
+    marks_origin = words.origin(match["key"]) is not None
+    if kind in ("brackets", "stars") and not (match["key"].isdigit() or marks_origin):
         return None
     offset = match.start("body")
     return Note(
@@ -123,7 +123,7 @@ def _read(line: str, index: int, words: Words) -> Note | None:
         board=board,
         text=body[start:end],
         kind=kind,
-        sure=board is not None or kind in ("sup", "definition") or "*" in match["sep"],
+        sure=bool(board) or marks_origin or kind in ("sup", "definition") or "*" in match["sep"],
         key_span=match.span("key"),
         name_span=(offset + start, offset + end),
         body_span=match.span("body"),
@@ -131,9 +131,8 @@ def _read(line: str, index: int, words: Words) -> Note | None:
 
 
 def _goes_on(notes: Sequence[Note], note: Note) -> bool:
-    last = notes[-1] if notes else None
-    both = last is not None and last.key.isdigit() and note.key.isdigit()
-    return last is not None and both and last.kind == note.kind and int(note.key) == int(last.key) + 1
+    numbers = [int(other.key) for other in notes[-1:] if other.kind == note.kind and other.key.isdecimal()]
+    return note.key.isdecimal() and int(note.key) - 1 in numbers
 
 
 def _board(body: str, words: Words) -> tuple[str | None, int, int]:
