@@ -72,8 +72,8 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
             edits, added = note_edits(document, group, words)
             log.edits += edits
             for change in mine:
-                footnote = added.pop(change.board, None) or added.pop(change.origin, None)
-                changes.append(replace(change, footnote=footnote))
+                lines = [added.pop(key) for key in (change.board, change.origin) if key in added]
+                changes.append(replace(change, footnote="\n".join(lines) or None))
     changes.sort(key=lambda change: change.line)
     new = apply(text, log.edits)
     return Plan(new, tuple(changes), tuple(log.notes), tuple(log.problems), frozenset(log.mapped))
@@ -130,10 +130,11 @@ def _update_row(
     """
     row, shift = placed.row, placed.shift
     for column in benchmark.layout.measured:
-        same = [c.header for c in benchmark.layout.measured if c.quantity == column.quantity]
+        same = [c for c in benchmark.layout.measured if c.quantity == column.quantity]
         if len(same) > 1:
-            if column.header == same[0] and usable(placed.match.records, column.quantity, rules)[0]:
-                said = f"the table has several columns for one figure ({', '.join(same)})"
+            if column is same[0] and usable(placed.match.records, column.quantity, rules)[0]:
+                headers = ", ".join(c.header for c in same)
+                said = f"the table has several columns for one figure ({headers}); name all but one otherwise"
                 log.problems.append(f"line {row.line}: {said}")
             continue
         same_model = shown[placed.match.name, column.index]

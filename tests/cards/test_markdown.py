@@ -529,7 +529,7 @@ def test_a_second_row_of_one_model_does_not_get_what_the_first_has() -> None:
 def test_two_time_columns_are_refused() -> None:
     head = "| Inference(ms) | Latency (ms) | Link |\n|-|-|-|\n"
     text = f"{head}| 5<sup>(1)</sup> | 6<sup>(1)</sup> | {link()} |\n{NOTES}"
-    with pytest.raises(CardError, match="several columns for one figure"):
+    with pytest.raises(CardError, match=r"several columns for one figure \(Inference\(ms\), Latency \(ms\)\); name"):
         update(text, [benched(7)])
     assert update(text, [benched(7, origin="estimated")]) == (text, ())
 
@@ -546,3 +546,12 @@ def test_a_large_card_is_updated_as_a_small_one_is(size: int) -> None:
     head, _, rest = card("582<sup>(1)</sup>").partition("| b |")
     text = head + row * (size // len(row)) + "| b |" + rest
     assert update(text, [benched(500)])[0] == text.replace("582<", "500<")
+
+
+def test_every_new_foot_note_is_named_with_the_change_that_needs_it() -> None:
+    estimate = benched(7, board="sensecap_a1101", origin="estimated")
+    text, (change,) = update(card("-"), [estimate], Rules(allow_estimated=True))
+    assert change.footnote is not None
+    assert all(f"\n{line}\n" in text for line in change.footnote.split("\n"))
+    said = str(change)
+    assert "; new foot-note: - ***3:** sensecap_a1101.*; new foot-note: - ***est.:** estimated by" in said
