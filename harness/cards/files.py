@@ -107,10 +107,15 @@ def write_cards(cards: Sequence[tuple[CardFile, str]]) -> None:
     """Write new texts to cards, each whole or not at all; all are ready before the first is replaced.
 
     A card keeps its owner and mode and, as a link, its target. Raises CardError where one cannot be written
-    or has changed since it was read.
+    or has changed since it was read, and where an interrupt comes after the first was replaced.
     """
     ready: list[tuple[CardFile, Path]] = []
     replacing = False
+
+    def done() -> str:
+        names = [str(card.path) for card, new in ready if replacing and not new.exists()]
+        return f"; already written: {', '.join(names)}" if names else ""
+
     try:
         for card, text in cards:
             check_writable(card)
@@ -119,14 +124,14 @@ def write_cards(cards: Sequence[tuple[CardFile, str]]) -> None:
             if card.path.read_bytes() != card.data:
                 raise CardError(f"{card.path}: changed while it was being updated; nothing was written")
         replacing = True
-        while ready:
-            card, new = ready[0]
+        for card, new in ready:
             os.replace(new, card.path.resolve())
-            ready.pop(0)
     except OSError as error:
-        done = [str(done.path) for done, _ in cards[: len(cards) - len(ready)]] if replacing else []
-        already = f"; written before it: {', '.join(done)}" if done else ""
-        raise CardError(f"{card.path}: cannot be written: {error.strerror or error}{already}") from error
+        raise CardError(f"{card.path}: cannot be written: {error.strerror or error}{done()}") from error
+    except KeyboardInterrupt:
+        if not done():
+            raise
+        raise CardError(f"interrupted{done()}") from None
     finally:
         for _, new in ready:
             with contextlib.suppress(OSError):

@@ -92,8 +92,11 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
     of_model: dict[str, list[_Entry]] = {}
     for entry, found in matched:
         of_model.setdefault(found.name, []).append(entry)
+    usual = _Usual()
+    for entry in entries:
+        usual.see(entry, words)
     for entry, found in matched:
-        _Update(form, entries, entry, found, of_model[found.name], rules, words, log).run()
+        _Update(form, usual, entry, found, of_model[found.name], rules, words, log).run()
     if not entries:
         log.notes.append("no benchmark: no object with a 'url' and 'metrics'")
     elif not matched:
@@ -185,11 +188,39 @@ def _is_nothing(node: Node, words: Words) -> bool:
 
 
 @dataclass
+class _Usual:
+    """How a file keeps its figures: the name of its metric of each quantity, and by that name whether it is
+    an object by board and how many decimals it has; and a list of devices.
+    """
+
+    names: dict[Quantity, str] = field(default_factory=dict)
+    by_board: dict[str, bool] = field(default_factory=dict)
+    decimals: dict[str, int] = field(default_factory=dict)
+    devices: Node | None = None
+
+    def see(self, entry: _Entry, words: Words) -> None:
+        """Take one more benchmark into account."""
+        for member in entry.metrics.value.members:
+            name = member.key
+            measured = words.quantity(name)
+            if measured is None:
+                continue
+            self.names.setdefault(measured[0], name)
+            self.by_board.setdefault(name, member.value.kind == "object")
+            for _, _, node in _figures(member.value):
+                if (number := _number(node)) is not None:
+                    self.decimals[name] = max(self.decimals.get(name, 0), decimals_of(number))
+        device = entry.node.get("device")
+        if self.devices is None and device and device.value.items:
+            self.devices = device.value
+
+
+@dataclass
 class _Update:
     """One benchmark and the records of its model; `same_model` are all of that model."""
 
     form: Form
-    entries: Sequence[_Entry]
+    usual: _Usual
     entry: _Entry
     match: Match
     same_model: Sequence[_Entry]
@@ -210,24 +241,13 @@ class _Update:
                 names = ", ".join(metric.key for metric in metrics)
                 self.log.problems.append(f"{where}: has several metrics for one figure ({names})")
                 continue
-            usual = self._usual(quantity)
-            if not metrics and usual is None:
+            if not metrics and quantity != "time" and quantity not in self.usual.names:
                 continue
-            name = metrics[0].key if metrics else usual
-            assert name is not None
+            name = metrics[0].key if metrics else self.usual.names.get(quantity, DEFAULT_METRIC)
             try:
                 self._update(quantity, name, metrics[0] if metrics else None, f"{where}: {name}")
             except (Disagreement, Refused) as error:
                 self.log.problems.append(f"{where}: {name}: {error}")
-
-    def _usual(self, quantity: Quantity) -> str | None:
-        """Return the name of the metric that the file's other benchmarks keep such a figure under."""
-        for entry in self.entries:
-            for member in entry.metrics.value.members:
-                measured = self.words.quantity(member.key)
-                if measured and measured[0] == quantity:
-                    return member.key
-        return DEFAULT_METRIC if quantity == "time" else None
 
     def _update(self, quantity: Quantity, name: str, metric: Member | None, where: str) -> None:
         allowed, refused = usable(self.match.records, quantity, self.rules)
@@ -243,7 +263,8 @@ class _Update:
         unit = measured[1] if measured else None
         if unit is None:
             raise Refused("the metric's name has no unit; put '(ms)' or '(KB)' there")
-        if metric is None and not self._by_board(name, quantity):
+        # Times are kept by board unless the file shows otherwise.
+        if metric is None and not self.usual.by_board.get(name, quantity == "time"):
             self._add_single(name, unit, allowed, where)
         elif metric is None:
             added: dict[str, str] = {}
@@ -263,28 +284,13 @@ class _Update:
         else:
             self._single(name, metric.value, unit, allowed, where)
 
-    def _by_board(self, name: str, quantity: Quantity) -> bool:
-        """Tell whether the file keeps a metric by board; times are unless it shows otherwise."""
-        kinds = [m.value.kind for e in self.entries for m in e.metrics.value.members if m.key == name]
-        return kinds[0] == "object" if kinds else quantity == "time"
-
     def _shown(self, figure: Figure, name: str, unit: Unit, old: str | None) -> str:
         """Return a figure as the number it replaces is written, else as its metric is in this file."""
         digits = self.rules.digits
         if digits == AS_THE_COLUMN:
-            numbers = [old] if old is not None else self._numbers(name)
-            digits = Digits(decimals=max(map(decimals_of, numbers))) if numbers else EMPTY_COLUMN
+            decimals = self.usual.decimals.get(name) if old is None else decimals_of(old)
+            digits = EMPTY_COLUMN if decimals is None else Digits(decimals=decimals)
         return rounded(figure.value / unit.size, digits)
-
-    def _numbers(self, name: str) -> list[str]:
-        return [
-            number
-            for entry in self.entries
-            for member in entry.metrics.value.members
-            if member.key == name
-            for _, _, node in _figures(member.value)
-            if (number := _number(node)) is not None
-        ]
 
     def _board(
         self,
@@ -404,8 +410,7 @@ class _Update:
         if not new:
             return
         if device is None:
-            lists = [d.value for e in self.entries if (d := e.node.get("device")) and d.value.items]
-            spread = self.form.spread(lists[0] if lists else self.entry.node)
+            spread = self.form.spread(self.usual.devices or self.entry.node)
             node, metrics = self.entry.node, self.entry.metrics
             self.log.edits.append(self.form.add_before(metrics, node, "device", new, spread))
         elif device.value.kind == "array" and all(i.kind == "string" for i in device.value.items):

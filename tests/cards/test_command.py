@@ -333,3 +333,33 @@ def test_at_a_narrow_terminal_a_figure_is_headed_by_its_model(
     at = lines.index(next(line for line in lines if line.startswith("person_int8_sha1_")))
     assert "  line" in "".join(lines[at + 1 : at + 4])
     assert any(re.fullmatch(r"  value +582", line) for line in lines[at:])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyboardInterrupt(), "interrupted; already written: one.md"),
+        (
+            OSError(28, "No space left on device"),
+            "two.md: cannot be written: .*; already written: one.md",
+        ),
+    ],
+)
+def test_what_was_written_before_an_interrupt_is_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, said: str
+) -> None:
+    replace = os.replace
+
+    def second_fails(source: Path, target: Path) -> None:
+        if target.name == "two.md":
+            raise error
+        replace(source, target)
+
+    for name in ("one.md", "two.md"):
+        (place / name).write_text(CARD)
+    both = [(files.read_card(Path(name)), NEW) for name in ("one.md", "two.md")]
+    monkeypatch.setattr(os, "replace", second_fails)
+    with pytest.raises(CardError, match=said):
+        files.write_cards(both)
+    assert (Path("one.md").read_text(), Path("two.md").read_text()) == (NEW, CARD)
+    assert sorted(p.name for p in place.iterdir()) == ["card.md", "one.md", "results", "two.md"]

@@ -9,6 +9,8 @@ import pytest
 from harness.cards import CardError, Rules, show, update
 from harness.cards.models import Benched
 from harness.cards.planning import plan
+from harness.cards.units import Quantity, Unit
+from harness.cards.words import Words, default_words
 from tests.cards.making import OTHER_SHA1, SHA1, benched
 
 ACCEPT = Rules(accept=True)
@@ -154,3 +156,25 @@ def test_a_list_of_models_is_read_as_one_entry_is() -> None:
 def test_what_cannot_be_updated_is_named(text: str, message: str) -> None:
     with pytest.raises(CardError, match=message):
         update(text, [benched(500), benched(5, board="grove_vision_ai_we2")], ACCEPT)
+
+
+def test_a_file_of_many_models_takes_no_longer_a_model_than_a_small_one() -> None:
+    """Each benchmark is looked at a number of times that does not grow with the file."""
+    looked = 0
+
+    class Counting(Words):
+        def quantity(self, header: str) -> tuple[Quantity, Unit | None] | None:
+            nonlocal looked
+            looked += 1
+            return super().quantity(header)
+
+    words = Counting(**vars(default_words()))
+    counts = []
+    for size in (10, 100):
+        looked = 0
+        shas = [f"{number:040x}" for number in range(size)]
+        text = zoo(*(entry({"Inference(ms)": {"xiao_esp32s3": 582}}, sha1=sha1) for sha1 in shas))
+        usual = plan(text, Benched(benched(500, sha1=sha1) for sha1 in shas), Rules(words=words))
+        assert len(usual.changes) == size
+        counts.append(looked)
+    assert counts[1] <= 10 * counts[0]
