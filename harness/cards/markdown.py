@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.cards import card, cell, columns
@@ -68,7 +68,7 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
     for group in groups:
         mine = [change for change, of in log.changes if of is group]
         if mine:
-            _find_marks(group, benchmarks)
+            group.origins |= set().union(*(b.origins() for b in benchmarks if b.group is group))
             edits, added = note_edits(document, group, words)
             log.edits += edits
             for change in mine:
@@ -146,17 +146,7 @@ def _update_row(
             log.edits.append(outcome.edit)
             log.changes += [(change, benchmark.group) for change in outcome.changes]
             written = cell.parse(outcome.edit.text.strip(" \t"), words)
-            benchmark.cells[row.line, column.index - shift] = written
-
-
-def _find_marks(group: Group, benchmarks: Sequence[Benchmark]) -> None:
-    """Find which marks of origins the tables of a group bear once they are updated."""
-    for benchmark in benchmarks:
-        if benchmark.group is group:
-            for figures in benchmark.cells.values():
-                for segment in figures.segments if figures else ():
-                    if segment.origin != "measured":
-                        group.origins.add(segment.origin)
+            benchmark.written[row.line, column.index - shift] = written
 
 
 def show(text: str, words: Words) -> Overview:

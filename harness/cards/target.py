@@ -223,7 +223,7 @@ class Target:
     ) -> tuple[Edit, tuple[Change, ...]]:
         style = self.benchmark.styles[self.column.index]
         own = next((segment.style for segment in figures.segments if segment.keys), None)
-        usual = own or style.style or cell.Style()
+        usual = own or style.style or self.benchmark.mark_style()
         language = self.words.languages[self.benchmark.group.language]
         text = cell.write(
             figures,

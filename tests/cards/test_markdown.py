@@ -555,3 +555,34 @@ def test_every_new_foot_note_is_named_with_the_change_that_needs_it() -> None:
     assert all(f"\n{line}\n" in text for line in change.footnote.split("\n"))
     said = str(change)
     assert "; new foot-note: - ***3:** sensecap_a1101.*; new foot-note: - ***est.:** estimated by" in said
+
+
+@pytest.mark.parametrize("first", ["Latency (ms)", "RAM (KiB)"])
+def test_a_new_board_in_one_column_does_not_make_the_bare_figure_of_another_unclear(first: str) -> None:
+    cells = {"Latency (ms)": "582<sup>1</sup>", "RAM (KiB)": "199"}
+    new = {"Latency (ms)": "500<sup>1</sup><br>61<sup>3</sup>", "RAM (KiB)": "200"}
+    order = sorted(cells, key=lambda header: header != first)
+
+    def table(row: dict[str, str]) -> str:
+        head = f"| {' | '.join(order)} | Link |\n|-|-|-|\n"
+        return f"{head}| {' | '.join(row[header] for header in order)} | {link()} |\n"
+
+    records = [benched(500, arena=204_800), benched(61, arena=204_800, board="grove_vision_ai")]
+    text, _ = update(table(cells) + NOTES, records)
+    assert text.startswith(table(new))
+    assert update(text, records) == (text, ())
+
+
+@pytest.mark.parametrize(
+    ("latency", "notes", "expected"),
+    [
+        ("582<sup>1</sup>", NOTES, "200<sup>1</sup>"),
+        ("-", "\n[^1]: XIAO ESP32-S3\n", "200[^1]"),
+        ("-", NOTES, "200<sup>(1)</sup>"),
+    ],
+)
+def test_a_column_without_marks_takes_those_of_its_table_or_list(
+    latency: str, notes: str, expected: str
+) -> None:
+    before = f"| RAM (KiB) | Latency (ms) | Link |\n|-|-|-|\n| - | {latency} | {link()} |\n{notes}"
+    assert f"| {expected} |" in update(before, [benched(582, arena=204_800)])[0]
