@@ -31,6 +31,7 @@ SETTLE_S = 0.02
 CHOICE = b"[1] Xmodem download and burn FW image"
 READY = b"Send data using the xmodem protocol from your terminal"
 QUESTION = b"Do you want to end file transmission and reboot system? (y)"
+BANNER = b"1st BL Modem"
 WINDOW = b"Please input any key to enter X-Modem mode"
 POLL = b"C"
 CANCEL = b"\x18\x18"
@@ -48,6 +49,11 @@ ANSWER_S = 15.0
 BOOT_S = 2.0
 BOOTED = b"jump_addr"
 RETRIES = 10
+RESTARTS = 2
+"""Resets in the middle of a file after which that file is sent once more."""
+DRAIN_S = 0.3
+"""Longer than what a sender repeats before it gives up is under way."""
+REMEMBERED = 512
 FILLER = b"\xff"
 """What fills up a last block: it leaves flash as erased."""
 _PREAMBLE = struct.Struct("<2sII2s")
@@ -65,14 +71,20 @@ class _Modem(XMODEM):
         return binascii.crc_hqx(data, crc)
 
 
-class We2Loader:
-    """The boot loader in its receive mode."""
+class _WasReset(BoardError):
+    """The board started anew while it was sent a file, as when its button is pressed late."""
 
-    def __init__(self, port: Port, heard: bytes, mode: str) -> None:
+
+class We2Loader:
+    """The boot loader in its receive mode; `again` leads back to it from its window after a reset."""
+
+    def __init__(self, port: Port, heard: bytes, mode: str, again: Callable[[], bytes]) -> None:
         self._port = port
         self._mode = mode
+        self._again = again
         # The poll that showed that it receives is the first answer the library waits for.
         self._held = bytearray(POLL)
+        self._said = b""
         self._at_question = False
         self.virtual = virtual.MARK.encode() in heard
         self.description = "WE2 boot loader" + (" of a virtual board" if self.virtual else "")
@@ -82,26 +94,33 @@ class We2Loader:
         outcomes = []
         for region in regions:
             started = time.monotonic()
-            if region.use == "model":
-                self._send(f"the address of {region.name}", preamble(region.address), lambda done: None)
-            size = len(region.data)
-            progress(region.name, 0, size)
-
-            def report(done: int, name: str = region.name, size: int = size) -> None:
-                progress(name, min(done, size), size)
-
-            self._send(region.name, region.data, report)
+            for attempts_left in reversed(range(RESTARTS + 1)):
+                try:
+                    self._write(region, progress)
+                    break
+                except _WasReset:
+                    if not attempts_left:
+                        raise
+                    self._again()
+                    self._held[:] = POLL
             outcomes.append(
                 Outcome(
                     region.name,
                     region.address,
-                    size,
+                    len(region.data),
                     "written",
                     "CRC-16 of each block, by the boot loader",
                     time.monotonic() - started,
                 )
             )
         return outcomes
+
+    def _write(self, region: Region, progress: Progress) -> None:
+        if region.use == "model":
+            self._send(f"the address of {region.name}", preamble(region.address), lambda done: None)
+        size = len(region.data)
+        progress(region.name, 0, size)
+        self._send(region.name, region.data, lambda done: progress(region.name, min(done, size), size))
 
     def leave(self) -> None:
         """Have the boot loader start the firmware."""
@@ -128,12 +147,20 @@ class We2Loader:
         def on_block(total: int, sent: int, errors: int) -> None:
             report(sent * block)
 
+        self._said = b""
         if not modem.send(io.BytesIO(data), retry=RETRIES, timeout=ANSWER_S, quiet=True, callback=on_block):
+            # What was sent counts as a key in the window, and must not be taken for a choice in the menu.
+            self._port.pause(DRAIN_S)
+            self._raise_where_reset(what, self._said + self._port.read(4096, 0))
             raise BoardError(
                 f"{self._port.url}: the boot loader broke off {what}; reset the board and try again"
                 f"{self._last_words()}"
             )
         self._wait_for_question(what)
+
+    def _raise_where_reset(self, what: str, heard: bytes) -> None:
+        if BANNER in heard:
+            raise _WasReset(f"{self._port.url}: the board was reset while it was sent {what}; try again")
 
     def _wait_for_question(self, what: str) -> None:
         heard = bytearray(self._held)
@@ -146,6 +173,7 @@ class We2Loader:
                     "and try again"
                 )
             heard += self._port.read(4096, left)
+            self._raise_where_reset(what, bytes(heard))
         self._held.clear()
         self._at_question = True
 
@@ -153,6 +181,7 @@ class We2Loader:
         """Return bytes from the line as the library asks for them; None where none came in time."""
         if not self._held:
             self._held += self._port.read(4096, timeout)
+            self._said = (self._said + self._held)[-REMEMBERED:]
         taken = bytes(self._held[:size])
         del self._held[:size]
         return taken or None
@@ -178,7 +207,8 @@ def enter(target: Target) -> Iterator[We2Loader]:
     port = open_port(target.port, target.profile.serial.baud)
     try:
         heard = _reach_menu(target, port)
-        loader = We2Loader(port, heard, str(target.options.get("mode", "xmodem1k")))
+        mode = str(target.options.get("mode", "xmodem1k"))
+        loader = We2Loader(port, heard, mode, lambda: _flood(target, port, RESET_WAIT_S))
         try:
             yield loader
         finally:
@@ -190,7 +220,7 @@ def enter(target: Target) -> Iterator[We2Loader]:
 
 
 def _reach_menu(target: Target, port: Port) -> bytes:
-    """Have the board reset, flood its window with keys, choose XMODEM; return all that was heard."""
+    """Have the board reset, and lead its boot loader to receiving; return all that was heard."""
     if target.restart is not None and target.restart(port):
         patience = RESET_WAIT_S
     elif target.press is not None:
@@ -205,6 +235,11 @@ def _reach_menu(target: Target, port: Port) -> bytes:
     # What was said before the reset is of no account; the window is open for longer than this.
     port.pause(SETTLE_S)
     port.reset_buffers()
+    return _flood(target, port, patience)
+
+
+def _flood(target: Target, port: Port, patience: float) -> bytes:
+    """Send keys until the menu is there, choose XMODEM; return all that was heard."""
     heard = bytearray()
     deadline = port.now() + patience
     key_at = 0.0

@@ -113,6 +113,33 @@ def test_a_we2_whose_firmware_answers_needs_no_button(tmp_path: Path) -> None:
     assert in_flash(WE2, tmp_path, blob(WE2, 3000)) == blob(WE2, 3000).data
 
 
+def test_a_we2_that_is_reset_while_it_is_sent_a_model_is_sent_it_again(tmp_path: Path) -> None:
+    model = blob(WE2, 20_000)
+    shown: list[int] = []
+    with running(WE2, tmp_path, "--baud", "230400") as (process, target):
+
+        def press_once(region: str, done: int, total: int) -> None:
+            if shown and done > total // 4 > max(shown):
+                process.press("reset")
+            shown.append(done)
+
+        with enter(target) as loader:
+            loader.write([model], press_once)
+    assert shown.count(0) == 2
+    assert in_flash(WE2, tmp_path, model) == model.data
+
+
+def test_a_we2_that_is_reset_again_and_again_is_given_up(tmp_path: Path) -> None:
+    with running(WE2, tmp_path, "--baud", "921600") as (process, target), enter(target) as loader:
+
+        def press(region: str, done: int, total: int) -> None:
+            if done == 0:
+                process.press("reset")
+
+        with pytest.raises(BoardError, match="the board was reset while it was sent blob; try again"):
+            loader.write([blob(WE2, 20_000)], press)
+
+
 def test_a_we2_that_has_to_be_reset_asks_for_its_button_once(tmp_path: Path) -> None:
     asked: list[str] = []
     with running(WE2, tmp_path) as (process, _):
