@@ -229,8 +229,9 @@ def _behind(document: Document, note: Note, new: Sequence[str]) -> Edit:
 
 
 def _first_list(document: Document, index: int, new: Sequence[str]) -> Edit:
-    """Begin a list of foot-notes behind the last line of a table, as paragraphs."""
-    prefix = _quotes(document.content(index))
+    """Begin a list of foot-notes behind the last line of a table, as paragraphs in the same quote or item."""
+    line = document.content(index)
+    prefix = line[: len(line) - len(line.lstrip(" \t>"))]
     added = [piece for text in new for piece in (prefix.rstrip(), prefix + text)]
     if index + 1 < len(document.lines) and document.content(index + 1)[len(prefix.rstrip()) :].strip():
         added.append(prefix.rstrip())

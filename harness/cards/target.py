@@ -197,7 +197,9 @@ class Target:
         elif said:
             what = f"names no known board ('{short(said[0])}'); add the name under [boards] of a --words file"
         else:
-            what = f"is not explained below the table; add '<sup>{unknown[0]}</sup> BOARD' as a line there"
+            what = (
+                f"is not explained below the table; add '<sup>{unknown[0]}</sup> BOARD' behind an empty line"
+            )
         raise Refused(f"foot-note {unknown[0]} {what}")
 
     def _form(self, segment: cell.Segment | None) -> tuple[Unit, Callable[[Figure], str]]:

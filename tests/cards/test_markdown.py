@@ -223,6 +223,16 @@ def test_a_table_in_a_quote_gets_its_foot_note_in_the_quote() -> None:
     assert "| 22.0<sup>(1)</sup> |" in text
 
 
+@pytest.mark.parametrize("indent", ["  ", "> ", ">   ", "\t"])
+def test_a_first_foot_note_stays_in_the_list_item_or_quote_of_its_table(indent: str) -> None:
+    start = {"  ": "- Results:\n\n", ">   ": "> - Results:\n>\n", "\t": "-\tResults:\n\n", "> ": ""}[indent]
+    before = start + "".join(f"{indent}{line}\n" for line in card("-", notes="").rstrip().split("\n"))
+    text, _ = update(f"{before}\nNext.\n", [benched(22)])
+    note = f"{indent}<sup>1</sup> Measured on ESP32-S3 (XIAO).\n"
+    assert text.endswith(f"[Link]() |\n{indent.rstrip()}\n{note}\nNext.\n")
+    assert update(text, [benched(22)]) == (text, ())
+
+
 def test_foot_notes_are_those_of_the_first_list_below_the_table_outside_of_code() -> None:
     code = "\n```\n- ***1:** grove_vision_ai.*\n```\n"
     later = "\n## Other\n\n- ***1:** sensecap_a1101.*\n"
@@ -493,7 +503,7 @@ def test_a_record_that_may_not_be_published_is_passed_over_with_the_reason(recor
             "5<sup>(9)</sup>",
             "sensecap_a1101",
             NOTES,
-            "foot-note 9 is not explained below the table; add '<sup>9</sup> BOARD' as a line there",
+            "foot-note 9 is not explained below the table; add '<sup>9</sup> BOARD' behind an empty line",
         ),
         (
             "5<sup>(1)</sup>",
