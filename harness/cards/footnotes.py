@@ -170,7 +170,7 @@ def note_edits(document: Document, group: Group, words: Words) -> tuple[list[Edi
     for board, key in group.added.items():
         name = words.name(board, group.names[board])
         if template is None:
-            said = language.note.format(board=name) if board in group.measured else _sentence(name)
+            said = language.note.replace("{board}", name) if board in group.measured else _sentence(name)
             lines[board] = f"<sup>{key}</sup> {said}"
             continue
         source = document.content(template.line)

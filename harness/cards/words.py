@@ -159,6 +159,9 @@ def _words(values: dict[str, Any]) -> Words:
         for name in (board, *names):
             if boards.setdefault(_plain(name), board) != board:
                 raise _BadKey(f"'{name}' names both {boards[_plain(name)]} and {board}")
+    for key, table in values["language"].items():
+        if "{board}" not in table["note"]:
+            raise _BadKey(f"'language.{key}.note' should have {{board}} where the board's name goes")
     return Words(
         headers={_plain(name): kind for kind, names in values["headers"].items() for name in names},
         boards=boards,

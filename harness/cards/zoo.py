@@ -9,12 +9,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.cards import card, cell
+from harness.cards import card
 from harness.cards.card import CardError, Change, Edit, Overview, Plan, Refused, Value, apply
-from harness.cards.figures import UNMEASURED, Disagreement, Figure, choose, usable
+from harness.cards.entries import (
+    Entry,
+    Usual,
+    figures_of,
+    find_entries,
+    is_nothing,
+    number_of,
+    unmarked,
+)
+from harness.cards.figures import Disagreement, Figure, choose, usable
 from harness.cards.jsonedit import Added, Form
 from harness.cards.jsontext import Member, Node, parse
 from harness.cards.models import Benched, Match, match, other_place, reference
@@ -33,8 +42,6 @@ from harness.cards.words import Words
 
 NAME = "zoo"
 DEFAULT_METRIC = "Inference(ms)"
-_MARKED = re.compile(rf"(.*) \(({'|'.join(UNMEASURED)})\)", re.DOTALL)
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def recognises(text: str) -> bool:
@@ -43,21 +50,6 @@ def recognises(text: str) -> bool:
     Markdown may begin with a brace or bracket as well, `[](#link)` for one.
     """
     return re.match(r"\s*(?:\[?\s*\{\s*(?:[\"}]|$)|\[\s*\]\s*$)", text) is not None
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One benchmark of the file."""
-
-    node: Node
-    url: str
-    line: int
-    metrics: Member
-
-    @property
-    def place(self) -> str:
-        """What a person calls it; a file may be all on one line."""
-        return f"line {self.line} (character {self.node.start})"
 
 
 @dataclass
@@ -73,10 +65,10 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
     """Say what the records change in the file, and return the file with it."""
     words = rules.words.with_boards((r.board.id, r.board.name) for r in benched.records)
     root = _parse(text)
-    entries = list(_entries(text, root))
+    entries = list(find_entries(text, root))
     form = Form(text, root)
     log = _Log()
-    matched: list[tuple[_Entry, Match]] = []
+    matched: list[tuple[Entry, Match]] = []
     for entry in entries:
         where = f"line {entry.line}: "
         model = reference(entry.url)
@@ -89,10 +81,10 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
             log.problems.append(where + found.problem)
         if found.records:
             matched.append((entry, found))
-    of_model: dict[str, list[_Entry]] = {}
+    of_model: dict[str, list[Entry]] = {}
     for entry, found in matched:
         of_model.setdefault(found.name, []).append(entry)
-    usual = _Usual()
+    usual = Usual()
     for entry in entries:
         usual.see(entry, words)
     for entry, found in matched:
@@ -109,7 +101,7 @@ def show(text: str, words: Words) -> Overview:
     """Return what is understood of the file."""
     rows = []
     columns: dict[str, None] = {}
-    for entry in _entries(text, _parse(text)):
+    for entry in find_entries(text, _parse(text)):
         model = reference(entry.url)
         values: list[Value] = []
         for metric in entry.metrics.value.members:
@@ -118,12 +110,11 @@ def show(text: str, words: Words) -> Overview:
                 continue
             columns[metric.key] = None
             unit = measured[1].name if measured[1] else None
-            devices = _devices(entry)
-            only = devices[0] if len(devices) == 1 else None
-            for board, origin, node in _figures(metric.value):
+            only = entry.devices[0] if len(entry.devices) == 1 else None
+            for board, origin, node in figures_of(metric.value):
                 named = words.board(board) or board if board is not None else only
                 published = "published" if origin == "measured" else origin
-                values.append(Value(metric.key, named, _number(node), unit, published))
+                values.append(Value(metric.key, named, number_of(node), unit, published))
         rows.append(
             card.Row(entry.line, model.file if model else None, model.sha1 if model else None, tuple(values))
         )
@@ -140,90 +131,15 @@ def _parse(text: str) -> Node:
         raise CardError("nested too deep for a file of the model zoo") from error
 
 
-def _entries(text: str, root: Node) -> Iterator[_Entry]:
-    line, at = 1, 0
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        url, metrics = node.get("url"), node.get("metrics")
-        if url and metrics and url.value.kind == "string" and metrics.value.kind == "object":
-            line += text.count("\n", at, node.start)
-            at = node.start
-            yield _Entry(node, url.value.text, line, metrics)
-        stack += reversed([*(member.value for member in node.members), *node.items])
-
-
-def _devices(entry: _Entry) -> list[str]:
-    device = entry.node.get("device")
-    if device is None:
-        return []
-    named = [device.value, *device.value.items]
-    return [node.text for node in named if node.kind == "string"]
-
-
-def _figures(metric: Node) -> Iterator[tuple[str | None, str, Node]]:
-    """Yield the figures of a metric as (board or None, origin, value)."""
-    if metric.kind != "object":
-        yield None, "measured", metric
-        return
-    for member in metric.members:
-        board, origin = _unmarked(member.key)
-        yield board, origin, member.value
-
-
-def _unmarked(key: str) -> tuple[str, str]:
-    marked = _MARKED.fullmatch(key)
-    return (marked[1], marked[2]) if marked else (key, "measured")
-
-
-def _number(node: Node) -> str | None:
-    """Return the text of a number, which some entries keep as a string; None for a dash or null."""
-    return node.text if node.kind in ("number", "string") and _NUMBER.fullmatch(node.text) else None
-
-
-def _is_nothing(node: Node, words: Words) -> bool:
-    """Tell whether a dash or the like stands where a figure would."""
-    figures = cell.parse(node.text, words) if node.kind == "string" else None
-    return figures is not None and figures.empty
-
-
-@dataclass
-class _Usual:
-    """How a file keeps its figures: the name of its metric of each quantity, and by that name whether it is
-    an object by board and how many decimals it has; and a list of devices.
-    """
-
-    names: dict[Quantity, str] = field(default_factory=dict)
-    by_board: dict[str, bool] = field(default_factory=dict)
-    decimals: dict[str, int] = field(default_factory=dict)
-    devices: Node | None = None
-
-    def see(self, entry: _Entry, words: Words) -> None:
-        """Take one more benchmark into account."""
-        for member in entry.metrics.value.members:
-            name = member.key
-            measured = words.quantity(name)
-            if measured is None:
-                continue
-            self.names.setdefault(measured[0], name)
-            self.by_board.setdefault(name, member.value.kind == "object")
-            for _, _, node in _figures(member.value):
-                if (number := _number(node)) is not None:
-                    self.decimals[name] = max(self.decimals.get(name, 0), decimals_of(number))
-        device = entry.node.get("device")
-        if self.devices is None and device and device.value.items:
-            self.devices = device.value
-
-
 @dataclass
 class _Update:
     """One benchmark and the records of its model; `same_model` are all of that model."""
 
     form: Form
-    usual: _Usual
-    entry: _Entry
+    usual: Usual
+    entry: Entry
     match: Match
-    same_model: Sequence[_Entry]
+    same_model: Sequence[Entry]
     rules: Rules
     words: Words
     log: _Log
@@ -313,14 +229,14 @@ class _Update:
                     f"{place}, of the same model, is for it"
                 )
                 return
-        old = _number(members[0].value) if members else None
+        old = number_of(members[0].value) if members else None
         of_board = [figure for figure in allowed if figure.record.board.id == board]
         chosen = choose(of_board, lambda figure: self._shown(figure, name, unit, old), self.rules)
         text = self._shown(chosen, name, unit, old)
         if not members:
             added[_marked(board, chosen.origin)] = text
         else:
-            base, origin = _unmarked(members[0].key)
+            base, origin = unmarked(members[0].key)
             if (old, origin) == (text, chosen.origin):
                 return
             self._replace(members[0].value, text)
@@ -331,18 +247,18 @@ class _Update:
 
     def _members(self, metric: Node, board: str) -> list[Member]:
         """Return the members of a metric that are of a board, under whichever of its names."""
-        bases = [(member, _unmarked(member.key)[0]) for member in metric.members]
+        bases = [(member, unmarked(member.key)[0]) for member in metric.members]
         return [member for member, base in bases if base == board or self.words.board(base) == board]
 
-    def _boards(self, entry: _Entry, name: str) -> set[str]:
+    def _boards(self, entry: Entry, name: str) -> set[str]:
         """Return the boards that a benchmark has figures of under a metric."""
         metric = entry.metrics.value.get(name)
-        keys = [key for key, _, _ in _figures(metric.value) if key] if metric else []
+        keys = [key for key, _, _ in figures_of(metric.value) if key] if metric else []
         return {self.words.board(key) or key for key in keys}
 
     def _replace(self, node: Node, text: str) -> None:
         quote = '"' if node.kind == "string" else ""
-        if not (node.text == "null" or _number(node) or _is_nothing(node, self.words)):
+        if not (node.text == "null" or number_of(node) or is_nothing(node, self.words)):
             said = short(self.form.text[node.start : node.end])
             raise Refused(f"{said} is not a number such as 12.3; write one, or null for none")
         self.log.edits.append(Edit(node.start, node.end, quote + text + quote))
@@ -366,7 +282,7 @@ class _Update:
 
     def _of_single(self, allowed: Sequence[Figure], where: str) -> list[Figure]:
         """Return the figures that may stand where there is one number for no named board."""
-        devices = {self.words.board(device) or device for device in _devices(self.entry)}
+        devices = {self.words.board(device) or device for device in self.entry.devices}
         board = self.rules.board or (devices.pop() if len(devices) == 1 else None)
         if board is None:
             raise Refused("the entry does not say which board its one number is of; say --board")
@@ -377,7 +293,7 @@ class _Update:
         return fit
 
     def _single(self, name: str, node: Node, unit: Unit, allowed: Sequence[Figure], where: str) -> None:
-        old = _number(node)
+        old = number_of(node)
         fit = self._of_single(allowed, where)
         if not fit:
             return
@@ -404,7 +320,7 @@ class _Update:
     def _add_devices(self, boards: Sequence[str], allowed: Sequence[Figure]) -> None:
         """Keep the list of devices in step with the boards that have a measured figure."""
         measured = {figure.record.board.id for figure in allowed if figure.origin == "measured"}
-        known = {self.words.board(device) or device for device in _devices(self.entry)}
+        known = {self.words.board(device) or device for device in self.entry.devices}
         new = [board for board in boards if board in measured - known]
         device = self.entry.node.get("device")
         if not new:

@@ -299,6 +299,14 @@ def test_words_can_be_added(run: Run, place: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("note", ["Measured on {foo}", "Measured on {", "Measured"])
+def test_a_foot_note_phrase_without_a_place_for_the_board_is_named(run: Run, place: Path, note: str) -> None:
+    (place / "w.toml").write_text(f'[language.en]\nnote = "{note}"\n')
+    code, _, err = run("update", "card.md", "--words", "w.toml")
+    message = "w.toml: 'language.en.note' should have {board} where the board's name goes"
+    assert (code, err) == (2, f"harness: error: {message}\n")
+
+
 def test_show_and_update_print_json(run: Run) -> None:
     (shown,) = json.loads(run("show", "card.md", "--json")[1])
     (row,) = shown["tables"][0]["rows"]
