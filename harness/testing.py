@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from harness.results import Record
 from harness.results import baseline as baselines
 from harness.results.group import Group, group
 from harness.results.row import invoke_us
-from harness.results.table import kibibytes, milliseconds
+from harness.results.table import kibibytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +157,7 @@ class Benched:
             findings, key=lambda f: ("fail", "not enough data", "pass").index(f.outcome), default=None
         )
         holds = worst is None or worst.outcome == "pass"
-        said = worst.text if worst else "nothing to compare"
+        said = re.sub(r"--allow (\w+)", r'allow=["\1"]', worst.text) if worst else "nothing to compare"
         return self._say(holds, f"{pair.name}: {_sides(pair)}: {said}")
 
     def _say(self, holds: bool, text: str) -> Check:
@@ -166,13 +167,13 @@ class Benched:
     def __repr__(self) -> str:
         first = self.records[0]
         return (
-            f"<{first.model.name} on {first.board.id}: {milliseconds(self._group.median_us)} "
-            f"({first.invoke.origin}), {kibibytes(self.arena_bytes)}>"
+            f"<{first.model.name} on {first.board.id}: {self._group.median_time} "
+            f"({self._group.time_is}), {kibibytes(self.arena_bytes)} ({self._group.ram.origin})>"
         )
 
 
 def _sides(pair: Comparison) -> str:
-    then, now = (milliseconds(side.typical_us) if side else "–" for side in (pair.baseline, pair.candidate))
+    then, now = (side.typical_time if side else "–" for side in (pair.baseline, pair.candidate))
     return f"{then} then, {now} now"
 
 

@@ -69,7 +69,7 @@ def read(path: Path) -> Profile:
     except OSError as error:
         raise HarnessError(f"cannot read the board profile {path}: {error.strerror}") from error
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")  # Windows editors begin a file with a byte-order mark
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ProfileError(path, [Problem(line, "", "is not UTF-8 text")]) from error
@@ -112,6 +112,8 @@ def _syntax_problem(error: ValueError | RecursionError, text: str) -> Problem:
     if isinstance(error, RecursionError):
         return Problem(1, "", "is not a profile: arrays or tables are nested too deeply")
     message = str(error)
+    if "integer string conversion" in message:
+        return Problem(1, "", "is not a profile: it holds a number of thousands of digits")
     match = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
     if match is None:
         return Problem(1, "", f"is not valid TOML: {message[0].lower()}{message[1:]}")

@@ -313,8 +313,8 @@ class EstimateError(Table):
     percent: float | None = Field(
         default=None,
         gt=0,
-        description="two thirds of the held-out figures are nearer to their estimates than this; left out "
-        "where none could be held out",
+        description="two thirds of the held-out figures are nearer to their estimates than this (all of "
+        "them, where they are of other models); left out where none could be held out",
     )
     held_out: int = Field(ge=0, description="how many figures could be held out")
     fitted: int = Field(ge=0, description="how many figures the coefficients were fitted to")

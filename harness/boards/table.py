@@ -15,7 +15,7 @@ Hertz = Annotated[int, BeforeValidator(units.frequency), units.FREQUENCY]
 Seconds = Annotated[float, BeforeValidator(units.time), units.TIME]
 Baud = Annotated[int, BeforeValidator(units.baud), units.BAUD]
 Text = Annotated[str, Field(min_length=1)]
-Cycles = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Cycles = Annotated[float, Field(ge=0)]
 
 # The key of a table-formed `source` that covers every fact which it does not name.
 REST = "rest"
@@ -24,7 +24,7 @@ REST = "rest"
 class Table(BaseModel):
     """A table of a profile: immutable, no unknown keys, and `source` says where its facts are from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     source: Text | dict[str, Text] = Field(
         description="where the facts of this table come from: one text, or a table of texts by key"

@@ -88,8 +88,10 @@ def _read(path: Path) -> tuple[Firmware, ...]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         return tuple(Firmware.model_validate(tuples(f)) for f in values.get("firmware", []))
-    except (OSError, UnicodeDecodeError) as error:
-        raise HarnessError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise HarnessError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise HarnessError(f"{path}: is not UTF-8 text; give a .toml file about a firmware") from None
     except tomllib.TOMLDecodeError as error:
         raise HarnessError(f"{path}: not valid TOML: {error}") from None
     except ValidationError as error:

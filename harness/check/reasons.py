@@ -12,6 +12,9 @@ from harness.check.firmware import Firmware
 from harness.check.memory import ram
 from harness.models import ethosu, kernel_types, ops
 from harness.models.graph import Model
+from harness.models.npu.accelerator import ACCELERATORS
+from harness.models.npu.faults import NotModelled, NpuFault
+from harness.models.npu.jobs import jobs
 from harness.models.ops import ETHOS_U
 
 Kind = Literal[
@@ -56,17 +59,19 @@ def reasons(
     *,
     address: int | None = None,
     will_compile: bool = False,
+    after_vela: bool = False,
 ) -> list[Reason]:
     """Return everything that speaks against `model` on `board` with `firmware`; nothing: it will run.
 
     `address` is where in flash it is to be written, None for the board's usual place. With `will_compile`
-    an int8 model for a board with an NPU is judged as what Vela takes rather than as what is flashed.
+    an int8 model for a board with an NPU is judged as what Vela takes rather than as what is flashed. With
+    `after_vela` Vela has had its turn: a model that is not compiled is one it found nothing of for the NPU.
 
     Raises ModelError where an NPU part of the model is damaged.
     """
     compiled = ethosu.is_compiled(model)
     before_vela = will_compile and board.model_format == "vela" and not compiled
-    found = [*_npu(model, board, will_compile=will_compile)]
+    found = [*_npu(model, board, may_be_int8=will_compile or after_vela or ethosu.is_left_to_cpu(model))]
     found += _operators(model, board, firmware, before_vela=before_vela)
     found += _types(model, firmware)
     if not before_vela:
@@ -76,10 +81,10 @@ def reasons(
     return found
 
 
-def _npu(model: Model, board: Profile, *, will_compile: bool) -> Iterator[Reason]:
+def _npu(model: Model, board: Profile, *, may_be_int8: bool) -> Iterator[Reason]:
     built_for = ethosu.accelerator(model)
     if built_for is None:
-        if board.model_format == "vela" and not will_compile:
+        if board.model_format == "vela" and not may_be_int8:
             yield Reason(
                 "not compiled",
                 f"{board.id} runs models on its NPU, and this one is not compiled for it",
@@ -114,6 +119,17 @@ def _npu(model: Model, board: Profile, *, will_compile: bool) -> Iterator[Reason
                 f"compile the int8 model again with `harness compile MODEL --board {board.id}`",
             )
             return
+    try:
+        if wanted in ACCELERATORS:
+            jobs(model)
+    except NotModelled:
+        pass  # of the emulated NPU, not of the board's
+    except NpuFault as fault:
+        yield Reason(
+            "command stream",
+            f"its command stream is damaged: {fault.where}{fault.reason}",
+            f"compile the int8 model again with `harness compile MODEL --board {board.id}`",
+        )
 
 
 def _operators(model: Model, board: Profile, firmware: Firmware, *, before_vela: bool) -> Iterator[Reason]:

@@ -13,8 +13,10 @@ from typing import Any
 
 from harness.cli import flash_view
 from harness.results.record import Record
+from harness.results.table import decimals, milliseconds, origin_of_time
 from harness.runner import Observer, Result
 from harness.runner.plan import Job
+from harness.runner.recording import NOT_MODELLED
 
 HEADINGS = (
     "board",
@@ -111,7 +113,8 @@ def _amount(step: str, done: int, total: int, speed: float | None) -> str:
 
 def observer() -> Quiet | TerminalProgress:
     """Return progress for a terminal, silence for anything else."""
-    return TerminalProgress() if sys.stderr.isatty() else Quiet()
+    # Where standard error is closed there is no such file at all.
+    return TerminalProgress() if sys.stderr is not None and sys.stderr.isatty() else Quiet()
 
 
 def print_json(result: Result) -> None:
@@ -160,11 +163,8 @@ def print_table(result: Result) -> None:
         for line in flash_view.lines(flashed):
             print(terminal.printable(line))
     for record in result.records:
-        run = f"{record.model.name} on {record.board.id}"
-        if not record.invoke.ticks and record.notes:
-            print(terminal.printable(f"no time: {run}: {record.notes[0]}"))
-        if record.verification.verdict == "not_available":
-            print(terminal.printable(f"outputs not compared: {run}: {record.verification.reason}"))
+        for line in _remarks(record):
+            print(terminal.printable(line))
     for path in result.paths:
         print(terminal.printable(f"recorded: {_short(path)}"))
     for failure in result.failures:
@@ -175,31 +175,48 @@ def print_table(result: Result) -> None:
         print(f"harness: interrupted; {kept}", file=sys.stderr)
 
 
+def _remarks(record: Record) -> list[str]:
+    """What a person has to know about a run beside its figures, a line each.
+
+    What an estimate does not model is left to the record: its error band stands for that.
+    """
+    run = f"{record.model.name} on {record.board.id}"
+    lines = []
+    reason = None
+    if record.verification.verdict == "not_available":
+        reason = record.verification.reason
+        lines.append(f"outputs not compared: {run}: {reason}")
+    for number, note in enumerate(record.notes, 1):
+        if note != reason and not note.startswith(NOT_MODELLED):
+            # Why there is no time is the last thing that was found out.
+            no_time = not record.invoke.ticks and number == len(record.notes)
+            lines.append(f"{'no time' if no_time else 'note'}: {run}: {note}")
+    return lines
+
+
 def _row(record: Record) -> tuple[str, ...]:
     us = [ticks * 1e6 / record.invoke.tick_hz for ticks in record.invoke.ticks]
-    wanted = record.invoke.requested
+    wanted, resolution_us = record.invoke.requested, record.invoke.resolution_us
     n = str(len(us)) if record.complete else f"{len(us)} of {wanted}"
     return (
         record.board.id,
         record.model.name,
         record.model.precision,
-        f"{statistics.median(us) / 1000:.3f} ms" if us else "-",
-        f"±{_spread(us) / 1000:.3f} ms" if len(us) > 1 else "-",
+        _time(statistics.median(us), resolution_us) if us else "-",
+        f"±{_spread(us) / 1000:.{decimals(resolution_us, 3)}f} ms" if len(us) > 1 else "-",
         n,
-        _time_is(record),
+        origin_of_time(record.invoke.origin, record.invoke.error_percent),
         f"{record.ram.arena_used_bytes / 1024:.1f} KiB" if record.ram.arena_used_bytes else "-",
         record.ram.origin if record.ram.arena_used_bytes else "not reported",
         _outputs(record),
     )
 
 
-def _time_is(record: Record) -> str:
-    """The origin of the time, with its error band where it is an estimate that has one."""
-    origin, band = record.invoke.origin, record.invoke.error_percent
-    if band is None:
-        return origin
-    # Nothing takes less than no time: a wide band is one of how much longer it may be.
-    return f"{origin} ±{band:.0f} %" if band < 100 else f"{origin}, up to ×{1 + band / 100:.1f}"
+def _time(us: float, resolution_us: float) -> str:
+    """A time to the microsecond, or as far as the timer bears it out."""
+    if us < resolution_us:
+        return milliseconds(us, resolution_us)
+    return f"{us / 1000:.{decimals(resolution_us, 3)}f} ms"
 
 
 def _spread(us: list[float]) -> float:

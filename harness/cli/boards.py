@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.errors import printable
+
 if TYPE_CHECKING:
     from harness.boards import Profile
 
@@ -54,7 +56,7 @@ def show(board: str, as_json: bool) -> None:
     if as_json:
         _print_json(_as_json(profile))
         return
-    click.echo(f"{profile.name} ({profile.id})\n{profile.path}\nSHA-256 {profile.sha256}\n")
+    click.echo(f"{printable(profile.name)} ({profile.id})\n{profile.path}\nSHA-256 {profile.sha256}\n")
     notes: dict[str, int] = {}  # source -> its number below the table
     rows = []
     for fact in facts(profile):
@@ -63,7 +65,7 @@ def show(board: str, as_json: bool) -> None:
     terminal.bare_table(terminal.console(), ("key", "value", "source"), rows)
     click.echo("\nSources:")
     for source, number in notes.items():
-        click.echo(f"{f'[{number}]':>5} {source}")
+        click.echo(f"{f'[{number}]':>5} {printable(source)}")
 
 
 @command.command(context_settings=_HELP)
@@ -85,7 +87,7 @@ def check(file: Path, as_json: bool) -> None:
     if as_json:
         _print_json({"file": str(file), "valid": True, "id": profile.id, "problems": []})
     else:
-        click.echo(f"{file}: valid profile of '{profile.id}' ({profile.name})")
+        click.echo(f"{file}: valid profile of '{profile.id}' ({printable(profile.name)})")
 
 
 def _row(profile: Profile) -> tuple[str, ...]:

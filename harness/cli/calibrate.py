@@ -40,6 +40,8 @@ def command(
     extends the board's with them; it works everywhere that a board id does.
     """
     if store_path is None:
+        if models is not None or out is not None:
+            raise click.UsageError("--models and --out go with --from")
         _published(board, as_json)
     elif board is None:
         raise click.UsageError("give the --board whose estimate is to be fitted")
@@ -82,6 +84,7 @@ def _as_dict(found: Comparison) -> dict[str, Any]:
 
 
 def _show_published(found: Comparison) -> None:
+    from harness.cli.forecast_view import beyond
     from harness.cli.terminal import console, facts, table
 
     out = console()
@@ -93,7 +96,7 @@ def _show_published(found: Comparison) -> None:
                 f.what,
                 f"{f.published_ms:.4g}",
                 f"{f.estimated_ms:.4g}",
-                f"{f.error_percent:+.1f} %",
+                _signed(f.error_percent),
                 f.how,
                 f.conditions,
             )
@@ -112,21 +115,27 @@ def _show_published(found: Comparison) -> None:
         rows.append(
             ("Held out", "none; the error is that of stand-ins, bundled models of about the same shape")
         )
-        rows.append(("Error", f"published times are up to {1 + found.band_percent / 100:.2g} times as long"))
+        rows.append(("Error", beyond(found.band_percent)))
     facts(out, rows)
+
+
+def _signed(percent: float) -> str:
+    return f"{round(percent, 1) + 0.0:+.1f} %"  # adding 0.0 makes -0.0 positive
 
 
 def _fit(board: str, store_path: Path, models: Path | None, out: Path | None, as_json: bool) -> None:
     from harness import boards
+    from harness.cli import results
     from harness.errors import HarnessError
     from harness.results import store
     from harness.timing.calibrate import calibrate
 
     profile = boards.load(board)
+    if models is not None and not models.is_dir():
+        raise HarnessError(f"{models}: no such directory; give the one that holds the records' models")
     records, damaged = store.read_all(store_path)
+    results.warn(damaged)
     found = calibrate(profile, records, store_path.name, models)
-    for file in damaged:
-        click.echo(f"left out: {file.reason}", err=True)
     path = out or Path(f"{profile.id}_calibrated.toml")
     try:
         path.write_text(found.text, encoding="utf-8")
@@ -152,8 +161,8 @@ def _show_fit(found: Calibration, path: Path) -> None:
             (
                 a.name,
                 f"{a.known:.4g}",
-                f"{100 * b.error:+.1f} %",
-                f"{100 * a.error:+.1f} %",
+                _signed(100 * b.error),
+                _signed(100 * a.error),
                 "held out" if a.held_out else "fitted",
             )
             for b, a in zip(found.before, found.after, strict=True)

@@ -48,7 +48,7 @@ def command(
         records, damaged = load(what) if is_git(what) else select(words, store)
         results.warn(damaged)
         if not records:
-            raise HarnessError(f"{what}: no run found")
+            raise HarnessError(results.none_found(words, store))
         return records
 
     limits = Limits(
@@ -57,7 +57,7 @@ def command(
         known_spread=share(run_to_run, "--run-to-run") if run_to_run else None,
         confidence=certainty(confidence),
     )
-    comparisons = compare(side(a), side(b), limits, across=True)
+    comparisons = compare(side(a), side(b), limits, across=True, names=("A", "B"))
     if as_json or form == "json":
         results.print_json([text.plain_difference(item) for item in comparisons])
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, printable
 
 if TYPE_CHECKING:
     from harness.boards import Profile
@@ -48,13 +48,17 @@ def command(model: str, board: str, output: Path | None, as_json: bool) -> None:
         settings=profile.vela.settings(),
     )
     files = _write(compiled, output, Path(source.name))
-    click.echo(json.dumps(_facts(compiled, profile, files), indent=2) if as_json else _text(compiled, files))
+    click.echo(
+        json.dumps(_facts(compiled, profile, files), indent=2) if as_json else _text(compiled, profile, files)
+    )
 
 
 def _write(compiled: Compiled, output: Path, source: Path) -> list[str]:
     """Write the compiled model and Vela's tables; return the paths."""
     from harness.models.cache import write_atomically
 
+    if output.is_dir() or output.name in ("", ".."):
+        raise HarnessError(f"{output}: is a directory; give the path of a file with -o")
     if output.exists() and source.exists() and output.samefile(source):
         raise HarnessError(f"{output}: this is the model itself; give another file with -o")
     files = {
@@ -87,6 +91,7 @@ def _facts(compiled: Compiled, profile: Profile, files: list[str]) -> dict[str, 
             "by": f"Vela {compiled.version}",
             "cycles": compiled.cycles,
             "seconds": compiled.seconds,
+            "error_percent": profile.estimate.npu_error.percent if profile.estimate.npu_error else None,
         },
         "sram_bytes": compiled.sram_bytes,
         "flash_bytes": compiled.flash_bytes,
@@ -96,20 +101,28 @@ def _facts(compiled: Compiled, profile: Profile, files: list[str]) -> dict[str, 
     }
 
 
-def _text(compiled: Compiled, files: list[str]) -> str:
+def _text(compiled: Compiled, profile: Profile, files: list[str]) -> str:
+    from harness.cli.forecast_view import beyond, rounded
+
     megahertz = float(compiled.summary["core_clock"]) / 1e6
+    error = profile.estimate.npu_error
     left = ", ".join(compiled.cpu_operators) or "none"
+    if compiled.npu_operators:
+        on_npu = [
+            f"  NPU time        {rounded(compiled.seconds * 1e3)} ms estimated by Vela "
+            f"({compiled.cycles:,} cycles at {megahertz:g} MHz; CPU operators not counted)",
+            *([f"                  {beyond(error.percent)}"] if error and error.percent else []),
+            f"  SRAM            {compiled.sram_bytes:,} bytes of the tensor arena",
+            f"  flash           {compiled.flash_bytes:,} bytes of weights and commands",
+            f"  NPU subgraphs   {compiled.npu_operators}",
+        ]
+    else:
+        on_npu = ["  NPU             nothing of this model runs on it; the board's CPU runs all of it"]
     lines = [
         f"{files[0]}: compiled from {compiled.name} by Vela {compiled.version} for {compiled.accelerator}",
-        f"  NPU time        {compiled.seconds * 1e3:.3f} ms estimated by Vela "
-        f"({compiled.cycles} cycles at {megahertz:g} MHz; CPU operators not counted)",
-        f"  SRAM            {compiled.sram_bytes} bytes of the tensor arena",
-        f"  flash           {compiled.flash_bytes} bytes of weights and commands",
-        f"  NPU subgraphs   {compiled.npu_operators}",
+        *on_npu,
         f"  CPU operators   {left}",
         *(f"    {reason}" for reason in compiled.cpu_reasons),
         f"  kept            {', '.join(files[1:])}",
     ]
-    if not compiled.npu_operators:
-        lines.append("  Nothing of this model runs on the NPU.")
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)

@@ -8,6 +8,7 @@ from typing import Any
 from harness.boards import Profile
 from harness.check.forecast import Forecast, Layer, Time
 from harness.cli.ram_view import arena_dict, arena_facts, memories_dict
+from harness.models import ethosu
 
 # From here on "plus or minus" would reach below nothing.
 _BEYOND_PERCENT = 100
@@ -22,7 +23,7 @@ def as_dict(fate: Forecast, board: Profile) -> dict[str, Any]:
             "name": fate.deployed.name,
             "bytes": len(fate.deployed.data),
             "sha256": fate.deployed.sha256,
-            "compiled": fate.compiled is not None,
+            "compiled": ethosu.is_compiled(fate.deployed),
         },
         "arena": arena_dict(fate.ram),
         "memory": memories_dict(fate.ram),
@@ -44,13 +45,23 @@ def time_text(time: Time) -> str:
     """Write a time with its error: `54 ms ±6 %`."""
     if time.seconds is None:
         return f"not known: {time.why_none}"
-    milliseconds = f"{time.seconds * 1e3:.3g} ms"
+    milliseconds = f"{rounded(time.seconds * 1e3)} ms"
     if time.band_percent is None:
         return f"{milliseconds}, error not known (no published time to hold it against)"
     if time.band_percent > _BEYOND_PERCENT:
-        times = 1 + time.band_percent / 100
-        return f"{milliseconds} or more: published times of such models are up to {times:.2g} times as long"
+        return f"{milliseconds} or more: {beyond(time.band_percent)}"
     return f"{milliseconds} ±{time.band_percent:.0f} %"
+
+
+def beyond(percent: float) -> str:
+    """Say how much longer published times are where `percent` is no band that one could put around one."""
+    return f"published times of such models are up to {1 + percent / 100:.2g} times as long"
+
+
+def rounded(value: float) -> str:
+    """Write a number with three digits of it, and none of an exponent where it is large: `2,300`."""
+    short = float(f"{value:.3g}")
+    return f"{short:,.0f}" if short >= 1000 else f"{short:g}"
 
 
 def show(fate: Forecast, board: Profile, *, layers: bool) -> None:
@@ -60,10 +71,12 @@ def show(fate: Forecast, board: Profile, *, layers: bool) -> None:
     out, time = console(), fate.time
     out.print()
     rows = [("Board", f"{board.name} ({board.id})")]
-    if fate.compiled is not None:
+    if fate.deployed is not fate.given:
         rows.append(
             ("", f"the figures are of the file that Vela compiles, {len(fate.deployed.data):,} bytes")
         )
+    elif board.model_format == "vela" and not ethosu.is_compiled(fate.deployed):
+        rows.append(("", f"Vela finds nothing in it for the NPU: it runs on the {board.chip.core} alone"))
     rows += arena_facts(fate.ram)
     rows.append(("Time", f"{time_text(time)} (estimated)" if time.seconds is not None else time_text(time)))
     rows += [("", f"left out: {what}") for what in time.left_out]

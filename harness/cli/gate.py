@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import results
-from harness.errors import HarnessError
+from harness.errors import HarnessError, nearest
 
 if TYPE_CHECKING:
     from harness.gate.compare import Comparison
@@ -93,13 +94,16 @@ def command(
     old: list[Record] = []
     if target is None or target.exists():
         old, damaged = load(baseline)
-        if damaged and target is None:
+        if damaged:
             # A baseline that lost a record would let a regression pass.
             raise HarnessError(
-                f"{damaged[0].path}: {damaged[0].reason}; mend the baseline, or renew it with --update"
+                f"{damaged[0].path}: {damaged[0].reason}; restore this file of the baseline, or delete it "
+                "and make the baseline anew with --update"
             )
     new, damaged = select(what, store)
     results.warn(damaged)
+    boards = _known("--board", boards, {record.board.id for record in (*old, *new)}, _board_id)
+    models = _known("--model", models, {record.model.name for record in (*old, *new)})
     old, new = (_only(side, boards, models) for side in (old, new))
     if not new and not old:
         raise HarnessError("there is no run to compare, neither in the baseline nor now")
@@ -131,6 +135,32 @@ def _directory(baseline: str) -> Path:
     return Path(baseline)
 
 
+def _known(
+    option: str, names: tuple[str, ...], there: set[str], meaning: Callable[[str], str] = str
+) -> tuple[str, ...]:
+    """Return `names` as records have them; raises HarnessError for one of which there is no run at all.
+
+    Passed over, it would look as if it had been held against the baseline.
+    """
+    found = tuple(name if name in there else meaning(name) for name in names)
+    for name in found:
+        if name not in there:
+            raise HarnessError(
+                f"{option} {name}: no run of it, neither in the baseline nor now{nearest(name, there)}"
+            )
+    return found
+
+
+def _board_id(name: str) -> str:
+    """Return the id of the board that `name` is an alias or the profile of, else `name`."""
+    from harness import boards
+
+    try:
+        return boards.load(name).id
+    except HarnessError:
+        return name
+
+
 def _only(records: list[Record], boards: tuple[str, ...], models: tuple[str, ...]) -> list[Record]:
     return [
         record
@@ -144,8 +174,22 @@ def _step_summary(markdown: str) -> None:
     if not file:
         click.echo(markdown, err=True)
         return
-    with open(file, "a", encoding="utf-8") as summary:
-        summary.write(markdown)
+    try:
+        with open(file, "a", encoding="utf-8") as summary:
+            summary.write(markdown)
+    except OSError as error:
+        # An exit code of 1 would say that there is a regression.
+        raise HarnessError(f"GITHUB_STEP_SUMMARY {file}: cannot be written: {error.strerror}") from error
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as abort:
+        if not isinstance(abort.__context__, EOFError):
+            raise
+        click.echo(err=True)
+        raise HarnessError("nobody is there to answer; --yes renews the baseline without asking") from None
 
 
 def _update(directory: Path, comparisons: list[Comparison], yes: bool) -> None:
@@ -160,7 +204,8 @@ def _update(directory: Path, comparisons: list[Comparison], yes: bool) -> None:
         records += runs[-1:] if comparison.candidate.origin == "estimated" else runs
     if not records:
         raise HarnessError(f"{directory}: there is no complete run to make a baseline of")
-    if not yes:
-        click.confirm(f"Make these {len(records)} runs the baseline in {directory}?", abort=True, err=True)
+    if not yes and not _agreed(f"Make these {len(records)} runs the baseline in {directory}?"):
+        click.echo(f"harness: {directory} is left as it was", err=True)
+        sys.exit(2)
     for path in renew(directory, records):
         click.echo(f"wrote {path}", err=True)

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.errors import HarnessError, printable
+
 if TYPE_CHECKING:
     from harness.emulator.npu.trace import Departure, Entry
+    from harness.models.npu.jobs import Job
     from harness.models.tflite import Model
 
 _DEFAULT_BOARD = "grove_vision_ai_we2"
@@ -29,12 +32,12 @@ def disasm(file: str, source: str | None, as_json: bool) -> None:
     """Print the command streams of FILE: registers by name, values decoded, layer by layer."""
     from harness.models import tflite
     from harness.models.npu import disasm
-    from harness.models.npu.jobs import jobs
 
     model = tflite.read(file)
-    layers = _layers(model, source)
+    steps = _jobs(model, file)
+    layers = _layers(model, file, source)
     listing: list[dict[str, Any]] = []
-    for step in _steps(jobs(model), file):
+    for step in steps:
         for line in disasm.lines(step.commands):
             listing.append(
                 {
@@ -59,7 +62,7 @@ def _listing(listing: list[dict[str, Any]]) -> str:
         if here != place:
             place = here
             title = "end" if here[1] < 0 else f"operation {here[1]}"
-            layer = f": {line['layer']}" if line["layer"] else ""
+            layer = printable(f": {line['layer']}") if line["layer"] else ""
             shown.append(f"\n; operator {here[0]}, {title}{layer}")
         payload = f"{line['payload']:08x}" if line["payload"] is not None else " " * 8
         shown.append(
@@ -75,7 +78,7 @@ def _listing(listing: list[dict[str, Any]]) -> str:
     "inputs",
     multiple=True,
     metavar="SPEC",
-    help="Input tensor: .npy, .npz, picture or random:SEED.",
+    help="Input tensor: .npy, .npz, picture or random:SEED [random:0].",
 )
 @click.option("--source", help="The model FILE was compiled from: stop at the first operation that differs.")
 @click.option(
@@ -94,20 +97,25 @@ def run(
     from harness import boards
     from harness.emulator.npu import trace as tracing
     from harness.emulator.npu.runner import Interpreter
-    from harness.errors import HarnessError
     from harness.models import tensors, tflite
     from harness.models.npu import accelerator, cycles
-    from harness.models.npu.jobs import Job, jobs
-    from harness.models.resolve import resolve
+    from harness.models.npu.jobs import Job
 
     profile = boards.load(board or _DEFAULT_BOARD)
     if profile.vela is None:
         raise HarnessError(f"{profile.id} has no NPU; give a board that has one with --board")
     model = tflite.read(file)
-    first = _steps(jobs(model), file)[0]
-    npu = accelerator.named(profile.vela.accelerator if board else first.configuration.accelerator)
+    built_for = _jobs(model, file)[0].configuration.accelerator
+    if built_for not in accelerator.ACCELERATORS:
+        raise HarnessError(f"{file}: compiled for {built_for}, and the NPU that is emulated is an Ethos-U55")
+    if board and built_for != profile.vela.accelerator:
+        raise HarnessError(
+            f"{file}: compiled for {built_for}, and {profile.id} has {profile.vela.accelerator}; compile the "
+            f"model again with `harness compile MODEL --board {profile.id}`"
+        )
+    npu = accelerator.named(built_for)
     interpreter = Interpreter(model, npu)
-    origin = resolve(source) if source else None
+    origin = _source(source, model, file) if source else None
     record, outputs, reference = tracing.run(interpreter, tensors.load(inputs, model), origin)
     found = tracing.departure(record, reference, outputs) if origin else None
     memories = cycles.memories(profile.vela.settings())
@@ -117,6 +125,8 @@ def run(
         if isinstance(step, Job)
         for cost in cycles.estimate(step.operations, npu, memories)
     }
+    estimated_cycles = _total(interpreter.steps, npu, memories)
+    error = profile.estimate.npu_error
     facts = {
         "model": file,
         "npu": npu.name,
@@ -124,7 +134,10 @@ def run(
         "arena_bytes": interpreter.plan.bytes,
         "operations": len(record.entries),
         "cpu_operators": sum(len(s.operators) for s in interpreter.steps if not isinstance(s, Job)),
-        "estimated_cycles": _total(interpreter.steps, npu, memories),
+        "estimated_cycles": estimated_cycles,
+        "estimated_seconds": estimated_cycles / profile.vela.system.core_clock_hz,
+        "clock_hz": profile.vela.system.core_clock_hz,
+        "error_percent": error.percent if error else None,
         "outputs": [
             {"name": t.name, "type": t.type, "shape": t.shape, "values": array.tolist()}
             for t, array in zip(interpreter.outputs, outputs, strict=True)
@@ -157,35 +170,79 @@ def _total(steps: Sequence[Any], npu: Any, memories: Any) -> int:
     )
 
 
-def _steps(steps: list[Any], file: str) -> list[Any]:
-    from harness.errors import HarnessError
+def _jobs(model: Model, file: str) -> list[Job]:
+    """Return what `model` has for an NPU; raises HarnessError where that is nothing, or not to be decoded."""
+    from harness.models import ethosu
+    from harness.models.npu.faults import NpuFault
+    from harness.models.npu.jobs import jobs
 
-    if not steps:
-        raise HarnessError(f"{file}: nothing in it runs on an NPU; compile it first with `harness compile`")
-    return steps
+    built_for = ethosu.accelerator(model)
+    if built_for is None:
+        left = ethosu.is_left_to_cpu(model)
+        what = "Vela left all of it to the CPU" if left else "compile it first with `harness compile`"
+        raise HarnessError(f"{file}: nothing in it runs on an NPU; {what}")
+    if built_for.startswith("ethos-u85"):
+        raise HarnessError(
+            f"{file}: compiled for {built_for}, whose commands are others than the Ethos-U55's; compile the "
+            "model for that"
+        )
+    try:
+        return jobs(model)
+    except NpuFault as fault:
+        raise HarnessError(f"{file}: its command stream is damaged: {fault.where}{fault.reason}") from None
 
 
-def _layers(model: Model, source: str | None) -> dict[tuple[int, int], str]:
-    """Return the layer of each (operator, operation), where the source is given or was compiled here."""
+def _source(source: str, model: Model, file: str) -> Model:
+    """Return the model that `file` was compiled from; raises HarnessError where it cannot be that."""
+    from harness.models import ethosu
+    from harness.models.resolve import resolve
+
+    found = resolve(source)
+    if ethosu.is_compiled(found):
+        raise HarnessError(f"{source}: compiled for an NPU itself; give the model that {file} was made from")
+    if _interface(found) != _interface(model):
+        raise HarnessError(
+            f"{source}: its inputs and outputs are not those of {file}; give the model that it was made from"
+        )
+    return found
+
+
+def _interface(model: Model) -> list[list[tuple[str, int]]]:
+    main = model.subgraphs[0]
+    return [
+        sorted((main.tensors[i].type, main.tensors[i].elements) for i in ports)
+        for ports in (main.inputs, main.outputs)
+    ]
+
+
+def _layers(model: Model, file: str, source: str | None) -> dict[tuple[int, int], str]:
+    """Return the layer of each (operator, operation), where the source is given or was compiled here.
+
+    They are found by running both; where one cannot be run there are none, and standard error says why.
+    """
     from harness.emulator.npu import trace as tracing
     from harness.emulator.npu.runner import Interpreter
     from harness.models import tensors, tflite, vela
-    from harness.models.resolve import resolve
 
     if source is not None:
-        origin = resolve(source)
+        origin = _source(source, model, file)
     else:
         compiled = vela.source_of(model.sha256)
         if compiled is None:
             return {}
         origin = tflite.parse(compiled.source, compiled.name)
-    record, _, _ = tracing.run(Interpreter(model), tensors.load([], model), origin)
+    try:
+        record, _, _ = tracing.run(Interpreter(model), tensors.load([], model), origin)
+    except HarnessError as error:
+        click.echo(f"layers are not named: {error}", err=True)
+        return {}
     return {(e.step, e.index): e.layer for e in record.named() if e.layer is not None}
 
 
 def _show(
     facts: dict[str, Any], rows: Sequence[Entry], costs: dict[tuple[int, int], Any], found: Departure | None
 ) -> None:
+    from harness.cli.forecast_view import beyond
     from harness.cli.terminal import console, table
     from harness.cli.terminal import facts as show_facts
 
@@ -200,7 +257,8 @@ def _show(
                 "Operations",
                 f"{facts['operations']} on the NPU, {facts['cpu_operators']} operators on the CPU",
             ),
-            ("NPU time", f"{facts['estimated_cycles']:,} cycles, estimated for {facts['memories']}"),
+            ("NPU time", _time(facts)),
+            *([("", beyond(facts["error_percent"]))] if facts["error_percent"] else []),
             *(
                 (f"Output {o['name']}", f"{o['type']} {'x'.join(map(str, o['shape']))} {_short(o['values'])}")
                 for o in facts["outputs"]
@@ -227,6 +285,16 @@ def _show(
                 for row in rows
             ),
         )
+
+
+def _time(facts: dict[str, Any]) -> str:
+    from harness.cli.forecast_view import rounded
+
+    return (
+        f"{rounded(facts['estimated_seconds'] * 1e3)} ms, {facts['estimated_cycles']:,} cycles at "
+        f"{facts['clock_hz'] / 1e6:g} MHz (estimated from the commands, with the memories of "
+        f"{facts['memories']}; CPU operators not counted)"
+    )
 
 
 def _verdict(found: Departure | None) -> str:

@@ -54,12 +54,14 @@ def command(
     from harness.results.select import select
 
     form = "json" if as_json else form or _by_ending(output)
+    if which and form in ("html", "pyperf", "github-action-benchmark"):
+        raise click.UsageError(f"--table has no meaning for {form}; leave it out")
     if form == "parquet" and not output:
         raise click.UsageError("a Parquet file is not for the terminal; name one with -o")
     records, damaged = select(what, store)
     results.warn(damaged)
     if not records:
-        raise HarnessError("no run found; `harness bench` makes some")
+        raise HarnessError(results.none_found(what, store))
     by = [column.strip() for column in group.split(",") if column.strip()]
     kept = _baseline(baseline)
     if form == "html":

@@ -22,6 +22,13 @@ def warn(damaged: Sequence[Damaged]) -> None:
         click.echo(f"harness: warning: set aside {item.path}: {item.reason}", err=True)
 
 
+def none_found(what: Sequence[str], store: str) -> str:
+    """Say that no run was found, and what to do."""
+    if what:
+        return f"no run found by {' '.join(what)}; `harness report --table runs --from {store}` lists all"
+    return f"no run found in {store}; `harness bench` makes some"
+
+
 def show(table: Table) -> None:
     """Print a table of records on standard output."""
     from harness.cli import terminal

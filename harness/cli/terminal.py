@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -70,11 +71,12 @@ def bare_table(out: Console, headings: Sequence[str], rows: Iterable[Sequence[ob
     if fits(out, headings, cells):
         _print(out, _table(out, headings, cells))
         return
+    title = headings[0].removeprefix(">")
     names = [f"  {heading.removeprefix('>')}" for heading in headings[1:]]
     for number, (first, *others) in enumerate(cells):
         if number:
             out.print()
-        out.print(first)
+        out.print(f"{title} {first}".strip())
         facts(out, [(name, cell) for name, cell in zip(names, others, strict=True) if cell])
 
 
@@ -103,8 +105,13 @@ def _table(out: Console, headings: Sequence[str], rows: Sequence[Sequence[str]])
             heading.removeprefix(">"), justify="right" if right else "left", no_wrap=right, overflow="fold"
         )
     for row in rows:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
     return table
+
+
+def _style(cell: str) -> str:
+    # An estimate's band follows its origin: "estimated ±6 %", "estimated, up to ×2.1".
+    return _STYLES.get(cell) or _STYLES.get(re.split("[ ,]", cell, maxsplit=1)[0], "")
 
 
 def _print(out: Console, table: object) -> None:

@@ -102,7 +102,9 @@ def _plain_side(side: Group | None) -> dict[str, Any] | None:
         "samples": side.samples,
         "origin": side.origin,
         "invoke_us": side.typical_us,
+        "error_percent": side.error_percent,
         "arena_used_bytes": side.arena_used_bytes,
+        "ram_origin": side.ram.origin,
     }
 
 
@@ -110,7 +112,12 @@ _Key = tuple[str, str, str]
 
 
 def compare(
-    baseline: Sequence[Record], candidate: Sequence[Record], limits: Limits, *, across: bool = False
+    baseline: Sequence[Record],
+    candidate: Sequence[Record],
+    limits: Limits,
+    *,
+    across: bool = False,
+    names: tuple[str, str] = ("the baseline", "the candidate"),
 ) -> list[Comparison]:
     """Compare each board, model and precision of the baseline with the same of the candidate.
 
@@ -118,25 +125,26 @@ def compare(
 
     Args:
         across: with a single board, model and precision on either side, compare these whatever their names.
+        names: what the sides are called in findings and notes.
     """
     before = _sides(baseline, {})
     after = _sides(candidate, {key: side.origin for key, side in before.items()})
     if across and len(before) == len(after) == 1:
         (a,), (b,) = before.values(), after.values()
-        return [_pair(a, b, limits)]
+        return [_pair(a, b, limits, names)]
     by_model = {key[1:]: side for key, side in after.items()} if "board" in limits.allow else {}
     compared = set()
     result = []
     for key, side in before.items():
         other = after.get(key) or by_model.get(key[1:])
         if other is None:
-            result.append(_missing(key, side, limits))
+            result.append(_missing(key, side, limits, names))
         else:
             compared.add(_key(other))
-            result.append(_pair(side, other, limits))
+            result.append(_pair(side, other, limits, names))
     for key, side in after.items():
         if key not in compared:
-            result.append(Comparison(*key, None, side, notes=("new: the baseline has no run of it",)))
+            result.append(Comparison(*key, None, side, notes=(f"new: {names[0]} has no run of it",)))
     return result
 
 
@@ -154,17 +162,17 @@ def _sides(records: Sequence[Record], origins: Mapping[_Key, str]) -> dict[_Key,
     return dict(sorted(sides.items()))
 
 
-def _missing(key: _Key, side: Group, limits: Limits) -> Comparison:
-    text = f"no run of {key[1]} {key[2]} on {key[0]}, which the baseline has"
+def _missing(key: _Key, side: Group, limits: Limits, names: tuple[str, str]) -> Comparison:
+    text = f"{names[1]} has no run of it, {names[0]} has"
     allowed = "missing" in limits.allow
     findings = () if allowed else (Finding("missing", "fail", text),)
     return Comparison(*key, side, None, findings=findings, notes=(text,) if allowed else ())
 
 
-def _pair(baseline: Group, candidate: Group, limits: Limits) -> Comparison:
+def _pair(baseline: Group, candidate: Group, limits: Limits, names: tuple[str, str]) -> Comparison:
     notes: list[str] = []
-    baseline = _alike(baseline, "baseline", notes)
-    candidate = _alike(candidate, "candidate", notes)
+    baseline = _alike(baseline, names[0], notes)
+    candidate = _alike(candidate, names[1], notes)
     a, b = baseline.latest, candidate.latest
     findings: list[Finding] = []
     for about, text in _differences(a, b):
@@ -184,13 +192,26 @@ def _pair(baseline: Group, candidate: Group, limits: Limits) -> Comparison:
         )
     time = None
     if not findings:
-        time, found = _judge_time(baseline, candidate, limits)
+        time, found = _judge_time(baseline, candidate, limits, names)
         findings += found
-        findings += _judge_ram(baseline, candidate, limits)
-        findings += _judge_outputs(a, b, limits, notes)
+        findings += _judge_ram(baseline, candidate, limits, names)
+        findings += _judge_outputs(a, b, limits, names, notes)
+        notes += _bands(baseline, candidate, names)
     return Comparison(
         b.board.id, b.model.name, b.model.precision, baseline, candidate, time, tuple(findings), tuple(notes)
     )
+
+
+def _bands(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[str]:
+    """Say how far off estimates may be where that is not the same on both sides and so does not cancel."""
+    if baseline.origin == candidate.origin and baseline.latest.board.id == candidate.latest.board.id:
+        return []
+    bands = [
+        f"{name} is {side.time_is}"
+        for name, side in zip(names, (baseline, candidate), strict=True)
+        if side.error_percent is not None
+    ]
+    return [f"the interval leaves out how far off an estimate may be: {'; '.join(bands)}"] if bands else []
 
 
 def _setup(record: Record) -> tuple[Any, ...]:
@@ -214,7 +235,7 @@ def _alike(side: Group, name: str, notes: list[str]) -> Group:
     left = len(side.records) - len(alike)
     if left:
         notes.append(
-            f"{left} {name} {'run' if left == 1 else 'runs'} left out: incomplete, or of an older set-up"
+            f"{left} {'run' if left == 1 else 'runs'} of {name} left out: incomplete, or of an older set-up"
         )
     return Group(side.key, alike)
 
@@ -238,13 +259,16 @@ def _differences(a: Record, b: Record) -> list[tuple[Allowance, str]]:
 
 def _firmware(record: Record) -> str:
     firmware = record.firmware
-    return f"{firmware.name} {firmware.version} ({firmware.build_hash or firmware.image_sha256 or 'no hash'})"
+    known_by = (firmware.build_hash or firmware.image_sha256 or "no hash")[:12]
+    return f"{firmware.name} {firmware.version} ({known_by})"
 
 
-def _judge_time(baseline: Group, candidate: Group, limits: Limits) -> tuple[Interval | None, list[Finding]]:
+def _judge_time(
+    baseline: Group, candidate: Group, limits: Limits, names: tuple[str, str]
+) -> tuple[Interval | None, list[Finding]]:
     sides = [_side(side) for side in (baseline, candidate)]
     if sides[0] is None or sides[1] is None:
-        which = "the baseline" if sides[0] is None else "the candidate"
+        which = names[0] if sides[0] is None else names[1]
         return None, [
             Finding("time", "not enough data", f"{which} has no complete run with times above zero")
         ]
@@ -282,7 +306,7 @@ def describe(time: Interval) -> str:
     if time.spread is None:
         return f"{text} ({runs}; how runs of this board differ is not known)"
     if time.basis == "computed":
-        return f"{text} (computed times, exact)"
+        return f"{text} (computed times, which do not vary)"
     known = ", known run-to-run spread" if time.basis == "known spread" else ""
     return (
         f"{text} (from {100 * (time.low - 1):+.1f} % to {100 * (time.high - 1):+.1f} %, "
@@ -290,21 +314,23 @@ def describe(time: Interval) -> str:
     )
 
 
-def _judge_ram(baseline: Group, candidate: Group, limits: Limits) -> list[Finding]:
+def _judge_ram(baseline: Group, candidate: Group, limits: Limits, names: tuple[str, str]) -> list[Finding]:
     before, after = baseline.arena_used_bytes, candidate.arena_used_bytes
     if before is None:
         return []
     if after is None:
-        return [Finding("ram", "not enough data", "the candidate reports no arena use; the baseline does")]
+        return [Finding("ram", "not enough data", f"{names[1]} reports no arena use; {names[0]} does")]
     allowed = max(limits.ram_bytes, int(limits.ram_share * before))
     text = f"arena {before:,} bytes then, {after:,} now ({after - before:+,}; +{allowed:,} is allowed)"
     return [Finding("ram", "fail" if after - before > allowed else "pass", text)]
 
 
-def _judge_outputs(a: Record, b: Record, limits: Limits, notes: list[str]) -> list[Finding]:
+def _judge_outputs(
+    a: Record, b: Record, limits: Limits, names: tuple[str, str], notes: list[str]
+) -> list[Finding]:
     if a.outputs.sha256 is None or b.outputs.sha256 is None:
-        which = "baseline" if a.outputs.sha256 is None else "candidate"
-        notes.append(f"outputs not compared: the {which} has none")
+        which = names[0] if a.outputs.sha256 is None else names[1]
+        notes.append(f"outputs not compared: {which} has none")
         return []
     if a.inputs.sha256 != b.inputs.sha256:
         notes.append("outputs not compared: other inputs")

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.gate.compare import Comparison, describe
 from harness.results.group import Group
-from harness.results.table import Table, kibibytes, milliseconds
+from harness.results.table import Table, kibibytes
 
 _HEADLINES = {
     "pass": "no regression",
@@ -113,7 +113,7 @@ def _only_time(item: Comparison) -> bool:
 
 
 def _time(side: Group | None) -> str:
-    return "–" if side is None else f"{milliseconds(side.typical_us)} ({len(side.records)})"
+    return "–" if side is None else f"{side.typical_time} ({len(side.records)})"
 
 
 def _ram(item: Comparison) -> str:
@@ -121,12 +121,14 @@ def _ram(item: Comparison) -> str:
         return "–"
     after = item.candidate.arena_used_bytes
     before = item.baseline.arena_used_bytes if item.baseline else None
-    text = kibibytes(after)
-    return text if before is None or after is None or before == after else f"{text} ({after - before:+,} B)"
+    if after is None:
+        return kibibytes(after)
+    text = f"{kibibytes(after)} {item.candidate.ram.origin}"
+    return text if before is None or before == after else f"{text} ({after - before:+,} B)"
 
 
 def _origins(item: Comparison) -> str:
-    origins = [side.origin for side in (item.baseline, item.candidate) if side]
+    origins = [side.time_is for side in (item.baseline, item.candidate) if side]
     return " / ".join(dict.fromkeys(origins))
 
 

@@ -22,7 +22,7 @@ _ENOUGH = 1e-9
 # A time speaks for a part that makes up this much of it; a time is held out where such parts make up half.
 _SPEAKS = 0.2
 _HALF = 0.5
-_WITHIN_BAND = 2 / 3
+TWO_THIRDS = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,9 @@ def median_error(found: Sequence[Residual]) -> float | None:
     return _quantile([abs(r.error) for r in found if r.held_out], 0.5)
 
 
-def band(found: Sequence[Residual]) -> float | None:
-    """Return within which part of an estimate two thirds of the held-out times are; None without any."""
-    return _quantile([abs(r.known / r.estimated - 1) for r in found if r.held_out], _WITHIN_BAND)
+def band(found: Sequence[Residual], within: float = TWO_THIRDS) -> float | None:
+    """Return within which part of an estimate the share `within` of held-out times is; None without any."""
+    return _quantile([abs(r.known / r.estimated - 1) for r in found if r.held_out], within)
 
 
 def _quantile(values: Sequence[float], part: float) -> float | None:

@@ -9,7 +9,7 @@ On the CPU an operator costs
 with coefficients from the board's profile, and an invoke `fixed_cycles` besides. On the NPU the cycles are
 Vela's own where it compiled the model here, and else what the command stream tells
 (`harness.models.npu.cycles`). Bodies of IF and WHILE count as if each ran once; what CALL_ONCE calls
-counts nothing, since only the first invoke runs it.
+counts nothing, since only the first invoke runs it, nor does a subgraph that nothing calls.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.errors import HarnessError
-from harness.models import cost
+from harness.models import cost, lifetimes
 from harness.models.graph import Model, Operator, Subgraph
 from harness.models.npu import cycles as stream_cycles
 from harness.models.npu.accelerator import named
-from harness.models.npu.faults import NpuFault
+from harness.models.npu.faults import NotModelled, NpuFault
 from harness.models.npu.jobs import jobs
 from harness.models.ops import ETHOS_U
 from harness.models.tflite import ModelError
@@ -124,7 +124,7 @@ def estimate(
     Vela's account of it where there is one.
 
     Raises HarnessError for a model with NPU operators where `vela_settings` are missing, ModelError where
-    its command stream is damaged.
+    its command stream is damaged, NotModelled where that uses what is not costed here.
     """
     npu: dict[tuple[int, int], tuple[int, Method]] = {}
     if any(o.custom_code == ETHOS_U for graph in model.subgraphs for o in graph.operators):
@@ -143,16 +143,11 @@ def estimate(
 
 def demands(model: Model) -> list[Demand]:
     """Return what each operator of `model` computes and moves in an invoke, in order."""
-    once = {
-        operator.options.get("init_subgraph_index")
-        for graph in model.subgraphs
-        for operator in graph.operators
-        if operator.code == "CALL_ONCE"
-    }
+    entered = lifetimes.invoked(model)
     return [
         _demand(graph, operator)
         for graph in model.subgraphs
-        if graph.index not in once
+        if graph.index in entered
         for operator in graph.operators
     ]
 
@@ -188,6 +183,14 @@ def _npu(
     """
     system = next(values for section, values in settings.items() if section.startswith("System_Config."))
     ratio = clock_hz / float(system["core_clock"])
+    places = [
+        (graph.index, o.index)
+        for graph in model.subgraphs
+        for o in graph.operators
+        if o.custom_code == ETHOS_U
+    ]
+    if compiled is not None and len(places) == 1:
+        return {places[0]: (round(compiled.cycles * ratio), "vela")}
     streams = _streams(model, settings)
     total = sum(streams.values())
     method: Method = "command stream"
@@ -207,5 +210,7 @@ def _streams(model: Model, settings: Mapping[str, Mapping[str, str]]) -> dict[tu
             )
             for job in jobs(model)
         }
+    except NotModelled:
+        raise
     except NpuFault as fault:
         raise ModelError(f"{model.name}: {fault}; compile the model again with Vela") from None

@@ -59,6 +59,12 @@ def is_compiled(model: Model) -> bool:
     return any(o.custom_code == ETHOS_U for graph in model.subgraphs for o in graph.operators)
 
 
+def is_left_to_cpu(model: Model) -> bool:
+    """Whether `model` is what Vela writes where it finds nothing for the NPU: its description says so."""
+    words = model.description.split()
+    return words[:1] == ["Vela"] and words[-1:] == ["Optimised"] and not is_compiled(model)
+
+
 def payloads(model: Model) -> list[Payload]:
     """Return what each `ethos-u` operator of `model` holds, in order.
 

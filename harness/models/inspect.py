@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.models import cost, ethosu, ops
+from harness.models import cost, ethosu, lifetimes, ops
 from harness.models.graph import Model, Operator, Quantization, Subgraph, Tensor
 
 # Types that say what arithmetic a model does; others (int32, bool, ...) are indices, conditions and biases.
@@ -27,7 +27,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class OperatorCount:
-    """All operators of one name; `macs` leaves out those whose count is not known, `supported` is TFLM's."""
+    """All operators of one name; `macs` of an invoke as far as they are known, `supported` is TFLM's."""
 
     operator: str
     count: int
@@ -77,7 +77,8 @@ class Npu:
 class Summary:
     """What `harness inspect` says of a model.
 
-    `macs` and `parameters` are None where part of the model is encoded for an NPU.
+    `macs` are those of an invoke: subgraphs that it does not enter count nothing. They and `parameters` are
+    None where part of the model is encoded for an NPU.
     """
 
     name: str
@@ -107,7 +108,8 @@ def summarize(model: Model) -> Summary:
     """Return the summary of `model`; raises ModelError where its NPU parts are damaged."""
     npu = _npu(model)
     layers = tuple(_layers(model))
-    macs = [layer.macs for layer in layers]
+    entered = lifetimes.invoked(model)
+    macs = [layer.macs for layer in layers if layer.subgraph in entered]
     main = model.subgraphs[0]
     return Summary(
         name=model.name,
@@ -121,7 +123,7 @@ def summarize(model: Model) -> Summary:
         inputs=tuple(_port(main.tensors[i]) for i in main.inputs),
         outputs=tuple(_port(main.tensors[i]) for i in main.outputs),
         state=tuple(_state(model)),
-        operators=tuple(_counts(layers)),
+        operators=tuple(_counts(layers, entered)),
         # That a board has the NPU a file was compiled for is not the file's to say.
         unsupported=tuple(ops.unsupported(model, npu=True)),
         subgraphs=tuple(
@@ -232,12 +234,14 @@ def _layers(model: Model) -> Iterable[Layer]:
         )
 
 
-def _counts(layers: Iterable[Layer]) -> Iterable[OperatorCount]:
-    """Yield one entry an operator name, the one with the most MACs first."""
+def _counts(layers: Iterable[Layer], entered: Container[int]) -> Iterable[OperatorCount]:
+    """Yield one entry an operator name, the one with the most MACs in an invoke first."""
     counts: dict[str, OperatorCount] = {}
     for layer in layers:
         so_far = counts.get(layer.operator, OperatorCount(layer.operator, 0, 0, layer.supported))
         counts[layer.operator] = dataclasses.replace(
-            so_far, count=so_far.count + 1, macs=so_far.macs + (layer.macs or 0)
+            so_far,
+            count=so_far.count + 1,
+            macs=so_far.macs + (layer.macs or 0 if layer.subgraph in entered else 0),
         )
     return sorted(counts.values(), key=lambda c: (-c.macs, -c.count, c.operator))

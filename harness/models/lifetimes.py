@@ -85,6 +85,22 @@ def offline_offsets(model: Model) -> tuple[int, ...] | None:
     return struct.unpack_from(f"<{tensors}i", plan, 12)
 
 
+def invoked(model: Model) -> frozenset[int]:
+    """Return the subgraphs that an invoke enters: the first, and what IF and WHILE call from there on.
+
+    What CALL_ONCE calls is entered by the first invoke alone, and a second signature's subgraph by none.
+    """
+    found: set[int] = set()
+    ahead = [0]
+    while ahead:
+        index = ahead.pop()
+        if index not in found and 0 <= index < len(model.subgraphs):
+            found.add(index)
+            for operator in model.subgraphs[index].operators:
+                ahead += () if operator.code == "CALL_ONCE" else called(operator)
+    return frozenset(found)
+
+
 def called(operator: Operator) -> tuple[int, ...]:
     """Return the subgraphs that an operator runs, in the order they are planned."""
     options = operator.options

@@ -15,6 +15,8 @@ def resolve(name_or_path: str) -> tflite.Model:
     """
     if name_or_path in bundled.names():
         return tflite.parse(bundled.build(name_or_path), name_or_path)
+    if not name_or_path:
+        raise HarnessError("the model has an empty name; give the path of a .tflite file or a bundled model")
     path = Path(name_or_path)
     if not path.exists() and path.name == name_or_path and path.suffix != ".tflite":
         raise HarnessError(

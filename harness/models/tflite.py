@@ -72,6 +72,10 @@ class ModelError(HarnessError):
     """A file is no model that can be used; the message names the file and says what is wrong with it."""
 
 
+class _Unfixed(Damaged):
+    """A shape was left open when the model was converted."""
+
+
 def read(path: str | Path) -> Model:
     """Read the model file at `path`; raises ModelError with the file's name for whatever is wrong with it."""
     path = Path(path)
@@ -97,6 +101,8 @@ def parse(data: bytes, name: str) -> Model:
         raise ModelError(f"{name}: not a TFLite model (bytes 4 to 7 are not 'TFL3'); give a .tflite file")
     try:
         return _model(data, name)
+    except _Unfixed as reason:
+        raise ModelError(f"{name}: {reason}; convert the model with fixed shapes") from reason
     except Damaged as reason:
         raise ModelError(f"{name}: damaged TFLite model: {reason}; export or copy it again") from reason
 
@@ -251,7 +257,7 @@ def _check_shape(shape: tuple[int, ...], where: str) -> None:
     elements = 1
     for size in shape:
         if size < 0:
-            raise Damaged(f"{where} has the dimension {size}; its shape has to be fixed when it is converted")
+            raise _Unfixed(f"{where} has the dimension {size}")
         elements *= size
         if elements > _MOST_ELEMENTS:
             raise Damaged(f"{where} has more than {_MOST_ELEMENTS} elements")

@@ -217,8 +217,14 @@ def _run(
     system, mode = (_section(settings, kind) for kind in ("System_Config", "Memory_Mode"))
     with tempfile.TemporaryDirectory(prefix="harness-vela-") as temporary:
         directory = Path(temporary)
-        (directory / "model.tflite").write_bytes(data)
-        (directory / "board.ini").write_text(_ini(settings), encoding="utf-8")
+        try:
+            (directory / "model.tflite").write_bytes(data)
+            (directory / "board.ini").write_text(_ini(settings), encoding="utf-8")
+        except OSError as error:
+            raise VelaError(
+                f"{tempfile.gettempdir()}: Vela cannot work there: {error.strerror or error}; "
+                "point TMPDIR to a directory with room"
+            ) from None
         command = [
             *(sys.executable, "-P", "-m", "ethosu.vela", "model.tflite"),
             *("--accelerator-config", accelerator, "--optimise", optimise, "--output-dir", "out"),
@@ -259,7 +265,7 @@ def _ini(settings: Mapping[str, Mapping[str, str]]) -> str:
 def _complaint(status: int, log: str) -> str:
     """Return what went wrong, from the last line in which Vela says so."""
     if status < 0:
-        return f"Vela crashed on the model (signal {-status})"
+        return f"Vela crashed on the model (signal {-status}); look for odd shapes with `harness inspect`"
     said = [line.strip() for line in log.splitlines() if re.search(r"error|fail", line, re.IGNORECASE)]
     what = said[-1] if said else f"no word from it (status {status})"
     return f"Vela refuses the model: {what}"

@@ -38,7 +38,7 @@ def csv(frame: pd.DataFrame) -> str:
 
 def json_rows(frame: pd.DataFrame) -> str:
     """Return a frame as a JSON array of an object a row."""
-    text = frame.to_json(orient="records", date_format="iso", date_unit="us", indent=1, double_precision=15)
+    text = frame.to_json(orient="records", date_format="iso", date_unit="us", indent=1, double_precision=10)
     return f"{text}\n"
 
 
@@ -102,7 +102,7 @@ def github_action_benchmark(records: Sequence[Record]) -> str:
                 row["range"] = f"± {one.between_percent:.2f} %"
             rows.append(row)
         if one.arena_used_bytes is not None:
-            name = f"{_name(one)}: RAM ({one.latest.ram.origin})"
+            name = f"{_name(one)}: RAM ({one.ram.origin})"
             rows.append({"name": name, "unit": "bytes", "value": one.arena_used_bytes, "extra": extra})
     return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
 

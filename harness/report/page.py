@@ -13,7 +13,7 @@ from harness.results.group import USUAL, Group, group
 from harness.results.record import Origin, Record
 from harness.results.row import invoke_us
 from harness.results.store import Damaged
-from harness.results.table import kibibytes, milliseconds, percent
+from harness.results.table import kibibytes, percent
 
 # What a page can hold of pictures; the tables name every run.
 _MOST_CARDS = 24
@@ -21,7 +21,8 @@ _MOST_ROWS = 500
 _MEANING: dict[Origin, str] = {
     "measured": "by a physical board, with its own clock",
     "emulated": "a functional result of a virtual board: right about outputs and arena, not about time",
-    "estimated": "computed by a model of the chip; wrong by as much as that model is",
+    "estimated": "computed by a model of the chip; its band is how far such estimates are off on published "
+    "figures",
     "published": "someone else's figure",
 }
 _GOOD = {"exact": "good", "within_tolerance": "good", "differs": "bad", "not_available": "unsure"}
@@ -90,9 +91,11 @@ def _names(groups: Sequence[Group]) -> list[str]:
         for one, is_usual in zip(groups, usual, strict=True)
     ]
     for part in ("precision", "origin"):
-        repeated = {name for name in short if short.count(name) > 1}
+        values: dict[str, set[str]] = {}
+        for name, one in zip(short, groups, strict=True):
+            values.setdefault(name, set()).add(str(one.key.get(part)))
         short = [
-            f"{name} · {one.key.get(part)}" if name in repeated else name
+            f"{name} · {one.key.get(part)}" if len(values[name]) > 1 else name
             for name, one in zip(short, groups, strict=True)
         ]
     return short
@@ -104,7 +107,8 @@ def _head(records: Sequence[Record], groups: Sequence[Group]) -> str:
     boards = list(dict.fromkeys(record.board.name for record in records))
     models = list(dict.fromkeys(record.model.name for record in records))
     first, last = (min(r.created for r in records), max(r.created for r in records))
-    when = f"{first:%-d %B %Y}" if first.date() == last.date() else f"{first:%-d %B %Y} to {last:%-d %B %Y}"
+    days = dict.fromkeys(f"{day.day} {day:%B %Y}" for day in (first, last))
+    when = " to ".join(days)
     origins = list(dict.fromkeys(record.invoke.origin for record in records))
     origins += [o for o in dict.fromkeys(r.ram.origin for r in records) if o not in origins]
     legend = "".join(f"<li>{_badge(origin)} {_MEANING[origin]}</li>" for origin in origins)
@@ -123,25 +127,24 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what if number == 1 else f'{what}s'}"
 
 
-def _badge(origin: str) -> str:
-    return f'<span class="badge {origin}">{origin}</span>'
+def _badge(origin: str, text: str | None = None) -> str:
+    return f'<span class="badge {origin}">{text or origin}</span>'
 
 
 def _summary(groups: Sequence[Group], names: Sequence[str], held: dict[int, Group]) -> str:
-    heads = ["", ">invoke time", "", ">spread", ">between runs", ">runs", ">RAM", "", "outputs"]
+    heads = ["", ">invoke time", ">spread", ">between runs", ">runs", ">RAM", "outputs"]
     heads += [">since baseline"] if held else []
     rows = []
     for place, (one, name) in enumerate(zip(groups, names, strict=True)):
         verdict = summary.verdict(one)
         cells = [
             _two_lines(name),
-            f"<b>{milliseconds(one.median_us)}</b>",
-            _badge(one.origin),
+            # In one cell, so that no figure is seen without its origin, however narrow the page.
+            f"<b>{html.escape(one.median_time)}</b><br>{_badge(one.origin, one.time_is)}",
             percent(one.within_percent),
             percent(one.between_percent),
             str(len(one.records)),
-            summary.ram(one),
-            _badge(one.latest.ram.origin) if one.arena_used_bytes is not None else "",
+            summary.ram(one) + (f"<br>{_badge(one.ram.origin)}" if one.arena_used_bytes is not None else ""),
             f'<span class="{_GOOD[verdict]}">{summary.VERDICTS[verdict]}</span>',
         ]
         cells += [summary.since(one, held.get(place))] if held else []
@@ -169,30 +172,35 @@ def _figure(caption: str, origins: Sequence[str], picture: str) -> str:
 
 def _card(one: Group, name: str, baseline: Group | None) -> str:
     latest = one.latest
-    verdict, checked = summary.verdict(one), latest.verification
+    verdict, checked = summary.verdict(one), summary.worst_verified(one).verification
     runs = _count(len(one.records), "run")
     of = f"of {kibibytes(one.memory_bytes)}, " if one.memory_bytes else ""
     facts = [
-        ("invoke time", milliseconds(one.median_us), f"{_count(one.samples, 'sample')} in {runs}"),
-        ("RAM", kibibytes(one.arena_used_bytes), f"{of}{latest.ram.origin}"),
-        ("outputs", summary.VERDICTS[verdict], checked.reference or checked.reason or ""),
+        ("invoke time", one.median_time, f"{_count(one.samples, 'sample')} in {runs}"),
+        ("RAM", kibibytes(one.arena_used_bytes), f"{of}{one.ram.origin}"),
+        ("outputs", summary.VERDICTS[verdict], checked.reason or checked.reference or ""),
     ]
     if one.between_percent is not None and one.origin != "estimated":
         facts.insert(
             1, ("between runs", percent(one.between_percent, 2), "standard deviation of the medians")
         )
     if baseline is not None:
-        text = f"baseline {milliseconds(baseline.median_us)}, {_count(len(baseline.records), 'run')}"
+        text = f"baseline {baseline.median_time}, {_count(len(baseline.records), 'run')}"
         facts.append(("since baseline", summary.since(one, baseline), text))
     key = "".join(
         f"<div><dt>{label}</dt><dd>{html.escape(value)}<small>{html.escape(note)}</small></dd></div>"
         for label, value, note in facts
     )
-    firmware = f"{latest.firmware.name} {latest.firmware.version}"
-    about = f"{latest.model.precision}, {latest.board.clock_hz / 1e6:g} MHz, {firmware}"
+    firmwares = dict.fromkeys(f"{r.firmware.name} {r.firmware.version}" for r in one.records)
+    clocks = dict.fromkeys(f"{r.board.clock_hz / 1e6:g} MHz" for r in one.records)
+    precisions = dict.fromkeys(record.model.precision for record in one.records)
+    about = ", ".join(" / ".join(values) for values in (precisions, clocks, firmwares))
+    head = f'{_badge(one.origin, one.time_is)}<span class="quiet">{html.escape(about)}</span>'
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in latest.notes)
+    of_latest = f'<ul class="quiet notes">{notes}</ul>' if notes else ""
     return f"""<h2>{html.escape(name)}</h2>
-<section class="card"><header>{_badge(one.origin)}<span class="quiet">{html.escape(about)}</span></header>
-<dl class="key">{key}</dl><div class="plots">{_pictures(one, baseline)}</div></section>
+<section class="card"><header>{head}</header>
+<dl class="key">{key}</dl><div class="plots">{_pictures(one, baseline)}</div>{of_latest}</section>
 """
 
 
@@ -236,7 +244,7 @@ def _ram(groups: Sequence[Group], names: Sequence[str]) -> str:
     picture = plots.memory([one for one, _ in shown], [name for _, name in shown])
     caption = "<b>Tensor arena</b> against the memory of the board"
     return f"""<h2>RAM</h2>
-<section class="card">{_figure(caption, [one.latest.ram.origin for one, _ in shown], picture)}</section>
+<section class="card">{_figure(caption, [one.ram.origin for one, _ in shown], picture)}</section>
 """
 
 
@@ -246,7 +254,6 @@ def _runs(records: Sequence[Record]) -> str:
         "when (UTC)",
         "board",
         "model",
-        "",
         ">invoke time",
         ">spread",
         ">samples",
@@ -261,11 +268,11 @@ def _runs(records: Sequence[Record]) -> str:
             f"{record.created:%Y-%m-%d %H:%M}",
             html.escape(record.board.id),
             html.escape(record.model.name),
-            _badge(record.invoke.origin),
-            milliseconds(one.median_us),
+            f"{html.escape(one.median_time)} {_badge(record.invoke.origin)}",
             percent(one.within_percent),
             str(len(record.invoke.ticks)),
-            kibibytes(one.arena_used_bytes),
+            kibibytes(one.arena_used_bytes)
+            + (f" {_badge(record.ram.origin)}" if one.arena_used_bytes is not None else ""),
             summary.VERDICTS[record.verification.verdict],
             f"<code>{html.escape(record.id)}</code>",
         )
@@ -299,7 +306,7 @@ def _incidents(records: Sequence[Record], damaged: Sequence[Damaged]) -> str:
     ]
     items += [
         f"<li><code>{html.escape(record.id)}</code> incomplete: {len(record.invoke.ticks)} of "
-        f"{record.invoke.requested} invokes</li>"
+        f"{record.invoke.requested} samples</li>"
         for record in records
         if not record.complete
     ]

@@ -53,11 +53,9 @@ def overview(groups: Sequence[Group], names: Sequence[str]) -> str:
             axes.plot([low, high], [row, row], color=colour, linewidth=5, alpha=0.3, solid_capstyle="round")
             (dot,) = axes.plot(value, row, linestyle="", **_marker(one.origin, 7))
             dot.set_gid(f"tip-{row}")
-            tips[f"tip-{row}"] = (
-                f"{name}: {milliseconds(one.median_us)} ({one.origin}), {len(one.records)} runs"
-            )
+            tips[f"tip-{row}"] = f"{name}: {one.median_time} ({one.origin}), {len(one.records)} runs"
             axes.annotate(
-                milliseconds(one.median_us),
+                one.median_time,
                 (max(value, high), row),
                 (9, 0),
                 textcoords="offset points",
@@ -211,7 +209,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
         axes = figure.subplots()
         split = False
         for row, (one, _) in enumerate(shown):
-            ram, limit = one.latest.ram, one.memory_bytes
+            ram, limit = one.ram, one.memory_bytes
             used = one.arena_used_bytes or 0
             whole = limit or used or 1
             if limit:
@@ -240,7 +238,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
         axes.set_xticks([0, 25, 50, 75, 100])
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("% of the memory that the board has for a tensor arena", loc="left")
-        origins = list(dict.fromkeys(one.latest.ram.origin for one, _ in shown))
+        origins = list(dict.fromkeys(one.ram.origin for one, _ in shown))
         entries: list[Patch | Line2D] = []
         for origin in origins:
             entries.append(Patch(**_fill(origin), label=f"arena{' head' if split else ''} ({origin})"))
@@ -274,7 +272,7 @@ def history(one: Group, baseline: Group | None) -> str:
             level = baseline.median_us / 1000
             values.append(level)
             axes.axhline(level, color=COLOUR["baseline"], linewidth=1.2, linestyle=(0, (6, 3)), zorder=2)
-            label = f"baseline {milliseconds(baseline.median_us)} ({baseline.origin})"
+            label = f"baseline {baseline.median_time} ({baseline.origin})"
             entries.append(Line2D([], [], color=COLOUR["baseline"], linestyle=(0, (6, 3)), label=label))
         _focus(axes, np.array(values))
         _date_axis(axes, [record.created for record in records])

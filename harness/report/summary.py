@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.results.group import USUAL, Group, group
 from harness.results.record import Record
-from harness.results.table import Table, change, kibibytes, milliseconds, percent
+from harness.results.table import Table, change, kibibytes, percent
 
 # How a verification reads.
 VERDICTS = {
@@ -31,6 +31,10 @@ def baseline_of(groups: Sequence[Group], baseline: Sequence[Record]) -> dict[int
     }
 
 
+def _text(value: Any) -> str:
+    return "–" if value is None else str(value)
+
+
 def _key(key: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(key[column] for column in (*USUAL, "origin"))
 
@@ -46,7 +50,7 @@ def table(groups: Sequence[Group], baseline: Sequence[Record] = ()) -> Table:
         change_since = [since(one, held.get(place))] if held else []
         rows.append(
             (
-                *(str(value if value is not None else "–") for value in one.key.values()),
+                *(one.time_is if name == "origin" else _text(value) for name, value in one.key.items()),
                 *_cells(one),
                 *change_since,
             )
@@ -66,9 +70,10 @@ def plain(groups: Sequence[Group], baseline: Sequence[Record] = ()) -> list[dict
             "invoke_median_us": one.median_us,
             "invoke_iqr_percent": one.within_percent,
             "run_to_run_percent": one.between_percent,
+            "error_percent": one.error_percent,
             "arena_used_bytes": one.arena_used_bytes,
             "memory_bytes": one.memory_bytes,
-            "ram_origin": one.latest.ram.origin,
+            "ram_origin": one.ram.origin,
             "verdict": verdict(one),
             "baseline_invoke_median_us": held[place].median_us if place in held else None,
         }
@@ -76,10 +81,15 @@ def plain(groups: Sequence[Group], baseline: Sequence[Record] = ()) -> list[dict
     ]
 
 
+def worst_verified(one: Group) -> Record:
+    """Return the run of a group whose verification is the worst, the newest of several."""
+    order = ("differs", "not_available", "within_tolerance", "exact")
+    return min(reversed(one.records), key=lambda record: order.index(record.verification.verdict))
+
+
 def verdict(one: Group) -> str:
     """Return the worst verification of a group's runs."""
-    order = ("differs", "not_available", "within_tolerance", "exact")
-    return min((record.verification.verdict for record in one.records), key=order.index)
+    return worst_verified(one).verification.verdict
 
 
 def ram(one: Group) -> str:
@@ -98,11 +108,11 @@ def since(one: Group, baseline: Group | None) -> str:
 
 def _cells(one: Group) -> tuple[str, ...]:
     return (
-        milliseconds(one.median_us),
+        one.median_time,
         percent(one.within_percent),
         percent(one.between_percent),
         str(len(one.records)),
         ram(one),
-        one.latest.ram.origin if one.arena_used_bytes is not None else "–",
+        one.ram.origin if one.arena_used_bytes is not None else "–",
         VERDICTS[verdict(one)],
     )

@@ -10,6 +10,7 @@ import html
 import io
 import itertools
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,7 +70,10 @@ def inline(figure: Figure, label: str, tips: Mapping[str, str] | None = None) ->
         tips: text that shows on hovering, by the gid of the artist.
     """
     out = io.StringIO()
-    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # The page's font draws the text, not the one that matplotlib finds a name's letters missing from.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from harness.errors import HarnessError, nearest
-from harness.results.record import Origin, Record
+from harness.results.record import Origin, Ram, Record
 from harness.results.row import invoke_us, run_row
+from harness.results.table import milliseconds, origin_of_time
 
 USUAL = ("board", "model", "precision")
 
@@ -51,10 +53,37 @@ class Group:
         return float(np.median(medians)) if len(medians) else None
 
     @property
+    def resolution_us(self) -> float:
+        """The step of the timer that the typical run was timed with, in microseconds."""
+        steps = [record.invoke.resolution_us for record in self.records if record.invoke.ticks]
+        return statistics.median_high(steps) if steps else 0.0
+
+    @property
+    def error_percent(self) -> float | None:
+        """The widest error band of the runs' times, in percent; None where they have none."""
+        bands = [r.invoke.error_percent for r in self.records if r.invoke.error_percent is not None]
+        return max(bands, default=None)
+
+    @property
+    def median_time(self) -> str:
+        """The median invoke time in words, as far as the timer bears it out."""
+        return milliseconds(self.median_us, self.resolution_us)
+
+    @property
+    def time_is(self) -> str:
+        """The origin of the time in words, with its error band where it is an estimate that has one."""
+        return origin_of_time(self.origin, self.error_percent)
+
+    @property
     def typical_us(self) -> float | None:
         """The geometric mean of the runs' medians, in microseconds: what comparisons compare."""
         medians = self.medians_us
         return float(np.exp(np.log(medians).mean())) if len(medians) and medians.min() > 0 else None
+
+    @property
+    def typical_time(self) -> str:
+        """The typical invoke time in words, as far as the timer bears it out."""
+        return milliseconds(self.typical_us, self.resolution_us)
 
     @property
     def between_percent(self) -> float | None:
@@ -75,11 +104,14 @@ class Group:
         return float(np.median(ranges)) if ranges else None
 
     @property
+    def ram(self) -> Ram:
+        """The memory figures of the run with the largest arena use, the newest of several."""
+        return max(reversed(self.records), key=lambda record: record.ram.arena_used_bytes or -1).ram
+
+    @property
     def arena_used_bytes(self) -> int | None:
         """The largest arena use that a run reported."""
-        return max(
-            (r.ram.arena_used_bytes for r in self.records if r.ram.arena_used_bytes is not None), default=None
-        )
+        return self.ram.arena_used_bytes
 
 
 def group(records: Iterable[Record], by: Sequence[str] = USUAL) -> list[Group]:

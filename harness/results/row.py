@@ -61,7 +61,7 @@ def run_row(record: Record) -> dict[str, Any]:
         "origin": invoke.origin,
         "samples": len(invoke.ticks),
         "warmup": invoke.warmup,
-        **_statistics(invoke_us(record)),
+        **_statistics(record),
         "resolution_us": invoke.resolution_us,
         "error_percent": invoke.error_percent,
         "ram_origin": ram.origin,
@@ -83,13 +83,18 @@ def run_row(record: Record) -> dict[str, Any]:
     }
 
 
-def _statistics(time_us: np.ndarray) -> dict[str, float | None]:
-    """Return median, mean, spread and extremes of one run's samples; None each where it has none."""
-    if not len(time_us):
+def _statistics(record: Record) -> dict[str, float | None]:
+    """Return median, mean, spread and extremes of one run's samples; None each where it has none.
+
+    They are taken of the ticks, whose sums are exact: the spread of equal samples is 0, not a rounding error.
+    """
+    ticks = np.asarray(record.invoke.ticks, dtype=np.float64)
+    if not len(ticks):
         return dict.fromkeys(_STATISTICS)
-    p25, median, p75, p95 = np.percentile(time_us, [25, 50, 75, 95])
-    std = float(time_us.std(ddof=1)) if len(time_us) > 1 else None
-    values = (median, time_us.mean(), std, time_us.min(), p25, p75, p95, time_us.max())
+    p25, median, p75, p95 = np.percentile(ticks, [25, 50, 75, 95])
+    std = ticks.std(ddof=1) if len(ticks) > 1 else None
+    values = (median, ticks.mean(), std, ticks.min(), p25, p75, p95, ticks.max())
     return {
-        name: None if value is None else float(value) for name, value in zip(_STATISTICS, values, strict=True)
+        name: None if value is None else float(value * 1e6 / record.invoke.tick_hz)
+        for name, value in zip(_STATISTICS, values, strict=True)
     }

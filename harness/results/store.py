@@ -9,6 +9,7 @@ read as a record too, which is how a baseline is kept.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -257,7 +258,6 @@ def _sync(directory: Path) -> None:
 
 
 def _unwritable(directory: Path, error: OSError) -> HarnessError:
-    return HarnessError(
-        f"{directory}: cannot keep a record here: {error.strerror or error}; free some space or name another "
-        "directory (--out)"
-    )
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    what_to_do = "free some space, or name another directory" if full else "name another directory"
+    return HarnessError(f"{directory}: cannot keep a record here: {error.strerror or error}; {what_to_do}")

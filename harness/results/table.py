@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,13 +26,40 @@ def _cell(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\r", "").replace("\n", "<br>")
 
 
-def milliseconds(time_us: float | None) -> str:
-    """Write a time given in microseconds as milliseconds with four significant digits: `54.21 ms`."""
+def milliseconds(time_us: float | None, resolution_us: float = 0.0) -> str:
+    """Write a time given in microseconds as milliseconds with four significant digits: `54.21 ms`.
+
+    No digit is written that the timer's resolution does not bear out: with steps of a millisecond 11 is
+    `11 ms`, and 0 is `< 1 ms`.
+    """
     if time_us is None:
         return "–"
     value = time_us / 1000
+    if 0 <= time_us < resolution_us:
+        return f"< {resolution_us / 1000:g} ms"
     digits = 0 if value >= 1000 else 1 if value >= 100 else 2 if value >= 10 else 3
-    return f"{value:,.{digits}f} ms"
+    return f"{value:,.{decimals(resolution_us, digits)}f} ms"
+
+
+def decimals(resolution_us: float, most: int) -> int:
+    """Return how many decimals of a time in milliseconds its timer bears out, `most` at most."""
+    if resolution_us <= 0:
+        return most
+    return min(most, max(0, math.ceil(3 - math.log10(resolution_us) - 1e-9)))
+
+
+def origin_of_time(origin: str, error_percent: float | None) -> str:
+    """Write the origin of a time, with its error band where it is an estimate that has one.
+
+    Nothing takes less than no time: a wide band is one of how much longer it may be.
+    """
+    if error_percent is None:
+        return origin
+    return (
+        f"{origin} ±{error_percent:.0f} %"
+        if error_percent < 100
+        else f"{origin}, up to ×{1 + error_percent / 100:.1f}"
+    )
 
 
 def kibibytes(count: int | None) -> str:

@@ -119,6 +119,8 @@ def bench(
     planned: Plan = plan(_names(models), _names(boards), protocol)
     if port not in (None, AUTO, EMULATED) and len({job.board.id for job in planned.jobs}) > 1:
         raise HarnessError(f"several boards cannot all be at {port}; name the one that is with --board")
+    if drive is not None:
+        _drive_is_of_use(planned, port)
     observer = observer or Observer()
     directory = store.ensure_writable(out)
     result = Result(skipped=list(planned.skipped))
@@ -135,6 +137,15 @@ def bench(
                 raise  # a port that is not there: nothing has been measured that could be lost
             result.failures.append(Failure(ready.job.model.name, ready.job.board.id, str(error)))
     return result
+
+
+def _drive_is_of_use(planned: Plan, port: str | None) -> None:
+    """Raise HarnessError where naming the boot loader's drive has no meaning: it would be passed over."""
+    if port == EMULATED:
+        raise HarnessError("an emulated board has a drive of its own; leave --drive out")
+    if not any(job.board.flash.uf2 for job in planned.jobs):
+        ids = ", ".join(dict.fromkeys(job.board.id for job in planned.jobs))
+        raise HarnessError(f"--drive is for boards that are flashed by UF2, not for {ids}; leave it out")
 
 
 def _names(given: Names) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +43,20 @@ def choose_port(wanted: str | None, board: Profile, drive: Path | None = None) -
     "auto" takes the attached board and nothing else; `drive` is the boot loader's that was asked for.
 
     Raises:
-        HarnessError: several attached boards fit and none was asked for; or none does and it was "auto".
+        HarnessError: several attached boards fit and none was asked for; or none does and it was "auto";
+            or there is no such drive.
     """
     if wanted is not None and wanted != AUTO:
+        meant = difflib.get_close_matches(wanted, (AUTO, EMULATED), n=1, cutoff=0.7)
+        if meant and wanted != EMULATED and not Path(wanted).exists():
+            raise HarnessError(f"no port '{wanted}'; did you mean '{meant[0]}'?")
         return wanted
     if drive is not None and board.flash.uf2 is not None:
+        if not drive.is_dir():
+            raise HarnessError(
+                f"{drive}: there is no such drive; press the board's button twice, and look with "
+                "`harness ports`"
+            )
         return f"{DRIVE}{drive}"
     fitting = [item for item in everything() if board.id in item.boards]
     ports = [item for item in fitting if item.kind == "port"]

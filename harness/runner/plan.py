@@ -43,6 +43,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, count, least in (("invokes", self.invokes, 1), ("warmup", self.warmup, 0)):
+            if not isinstance(count, int):
+                raise HarnessError(f"{name} is {count!r}; it is a whole number")
             if count < least:
                 raise HarnessError(f"{name} is {count}; at least {least} makes sense")
 
@@ -102,10 +104,19 @@ def plan(models: Sequence[str], board_names: Sequence[str], protocol: str | None
     return Plan(tuple(jobs), tuple(skipped))
 
 
-def why_not(model: Model, board: Profile, protocol: str | None = None) -> str | None:
+def why_not(
+    model: Model, board: Profile, protocol: str | None = None, *, after_vela: bool = False
+) -> str | None:
     """Return why `board` cannot run `model`, in a sentence; None where nothing is known against it.
 
     `protocol` is what its firmware speaks, None the board's default: firmwares differ in what they can run.
+    An int8 model for a board with an NPU is judged as what Vela takes, with `after_vela` as what is flashed.
     """
-    against = checking.reasons(model, board, firmware.speaking(board, protocol), will_compile=True)
+    against = checking.reasons(
+        model,
+        board,
+        firmware.speaking(board, protocol),
+        will_compile=not after_vela,
+        after_vela=after_vela,
+    )
     return "; ".join(str(reason) for reason in against) or None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.check import forecast
 from harness.errors import HarnessError
 from harness.models import ethosu, tensors, tflite, vela
 from harness.models.tflite import Model
@@ -22,7 +23,8 @@ class Prepared:
     Attributes:
         deployed: the file that the board gets.
         source: the model that computes the same on a desktop; None for a Vela file that came alone.
-        compiled: Vela's account of the compilation; None where there was none, or nothing for the NPU in it.
+        compiled: Vela's account of the compilation; None where there was none, or nothing for the NPU in it,
+            or the file came compiled and its source or its settings are not known here.
         inputs: one array for each input of the model, in its order.
     """
 
@@ -38,26 +40,18 @@ def prepare(job: Job, settings: Settings) -> Prepared:
 
     Raises:
         VelaError: Vela refuses the model.
-        HarnessError: inputs of the wrong shape or type, or the compiled model does not fit.
+        HarnessError: inputs of the wrong shape or type, or what goes on the board does not fit it.
     """
-    inputs = tensors.load(settings.inputs, job.model)
+    try:
+        inputs = tensors.load(settings.inputs, job.model)
+    except tensors.InputError as error:
+        raise tensors.InputError(f"{job.model.name}: {error}") from None
+    deployed, compiled = forecast.deployed(job.model, job.board)
     if ethosu.accelerator(job.model):
         made = vela.source_of(job.model.sha256)
         source = tflite.parse(made.source, f"the source of {job.model.name}") if made else None
-        return Prepared(job, job.model, source, made, inputs)
-    if job.board.vela is None or job.board.model_format != "vela":
-        return Prepared(job, job.model, job.model, None, inputs)
-    compiled = vela.compile(
-        job.model.data,
-        job.model.name,
-        accelerator=job.board.vela.accelerator,
-        settings=job.board.vela.settings(),
-    )
-    if not compiled.npu_operators:
-        # Vela wins nothing here and may lose: it moves a CALL_ONCE behind the operators that rely on it.
-        return Prepared(job, job.model, job.model, None, inputs)
-    deployed = tflite.parse(compiled.data, f"{job.model.name} (Vela)")
-    against = why_not(deployed, job.board, settings.protocol)
+        return Prepared(job, job.model, source, compiled, inputs)
+    against = why_not(deployed, job.board, settings.protocol, after_vela=True)
     if against:
         raise HarnessError(f"{deployed.name}: {against}")
     return Prepared(job, deployed, job.model, compiled, inputs)

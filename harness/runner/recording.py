@@ -29,6 +29,9 @@ EMULATED_CLOCK = "emulated"
 SELFTEST = "selftest"
 NO_MODEL_RAN = "the firmware's selftest engine answered, which runs no model: no figure here is the model's"
 
+NOT_MODELLED = "not modelled in the time: "
+"""Begins each note on what an estimated time leaves out."""
+
 WRONG_CLOCK_PPM = 20_000.0
 """No clock that a chip runs from, not even an RC oscillator, is as far off as this."""
 
@@ -215,7 +218,7 @@ def _caveats(forecast: Time) -> list[str]:
     if forecast.why_none is not None:
         return [forecast.why_none]
     return [f"no time is known for {what}" for what in forecast.left_out] + [
-        f"not modelled in the time: {what}" for what in forecast.not_modelled
+        f"{NOT_MODELLED}{what}" for what in forecast.not_modelled
     ]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import boards
 from harness.boards import Profile
 from harness.errors import HarnessError
 from harness.models import calibration
@@ -67,6 +69,7 @@ def calibrate(board: Profile, records: Sequence[Record], source: str, models: Pa
         fitted=len(after),
         percent=None if band is None else 100 * band,
         not_modelled=_NOT_MODELLED,
+        npu_error=board.estimate.npu_error,
     )
     everything = [Residual(r.name, r.known, r.estimated, held_out=True) for r in after]
     return Calibration(
@@ -78,8 +81,21 @@ def calibrate(board: Profile, records: Sequence[Record], source: str, models: Pa
         median_before_percent=100 * (calibration.median_error(before) or 0),
         median_after_percent=100 * (calibration.median_error(everything) or 0),
         band_percent=None if band is None else 100 * band,
-        text=f'extends = "{board.id}"\n\n{text}',
+        text=f"{_without_estimate(board)}\n\n{text}",
     )
+
+
+def _without_estimate(board: Profile) -> str:
+    """Return the text of a profile that is `board` but for its estimate; of a shipped one an overlay."""
+    if board.path in (shipped.path for shipped in boards.all_profiles()):
+        return f'extends = "{board.id}"'
+    kept, keep = [], True
+    for line in board.path.read_text(encoding="utf-8-sig").splitlines():
+        if line.lstrip().startswith("["):
+            keep = re.match(r"\s*\[+\s*estimate\s*[\].]", line) is None
+        if keep:
+            kept.append(line)
+    return "\n".join(kept).rstrip()
 
 
 def _by_memory(board: Profile, coefficients: dict[str, object]) -> dict[str, object]:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.boards.profile import EstimateError
+
 _DIGITS = 4
 _ORDER = ("cycles_per_mac", "cycles_per_element", "cycles_per_byte")
 
@@ -23,10 +25,12 @@ def estimate_tables(
     fitted: int,
     percent: float | None,
     not_modelled: Sequence[str],
+    npu_error: EstimateError | None = None,
 ) -> str:
     """Return the text of [estimate] and its tables, every fact from `source`.
 
     `cycles_per_byte` is by kind of memory here, as profiles have it. `percent` is how far estimates are off.
+    `npu_error` is the profile's own, which a fit to times on the CPU leaves as it is.
     """
     lines = [
         "[estimate]",
@@ -45,7 +49,20 @@ def estimate_tables(
     lines += [f"held_out = {held_out}", f"fitted = {fitted}"]
     lines.append(f"not_modelled = {json.dumps(list(not_modelled), ensure_ascii=False)}")
     lines += [f"source = {json.dumps(source, ensure_ascii=False)}", ""]
+    if npu_error is not None:
+        lines += _kept(npu_error)
     return "\n".join(lines)
+
+
+def _kept(npu_error: EstimateError) -> list[str]:
+    """Return the table of the NPU's error as the profile has it."""
+    lines = ["[estimate.npu_error]"]
+    if npu_error.percent is not None:
+        lines.append(f"percent = {_number(npu_error.percent)}")
+    lines += [f"held_out = {npu_error.held_out}", f"fitted = {npu_error.fitted}"]
+    lines.append(f"not_modelled = {json.dumps(list(npu_error.not_modelled), ensure_ascii=False)}")
+    lines.append(f"source = {json.dumps(npu_error.source_of('percent'), ensure_ascii=False)}")
+    return [*lines, ""]
 
 
 def _default_last(table: Mapping[str, float]) -> list[tuple[str, float]]:

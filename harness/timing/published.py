@@ -35,7 +35,7 @@ class Comparison:
     """All figures of a chip, the errors over those held out, and the fitted factors of each part.
 
     `band_percent` is what two thirds of the held-out figures stay within, as a part of the estimate. Where
-    none could be held out, it is taken from the stand-ins.
+    none could be held out, it is what all stand-ins stay within: there are too few to leave any aside.
     """
 
     chip: str
@@ -73,8 +73,7 @@ def compare(chip: Chip) -> Comparison:
             estimated = calibration.estimate(sample, factors)
             stand_ins.append(Residual(figure.what, sample.known, estimated, held_out=True))
             compared.append(_compared(chip, figure, estimated, "stand-in"))
-    judged = found if any(r.held_out for r in found) else stand_ins
-    return _comparison(chip, compared, judged, factors)
+    return _comparison(chip, compared, [r for r in found if r.held_out] or stand_ins, factors)
 
 
 def _npu(chip: Chip) -> Comparison:
@@ -90,7 +89,9 @@ def _npu(chip: Chip) -> Comparison:
 def _comparison(
     chip: Chip, compared: list[Compared], judged: list[Residual], factors: dict[str, float]
 ) -> Comparison:
-    median, band = calibration.median_error(judged), calibration.band(judged)
+    only_stand_ins = all(c.how != "held out" for c in compared)
+    median = calibration.median_error(judged)
+    band = calibration.band(judged, within=1.0 if only_stand_ins else calibration.TWO_THIRDS)
     return Comparison(
         chip.chip,
         tuple(compared),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -82,6 +83,13 @@ def _samples(record: Record, model: Model, table: Table, clock_hz: int) -> list[
     return found
 
 
+def _readable(directory: Path) -> Iterator[Model]:
+    """Yield the models in a directory; what is none cannot be that of a record either."""
+    for file in sorted(directory.rglob("*.tflite")):
+        with contextlib.suppress(tflite.ModelError):
+            yield tflite.read(file)
+
+
 class _Files:
     def __init__(self, directory: Path | None) -> None:
         self.directory = directory
@@ -98,7 +106,7 @@ class _Files:
             self._add([tflite.read(path)])
         if wanted not in self.by_hash and self.directory and not self.directory_read:
             self.directory_read = True
-            self._add(tflite.read(file) for file in sorted(self.directory.rglob("*.tflite")))
+            self._add(_readable(self.directory))
         if wanted not in self.by_hash:
             raise HarnessError(
                 f"its model {record.model.name} (SHA-256 {wanted[:12]}...) cannot be found; "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from serial import rfc2217
 
 
@@ -13,7 +15,11 @@ class Rfc2217Serial(rfc2217.Serial):
     def open(self) -> None:
         """See serial.Serial.open."""
         self._negotiated = ()
-        super().open()
+        with warnings.catch_warnings():
+            # pyserial names its thread in a way that Python deprecates: where warnings are errors, as in many
+            # a test suite, that would end a bench.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            super().open()
 
     def _reconfigure_port(self) -> None:
         if self._write_timeout is not None:

@@ -129,3 +129,29 @@ def test_a_results_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file, not a directory")
     message = refused(run(tmp_path, SMALL, "--out", "taken/results"), tmp_path)
     assert "taken" in message
+
+
+def test_an_input_that_does_not_fit_names_its_model(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1, 32, 32, 3), np.int8))
+    message = refused(run(tmp_path, SMALL, "mnist_mbv2_035_32_int8", "-b", "we2", "-i", "x.npy"), tmp_path)
+    assert "mnist_mbv2_035_32_int8: input 'x.npy' is int8 [1, 32, 32, 3], the model takes" in message
+
+
+def test_a_drive_is_never_passed_over_in_silence(tmp_path: Path) -> None:
+    flashed_otherwise = refused(run(tmp_path, SMALL, "-b", "we2", "--drive", "."), tmp_path)
+    assert "--drive is for boards that are flashed by UF2, not for grove_vision_ai_we2" in flashed_otherwise
+    missing = refused(run(tmp_path, SMALL, "-b", "grove_vision_ai", "--drive", "nowhere"), tmp_path)
+    assert "nowhere: there is no such drive" in missing
+    emulated = run(tmp_path, SMALL, "-b", "grove_vision_ai", "--drive", ".", "--port", "emulated")
+    assert "an emulated board has a drive of its own" in refused(emulated, tmp_path)
+
+
+def test_a_port_that_is_nearly_a_word_says_which(tmp_path: Path) -> None:
+    message = refused(run(tmp_path, SMALL, "-b", "we2", "--port", "emulate"), tmp_path)
+    assert message.endswith("no port 'emulate'; did you mean 'emulated'?")
+
+
+@pytest.mark.parametrize("count", [2.5, "3", None])
+def test_a_count_that_is_no_whole_number_is_refused_before_a_board_is_touched(count: object) -> None:
+    with pytest.raises(HarnessError, match="it is a whole number"):
+        harness.bench(SMALL, "we2", invokes=count)  # type: ignore[arg-type]

@@ -284,3 +284,12 @@ def test_a_store_that_fails_after_the_run_does_not_lose_what_was_measured(tmp_pa
     assert "the record is in" in result.failures[0].message
     assert store.read(result.paths[0]).invoke.ticks == result.records[0].invoke.ticks
     shutil.rmtree(result.paths[0].parents[1])
+
+
+def test_a_closed_standard_error_stops_no_bench(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "harness", "bench", OTHER, "-b", "we2", "-n", "1"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *command], cwd=tmp_path, stdout=subprocess.PIPE, timeout=120
+    )
+    assert done.returncode == 0
+    assert b"recorded: " in done.stdout

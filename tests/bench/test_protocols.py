@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -175,3 +177,17 @@ def test_the_record_of_a_measured_run_holds_how_the_clocks_compare(
     [note] = [note for note in record.notes if "clock" in note]
     assert "known to within" in note
     assert ("tick rate is not what its firmware says" in note) == wrong
+
+
+def test_a_timer_of_milliseconds_never_shows_as_no_time(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "bench", SMALL, "-b", "we2", "--protocol", "sscma", "-n", "2"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert " < 1 ms " in done.stdout
+    assert "0.000 ms" not in done.stdout
+    assert f"note: {SMALL} on grove_vision_ai_we2: sscma takes no tensors" in done.stdout

@@ -46,6 +46,7 @@ def test_the_list_fits_a_terminal_with_no_word_broken(monkeypatch, width, is_tab
     cli.main(["boards"], standalone_mode=False)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
     assert all(len(line) <= width for line in lines)
+    assert ("id xiao_esp32s3" in lines) is not is_table  # a paragraph says what its first line is
     assert any("─" in line for line in lines) is is_table
     words = [word for line in lines for word in line.split()]
     for profile in boards.all_profiles():
@@ -98,6 +99,19 @@ def test_a_valid_profile_passes_the_check(example, tmp_path):
     path.write_text(example)
     run = harness("check", str(path))
     assert (run.returncode, run.stdout) == (0, f"{path}: valid profile of 'my_board' (My Board)\n")
+
+
+def test_a_name_cannot_steer_the_terminal(example, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(example.replace('"My Board"', '"\\u001b[31mMy Board"'))
+    for run in (harness("check", str(path)), harness("show", str(path))):
+        assert "\\x1b[31mMy Board" in run.stdout
+
+
+def test_the_byte_order_mark_of_windows_editors_is_no_problem(example, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + example.encode())
+    assert harness("check", str(path)).returncode == 0
 
 
 def test_the_check_prints_a_line_for_every_problem_and_exits_with_2(changed):

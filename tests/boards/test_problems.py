@@ -301,7 +301,7 @@ CASES = {
         "cores = 1",
         f"cores = {'9' * 5000}",
         "",
-        "is not valid TOML: exceeds the limit",
+        "it holds a number of thousands of digits",
         None,
     ),
     "deep nesting": (
@@ -443,3 +443,11 @@ def test_a_damaged_profile_is_read_or_refused_line_by_line(seed, tmp_path):
         assert refused.problems
         assert all(1 <= problem.line <= text.count("\n") + 1 for problem in refused.problems)
         assert len(str(refused).split("\n")) == len(refused.problems)
+
+
+def test_an_infinite_figure_is_no_figure(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    text = (assets.directory("boards") / "grove_vision_ai_we2.toml").read_text(encoding="utf-8")
+    path.write_text(text.replace("clock_scale = 1.0", "clock_scale = inf"), encoding="utf-8")
+    with pytest.raises(ProfileError, match=r"vela\.system\.Sram\.clock_scale: inf is not a finite number"):
+        boards.load(path)

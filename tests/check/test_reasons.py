@@ -14,7 +14,7 @@ from harness.check import firmware
 from harness.check.firmware import Firmware
 from harness.check.reasons import reasons
 from harness.errors import HarnessError
-from harness.models import tflite, vela
+from harness.models import ethosu, tflite, vela
 from harness.models.build import Builder, Scale, Subgraph
 from harness.models.graph import Model
 
@@ -182,6 +182,16 @@ def test_commands_of_a_version_that_the_npu_does_not_take() -> None:
     (npu,) = struct.unpack_from("<I", data, at)
     struct.pack_into("<I", data, at, npu | 1 << 4)
     assert kinds(tflite.parse(bytes(data), "made"), WE2) == ["command stream"]
+
+
+def test_a_command_stream_that_cannot_be_decoded() -> None:
+    made = compiled(conv())
+    words = ethosu.command_stream(made, made.subgraphs[0], made.subgraphs[0].operators[0]).tobytes()
+    data = bytearray(made.data)
+    struct.pack_into("<I", data, data.index(words), 0x3FF)
+    (found,) = reasons(tflite.parse(bytes(data), "made"), WE2, firmware.choose(WE2))
+    assert found.kind == "command stream"
+    assert "damaged: unknown command 0x000003ff at word" in found.what
 
 
 def test_an_int8_model_on_a_board_that_wants_vela() -> None:

@@ -12,9 +12,10 @@ from click.testing import CliRunner, Result
 
 from harness import boards
 from harness.cli import cli
-from harness.models import bundled, tflite
+from harness.models import bundled, ethosu, tflite, vela
 from harness.models.build import Builder, Scale
 from harness.models.estimate import demands, estimate
+from harness.models.npu.jobs import jobs
 from harness.results import store
 from harness.results.record import Record
 from tests.results.making import record
@@ -141,7 +142,7 @@ def test_calibrate_shows_every_published_figure_beside_its_estimate() -> None:
     assert "median error" in shown
 
 
-def measured(directory: Path, factor: float) -> None:
+def measured(directory: Path, factor: float, board_id: str = "xiao_esp32s3") -> None:
     """Write records of a board that takes `factor` times what the profile of the XIAO estimates."""
     board = boards.load("xiao_esp32s3")
     for name in bundled.names():
@@ -160,7 +161,8 @@ def measured(directory: Path, factor: float) -> None:
         made = record([ticks, ticks, ticks], origin="measured", tick_hz=board.clock_hz, layers=layers)
         of_model = {"name": name, "file": name, "sha256": model.sha256}
         values = made.model_dump(mode="json")
-        store.write(Record.model_validate({**values, "model": {**values["model"], **of_model}}), directory)
+        parts = {"model": {**values["model"], **of_model}, "board": {**values["board"], "id": board_id}}
+        store.write(Record.model_validate({**values, **parts}), directory)
 
 
 def test_calibrate_fits_to_measured_records_and_writes_a_profile(tmp_path: Path) -> None:
@@ -195,3 +197,209 @@ def test_an_overlay_of_a_board_that_does_not_ship_names_the_line(tmp_path: Path)
     path.write_text('# mine\nextends = "xiao"\n')
     with pytest.raises(boards.ProfileError, match=r"o\.toml:2: extends: 'xiao' is no board"):
         boards.load(path)
+
+
+def float_conv(path: Path, type: str = "float32") -> Path:
+    """A convolution that no NPU takes, with its bias."""
+    out = Builder()
+    main = out.subgraph("main")
+    x = main.input("x", (1, 8, 8, 3), type)
+    w = main.constant("w", np.ones((4, 1, 1, 3), type))
+    b = main.constant("b", np.zeros(4, type))
+    options = {"stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
+    y = main.output("y", (1, 8, 8, 4), type)
+    main.operator("CONV_2D", [x, w, b], [y], version=3, padding="SAME", **options)
+    path.write_bytes(out.finish())
+    return path
+
+
+class TestAModelOfWhichVelaPutsNothingOnTheNpu:
+    def test_it_is_judged_as_it_runs_on_the_cpu(self, tmp_path: Path) -> None:
+        path = float_conv(tmp_path / "float.tflite")
+        found = json.loads(run("check", path, "--board", "we2", "--compile", "--json").stdout)
+        assert (found["runs"], found["compiled"]) == (True, False)
+        assert "Vela finds nothing in it for the NPU: it runs on the Arm Cortex-M55 alone" in found["notes"]
+
+    def test_the_file_that_vela_wrote_is_not_sent_to_vela_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        run("compile", float_conv(tmp_path / "float.tflite"), "--board", "we2")
+        assert run("check", "float_vela.tflite", "--board", "we2").stdout.startswith("yes:")
+        shown = run("check", "float_vela.tflite", "--board", "we2", "--firmware", "sscma").stdout
+        assert "does not register CONV_2D" in shown
+        assert "harness compile" not in shown
+
+    def test_inspect_says_so(self, tmp_path: Path) -> None:
+        path = float_conv(tmp_path / "float.tflite")
+        assert "Vela finds nothing in it for the NPU" in run("inspect", path, "--board", "we2").stdout
+        found = json.loads(run("inspect", path, "--board", "we2", "--json").stdout)
+        assert found["deployed"]["compiled"] is False
+        assert found["deployed"]["sha256"] == found["sha256"]
+
+
+class TestATimeThatWouldBeAGuess:
+    def test_of_float_kernels_where_int8_times_are_published(self, tmp_path: Path) -> None:
+        found = run("inspect", float_conv(tmp_path / "float.tflite"), "--board", "xiao_esp32s3").stdout
+        assert "not known: the published times are of int8 kernels, and this model has float32" in found
+
+    def test_of_an_operator_that_is_nobodys(self, tmp_path: Path) -> None:
+        out = Builder()
+        main = out.subgraph("main")
+        x = main.input("x", (1, 4), "int8", Scale(0.5))
+        middle = main.tensor("middle", (1, 4), "int8", Scale(0.5))
+        y = main.output("y", (1, 4), "int8", Scale(0.5))
+        main.custom("Odd", [x], [middle], b"")
+        (tmp_path / "odd.tflite").write_bytes(out.finish())
+        assert "not known: no time is published for Odd on" in self.shown(tmp_path / "odd.tflite")
+        main.operator("RELU", [middle], [y])
+        (tmp_path / "odd.tflite").write_bytes(out.finish())
+        assert "left out: Odd on the Xtensa LX7" in self.shown(tmp_path / "odd.tflite")
+
+    def shown(self, path: Path) -> str:
+        return run("inspect", path, "--board", "xiao_esp32s3").stdout
+
+    def test_conversions_at_the_ends_of_an_int8_model_do_not_take_its_time_away(self, tmp_path: Path) -> None:
+        out = Builder()
+        main = out.subgraph("main")
+        x = main.input("x", (1, 4), "int8", Scale(0.5))
+        main.operator("DEQUANTIZE", [x], [main.output("y", (1, 4), "float32")])
+        (tmp_path / "ends.tflite").write_bytes(out.finish())
+        assert "ms ±6 % (estimated)" in self.shown(tmp_path / "ends.tflite")
+
+    def test_of_commands_that_are_not_costed(self, tmp_path: Path) -> None:
+        board = boards.load("we2").vela
+        assert board is not None
+        data = bundled.build("mnist_mbv2_035_32_int8")
+        made = vela.compile(data, "m", accelerator=board.accelerator, settings=board.settings())
+        model = tflite.parse(made.data, "m")
+        words = ethosu.command_stream(model, model.subgraphs[0], model.subgraphs[0].operators[0])
+        stride = next(c for c in jobs(model)[0].commands if c.name == "KERNEL_STRIDE")
+        changed = bytearray(made.data)
+        changed[made.data.index(words.tobytes()) + 4 * stride.word + 2] |= 1 << 5  # 4x4 decomposition
+        path = tmp_path / "decomposed.tflite"
+        path.write_bytes(changed)
+        shown = run("inspect", path, "--board", "we2")
+        assert "its commands use what is not costed here: operation" in shown.stdout
+        assert run("check", path, "--board", "we2").exit_code == 0
+
+    @pytest.mark.interop
+    def test_of_a_file_for_another_npu(self, shared: Path) -> None:
+        shown = run("inspect", shared / "models" / "person_detect_vela.tflite", "--board", "we2").stdout
+        assert "not known: compiled for ethos-u55-256, and grove_vision_ai_we2 has ethos-u55-64" in shown
+
+
+def test_velas_account_of_a_file_counts_only_with_the_settings_of_the_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same commands take another time at another clock: Vela is asked, not its last word taken."""
+    monkeypatch.chdir(tmp_path)
+    text = boards.load("we2").path.read_text(encoding="utf-8")
+    slow = tmp_path / "slow.toml"
+    slow.write_text(text.replace('core_clock = "400 MHz"', 'core_clock = "100 MHz"'), encoding="utf-8")
+    model = "mnist_mbv2_035_32_int8"
+
+    def seconds(board: str | Path) -> float:
+        found = json.loads(run("inspect", "m.tflite", "--board", board, "--json").stdout)
+        return float(found["time"]["seconds"])
+
+    run("compile", model, "--board", "we2", "-o", "m.tflite")
+    before = seconds("we2")
+    run("compile", model, "--board", slow, "-o", "slow.tflite")
+    same = (tmp_path / "m.tflite").read_bytes() == (tmp_path / "slow.tflite").read_bytes()
+    assert same, "the clock changes no command; otherwise this test shows nothing"
+    assert seconds("we2") == before
+    assert seconds(slow) == pytest.approx(4 * before, rel=0.01)
+
+
+def test_an_npu_that_is_no_ethos_u55_gets_velas_time(tmp_path: Path) -> None:
+    text = boards.load("we2").path.read_text(encoding="utf-8")
+    other = tmp_path / "u65.toml"
+    other.write_text(text.replace("ethos-u55-64", "ethos-u65-256"), encoding="utf-8")
+    found = json.loads(run("inspect", "mnist_mbv2_035_32_int8", "--board", other, "--json").stdout)
+    assert found["time"]["methods"] == ["vela"]
+    assert found["time"]["seconds"] > 0
+
+
+def test_a_calibrated_profile_keeps_what_is_known_of_its_npu(tmp_path: Path) -> None:
+    from harness.timing.overlay import estimate_tables
+
+    board = boards.load("we2")
+    assert board.estimate.npu_error is not None
+    tables = estimate_tables(
+        board.estimate.mapping(),
+        "a test",
+        held_out=0,
+        fitted=1,
+        percent=None,
+        not_modelled=(),
+        npu_error=board.estimate.npu_error,
+    )
+    (tmp_path / "mine.toml").write_text(f'extends = "{board.id}"\n\n{tables}', encoding="utf-8")
+    assert boards.load(tmp_path / "mine.toml").estimate.npu_error == board.estimate.npu_error
+
+
+def test_a_file_that_is_no_model_does_not_hide_the_models_beside_it(tmp_path: Path) -> None:
+    from harness.timing.records import samples
+
+    directory = tmp_path / "models"
+    directory.mkdir()
+    (directory / "a_broken.tflite").write_bytes(b"no model")
+    path = float_conv(directory / "b.tflite")
+    sha256 = tflite.read(path).sha256
+    board = boards.load("xiao_esp32s3")
+    values = record([5, 5, 5], origin="measured", tick_hz=board.clock_hz).model_dump(mode="json")
+    of_model = {"name": "b", "file": "elsewhere.tflite", "sha256": sha256}
+    made = Record.model_validate({**values, "model": {**values["model"], **of_model}})
+    taken = samples([made, made], board, board.coefficients(), directory)
+    assert (taken.records, taken.left_out) == (2, ())
+
+
+def test_times_are_written_without_an_exponent() -> None:
+    from harness.cli.forecast_view import rounded
+
+    assert [rounded(v) for v in (2345.6, 54.23, 0.000467, 0)] == ["2,350", "54.2", "0.000467", "0"]
+
+
+def test_a_note_does_not_name_the_firmware_twice() -> None:
+    shown = run("check", PERSON, "--board", "we2").stdout
+    assert "the firmware 'sscma' would refuse it: that firmware does not register" in shown
+
+
+def test_calibrating_a_profile_of_ones_own_keeps_what_it_says(tmp_path: Path) -> None:
+    text = boards.load("xiao_esp32s3").path.read_text(encoding="utf-8")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(text.replace('id = "xiao_esp32s3"', 'id = "mine"'), encoding="utf-8")
+    measured(tmp_path / "results", 1.5, "mine")
+    out = tmp_path / "out.toml"
+    done = run("calibrate", "--board", mine, "--from", tmp_path / "results", "--out", out)
+    assert done.exit_code == 0, done.output
+    before, after = boards.load(mine), boards.load(out)
+    assert (after.id, after.chip, after.flash) == ("mine", before.chip, before.flash)
+    assert after.estimate.fixed_cycles >= 0
+    assert after.estimate.cycles_per_mac != before.estimate.cycles_per_mac
+
+
+def test_what_goes_with_measured_records_is_not_ignored_without_them(tmp_path: Path) -> None:
+    for option in ("--models", "--out"):
+        done = run("calibrate", "--board", "xiao_esp32s3", option, tmp_path / "x")
+        assert done.exit_code == 2
+        assert "--models and --out go with --from" in done.output
+    measured(tmp_path / "results", 1.5)
+    done = run(
+        "calibrate", "--board", "xiao_esp32s3", "--from", tmp_path / "results", "--models", tmp_path / "x"
+    )
+    assert "no such directory" in str(done.exception)
+
+
+def test_a_model_without_a_name_is_said_to_lack_one() -> None:
+    assert "the model has an empty name" in str(run("inspect", "").exception)
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    measured(tmp_path, 1.5)
+    first = sorted(tmp_path.rglob("record.json"))[0]
+    first.write_text("{}")
+    done = run("calibrate", "--board", "xiao_esp32s3", "--from", tmp_path, "--out", tmp_path / "out.toml")
+    assert done.exit_code == 0
+    assert first.parent.name in done.stderr.replace("\n", "")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from click.testing import CliRunner, Result
 from harness.cli.compile import command
 from harness.errors import HarnessError
 from harness.models import bundled, tflite
+from harness.models.build import Builder, Scale
 
 MNIST = "mnist_mbv2_035_32_int8"
 
@@ -39,7 +42,8 @@ def test_a_bundled_model_is_compiled_and_velas_summary_kept(place: Path) -> None
         f"{MNIST}_vela_per-layer.csv",
         f"{MNIST}_vela_summary.csv",
     ]
-    assert "0.311 ms estimated by Vela (124282 cycles at 400 MHz; CPU operators not counted)" in result.output
+    assert "0.311 ms estimated by Vela (124,282 cycles at 400 MHz; CPU" in result.output
+    assert "published times of such models are up to 6.3 times as long" in result.output
     assert "CPU operators   none" in result.output
     assert "cycles_total" in (place / f"{MNIST}_vela_summary.csv").read_text()
 
@@ -56,6 +60,29 @@ def test_a_file_is_compiled_to_where_it_is_asked_for(place: Path) -> None:
     assert tflite.read(place / "out/x.tflite").sha256 == facts["sha256"]
 
 
+def test_a_model_without_anything_for_the_npu_gets_no_npu_figures(place: Path) -> None:
+    out = Builder()
+    main = out.subgraph("main")
+    x = main.input("x", (1, 4), "int8", Scale(0.5))
+    main.custom("Odd\x1b[31m", [x], [main.output("y", (1, 4), "int8", Scale(0.5))], b"")
+    (place / "odd.tflite").write_bytes(out.finish())
+    shown = run("odd.tflite", "--board", "we2").output
+    assert "nothing of this model runs on it; the board's CPU runs all of it" in shown
+    assert "NPU time" not in shown
+    assert "\x1b" not in shown
+
+
+def test_a_temporary_directory_without_room_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    result = run(MNIST, "--board", "we2")
+    assert f"{tempfile.gettempdir()}: Vela cannot work there: No space left on device" in str(
+        result.exception
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -67,6 +94,8 @@ def test_a_file_is_compiled_to_where_it_is_asked_for(place: Path) -> None:
             "nowhere/x.tflite: cannot be written: No such file",
         ),
         (("m.tflite", "--board", "we2", "-o", "m.tflite"), "this is the model itself"),
+        (("m.tflite", "--board", "we2", "-o", "."), "is a directory; give the path of a file with -o"),
+        (("m.tflite", "--board", "we2", "-o", ".."), "is a directory; give the path of a file with -o"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_written(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from harness import boards
 from harness.cli.npu import command
-from harness.models import tflite, vela
+from harness.models import ethosu, tflite, vela
 from harness.models.build import Builder, Scale
 from harness.models.npu.jobs import jobs
 from harness.models.npu.operations import Dma
@@ -149,3 +150,88 @@ def test_a_run_that_differs_stops_at_the_first_operation_that_does(
 def test_a_model_without_anything_for_the_npu_says_how_to_compile_it(files: tuple[Path, Path]) -> None:
     result = CliRunner().invoke(command, ["run", str(files[0])])
     assert "compile it first with `harness compile`" in str(result.exception)
+
+
+@pytest.fixture
+def left_to_cpu(tmp_path: Path) -> Path:
+    """What Vela writes of a model of which nothing is for the NPU."""
+    out = Builder()
+    main = out.subgraph("main")
+    x = main.input("x", (1, 4), "float32")
+    main.operator("RELU", [x], [main.output("y", (1, 4), "float32")])
+    board = boards.load("we2").vela
+    assert board is not None
+    made = vela.compile(out.finish(), "m", accelerator=board.accelerator, settings=board.settings())
+    path = tmp_path / "m_vela.tflite"
+    path.write_bytes(made.data)
+    return path
+
+
+@pytest.mark.parametrize("what", ["disasm", "run"])
+def test_a_file_that_vela_left_to_the_cpu_is_not_sent_to_vela_again(left_to_cpu: Path, what: str) -> None:
+    result = CliRunner().invoke(command, [what, str(left_to_cpu)])
+    assert "nothing in it runs on an NPU; Vela left all of it to the CPU" in str(result.exception)
+
+
+@pytest.mark.parametrize("what", ["disasm", "run"])
+def test_a_source_that_is_another_model_or_compiled_itself_is_named(
+    files: tuple[Path, Path], left_to_cpu: Path, what: str
+) -> None:
+    other = CliRunner().invoke(command, [what, str(files[1]), "--source", str(left_to_cpu)])
+    assert "its inputs and outputs are not those of" in str(other.exception)
+    itself = CliRunner().invoke(command, [what, str(files[1]), "--source", str(files[1])])
+    assert "compiled for an NPU itself" in str(itself.exception)
+
+
+def test_a_damaged_stream_names_the_file_and_one_that_only_faults_is_still_listed(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, compiled = files
+    model = tflite.read(compiled)
+    words = ethosu.command_stream(model, model.subgraphs[0], model.subgraphs[0].operators[0])
+    base = next(c for c in jobs(model)[0].commands if c.name == "OFM_BASE0")
+    place = model.data.index(words.tobytes()) + 4 * base.word
+    data, path = model.data, tmp_path / "damaged.tflite"
+    path.write_bytes(data[: place + 4] + b"\xff\xff\xff\x7f" + data[place + 8 :])
+    listed = _invoke("disasm", path, "--source", source)
+    assert listed.exit_code == 0
+    assert "layers are not named: NPU fault: operation 0" in listed.stderr
+    assert "NPU_SET_OFM_BASE0          0x7fffffff" in listed.stdout
+    path.write_bytes(data[:place] + b"\xff\x03\x00\x00" + data[place + 4 :])
+    refused = CliRunner().invoke(command, ["disasm", str(path)])
+    assert str(refused.exception).startswith(f"{path}: its command stream is damaged: unknown command")
+
+
+@pytest.mark.parametrize(("accelerator", "listed"), [("ethos-u65-256", True), ("ethos-u85-256", False)])
+def test_files_for_other_npus_are_named_as_such(
+    files: tuple[Path, Path], tmp_path: Path, accelerator: str, listed: bool
+) -> None:
+    board = boards.load("we2").vela
+    assert board is not None
+    settings = board.settings()
+    path = tmp_path / "other.tflite"
+    path.write_bytes(
+        vela.compile(files[0].read_bytes(), "m", accelerator=accelerator, settings=settings).data
+    )
+    result = CliRunner().invoke(command, ["run", str(path)])
+    assert f"compiled for {accelerator}" in str(result.exception)
+    assert (CliRunner().invoke(command, ["disasm", str(path)]).exit_code == 0) is listed
+
+
+def test_a_run_on_a_board_with_another_npu_says_how_to_compile_for_it(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "u55_128.toml"
+    text = boards.load("we2").path.read_text(encoding="utf-8")
+    other.write_text(text.replace("ethos-u55-64", "ethos-u55-128"), encoding="utf-8")
+    result = CliRunner().invoke(command, ["run", str(files[1]), "--board", str(other)])
+    assert "compiled for ethos-u55-64, and grove_vision_ai_we2 has ethos-u55-128" in str(result.exception)
+
+
+def test_the_time_of_a_run_has_unit_origin_and_error(files: tuple[Path, Path]) -> None:
+    shown = _invoke("run", files[1]).output
+    assert re.search(r"NPU time +0\.0\d+ ms, [\d,]+ cycles at 400 MHz \(estimated from the commands", shown)
+    assert "published times of such models are up to 6.3 times as long" in shown
+    facts = json.loads(_invoke("run", files[1], "--json").output)
+    assert facts["estimated_seconds"] == pytest.approx(facts["estimated_cycles"] / facts["clock_hz"])
+    assert facts["error_percent"] == 528

@@ -129,7 +129,7 @@ def test_only_runs_of_the_newest_set_up_count() -> None:
     assert comparison.outcome == "pass"
     assert comparison.candidate is not None
     assert len(comparison.candidate.records) == 5
-    assert "5 candidate runs left out" in comparison.notes[0]
+    assert "5 runs of the candidate left out" in comparison.notes[0]
 
 
 def test_of_two_origins_the_baselines_is_taken() -> None:
@@ -156,3 +156,24 @@ def test_the_command_knows_every_allowance() -> None:
     from harness.cli.gate import _ALLOWANCES
 
     assert _ALLOWANCES == ALLOWANCES
+
+
+def test_an_interval_does_not_pass_an_estimate_off_as_exact() -> None:
+    estimated = [
+        r.model_copy(update={"invoke": r.invoke.model_copy(update={"error_percent": 5.6})})
+        for r in runs(seed=2, origin="estimated")
+    ]
+    comparison = judge(runs(seed=1), estimated, allow=frozenset({"origin"}))
+    said = "the interval leaves out how far off an estimate may be: the candidate is estimated ±6 %"
+    assert said in comparison.notes
+    assert comparison.plain()["candidate"]["error_percent"] == 5.6
+    # Of the same board, what an estimate is off by is the same on both sides.
+    assert not any("interval" in note for note in judge(estimated, estimated).notes)
+
+
+def test_a_firmware_is_told_by_the_beginning_of_its_hash() -> None:
+    comparison = judge(runs(seed=1), runs(seed=2, firmware={"version": "2.0"}))
+    assert (
+        "firmware virtual 1.0 (cdcdcdcdcdcd) against virtual 2.0 (cdcdcdcdcdcd)"
+        in comparison.findings[0].text
+    )

@@ -55,7 +55,7 @@ def test_too_little_data_exits_3(place: Path) -> None:
         (["--allow", "anything"], "anything"),
         (["--confidence", "20%"], "between 50% and 100%"),
         (["nowhere/at/all"], "no such file or directory"),
-        (["--board", "we3"], "no run to compare"),
+        (["--board", "we3"], "--board we3: no run of it, neither in the baseline nor now"),
         (["--update", "--baseline", "git:HEAD"], "only a directory can be renewed"),
     ],
 )
@@ -150,3 +150,66 @@ def test_compare_takes_two_different_models(place: Path) -> None:
     missing = harness("compare", "model=person", "model=nothing", cwd=place)
     assert missing.returncode == 2
     assert "no run found" in missing.stderr
+
+
+def test_a_board_or_model_of_which_there_is_no_run_is_never_passed_over(place: Path) -> None:
+    done = harness("gate", "--model", "person", "--model", "persn", cwd=place)
+    assert done.returncode == 2
+    assert "--model persn: no run of it" in done.stderr
+    assert "did you mean 'person'?" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_board_is_named_by_its_alias_too(place: Path) -> None:
+    assert harness("gate", "--board", "esp32s3", "--model", "person", cwd=place).returncode == 0
+
+
+def test_an_update_that_nobody_answers_says_what_to_do(place: Path) -> None:
+    done = harness("gate", "--update", cwd=place)
+    assert done.returncode == 2
+    assert done.stderr.endswith("nobody is there to answer; --yes renews the baseline without asking\n")
+
+
+def test_a_declined_update_leaves_the_baseline_and_says_so(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(p.read_bytes() for p in (place / "results" / "baseline").iterdir())
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda prompt: "n")
+    done = harness("gate", "--update", cwd=place)
+    assert done.returncode == 2
+    assert "results/baseline is left as it was" in done.stderr
+    assert sorted(p.read_bytes() for p in (place / "results" / "baseline").iterdir()) == before
+
+
+def test_a_damaged_baseline_is_named_and_never_renewed_around(place: Path) -> None:
+    bad = place / "results" / "baseline" / "bad.json"
+    bad.write_text("{")
+    for words in ([], ["--update", "--yes"]):
+        done = harness("gate", *words, cwd=place)
+        assert done.returncode == 2
+        assert "bad.json" in done.stderr
+        assert "restore this file of the baseline, or delete it" in done.stderr
+    bad.unlink()
+    assert harness("gate", "--update", "--yes", cwd=place).returncode == 0
+
+
+def test_a_summary_that_cannot_be_written_is_no_regression(place: Path) -> None:
+    summary = {"GITHUB_STEP_SUMMARY": str(place / "no" / "where.md")}
+    done = harness("gate", "--model", "person", "--github", cwd=place, env=summary)
+    assert done.returncode == 2
+    assert "where.md: cannot be written" in done.stderr
+
+
+def test_compare_speaks_of_a_and_b(place: Path) -> None:
+    put(runs(1, model="only_here")[0], place / "results")
+    done = harness("compare", "results/baseline", "results", cwd=place)
+    assert "only_here int8 on xiao_esp32s3: new: A has no run of it" in done.stdout
+    assert "baseline" not in done.stdout
+    assert "B has no run of it, A has" in harness("compare", "results", "results/baseline", cwd=place).stdout
+
+
+def test_the_arena_has_its_origin_in_the_table_and_in_json(tmp_path: Path) -> None:
+    put(record(origin="estimated", ram={"origin": "emulated"}), tmp_path / "results")
+    assert "117.2 KiB emulated" in harness("gate", "--update", "--yes", cwd=tmp_path).stdout
+    [item] = json.loads(harness("gate", "--json", cwd=tmp_path).stdout)["comparisons"]
+    assert item["candidate"]["ram_origin"] == "emulated"

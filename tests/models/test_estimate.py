@@ -16,7 +16,8 @@ from harness import boards
 from harness.errors import HarnessError
 from harness.models import bundled, tflite, vela
 from harness.models.build import Builder, Scale
-from harness.models.estimate import estimate
+from harness.models.estimate import demands, estimate
+from harness.models.inspect import summarize
 from harness.models.npu import cycles
 from harness.models.npu.accelerator import named
 from harness.models.npu.jobs import jobs
@@ -197,3 +198,18 @@ def _small() -> tflite.Model:
     if not _cached:
         _cached.append(tflite.parse(compiled(bundled.build(MNIST)).data, "small"))
     return _cached[0]
+
+
+def test_a_subgraph_that_no_invoke_enters_costs_nothing() -> None:
+    out = Builder("two signatures")
+    for name in ("main", "other"):
+        graph = out.subgraph(name)
+        x = graph.input("x", (1, 4), "int8", Scale(0.5))
+        w = graph.constant("w", np.ones((2, 4), np.int8), Scale(0.5))
+        y = graph.output("y", (1, 2), "int8", Scale(0.5))
+        graph.operator("FULLY_CONNECTED", [x, w, -1], [y], version=4)
+    model = tflite.parse(out.finish(), "two")
+    assert [demand.subgraph for demand in demands(model)] == [0]
+    found = summarize(model)
+    assert (found.macs, [(o.count, o.macs) for o in found.operators]) == (8, [(2, 8)])
+    assert [layer.macs for layer in found.layers] == [8, 8]

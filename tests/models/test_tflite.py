@@ -236,7 +236,7 @@ def point_metadata_nowhere(tree: Any) -> None:
         (point_graph_input_nowhere, "subgraph 0: input tensor -1 does not exist"),
         (point_tensor_at_no_buffer, "tensor 0 'x': buffer 1000 does not exist"),
         (point_call_nowhere, "operator 0 (CALL_ONCE): init subgraph index 2 does not exist"),
-        (give_negative_shape, "tensor 0 'x' has the dimension -1"),
+        (give_negative_shape, "tensor 0 'x' has the dimension -1; convert the model with fixed shapes"),
         (give_overflowing_shape, "tensor 0 'x' has more than 2147483647 elements"),
         (give_many_dimensions, "tensor 0 'x' has 33 dimensions"),
         (grow_constant, "tensor 3 'kernel' needs 135 bytes of data, its buffer has 108"),

@@ -127,7 +127,12 @@ def test_report_gives_each_format(words: list[str], found: str, tmp_path: Path) 
         (["-o", "x.docx"], "name the format with --format"),
         (["--format", "parquet"], "name one with -o"),
         (["-o", "no/where/x.csv"], "cannot be written"),
-        (["model=none"], "no run found"),
+        (
+            ["model=none"],
+            "no run found by model=none; `harness report --table runs --from results` lists all",
+        ),
+        (["--format", "html", "--table", "layers"], "--table has no meaning for html"),
+        (["-o", "x.html", "--table", "runs"], "--table has no meaning for html"),
         (["--from", "elsewhere"], "no such file or directory"),
     ],
 )
@@ -144,3 +149,18 @@ def test_report_writes_a_file_by_its_ending(tmp_path: Path) -> None:
     for ending in ("md", "csv", "json", "parquet", "html"):
         assert harness("report", "-o", f"x.{ending}", cwd=tmp_path).returncode == 0
         assert (tmp_path / f"x.{ending}").stat().st_size > 50
+
+
+def test_json_writes_a_figure_with_the_digits_that_it_has() -> None:
+    made = record([75_971_535], tick_hz=400_000_000)
+    assert '"invoke_median_us":189928.8375,' in exports.json_rows(frame.runs([made]))
+
+
+def test_the_terminal_table_gives_the_band_of_an_estimate(tmp_path: Path) -> None:
+    put(
+        record(origin="estimated", invoke={"origin": "estimated", "error_percent": 5.6}), tmp_path / "results"
+    )
+    done = harness("report", cwd=tmp_path)
+    assert "estimated ±6 %" in done.stdout
+    [row] = json.loads(harness("report", "--json", cwd=tmp_path).stdout)
+    assert (row["origin"], row["error_percent"]) == ("estimated", 5.6)

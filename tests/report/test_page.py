@@ -165,7 +165,7 @@ def test_odd_collections_make_a_page_too(records: list[Record]) -> None:
 def test_incidents_and_damaged_files_are_named() -> None:
     made = record([1, 2], incidents=[{"kind": "reset", "text": "the board restarted"}], complete=False)
     text = page([made], [Damaged(Path("results/x/record.json"), "is empty")])
-    for said in ("reset: the board restarted", "incomplete: 2 of 2 invokes", "set aside: is empty"):
+    for said in ("reset: the board restarted", "incomplete: 2 of 2 samples", "set aside: is empty"):
         assert said in text
 
 
@@ -260,3 +260,39 @@ def test_chromium_draws_it_in_both_schemes_and_asks_for_nothing_else(
 def test_the_browser_of_these_tests_would_notice_a_request(browser: _Browser) -> None:
     _, hosts = browser.shoot('<!doctype html><img src="http://elsewhere.invalid/x.png">', "light")
     assert "elsewhere.invalid" in hosts
+
+
+def text_of(cell: str) -> str:
+    return re.sub("<[^>]*>", " ", cell)
+
+
+def test_no_figure_of_a_table_is_in_a_cell_without_its_origin() -> None:
+    cells = re.findall(r'<td class="number">(.*?)</td>', page(many(12)))
+    figures = [text_of(cell) for cell in cells if re.search(r"\d (ms|KiB)", text_of(cell))]
+    assert len(figures) > 24
+    for figure in figures:
+        assert re.search("measured|emulated|estimated", figure), figure
+
+
+def test_an_estimate_has_its_error_band_in_the_page() -> None:
+    invoke = {"origin": "estimated", "error_percent": 398.0}
+    text = page([record(origin="estimated", invoke={**invoke, "ticks": [5, 5, 5]})])
+    assert text.count("estimated, up to ×5.0") >= 2
+
+
+def test_what_is_said_of_outputs_is_of_the_run_that_was_not_verified() -> None:
+    refused = {"verdict": "not_available", "reason": "the protocol sscma has no outputs", "max_ulp": None}
+    text = page([record(verification=refused), record(day=1)])
+    assert "not verified<small>the protocol sscma has no outputs</small>" in text
+
+
+def test_a_page_names_every_firmware_and_the_notes_of_the_latest_run() -> None:
+    older = record(firmware={"version": "0.9"})
+    text = page([older, record(day=1, notes=["the device's clock is <off>"])])
+    assert "virtual 0.9 / virtual 1.0" in text
+    assert "<li>the device&#x27;s clock is &lt;off&gt;</li>" in text
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_any_script_make_no_noise() -> None:
+    assert "人物検出" in page([record(model="人物検出"), record(model="人物検出", day=1)])

@@ -98,3 +98,18 @@ def test_ten_thousand_runs_load_in_seconds_and_bounded_memory(tmp_path: Path) ->
         print(f"{table}: {len(loaded)} rows in {took:.1f} s, peak {peak / 2**20:.0f} MiB")
         # 1,000,000 samples of 40 bytes, several times over while the frame is put together.
         assert peak < 300 * 2**20
+
+
+def test_the_spread_of_equal_samples_is_nothing_at_all() -> None:
+    made = frame.runs([record([75_971_535] * 10, tick_hz=400_000_000), record([17] * 5, tick_hz=3)])
+    assert made["invoke_std_us"].tolist() == [0.0, 0.0]
+    assert (made["invoke_mean_us"] == made["invoke_median_us"]).all()
+
+
+def test_statistics_are_those_of_a_small_example_by_hand() -> None:
+    made = frame.runs([record([10, 20, 30, 40, 100], tick_hz=1_000_000)]).iloc[0]
+    # (10 + 20 + 30 + 40 + 100) / 5; squares of the deviations 900 + 400 + 100 + 0 + 3600 over 4.
+    assert made["invoke_mean_us"] == 40
+    assert made["invoke_std_us"] == pytest.approx(1250**0.5)
+    assert made[["invoke_p25_us", "invoke_median_us", "invoke_p75_us"]].tolist() == [20, 30, 40]
+    assert made["invoke_p95_us"] == pytest.approx(40 + 0.8 * 60)

@@ -49,8 +49,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch:
 
 def test_an_unwritable_directory_is_found_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(HarnessError, match="cannot keep a record here"):
+    with pytest.raises(
+        HarnessError, match="cannot keep a record here: Not a directory; name another"
+    ) as error:
         store.ensure_writable(tmp_path / "file" / "results")
+    assert "space" not in str(error.value)
 
 
 def test_what_killed_writers_left_is_swept_after_a_day(tmp_path: Path) -> None:

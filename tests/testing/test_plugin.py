@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import subprocess
@@ -166,8 +167,10 @@ def test_the_plugin_costs_a_test_run_that_does_not_use_it_nothing_heavy() -> Non
 def test_it_benches_a_real_model_on_an_emulated_board(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("tflite_micro")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # In a process of its own: pytester forgets modules that came meanwhile, and this one loads only once.
+    if importlib.util.find_spec("tflite_micro") is None:
+        pytest.skip("needs the tflite-micro wheel")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
     pytester.makepyfile("""
         def test_cifar(bench):
             run = bench("cifar10_mbv2_035_32_int8", board="xiao_esp32s3", invokes=2, port="emulated")
@@ -176,4 +179,19 @@ def test_it_benches_a_real_model_on_an_emulated_board(
             assert run.no_slower_than(run)
             assert run.no_bigger_than(run)
     """)
-    run(pytester).assert_outcomes(passed=1)
+    # Many a project takes warnings for errors.
+    pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=1)
+
+
+def test_what_allows_a_comparison_is_said_as_python_takes_it(project: pytest.Pytester) -> None:
+    baseline.renew(Path(project.path, "other"), runs(seed=3, firmware={"version": "0.9"}))
+    project.makepyfile("""
+        def test_person(bench):
+            run = bench("person", runs=5)
+            assert run.no_slower_than("other", allow=["firmware"])
+            assert run.no_slower_than("other")
+    """)
+    result = run(project, "--board", "xiao_esp32s3")
+    said = result.stdout.str()
+    assert '(allow=["firmware"] compares them)' in said
+    assert "--allow" not in said

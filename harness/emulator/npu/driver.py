@@ -16,7 +16,7 @@ def check(configuration: Configuration, npu: Accelerator) -> None:
     if configuration.accelerator != npu.name:
         raise NpuFault(
             f"the stream is for {configuration.accelerator}, this NPU is an {npu.name}: compile the model "
-            f"with --accelerator-config {npu.name}"
+            "for that"
         )
     if configuration.architecture.split(".")[0] != _ARCHITECTURE_MAJOR:
         raise NpuFault(

@@ -20,15 +20,19 @@ class NpuFault(BoardError):
         self.registers = dict(registers or {})
         super().__init__(self._text())
 
+    @property
+    def where(self) -> str:
+        """The place as the beginning of a sentence: "operation 3: ", or nothing."""
+        return f"operation {self.operation}: " if self.operation >= 0 else ""
+
     def _text(self) -> str:
-        where = f"operation {self.operation}: " if self.operation >= 0 else ""
         shown = ", ".join(f"{name}={value:#x}" for name, value in self.registers.items())
-        return f"NPU fault: {where}{self.reason}" + (f" [{shown}]" if shown else "")
+        return f"NPU fault: {self.where}{self.reason}" + (f" [{shown}]" if shown else "")
 
     def at(self, operation: int) -> NpuFault:
         """Return this fault placed at operation `operation`, unless it has a place already."""
-        return self if self.operation >= 0 else NpuFault(self.reason, operation, self.registers)
+        return self if self.operation >= 0 else type(self)(self.reason, operation, self.registers)
 
 
 class NotModelled(NpuFault):
-    """The stream uses a feature of the architecture that this model does not execute."""
+    """The stream uses a feature of the architecture that is not modelled here; the NPU itself may take it."""

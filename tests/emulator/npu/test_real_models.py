@@ -89,9 +89,7 @@ def test_a_compiled_model_runs_on_the_npu_it_is_for_and_no_other(shared: Path) -
     source = (shared / "models" / "person_detect.tflite").read_bytes()
     assert _agrees(source, model.data, inputs=2)
     Interpreter(model, U55_256)
-    with pytest.raises(
-        NpuFault, match="is for ethos-u55-256, this NPU is an ethos-u55-64: compile the model with"
-    ):
+    with pytest.raises(NpuFault, match="is for ethos-u55-256, this NPU is an ethos-u55-64: compile"):
         Interpreter(model, U55_64)
 
 
