@@ -54,13 +54,16 @@ class ColumnStyle:
 
 @dataclass
 class Benchmark:
-    """One benchmark table; `cells` are the measured cells as they were found, by line and index."""
+    """One benchmark table; `cells` are the measured cells as they were found, by line and index, `written`
+    those that an update has changed.
+    """
 
     table: Table
     layout: Layout
     group: Group
     padding: Padding
     cells: dict[tuple[int, int], cell.Figures | None] = field(default_factory=dict)
+    written: dict[tuple[int, int], cell.Figures | None] = field(default_factory=dict)
     styles: dict[int, ColumnStyle] = field(default_factory=dict)
 
     def read(self, words: Words) -> None:
@@ -79,24 +82,36 @@ class Benchmark:
                         if len(row.cells) == width:
                             style.see(row.line, figures)
 
+    def mark_style(self) -> cell.Style:
+        """Return how a column without foot-notes is to mark its figures: as the table or its list does."""
+        usual = next((style.style for style in self.styles.values() if style.style), None)
+        defined = any(note.kind == "definition" for note in self.group.notes)
+        return usual or cell.Style("[^1]" if defined else "(1)")
+
     def board_name(self, row: Line, shift: int) -> str | None:
         """Return what a row says in the table's board column, None where there is no such column."""
         index = -1 if self.layout.board is None else self.layout.board - shift
         return row.cells[index].text if 0 <= index < len(row.cells) else None
 
     def boards_beside(self, row: Line, column: Column, shift: int) -> set[str]:
-        """Return the boards that the other measured cells of a row name."""
-        found = set()
-        for other in self.layout.measured:
-            if other.index != column.index:
-                found |= self.boards_in(row, other.index - shift)
-        return found
+        """Return the boards that the other measured cells of a row name, or come to name where none does."""
+        others = [(row.line, c.index - shift) for c in self.layout.measured if c.index != column.index]
+        found = [self._boards(self.cells.get(at)) for at in others]
+        written = [self._boards(self.written.get(at)) for at in others]
+        return set().union(*found) or set().union(*written)
 
     def boards_in(self, row: Line, index: int) -> set[str]:
         """Return the boards that a cell has figures of; unknown foot-notes are one each."""
+        return self._boards(self.cells.get((row.line, index)))
+
+    def _boards(self, figures: cell.Figures | None) -> set[str]:
         boards = self.group.boards()
-        figures = self.cells.get((row.line, index))
         return {boards.get(key) or f"({key})" for key in (figures.keys if figures else ())}
+
+    def origins(self) -> set[str]:
+        """Return the origins that marks in the cells name, once they are updated."""
+        cells = {**self.cells, **self.written}.values()
+        return {s.origin for figures in cells if figures for s in figures.segments} - {"measured"}
 
 
 def find_benchmarks(document: Document, words: Words) -> tuple[list[Benchmark], list[Group]]:
@@ -105,7 +120,7 @@ def find_benchmarks(document: Document, words: Words) -> tuple[list[Benchmark], 
     A table's foot-notes are the first list below it; tables with none between them share it.
     """
     found = [(t, layout) for t in document.tables if (layout := columns.layout(document, t, words))]
-    language = language_of(document.text) if found else "en"
+    language = language_of(document.body) if found else "en"
     benchmarks: list[Benchmark] = []
     groups: list[Group] = []
     after = len(document.lines)

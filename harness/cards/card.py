@@ -30,7 +30,7 @@ class Change:
     """One figure of a card that a record changes.
 
     `old` is the text that stood there (None for none), `factor` how many times larger or smaller the new
-    value is (None where there was no value), `footnote` the line that was added below the table for it.
+    value is (None where there was no value), `footnote` the lines that were added below the table for it.
     """
 
     line: int
@@ -47,7 +47,8 @@ class Change:
 
     def __str__(self) -> str:
         times = f", a factor of {self.factor:.3g}" if self.factor and self.factor > 1 else ""
-        added = f"; new foot-note: {self.footnote.strip()}" if self.footnote else ""
+        lines = self.footnote.split("\n") if self.footnote else ()
+        added = "".join(f"; new foot-note: {line.strip()}" for line in lines)
         return (
             f"line {self.line}: {self.column} of {self.model} on {self.board}: {self.old or '(none)'} -> "
             f"{self.new} {self.unit} ({self.origin}, record {self.record}{times}){added}"

@@ -11,12 +11,13 @@ from harness.cards.words import Words
 
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
-_NOTHING = r"-{1,3}|[—–]{1,2}|n/?a|tbd|无"
-_OPEN = r"\s|[*_`]|\[(?!\^)|<(?!/|br\b|sup\b)[a-z][^<>]*>"
-_CLOSE = r"\s|[*_`]|</(?!sup\b)[a-z]+>|\]\([^()\s]*\)"
+_NOTHING = r"-{1,3}|[—–]{1,2}|n/?a|n\.a\.|tb[da]|none|\?|…|\.{3}|无|暂无|待测|待定|未测"
+_SPACE = r"\s|&nbsp;"
+_OPEN = rf"{_SPACE}|[*_`]|\[(?!\^)|<(?!/|br\b|sup\b)[a-z][^<>]*>"
+_CLOSE = rf"{_SPACE}|[*_`]|</(?!sup\b)[a-z]+>|\]\((?:[^()\s]|\([^()\s]*\))*+\)"
 _SEGMENT = re.compile(
     rf"(?P<head>(?:{_OPEN})*+)(?P<number>(?:{_NUMBER})(?![\d.,])|{_NOTHING}|)"
-    rf"(?P<tail>(?:\s*+(?P<unit>{UNIT_PATTERN})(?!\w))?(?:{_CLOSE})*+)"
+    rf"(?P<tail>(?:(?:{_SPACE})*+(?P<unit>{UNIT_PATTERN})(?!\w))?(?:{_CLOSE})*+)"
     rf"(?P<marks>(?:<sup>[^<]*+(?:</sup>)?)++|(?:\[\^[^\]]++\])++|)(?P<end>(?:{_CLOSE})*+)",
     re.IGNORECASE,
 )
@@ -127,6 +128,10 @@ def parse(text: str, words: Words) -> Figures | None:
             )
         )
     if any(s.unit and s.number is None for s in segments):
+        return None
+    opened, closed = "".join(s.head for s in segments), "".join(s.tail + s.end for s in segments)
+    if any(opened.count(sign) != closed.count(sign) for sign in "*`"):
+        # A star that closes no emphasis points to a foot-note.
         return None
     return Figures(tuple(segments), breaks)
 

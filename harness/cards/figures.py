@@ -48,10 +48,10 @@ def figure(record: Record, quantity: Quantity) -> Figure | None:
 def usable(
     records: Sequence[Record], quantity: Quantity, rules: Rules
 ) -> tuple[list[Figure], list[tuple[Record, str]]]:
-    """Return the figures that may be written, all of one kind of origin, and why the others may not.
+    """Return the figures that may be written, and why the others may not.
 
-    Measured figures go before all others; those that were not measured only count where the rules allow
-    them and there is no measured one.
+    Those of a board that were not measured only count where the rules allow them and none of that board
+    was measured.
     """
     measured, unmeasured, refused = [], [], []
     for record in records:
@@ -73,7 +73,8 @@ def usable(
         else:
             allow = "; --allow-estimated writes it, marked" if found.origin in UNMEASURED else ""
             refused.append((record, f"its {_NOUN[quantity]} is {found.origin}, not measured{allow}"))
-    return measured or unmeasured, refused
+    boards = {found.record.board.id for found in measured}
+    return [*measured, *(f for f in unmeasured if f.record.board.id not in boards)], refused
 
 
 _NOUN = {"time": "invoke time", "ram": "RAM"}

@@ -75,6 +75,8 @@ def read_card(path: Path, encoding: str | None = None) -> CardFile:
     bom, named = next(((b, e) for b, e in _BOMS if data.startswith(b)), (b"", "utf-8"))
     if encoding is not None and not bom:
         named = encoding
+    if b"\0" in data and named.startswith("utf-8"):
+        raise CardError(f"{path}: is not text, or is UTF-16 without a byte order mark (--encoding utf-16-le)")
     try:
         text = data[len(bom) :].decode(named)
         same = bom + text.encode(named) == data
@@ -86,8 +88,6 @@ def read_card(path: Path, encoding: str | None = None) -> CardFile:
             f"{path}: is not {named.upper()}{at}; save it as UTF-8, or name its encoding with --encoding "
             "(a Chinese card is often gb18030)"
         ) from error
-    if "\0" in text:
-        raise CardError(f"{path}: is not text, or is UTF-16 without a byte order mark (--encoding utf-16-le)")
     if not same:
         raise CardError(f"{path}: {named} would not give its bytes back as they are; save it as UTF-8")
     return CardFile(path, data, text, named, bom)
@@ -107,10 +107,15 @@ def write_cards(cards: Sequence[tuple[CardFile, str]]) -> None:
     """Write new texts to cards, each whole or not at all; all are ready before the first is replaced.
 
     A card keeps its owner and mode and, as a link, its target. Raises CardError where one cannot be written
-    or has changed since it was read.
+    or has changed since it was read, and where an interrupt comes after the first was replaced.
     """
     ready: list[tuple[CardFile, Path]] = []
     replacing = False
+
+    def done() -> str:
+        names = [str(card.path) for card, new in ready if replacing and not new.exists()]
+        return f"; already written: {', '.join(names)}" if names else ""
+
     try:
         for card, text in cards:
             check_writable(card)
@@ -119,14 +124,14 @@ def write_cards(cards: Sequence[tuple[CardFile, str]]) -> None:
             if card.path.read_bytes() != card.data:
                 raise CardError(f"{card.path}: changed while it was being updated; nothing was written")
         replacing = True
-        while ready:
-            card, new = ready[0]
+        for card, new in ready:
             os.replace(new, card.path.resolve())
-            ready.pop(0)
     except OSError as error:
-        done = [str(done.path) for done, _ in cards[: len(cards) - len(ready)]] if replacing else []
-        already = f"; written before it: {', '.join(done)}" if done else ""
-        raise CardError(f"{card.path}: cannot be written: {error.strerror or error}{already}") from error
+        raise CardError(f"{card.path}: cannot be written: {error.strerror or error}{done()}") from error
+    except KeyboardInterrupt:
+        if not done():
+            raise
+        raise CardError(f"interrupted{done()}") from None
     finally:
         for _, new in ready:
             with contextlib.suppress(OSError):

@@ -12,11 +12,18 @@ from harness.cards.words import Words
 
 _STARS = re.compile(
     r"(?P<lead>\s*(?:[-*+]\s+)?\*{0,3})(?P<key>KEY)(?P<sep>\*{0,3}\s*[:：]\s*\*{0,3}\s*)"
-    r"(?P<body>\S.*?)(?P<tail>[.。]?\*{0,3}\s*)".replace("KEY", r"[^\s*:：<>|\[\]]{1,12}")
+    r"(?P<body>\S.*?)(?P<tail>[.。]?\*{0,3}(?:\s*<br\s*/?>)?\s*)".replace("KEY", r"[^\s*:：<>|\[\]]{1,12}"),
+    re.IGNORECASE,
 )
 _SUP = re.compile(
-    r"(?P<lead>\s*(?:[-*+]\s+)?<sup>\s*[(（]?)(?P<key>[^\s()（）<>]{1,12})"
-    r"(?P<sep>[)）]?\s*</sup>\s*[:：]?\s*)(?P<body>\S.*?)(?P<tail>[.。]?\s*)",
+    r"(?P<lead>\s*(?:[-*+]\s+)?(?P<em>[*_]{1,3})?<sup>\s*[(（]?)(?P<key>[^\s()（）<>]{1,12})"
+    r"(?P<sep>[)）]?\s*</sup>\s*[:：]?\s*)(?P<body>\S.*?)"
+    r"(?P<tail>[.。]?(?(em)(?P=em))(?:\s*<br\s*/?>)?\s*)",
+    re.IGNORECASE,
+)
+_BRACKETS = re.compile(
+    r"(?P<lead>\s*(?:[-*+]\s+)?[(（])(?P<key>[^\s()（）<>]{1,12})(?P<sep>[)）]\s*[:：]?\s*)"
+    r"(?P<body>\S.*?)(?P<tail>[.。]?(?:\s*<br\s*/?>)?\s*)",
     re.IGNORECASE,
 )
 _DEFINITION = re.compile(
@@ -28,13 +35,17 @@ _BEGINS = re.compile(r"\s*(?:[-*+]\s|\d+[.)]\s|#|<|\||`{3}|~{3}|>|\[\^|$)")
 
 @dataclass(frozen=True)
 class Note:
-    """One foot-note line; `board` is None where it names none that is known. Spans are in its line."""
+    """One foot-note line; `board` is None where it names none that is known. Spans are in its line.
+
+    `sure` is whether the line alone is a foot-note, whatever stands around it.
+    """
 
     line: int
     key: str
     board: str | None
     text: str
     kind: str
+    sure: bool
     key_span: tuple[int, int]
     name_span: tuple[int, int]
     body_span: tuple[int, int]
@@ -44,7 +55,8 @@ class Note:
 class Group:
     """The foot-notes of one or more tables, and those that an update adds to them.
 
-    `after` is the index of the line that the first foot-note of a list that does not exist yet goes behind.
+    `after` is the index of the line that the first foot-note of a list that does not exist yet goes behind,
+    `measured` the added boards that have a measured figure.
     """
 
     notes: list[Note]
@@ -52,6 +64,7 @@ class Group:
     language: str
     taken: set[str] = field(default_factory=set)
     added: dict[str, str] = field(default_factory=dict)
+    measured: set[str] = field(default_factory=set)
     origins: set[str] = field(default_factory=set)
     names: dict[str, str] = field(default_factory=dict)
 
@@ -75,7 +88,10 @@ class Group:
 
 
 def find_notes(document: Document, first: int, after: int, words: Words) -> list[Note]:
-    """Return the foot-notes on lines [first, after), up to a heading that follows the first of them."""
+    """Return the foot-notes on lines [first, after), up to a heading that follows the first of them.
+
+    A numbered line without any markup is one where it names a board, or goes on counting from one that is.
+    """
     notes: list[Note] = []
     for index in range(first, after):
         if index in document.headings and notes:
@@ -83,7 +99,7 @@ def find_notes(document: Document, first: int, after: int, words: Words) -> list
         if index in document.opaque:
             continue
         note = _read(document.content(index), index, words)
-        if note:
+        if note and (note.sure or _goes_on(notes, note)):
             notes.append(note)
     return notes
 
@@ -91,26 +107,32 @@ def find_notes(document: Document, first: int, after: int, words: Words) -> list
 def _read(line: str, index: int, words: Words) -> Note | None:
     quoted = _QUOTED.match(line)
     prefix = quoted.end() if quoted else 0
-    forms = (("sup", _SUP), ("definition", _DEFINITION), ("stars", _STARS))
+    forms = (("sup", _SUP), ("definition", _DEFINITION), ("brackets", _BRACKETS), ("stars", _STARS))
     kind, match = next(((k, m) for k, form in forms if (m := form.fullmatch(line, prefix))), ("", None))
     if match is None:
         return None
     body = match["body"]
     board, start, end = _board(body, words)
-    is_key = match["key"].isdigit() or words.origin(match["key"]) is not None
-    if kind == "stars" and not (is_key and ("*" in match["sep"] or board)):
+    marks_origin = words.origin(match["key"]) is not None
+    if kind in ("brackets", "stars") and not (match["key"].isdigit() or marks_origin):
         return None
     offset = match.start("body")
     return Note(
         line=index,
         key=match["key"],
         board=board,
-        text=body,
+        text=body[start:end],
         kind=kind,
+        sure=bool(board) or marks_origin or kind in ("sup", "definition") or "*" in match["sep"],
         key_span=match.span("key"),
         name_span=(offset + start, offset + end),
         body_span=match.span("body"),
     )
+
+
+def _goes_on(notes: Sequence[Note], note: Note) -> bool:
+    numbers = [int(other.key) for other in notes[-1:] if other.kind == note.kind and other.key.isdecimal()]
+    return note.key.isdecimal() and int(note.key) - 1 in numbers
 
 
 def _board(body: str, words: Words) -> tuple[str | None, int, int]:
@@ -148,11 +170,14 @@ def note_edits(document: Document, group: Group, words: Words) -> tuple[list[Edi
     for board, key in group.added.items():
         name = words.name(board, group.names[board])
         if template is None:
-            lines[board] = f"<sup>{key}</sup> {language.note.format(board=name)}"
+            said = language.note.replace("{board}", name) if board in group.measured else _sentence(name)
+            lines[board] = f"<sup>{key}</sup> {said}"
             continue
         source = document.content(template.line)
         said = source[slice(*template.name_span)]
-        span = template.name_span if template.board else template.body_span
+        # "Measured on" is not said of a board that has none but estimated figures.
+        whole = not template.board or board not in group.measured
+        span = template.body_span if whole else template.name_span
         name = board if said == template.board else name
         lines[board] = _replaced(source, (template.key_span, key), (span, name))
     for origin in sorted(group.origins - known):
@@ -161,7 +186,7 @@ def note_edits(document: Document, group: Group, words: Words) -> tuple[list[Edi
             lines[origin] = f"<sup>{mark.mark}</sup> {_sentence(mark.note)}"
             continue
         source = document.content(template.line)
-        said = mark.note if template.kind == "stars" else mark.note[:1].upper() + mark.note[1:]
+        said = mark.note if template.kind in ("stars", "brackets") else mark.note[:1].upper() + mark.note[1:]
         lines[origin] = _replaced(source, (template.key_span, mark.mark), (template.body_span, said))
     boards = [lines[board] for board in group.added]
     marks = [lines[origin] for origin in sorted(group.origins - known)]
@@ -204,8 +229,9 @@ def _behind(document: Document, note: Note, new: Sequence[str]) -> Edit:
 
 
 def _first_list(document: Document, index: int, new: Sequence[str]) -> Edit:
-    """Begin a list of foot-notes behind the last line of a table, as paragraphs."""
-    prefix = _quotes(document.content(index))
+    """Begin a list of foot-notes behind the last line of a table, as paragraphs in the same quote or item."""
+    line = document.content(index)
+    prefix = line[: len(line) - len(line.lstrip(" \t>"))]
     added = [piece for text in new for piece in (prefix.rstrip(), prefix + text)]
     if index + 1 < len(document.lines) and document.content(index + 1)[len(prefix.rstrip()) :].strip():
         added.append(prefix.rstrip())

@@ -40,7 +40,7 @@ class Node:
 def parse(text: str) -> Node:
     """Read a JSON text.
 
-    Raises ValueError where it is not JSON, RecursionError where it is nested too deep.
+    Raises json.JSONDecodeError where it is not JSON, RecursionError where it is nested too deep.
     """
     json.loads(text)
     node, _ = _value(text, _skip(text, 0))
@@ -63,7 +63,7 @@ def _value(text: str, at: int) -> tuple[Node, int]:
         return Node("string", at, end, value), end
     match = _SCALAR.match(text, at)
     if match is None:
-        raise ValueError(f"no JSON value at character {at}")
+        raise json.JSONDecodeError("NaN and Infinity are no JSON values", text, at)
     kind = "literal" if match[0][0] in "tfn" else "number"
     return Node(kind, at, match.end(), match[0]), match.end()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.cards import card, cell, columns
@@ -18,6 +18,10 @@ from harness.cards.units import UNITS
 from harness.cards.words import Words, language_of
 
 NAME = "markdown"
+_NO_TABLE = (
+    "no benchmark table: no Markdown table has a header that names an invoke time or RAM; "
+    "more names go under [headers] of a --words file"
+)
 
 
 def recognises(text: str) -> bool:
@@ -57,19 +61,19 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
         for placed in matched:
             _update_row(benchmark, placed, shown, rules, words, log)
     if not benchmarks:
-        log.notes.append("no benchmark table: no table has a header that names an invoke time or RAM")
+        log.notes.append(_NO_TABLE)
     elif not log.matched:
-        log.notes.append("no row is of a model in the records")
+        log.notes.append("no row links a model of the records; --map can name the model of a row")
     changes: list[Change] = []
     for group in groups:
         mine = [change for change, of in log.changes if of is group]
         if mine:
-            _find_marks(group, benchmarks)
+            group.origins |= set().union(*(b.origins() for b in benchmarks if b.group is group))
             edits, added = note_edits(document, group, words)
             log.edits += edits
             for change in mine:
-                footnote = added.pop(change.board, None) or added.pop(change.origin, None)
-                changes.append(replace(change, footnote=footnote))
+                lines = [added.pop(key) for key in (change.board, change.origin) if key in added]
+                changes.append(replace(change, footnote="\n".join(lines) or None))
     changes.sort(key=lambda change: change.line)
     new = apply(text, log.edits)
     return Plan(new, tuple(changes), tuple(log.notes), tuple(log.problems), frozenset(log.mapped))
@@ -126,10 +130,11 @@ def _update_row(
     """
     row, shift = placed.row, placed.shift
     for column in benchmark.layout.measured:
-        same = [c.header for c in benchmark.layout.measured if c.quantity == column.quantity]
+        same = [c for c in benchmark.layout.measured if c.quantity == column.quantity]
         if len(same) > 1:
-            if column.header == same[0] and usable(placed.match.records, column.quantity, rules)[0]:
-                said = f"the table has several columns for one figure ({', '.join(same)})"
+            if column is same[0] and usable(placed.match.records, column.quantity, rules)[0]:
+                headers = ", ".join(c.header for c in same)
+                said = f"the table has several columns for one figure ({headers}); name all but one otherwise"
                 log.problems.append(f"line {row.line}: {said}")
             continue
         same_model = shown[placed.match.name, column.index]
@@ -141,17 +146,7 @@ def _update_row(
             log.edits.append(outcome.edit)
             log.changes += [(change, benchmark.group) for change in outcome.changes]
             written = cell.parse(outcome.edit.text.strip(" \t"), words)
-            benchmark.cells[row.line, column.index - shift] = written
-
-
-def _find_marks(group: Group, benchmarks: Sequence[Benchmark]) -> None:
-    """Find which marks of origins the tables of a group bear once they are updated."""
-    for benchmark in benchmarks:
-        if benchmark.group is group:
-            for figures in benchmark.cells.values():
-                for segment in figures.segments if figures else ():
-                    if segment.origin != "measured":
-                        group.origins.add(segment.origin)
+            benchmark.written[row.line, column.index - shift] = written
 
 
 def show(text: str, words: Words) -> Overview:
@@ -164,7 +159,7 @@ def show(text: str, words: Words) -> Overview:
         headers = tuple(column.header for column in benchmark.layout.measured)
         line = benchmark.table.header.line
         tables.append(card.Table(line, headers, benchmark.group.boards(), tuple(rows)))
-    return Overview(NAME, language_of(text), tuple(tables))
+    return Overview(NAME, language_of(document.body), tuple(tables))
 
 
 def _shown(document: Document, benchmark: Benchmark, row: Line, words: Words) -> card.Row:

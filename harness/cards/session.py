@@ -73,8 +73,8 @@ def prepare(
 ) -> Session:
     """Plan the update of files, and of the cards in directories.
 
-    Raises CardError with a line for every problem of every card, HarnessError for a mapping or a record
-    that is not among the records.
+    Raises CardError with a line for every problem of every card, HarnessError for a mapping, a record or a
+    board that is not known.
     """
     benched = Benched(records)
     _check_choices(benched, rules)
@@ -110,6 +110,13 @@ def _check_choices(benched: Benched, rules: Rules) -> None:
     known = {record.id for record in benched.records}
     for chosen in sorted(rules.choose - known):
         raise HarnessError(f"--record {chosen}: there is no such record{nearest(chosen, known)}")
+    boards = {*rules.words.boards.values(), *(record.board.id for record in benched.records)}
+    if rules.board is not None and rules.board not in boards:
+        raise HarnessError(f"--board {rules.board}: there is no such board{nearest(rules.board, boards)}")
+    if not rules.max_factor >= 1:
+        raise HarnessError(
+            f"--factor {rules.max_factor:g}: must be 1 or more; --yes is not to be asked at all"
+        )
 
 
 def _lines(text: str) -> list[str]:

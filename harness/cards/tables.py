@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+# YAML in front of the text, as model hubs and site generators have it; a rule ("---") has no key below it.
+_FRONT_MATTER = re.compile(
+    r"\A---[ \t]*\r?\n(?:#.*\n)*[\w-]+[ \t]*:.*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?=\r?\n|$)"
+)
 _QUOTE = re.compile(r"[ \t]*>[ \t]?")
 _CONTAINERS = re.compile(r"(?:[ \t]*(?:>|[-+*](?=[ \t])|\d{1,9}[.)](?=[ \t])))*[ \t]*")
 _HTML_LINK = re.compile(r"<a\s[^<>]*?href\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s<>\"']+))", re.IGNORECASE)
@@ -53,19 +57,23 @@ class Table:
 
 
 class Document:
-    """A Markdown document: its lines as spans, its tables, and which lines are no prose."""
+    """A Markdown document: its lines as spans, its tables, and which lines are no prose.
+
+    `body` is the text with its front matter blanked out.
+    """
 
     def __init__(self, text: str) -> None:
         from markdown_it import MarkdownIt
 
         self.text = text
+        self.body = _FRONT_MATTER.sub(lambda front: re.sub(r"[^\r\n]", " ", front[0]), text, count=1)
         self.lines = list(_lines(text))
         self._parser = MarkdownIt("commonmark", {"html": True}).enable("table")
         blocks = MarkdownIt("commonmark", {"html": True}).enable("table")
         # Cells are parsed one at a time, when a row's links are asked for: a large card has few that matter.
         blocks.core.ruler.disable("inline")
         self._references: dict[str, Any] = {}
-        tokens = blocks.parse(text, self._references)
+        tokens = blocks.parse(self.body, self._references)
         self.headings = {token.map[0] for token in tokens if token.type == "heading_open" and token.map}
         self.opaque: set[int] = set()
         for token in tokens:

@@ -143,6 +143,8 @@ class Target:
             if segment is not None and (segment.number, segment.origin) == (text, chosen.origin):
                 continue
             added = self.benchmark.group.key(board, boards[board]) if segment is None else None
+            if chosen.origin == "measured":
+                self.benchmark.group.measured.add(board)
             new[keys[0] if keys else added] = _New(chosen, text, unit, segment)
         return new
 
@@ -195,7 +197,9 @@ class Target:
         elif said:
             what = f"names no known board ('{short(said[0])}'); add the name under [boards] of a --words file"
         else:
-            what = "is not explained below the table; add a line for it"
+            what = (
+                f"is not explained below the table; add '<sup>{unknown[0]}</sup> BOARD' behind an empty line"
+            )
         raise Refused(f"foot-note {unknown[0]} {what}")
 
     def _form(self, segment: cell.Segment | None) -> tuple[Unit, Callable[[Figure], str]]:
@@ -221,7 +225,7 @@ class Target:
     ) -> tuple[Edit, tuple[Change, ...]]:
         style = self.benchmark.styles[self.column.index]
         own = next((segment.style for segment in figures.segments if segment.keys), None)
-        usual = own or style.style or cell.Style()
+        usual = own or style.style or self.benchmark.mark_style()
         language = self.words.languages[self.benchmark.group.language]
         text = cell.write(
             figures,
@@ -263,8 +267,9 @@ def factor(old: str | None, new: str) -> float | None:
 
 
 def short(text: str) -> str:
-    """Return a text cut to what fits into a message."""
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    """Return a text as one line, cut to what fits into a message."""
+    line = " ".join(text.split())
+    return line if len(line) <= 40 else f"{line[:37]}..."
 
 
 def _order(board: str, named: Mapping[str, str | None]) -> int:

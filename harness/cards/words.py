@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import tomllib
 import unicodedata
@@ -17,8 +18,9 @@ from harness.errors import HarnessError, nearest
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _LETTERS = re.compile(r"[^\W\d_]")
 _ADDRESS = re.compile(r"https?://\S+|`[^`\n]*`|<[^<>\n]*>")
-_UNIT = re.compile(rf"\s*(?:[(\[/]\s*)({UNIT_PATTERN})\s*[)\]]?\s*$", re.IGNORECASE)
-_LINK = re.compile(r"\[([^\[\]]*)\]\([^()]*\)")
+# Behind the unit an arrow may say which way is better.
+_UNIT = re.compile(rf"\s*(?:[(\[/,]|\bin\b)\s*({UNIT_PATTERN})\s*[)\]]?[\s↓↑⬇⬆\ufe0f]*$", re.IGNORECASE)
+_LINK = re.compile(r"\[([^\[\]]*)\]\((?:[^()]|\([^()]*\))*\)")
 _MARKUP = re.compile(r"<sup>.*?(?:</sup>|$)|\[\^[^\]]*\]|<[^<>]*>|[*_`]", re.IGNORECASE)
 
 
@@ -51,7 +53,7 @@ class Words:
 
     def quantity(self, header: str) -> tuple[Quantity, Unit | None] | None:
         """Return what a header's column holds and in which unit, or None where it is no measured column."""
-        text = unicodedata.normalize("NFKC", _MARKUP.sub(" ", header)).strip()
+        text = unicodedata.normalize("NFKC", _unmarked(header)).strip()
         unit = None
         if match := _UNIT.search(text):
             unit = UNITS[match[1].casefold()]
@@ -65,7 +67,7 @@ class Words:
 
     def heads(self, header: str, kind: str) -> bool:
         """Tell whether a header names a column of `kind`: "board" or "link"."""
-        return self.headers.get(_plain(_MARKUP.sub(" ", header))) == kind
+        return self.headers.get(_plain(_unmarked(header))) == kind
 
     def board(self, name: str) -> str | None:
         """Return the id of the board that `name` (or the text of a link) is a name of.
@@ -157,6 +159,9 @@ def _words(values: dict[str, Any]) -> Words:
         for name in (board, *names):
             if boards.setdefault(_plain(name), board) != board:
                 raise _BadKey(f"'{name}' names both {boards[_plain(name)]} and {board}")
+    for key, table in values["language"].items():
+        if "{board}" not in table["note"]:
+            raise _BadKey(f"'language.{key}.note' should have {{board}} where the board's name goes")
     return Words(
         headers={_plain(name): kind for kind, names in values["headers"].items() for name in names},
         boards=boards,
@@ -171,6 +176,11 @@ def _words(values: dict[str, Any]) -> Words:
             for key, table in values["language"].items()
         },
     )
+
+
+def _unmarked(header: str) -> str:
+    """Return the words of a header without links, markup and character references."""
+    return html.unescape(_MARKUP.sub(" ", _LINK.sub(r"\1", header)))
 
 
 def _plain(name: str) -> str:

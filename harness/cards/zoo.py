@@ -9,12 +9,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.cards import card
 from harness.cards.card import CardError, Change, Edit, Overview, Plan, Refused, Value, apply
-from harness.cards.figures import UNMEASURED, Disagreement, Figure, choose, usable
+from harness.cards.entries import (
+    Entry,
+    Usual,
+    figures_of,
+    find_entries,
+    is_nothing,
+    number_of,
+    unmarked,
+)
+from harness.cards.figures import Disagreement, Figure, choose, usable
 from harness.cards.jsonedit import Added, Form
 from harness.cards.jsontext import Member, Node, parse
 from harness.cards.models import Benched, Match, match, other_place, reference
@@ -33,8 +42,6 @@ from harness.cards.words import Words
 
 NAME = "zoo"
 DEFAULT_METRIC = "Inference(ms)"
-_MARKED = re.compile(rf"(.*) \(({'|'.join(UNMEASURED)})\)", re.DOTALL)
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def recognises(text: str) -> bool:
@@ -43,21 +50,6 @@ def recognises(text: str) -> bool:
     Markdown may begin with a brace or bracket as well, `[](#link)` for one.
     """
     return re.match(r"\s*(?:\[?\s*\{\s*(?:[\"}]|$)|\[\s*\]\s*$)", text) is not None
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One benchmark of the file."""
-
-    node: Node
-    url: str
-    line: int
-    metrics: Member
-
-    @property
-    def place(self) -> str:
-        """What a person calls it; a file may be all on one line."""
-        return f"line {self.line} (character {self.node.start})"
 
 
 @dataclass
@@ -73,10 +65,10 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
     """Say what the records change in the file, and return the file with it."""
     words = rules.words.with_boards((r.board.id, r.board.name) for r in benched.records)
     root = _parse(text)
-    entries = list(_entries(text, root))
+    entries = list(find_entries(text, root))
     form = Form(text, root)
     log = _Log()
-    matched: list[tuple[_Entry, Match]] = []
+    matched: list[tuple[Entry, Match]] = []
     for entry in entries:
         where = f"line {entry.line}: "
         model = reference(entry.url)
@@ -89,11 +81,14 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
             log.problems.append(where + found.problem)
         if found.records:
             matched.append((entry, found))
-    of_model: dict[str, list[_Entry]] = {}
+    of_model: dict[str, list[Entry]] = {}
     for entry, found in matched:
         of_model.setdefault(found.name, []).append(entry)
+    usual = Usual()
+    for entry in entries:
+        usual.see(entry, words)
     for entry, found in matched:
-        _Update(form, entries, entry, found, of_model[found.name], rules, words, log).run()
+        _Update(form, usual, entry, found, of_model[found.name], rules, words, log).run()
     if not entries:
         log.notes.append("no benchmark: no object with a 'url' and 'metrics'")
     elif not matched:
@@ -106,7 +101,7 @@ def show(text: str, words: Words) -> Overview:
     """Return what is understood of the file."""
     rows = []
     columns: dict[str, None] = {}
-    for entry in _entries(text, _parse(text)):
+    for entry in find_entries(text, _parse(text)):
         model = reference(entry.url)
         values: list[Value] = []
         for metric in entry.metrics.value.members:
@@ -115,12 +110,11 @@ def show(text: str, words: Words) -> Overview:
                 continue
             columns[metric.key] = None
             unit = measured[1].name if measured[1] else None
-            devices = _devices(entry)
-            only = devices[0] if len(devices) == 1 else None
-            for board, origin, node in _figures(metric.value):
+            only = entry.devices[0] if len(entry.devices) == 1 else None
+            for board, origin, node in figures_of(metric.value):
                 named = words.board(board) or board if board is not None else only
                 published = "published" if origin == "measured" else origin
-                values.append(Value(metric.key, named, _number(node), unit, published))
+                values.append(Value(metric.key, named, number_of(node), unit, published))
         rows.append(
             card.Row(entry.line, model.file if model else None, model.sha1 if model else None, tuple(values))
         )
@@ -133,48 +127,8 @@ def _parse(text: str) -> Node:
         return parse(text)
     except json.JSONDecodeError as error:
         raise CardError(f"line {error.lineno}: not JSON: {error.msg}") from error
-    except ValueError as error:
-        raise CardError(f"not JSON: {error}") from error
     except RecursionError as error:
         raise CardError("nested too deep for a file of the model zoo") from error
-
-
-def _entries(text: str, root: Node) -> Iterator[_Entry]:
-    line, at = 1, 0
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        url, metrics = node.get("url"), node.get("metrics")
-        if url and metrics and url.value.kind == "string" and metrics.value.kind == "object":
-            line += text.count("\n", at, node.start)
-            at = node.start
-            yield _Entry(node, url.value.text, line, metrics)
-        stack += reversed([*(member.value for member in node.members), *node.items])
-
-
-def _devices(entry: _Entry) -> list[str]:
-    device = entry.node.get("device")
-    return [item.text for item in device.value.items] if device else []
-
-
-def _figures(metric: Node) -> Iterator[tuple[str | None, str, Node]]:
-    """Yield the figures of a metric as (board or None, origin, value)."""
-    if metric.kind != "object":
-        yield None, "measured", metric
-        return
-    for member in metric.members:
-        board, origin = _unmarked(member.key)
-        yield board, origin, member.value
-
-
-def _unmarked(key: str) -> tuple[str, str]:
-    marked = _MARKED.fullmatch(key)
-    return (marked[1], marked[2]) if marked else (key, "measured")
-
-
-def _number(node: Node) -> str | None:
-    """Return the text of a number, which some entries keep as a string; None for a dash or null."""
-    return node.text if node.kind in ("number", "string") and _NUMBER.fullmatch(node.text) else None
 
 
 @dataclass
@@ -182,10 +136,10 @@ class _Update:
     """One benchmark and the records of its model; `same_model` are all of that model."""
 
     form: Form
-    entries: Sequence[_Entry]
-    entry: _Entry
+    usual: Usual
+    entry: Entry
     match: Match
-    same_model: Sequence[_Entry]
+    same_model: Sequence[Entry]
     rules: Rules
     words: Words
     log: _Log
@@ -203,24 +157,13 @@ class _Update:
                 names = ", ".join(metric.key for metric in metrics)
                 self.log.problems.append(f"{where}: has several metrics for one figure ({names})")
                 continue
-            usual = self._usual(quantity)
-            if not metrics and usual is None:
+            if not metrics and quantity != "time" and quantity not in self.usual.names:
                 continue
-            name = metrics[0].key if metrics else usual
-            assert name is not None
+            name = metrics[0].key if metrics else self.usual.names.get(quantity, DEFAULT_METRIC)
             try:
                 self._update(quantity, name, metrics[0] if metrics else None, f"{where}: {name}")
             except (Disagreement, Refused) as error:
                 self.log.problems.append(f"{where}: {name}: {error}")
-
-    def _usual(self, quantity: Quantity) -> str | None:
-        """Return the name of the metric that the file's other benchmarks keep such a figure under."""
-        for entry in self.entries:
-            for member in entry.metrics.value.members:
-                measured = self.words.quantity(member.key)
-                if measured and measured[0] == quantity:
-                    return member.key
-        return DEFAULT_METRIC if quantity == "time" else None
 
     def _update(self, quantity: Quantity, name: str, metric: Member | None, where: str) -> None:
         allowed, refused = usable(self.match.records, quantity, self.rules)
@@ -236,7 +179,8 @@ class _Update:
         unit = measured[1] if measured else None
         if unit is None:
             raise Refused("the metric's name has no unit; put '(ms)' or '(KB)' there")
-        if metric is None and not self._by_board(name, quantity):
+        # Times are kept by board unless the file shows otherwise.
+        if metric is None and not self.usual.by_board.get(name, quantity == "time"):
             self._add_single(name, unit, allowed, where)
         elif metric is None:
             added: dict[str, str] = {}
@@ -256,28 +200,13 @@ class _Update:
         else:
             self._single(name, metric.value, unit, allowed, where)
 
-    def _by_board(self, name: str, quantity: Quantity) -> bool:
-        """Tell whether the file keeps a metric by board; times are unless it shows otherwise."""
-        kinds = [m.value.kind for e in self.entries for m in e.metrics.value.members if m.key == name]
-        return kinds[0] == "object" if kinds else quantity == "time"
-
     def _shown(self, figure: Figure, name: str, unit: Unit, old: str | None) -> str:
         """Return a figure as the number it replaces is written, else as its metric is in this file."""
         digits = self.rules.digits
         if digits == AS_THE_COLUMN:
-            numbers = [old] if old is not None else self._numbers(name)
-            digits = Digits(decimals=max(map(decimals_of, numbers))) if numbers else EMPTY_COLUMN
+            decimals = self.usual.decimals.get(name) if old is None else decimals_of(old)
+            digits = EMPTY_COLUMN if decimals is None else Digits(decimals=decimals)
         return rounded(figure.value / unit.size, digits)
-
-    def _numbers(self, name: str) -> list[str]:
-        return [
-            number
-            for entry in self.entries
-            for member in entry.metrics.value.members
-            if member.key == name
-            for _, _, node in _figures(member.value)
-            if (number := _number(node)) is not None
-        ]
 
     def _board(
         self,
@@ -300,14 +229,14 @@ class _Update:
                     f"{place}, of the same model, is for it"
                 )
                 return
-        old = _number(members[0].value) if members else None
+        old = number_of(members[0].value) if members else None
         of_board = [figure for figure in allowed if figure.record.board.id == board]
         chosen = choose(of_board, lambda figure: self._shown(figure, name, unit, old), self.rules)
         text = self._shown(chosen, name, unit, old)
         if not members:
             added[_marked(board, chosen.origin)] = text
         else:
-            base, origin = _unmarked(members[0].key)
+            base, origin = unmarked(members[0].key)
             if (old, origin) == (text, chosen.origin):
                 return
             self._replace(members[0].value, text)
@@ -318,19 +247,20 @@ class _Update:
 
     def _members(self, metric: Node, board: str) -> list[Member]:
         """Return the members of a metric that are of a board, under whichever of its names."""
-        bases = [(member, _unmarked(member.key)[0]) for member in metric.members]
+        bases = [(member, unmarked(member.key)[0]) for member in metric.members]
         return [member for member, base in bases if base == board or self.words.board(base) == board]
 
-    def _boards(self, entry: _Entry, name: str) -> set[str]:
+    def _boards(self, entry: Entry, name: str) -> set[str]:
         """Return the boards that a benchmark has figures of under a metric."""
         metric = entry.metrics.value.get(name)
-        keys = [key for key, _, _ in _figures(metric.value) if key] if metric else []
+        keys = [key for key, _, _ in figures_of(metric.value) if key] if metric else []
         return {self.words.board(key) or key for key in keys}
 
     def _replace(self, node: Node, text: str) -> None:
         quote = '"' if node.kind == "string" else ""
-        if node.kind not in ("string", "number") and node.text != "null":
-            raise Refused(f"{short(self.form.text[node.start : node.end])} is not a number")
+        if not (node.text == "null" or number_of(node) or is_nothing(node, self.words)):
+            said = short(self.form.text[node.start : node.end])
+            raise Refused(f"{said} is not a number such as 12.3; write one, or null for none")
         self.log.edits.append(Edit(node.start, node.end, quote + text + quote))
 
     def _changed(self, name: str, unit: Unit, chosen: Figure, old: str | None, text: str) -> None:
@@ -352,7 +282,7 @@ class _Update:
 
     def _of_single(self, allowed: Sequence[Figure], where: str) -> list[Figure]:
         """Return the figures that may stand where there is one number for no named board."""
-        devices = {self.words.board(device) or device for device in _devices(self.entry)}
+        devices = {self.words.board(device) or device for device in self.entry.devices}
         board = self.rules.board or (devices.pop() if len(devices) == 1 else None)
         if board is None:
             raise Refused("the entry does not say which board its one number is of; say --board")
@@ -363,7 +293,7 @@ class _Update:
         return fit
 
     def _single(self, name: str, node: Node, unit: Unit, allowed: Sequence[Figure], where: str) -> None:
-        old = _number(node)
+        old = number_of(node)
         fit = self._of_single(allowed, where)
         if not fit:
             return
@@ -390,18 +320,22 @@ class _Update:
     def _add_devices(self, boards: Sequence[str], allowed: Sequence[Figure]) -> None:
         """Keep the list of devices in step with the boards that have a measured figure."""
         measured = {figure.record.board.id for figure in allowed if figure.origin == "measured"}
-        known = {self.words.board(device) or device for device in _devices(self.entry)}
+        known = {self.words.board(device) or device for device in self.entry.devices}
         new = [board for board in boards if board in measured - known]
         device = self.entry.node.get("device")
         if not new:
             return
         if device is None:
-            lists = [d.value for e in self.entries if (d := e.node.get("device")) and d.value.items]
-            spread = self.form.spread(lists[0] if lists else self.entry.node)
+            spread = self.form.spread(self.usual.devices or self.entry.node)
             node, metrics = self.entry.node, self.entry.metrics
             self.log.edits.append(self.form.add_before(metrics, node, "device", new, spread))
-        elif device.value.kind == "array":
+        elif device.value.kind == "array" and all(i.kind == "string" for i in device.value.items):
             self.log.edits += [self.form.add_item(device.value, board) for board in new]
+        else:
+            self.log.notes.append(
+                f"line {self.entry.line}: {self.match.name}: 'device' is no list of boards: "
+                f"{', '.join(new)} is not put there"
+            )
 
 
 def _marked(board: str, origin: str) -> str:

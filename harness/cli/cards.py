@@ -103,6 +103,8 @@ def update(
     records, damaged = read_all(*sources)
     for broken in damaged:
         click.echo(f"harness: {broken.path}: {broken.reason}; passed over", err=True)
+    if not records:
+        click.echo(f"harness: {', '.join(map(str, sources))}: no records", err=True)
     session = prepare(cards, records, rules, encoding)
     for note in session.notes:
         click.echo(printable(f"harness: {note}"), err=True)
@@ -152,10 +154,10 @@ def show(cards: tuple[Path, ...], words: Path | None, encoding: str | None, as_j
                 model = row.model or "(no model file)"
                 for value in row.values:
                     figure = (value.column, value.board, value.text, value.unit, value.origin)
-                    rows.append((row.line, model, *figure))
+                    rows.append((model, row.line, *figure))
                 if not row.values:
-                    rows.append((row.line, model, None, None, None, None, None))
-            table(out, (">line", "model file", "column", "board", ">value", "unit", "origin"), rows)
+                    rows.append((model, row.line, None, None, None, None, None))
+            table(out, ("model file", ">line", "column", "board", ">value", "unit", "origin"), rows)
             for row in bench.rows:
                 if row.note:
                     out.print(f"line {row.line}: {row.note}")
@@ -185,7 +187,8 @@ def _accept(session: Session) -> None:
     limit = f"{what} by more than a factor of {session.rules.max_factor:g}"
     if not sys.stdin.isatty():
         raise HarnessError(f"{limit}; look at --dry-run, and say --yes to write it; nothing was written")
-    click.confirm(f"{limit}. Write it?", abort=True, err=True)
+    if not click.confirm(f"harness: {limit}; write it?", err=True):
+        raise HarnessError("nothing was written")
 
 
 def _print_changes(session: Session, verb: str) -> None:
@@ -195,7 +198,7 @@ def _print_changes(session: Session, verb: str) -> None:
         click.echo(f"{card.file.path}: {verb}")
     if not session.changed:
         names = [str(card.file.path) for card in session.cards]
-        click.echo(f"{names[0] if len(names) == 1 else f'{len(names)} cards'}: up to date")
+        click.echo(f"{names[0] if len(names) == 1 else f'{len(names)} cards'}: nothing to change")
 
 
 def _print_json(session: Session) -> None:

@@ -6,6 +6,7 @@ import codecs
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def test_a_card_is_written_and_then_up_to_date(run: Run, place: Path) -> None:
     assert "on xiao_esp32s3: 582 -> 500 ms (measured, record r500, a factor of 1.16)" in out
     assert (place / "card.md").read_text() == NEW
     before = (place / "card.md").stat().st_mtime_ns
-    assert run("update", "card.md")[:2] == (0, "card.md: up to date\n")
+    assert run("update", "card.md")[:2] == (0, "card.md: nothing to change\n")
     assert (place / "card.md").stat().st_mtime_ns == before
 
 
@@ -130,6 +131,7 @@ def test_a_link_stays_a_link(run: Run, place: Path) -> None:
             "card.md: is not UTF-8 (byte 4); save it as UTF-8, or name its encoding",
         ),
         (CARD.encode("utf-16-le"), "card.md: is not text, or is UTF-16 without a byte order mark"),
+        ("模型".encode("utf-16-be") + b"\0a", "card.md: is not text, or is UTF-16 without a byte order"),
         (codecs.BOM_UTF16_LE + b"x", "card.md: is not UTF-16-LE (byte 2)"),
     ],
 )
@@ -210,6 +212,9 @@ def test_a_directory_is_searched_and_what_is_no_card_is_passed_over(run: Run, pl
         (["card.md", "--map", "x=model.tflite"], "--map x=...: no row has such a cell or links such a file"),
         (["card.md", "--record", "r50"], "--record r50: there is no such record; did you mean 'r500'?"),
         (["card.md", "--digits", "many"], "--digits many: not a rule"),
+        (["card.md", "--board", "xiao"], "--board xiao: there is no such board; known: "),
+        (["card.md", "--factor", "nan"], "--factor nan: must be 1 or more"),
+        (["card.md", "--factor", "0"], "--factor 0: must be 1 or more"),
         (["card.md", "--words", "w.toml"], "w.toml: cannot be read"),
     ],
 )
@@ -234,7 +239,7 @@ def test_a_large_change_asks_first(run: Run, place: Path) -> None:
     assert "| 50<sup>(1)</sup>  |" in (place / "card.md").read_text()
 
 
-@pytest.mark.parametrize(("answer", "code"), [("n\n", 130), ("y\n", 0)])
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 2), ("y\n", 0)])
 def test_at_a_terminal_a_large_change_is_a_question(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
 ) -> None:
@@ -246,15 +251,23 @@ def test_at_a_terminal_a_large_change_is_a_question(
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     got, _, err = run("update", "card.md", "--from", "fast")
     assert got == code
-    assert "a figure changes by more than a factor of 2. Write it? [y/N]" in err
+    assert "a figure changes by more than a factor of 2; write it? [y/N]" in err
+    assert ("nothing was written" in err) == (code == 2)
     assert ("| 50<sup>" in (place / "card.md").read_text()) == (code == 0)
 
 
 def test_a_card_without_a_match_says_so(run: Run, place: Path) -> None:
     (place / "card.md").write_text(CARD.replace(SHA1, OTHER_SHA1))
     code, out, err = run("update", "card.md")
-    assert (code, out) == (0, "card.md: up to date\n")
-    assert err == "harness: card.md: no row is of a model in the records\n"
+    assert (code, out) == (0, "card.md: nothing to change\n")
+    assert err == "harness: card.md: no row links a model of the records; --map can name the model of a row\n"
+
+
+def test_a_directory_without_records_is_said_to_have_none(run: Run, place: Path) -> None:
+    (place / "none").mkdir()
+    code, out, err = run("update", "card.md", "--from", "none")
+    assert (code, out) == (0, "card.md: nothing to change\n")
+    assert err.startswith("harness: none: no records\n")
 
 
 def test_a_record_without_verification_says_so(run: Run, place: Path) -> None:
@@ -286,6 +299,14 @@ def test_words_can_be_added(run: Run, place: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("note", ["Measured on {foo}", "Measured on {", "Measured"])
+def test_a_foot_note_phrase_without_a_place_for_the_board_is_named(run: Run, place: Path, note: str) -> None:
+    (place / "w.toml").write_text(f'[language.en]\nnote = "{note}"\n')
+    code, _, err = run("update", "card.md", "--words", "w.toml")
+    message = "w.toml: 'language.en.note' should have {board} where the board's name goes"
+    assert (code, err) == (2, f"harness: error: {message}\n")
+
+
 def test_show_and_update_print_json(run: Run) -> None:
     (shown,) = json.loads(run("show", "card.md", "--json")[1])
     (row,) = shown["tables"][0]["rows"]
@@ -309,3 +330,44 @@ def test_show_prints_a_line_for_every_figure(run: Run) -> None:
     assert [line.split()[-5:] for line in out.splitlines() if "person_int8" in line] == [
         ["Inference(ms)", "xiao_esp32s3", "582", "ms", "published"]
     ]
+
+
+def test_at_a_narrow_terminal_a_figure_is_headed_by_its_model(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in run("show", "card.md")[1].splitlines()]
+    at = lines.index(next(line for line in lines if line.startswith("person_int8_sha1_")))
+    assert "  line" in "".join(lines[at + 1 : at + 4])
+    assert any(re.fullmatch(r"  value +582", line) for line in lines[at:])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyboardInterrupt(), "interrupted; already written: one.md"),
+        (
+            OSError(28, "No space left on device"),
+            "two.md: cannot be written: .*; already written: one.md",
+        ),
+    ],
+)
+def test_what_was_written_before_an_interrupt_is_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, said: str
+) -> None:
+    replace = os.replace
+
+    def second_fails(source: Path, target: Path) -> None:
+        if target.name == "two.md":
+            raise error
+        replace(source, target)
+
+    for name in ("one.md", "two.md"):
+        (place / name).write_text(CARD)
+    both = [(files.read_card(Path(name)), NEW) for name in ("one.md", "two.md")]
+    monkeypatch.setattr(os, "replace", second_fails)
+    with pytest.raises(CardError, match=said):
+        files.write_cards(both)
+    assert (Path("one.md").read_text(), Path("two.md").read_text()) == (NEW, CARD)
+    assert sorted(p.name for p in place.iterdir()) == ["card.md", "one.md", "results", "two.md"]

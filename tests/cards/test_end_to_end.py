@@ -41,7 +41,7 @@ def test_estimates_of_an_emulated_bench_read_right_in_both_languages(shared: Pat
         (tmp_path / name).write_text(cards[name], encoding="utf-8")
     boards = ("--board", "xiao_esp32s3", "--board", "grove_vision_ai_we2")
     harness(tmp_path, "bench", str(model), *boards, "--port", "emulated", "-n", "2", "--out", "results")
-    assert "up to date" in harness(tmp_path, "cards", "update", *cards)
+    assert "nothing to change" in harness(tmp_path, "cards", "update", *cards)
     harness(tmp_path, "cards", "update", "--allow-estimated", "--yes", *cards)
     harness(tmp_path, "cards", "update", "--allow-estimated", "--check", *cards)
 

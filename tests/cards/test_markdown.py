@@ -48,6 +48,11 @@ def refusal(cell: str, *records, rules: Rules | None = None, **rest: str) -> str
         ("582[^1]", 54, "54[^1]"),
         ("**582**<sup>(1)</sup>", 54, "**54**<sup>(1)</sup>"),
         ("[582](log.txt)<sup>(1)</sup>", 54, "[54](log.txt)<sup>(1)</sup>"),
+        ("[582](log_(1).txt)<sup>(1)</sup>", 54, "[54](log_(1).txt)<sup>(1)</sup>"),
+        ("582&nbsp;ms<sup>(1)</sup>", 54, "54&nbsp;ms<sup>(1)</sup>"),
+        ("**582<sup>(1)</sup><br>15.0<sup>(2)</sup>**", 54, "**54<sup>(1)</sup><br>15.0<sup>(2)</sup>**"),
+        ("待测", 54.26, "54.3<sup>(1)</sup>"),
+        ("n.a.", 54.26, "54.3<sup>(1)</sup>"),
         ("<b>582</b> ms <sup>(1)</sup>", 54, None),
         ("582 ms<sup>(1)</sup>", 54, "54 ms<sup>(1)</sup>"),
         ("582<sup>(1)</sup><br>15.0<sup>(2)</sup>", 54, "54<sup>(1)</sup><br>15.0<sup>(2)</sup>"),
@@ -98,6 +103,12 @@ def test_an_even_number_of_samples_has_the_mean_of_the_middle_two_as_its_median(
         ("Invoke Time [us]", "582<sup>(1)</sup>", "54000<sup>(1)</sup>"),
         ("推理时间（毫秒）", "582<sup>(1)</sup>", "54<sup>(1)</sup>"),
         ("**推理 时间**/ms", "582<sup>(1)</sup>", "54<sup>(1)</sup>"),
+        ("Latency (ms) ↓", "582<sup>(1)</sup>", "54<sup>(1)</sup>"),
+        ("Inference Time, ms", "582<sup>(1)</sup>", "54<sup>(1)</sup>"),
+        ("inference time in ms", "582<sup>(1)</sup>", "54<sup>(1)</sup>"),
+        ("[Invoke&nbsp;Time](#how) (ms)", "582<sup>(1)</sup>", "54<sup>(1)</sup>"),
+        ("推理延迟 (ms)", "582<sup>(1)</sup>", "54<sup>(1)</sup>"),
+        ("Tensor Arena (KB)", "100<sup>(1)</sup>", "262<sup>(1)</sup>"),
         ("Inferencing  Time", "582ms<sup>(1)</sup>", "54ms<sup>(1)</sup>"),
         ("Invoking RAM (MiB)", "0.10<sup>(1)</sup>", "0.25<sup>(1)</sup>"),
         ("Peek RAM(MB)", "0.10<sup>(1)</sup>", "0.26<sup>(1)</sup>"),
@@ -160,6 +171,45 @@ def test_a_card_without_foot_notes_gets_its_first_in_its_own_language(title: str
     assert update(text, [benched(22, board="grove_vision_ai")]) == (text, ())
 
 
+@pytest.mark.parametrize(
+    ("notes", "end"),
+    [
+        ("*<sup>1</sup> Measured on XIAO ESP32-S3.*\n", "\n*<sup>2</sup> Measured on SenseCAP A1101.*\n"),
+        ("<sup>1</sup> XIAO ESP32-S3.<br>\n", "\n<sup>2</sup> SenseCAP A1101.<br>\n"),
+        ("(1) XIAO ESP32-S3\n", "\n(2) SenseCAP A1101\n"),
+        ("- (1) **XIAO ESP32-S3**\n", "- (2) **SenseCAP A1101**\n"),
+        ("- 1: XIAO ESP32-S3\n- 2: Some other board\n", "- 3: SenseCAP A1101\n"),
+    ],
+)
+def test_foot_notes_are_read_in_the_forms_that_people_write(notes: str, end: str) -> None:
+    before = card("5<sup>(1)</sup>", notes=f"\n{notes}")
+    records = [benched(6), benched(7, board="sensecap_a1101")]
+    text, _ = update(before, records)
+    key = "3" if "3:" in end else "2"
+    cell = f"6<sup>(1)</sup><br>7<sup>({key})</sup>"
+    assert text == before.replace("5<sup>(1)</sup>", cell) + end
+    assert update(text, records) == (text, ())
+
+
+def test_numbered_text_below_a_table_is_no_foot_note() -> None:
+    notes = f"{NOTES}\n## Usage\n\n(3) Press the button\n\n(4) SenseCAP A1101\n"
+    assert show(card("5<sup>(1)</sup>", notes=notes)).tables[0].boards == {
+        "1": "xiao_esp32s3",
+        "2": "grove_vision_ai_we2",
+    }
+
+
+def test_front_matter_is_left_alone_and_does_not_make_a_card_english() -> None:
+    front = "---\nlicense: mit\ntags: [tflite, tinyml, person-detection, image-classification]\n"
+    front += "example: |\n" + "".join(f"  {line}\n" for line in card("5<sup>(1)</sup>").split("\n")) + "---\n"
+    before = f"{front}\n# 人物分类模型\n\n{card('-', notes='')}"
+    text, _ = update(before, [benched(22)])
+    assert text.startswith(front)
+    assert text.endswith("\n\n<sup>1</sup> 在 ESP32-S3 (XIAO) 上测得。\n")
+    rule = f"---\n\n{card('5<sup>(1)</sup>')}\n---\n"
+    assert update(rule, [benched(6)])[0] == rule.replace("| 5<", "| 6<")
+
+
 def test_a_foot_note_goes_behind_the_whole_of_a_note_that_has_several_lines() -> None:
     notes = "\n- ***1:** xiao_esp32s3.*\n  at 240 MHz\n\nText.\n"
     text, _ = update(card("5<sup>(1)</sup>", notes=notes), [benched(7, board="sensecap_a1101")])
@@ -171,6 +221,16 @@ def test_a_table_in_a_quote_gets_its_foot_note_in_the_quote() -> None:
     text, _ = update(quoted, [benched(22)])
     assert text.endswith("> | b | - | [Link]() |\n>\n> <sup>1</sup> Measured on ESP32-S3 (XIAO).\n")
     assert "| 22.0<sup>(1)</sup> |" in text
+
+
+@pytest.mark.parametrize("indent", ["  ", "> ", ">   ", "\t"])
+def test_a_first_foot_note_stays_in_the_list_item_or_quote_of_its_table(indent: str) -> None:
+    start = {"  ": "- Results:\n\n", ">   ": "> - Results:\n>\n", "\t": "-\tResults:\n\n", "> ": ""}[indent]
+    before = start + "".join(f"{indent}{line}\n" for line in card("-", notes="").rstrip().split("\n"))
+    text, _ = update(f"{before}\nNext.\n", [benched(22)])
+    note = f"{indent}<sup>1</sup> Measured on ESP32-S3 (XIAO).\n"
+    assert text.endswith(f"[Link]() |\n{indent.rstrip()}\n{note}\nNext.\n")
+    assert update(text, [benched(22)]) == (text, ())
 
 
 def test_foot_notes_are_those_of_the_first_list_below_the_table_outside_of_code() -> None:
@@ -251,6 +311,38 @@ def test_an_estimate_of_a_new_board_has_its_number_and_the_mark() -> None:
     text, _ = update(card("582<sup>(1)</sup>"), [estimate], rules)
     assert "582<sup>(1)</sup><br>7<sup>(3)(est.)</sup>" in text
     assert re.search(r"2:\*\* .*\n- \*\*\*3:\*\* sensecap_a1101.*\n- \*\*\*est\.:\*\* estimated by", text)
+
+
+@pytest.mark.parametrize(
+    ("notes", "lines"),
+    [
+        ("", ["<sup>1</sup> SenseCAP A1101.", "<sup>est.</sup> Estimated by"]),
+        (
+            "\n<sup>1</sup> Measured on XIAO ESP32-S3.\n",
+            ["<sup>2</sup> SenseCAP A1101.", "<sup>est.</sup> Estimated by"],
+        ),
+        ("\n(1) Measured on XIAO ESP32-S3.\n", ["(2) SenseCAP A1101.", "(est.) estimated by"]),
+    ],
+)
+def test_no_foot_note_says_measured_of_a_board_with_estimates_alone(notes: str, lines: list[str]) -> None:
+    rules = Rules(allow_estimated=True)
+    estimate = benched(7, board="sensecap_a1101", origin="estimated")
+    before = card("5<sup>(1)</sup>" if notes else "-", notes=notes)
+    text, _ = update(before, [estimate], rules)
+    for line in lines:
+        assert f"\n{line}" in text
+    assert "Measured on SenseCAP" not in text
+    assert update(text, [estimate], rules) == (text, ())
+
+
+def test_an_estimate_of_one_board_goes_beside_a_measured_figure_of_another() -> None:
+    records = [benched(54), benched(7, board="grove_vision_ai_we2", origin="estimated")]
+    cell = "582<sup>(1)</sup><br>15<sup>(2)</sup>"
+    assert written(cell, *records) == "54<sup>(1)</sup><br>15<sup>(2)</sup>"
+    rules = Rules(allow_estimated=True, accept=True)
+    assert written(cell, *records, rules=rules) == "54<sup>(1)</sup><br>7<sup>(2)(est.)</sup>"
+    measured = [*records, benched(8, board="grove_vision_ai_we2")]
+    assert written(cell, *measured, rules=rules) == "54<sup>(1)</sup><br>8<sup>(2)</sup>"
 
 
 def test_ram_of_an_emulated_board_is_marked_as_emulated() -> None:
@@ -401,7 +493,18 @@ def test_a_record_that_may_not_be_published_is_passed_over_with_the_reason(recor
             "\n- ***1:** some board.*\n",
             "foot-note 1 names no known board",
         ),
-        ("5<sup>(9)</sup>", "sensecap_a1101", NOTES, "foot-note 9 is not explained"),
+        (
+            "5<sup>(1)</sup>",
+            "xiao_esp32s3",
+            "\n<sup>1</sup> Measured on XIAO ESP32-S3 @ 160 MHz\n",
+            "foot-note 1 names no known board ('XIAO ESP32-S3 @ 160 MHz')",
+        ),
+        (
+            "5<sup>(9)</sup>",
+            "sensecap_a1101",
+            NOTES,
+            "foot-note 9 is not explained below the table; add '<sup>9</sup> BOARD' behind an empty line",
+        ),
         (
             "5<sup>(1)</sup>",
             "xiao_esp32s3",
@@ -410,6 +513,7 @@ def test_a_record_that_may_not_be_published_is_passed_over_with_the_reason(recor
         ),
         ("5<sup>(1)</sup><br>6<sup>(1)</sup>", "xiao_esp32s3", NOTES, "several figures in the cell"),
         ("5 ± 1<sup>(1)</sup>", "xiao_esp32s3", NOTES, "'5 ± 1<sup>(1)</sup>' is not a number"),
+        ("5*", "xiao_esp32s3", NOTES + "\n\\* with the Vela file\n", "'5*' is not a number"),
         ("5<br>6<sup>(2)</sup>", "xiao_esp32s3", NOTES, "does not say which board"),
     ],
 )
@@ -435,7 +539,7 @@ def test_a_second_row_of_one_model_does_not_get_what_the_first_has() -> None:
 def test_two_time_columns_are_refused() -> None:
     head = "| Inference(ms) | Latency (ms) | Link |\n|-|-|-|\n"
     text = f"{head}| 5<sup>(1)</sup> | 6<sup>(1)</sup> | {link()} |\n{NOTES}"
-    with pytest.raises(CardError, match="several columns for one figure"):
+    with pytest.raises(CardError, match=r"several columns for one figure \(Inference\(ms\), .*; name all"):
         update(text, [benched(7)])
     assert update(text, [benched(7, origin="estimated")]) == (text, ())
 
@@ -452,3 +556,43 @@ def test_a_large_card_is_updated_as_a_small_one_is(size: int) -> None:
     head, _, rest = card("582<sup>(1)</sup>").partition("| b |")
     text = head + row * (size // len(row)) + "| b |" + rest
     assert update(text, [benched(500)])[0] == text.replace("582<", "500<")
+
+
+def test_every_new_foot_note_is_named_with_the_change_that_needs_it() -> None:
+    estimate = benched(7, board="sensecap_a1101", origin="estimated")
+    text, (change,) = update(card("-"), [estimate], Rules(allow_estimated=True))
+    assert change.footnote is not None
+    assert all(f"\n{line}\n" in text for line in change.footnote.split("\n"))
+    said = str(change)
+    assert "; new foot-note: - ***3:** sensecap_a1101.*; new foot-note: - ***est.:** estimated by" in said
+
+
+@pytest.mark.parametrize("first", ["Latency (ms)", "RAM (KiB)"])
+def test_a_new_board_in_one_column_does_not_make_the_bare_figure_of_another_unclear(first: str) -> None:
+    cells = {"Latency (ms)": "582<sup>1</sup>", "RAM (KiB)": "199"}
+    new = {"Latency (ms)": "500<sup>1</sup><br>61<sup>3</sup>", "RAM (KiB)": "200"}
+    order = sorted(cells, key=lambda header: header != first)
+
+    def table(row: dict[str, str]) -> str:
+        head = f"| {' | '.join(order)} | Link |\n|-|-|-|\n"
+        return f"{head}| {' | '.join(row[header] for header in order)} | {link()} |\n"
+
+    records = [benched(500, arena=204_800), benched(61, arena=204_800, board="grove_vision_ai")]
+    text, _ = update(table(cells) + NOTES, records)
+    assert text.startswith(table(new))
+    assert update(text, records) == (text, ())
+
+
+@pytest.mark.parametrize(
+    ("latency", "notes", "expected"),
+    [
+        ("582<sup>1</sup>", NOTES, "200<sup>1</sup>"),
+        ("-", "\n[^1]: XIAO ESP32-S3\n", "200[^1]"),
+        ("-", NOTES, "200<sup>(1)</sup>"),
+    ],
+)
+def test_a_column_without_marks_takes_those_of_its_table_or_list(
+    latency: str, notes: str, expected: str
+) -> None:
+    before = f"| RAM (KiB) | Latency (ms) | Link |\n|-|-|-|\n| - | {latency} | {link()} |\n{notes}"
+    assert f"| {expected} |" in update(before, [benched(582, arena=204_800)])[0]

@@ -7,6 +7,10 @@ import json
 import pytest
 
 from harness.cards import CardError, Rules, show, update
+from harness.cards.models import Benched
+from harness.cards.planning import plan
+from harness.cards.units import Quantity, Unit
+from harness.cards.words import Words, default_words
 from tests.cards.making import OTHER_SHA1, SHA1, benched
 
 ACCEPT = Rules(accept=True)
@@ -100,12 +104,25 @@ def test_ram_is_one_number_of_the_entrys_one_device() -> None:
     assert '"Peek RAM(MB)": 0.35' in update(text, [emulated], Rules(allow_estimated=True))[0]
 
 
-@pytest.mark.parametrize("old", ['"-"', "null", '"582"'])
+@pytest.mark.parametrize("old", ['"-"', '"N/A"', '""', "null", '"582"'])
 def test_a_figure_that_is_no_number_yet_is_replaced(old: str) -> None:
     text = zoo(entry({"Inference(ms)": {"xiao_esp32s3": "OLD"}})).replace('"OLD"', old)
     new, _ = update(text, [benched(500)], ACCEPT)
     value = json.loads(new)["benchmark"][0]["metrics"]["Inference(ms)"]["xiao_esp32s3"]
     assert float(value) == 500
+
+
+def test_a_device_that_is_one_name_says_which_board_a_number_is_of() -> None:
+    text = zoo({**entry({"Inference(ms)": 582}), "device": "xiao_esp32s3"})
+    assert update(text, [benched(500)])[0] == text.replace("582", "500")
+
+
+@pytest.mark.parametrize("device", [None, [{"name": "xiao_esp32s3"}], "grove_vision_ai"])
+def test_a_device_list_of_another_form_is_left_alone_and_said_to_be(device: object) -> None:
+    text = zoo({**entry({"Inference(ms)": {}}), "device": device})
+    made = plan(text, Benched([benched(500)]), ACCEPT)
+    assert json.loads(made.text)["benchmark"][0]["device"] == device
+    assert made.notes[0].endswith("'device' is no list of boards: xiao_esp32s3 is not put there")
 
 
 def test_a_list_of_models_is_read_as_one_entry_is() -> None:
@@ -120,7 +137,16 @@ def test_a_list_of_models_is_read_as_one_entry_is() -> None:
     [
         ('{"benchmark": [', "line 1: not JSON"),
         ('{"a":' * 100_000 + "1" + "}" * 100_000, "nested too deep"),
+        ('{"a": [\n1, NaN]}', "line 2: not JSON: NaN and Infinity are no JSON values"),
         (zoo(entry({"Inference(ms)": {"xiao_esp32s3": True}})), "true is not a number"),
+        (zoo(entry({"Inference(ms)": {"xiao_esp32s3": "582 ms"}})), '582 ms" is not a number such as 12.3'),
+        (
+            zoo(entry({"Inference(ms)": {"xiao_esp32s3": "fail to invoke"}})),
+            'fail to invoke" is not a number',
+        ),
+        (zoo(entry({"Inference(ms)": {"xiao_esp32s3": -1}})), "-1 is not a number such as 12.3"),
+        (zoo(entry({"Inference(ms)": {"xiao_esp32s3": 5.82e22}})), r"5.82e\+22 is not a number such as"),
+        (zoo(entry({"Inference(ms)": {"xiao_esp32s3": {"mean": 5}}})), r'\{ "mean": 5 \} is not a number'),
         (zoo(entry({"Inference(ms)": {"we2": 1, "grove_vision_ai_we2": 2}})), "is there twice"),
         (zoo(entry({"Inference(ms)": 5}, None)), "say --board"),
         (zoo(entry({"Inference(ms)": {}, "Latency(ms)": {}})), "several metrics for one figure"),
@@ -130,3 +156,25 @@ def test_a_list_of_models_is_read_as_one_entry_is() -> None:
 def test_what_cannot_be_updated_is_named(text: str, message: str) -> None:
     with pytest.raises(CardError, match=message):
         update(text, [benched(500), benched(5, board="grove_vision_ai_we2")], ACCEPT)
+
+
+def test_a_file_of_many_models_takes_no_longer_a_model_than_a_small_one() -> None:
+    """Each benchmark is looked at a number of times that does not grow with the file."""
+    looked = 0
+
+    class Counting(Words):
+        def quantity(self, header: str) -> tuple[Quantity, Unit | None] | None:
+            nonlocal looked
+            looked += 1
+            return super().quantity(header)
+
+    words = Counting(**vars(default_words()))
+    counts = []
+    for size in (10, 100):
+        looked = 0
+        shas = [f"{number:040x}" for number in range(size)]
+        text = zoo(*(entry({"Inference(ms)": {"xiao_esp32s3": 582}}, sha1=sha1) for sha1 in shas))
+        usual = plan(text, Benched(benched(500, sha1=sha1) for sha1 in shas), Rules(words=words))
+        assert len(usual.changes) == size
+        counts.append(looked)
+    assert counts[1] <= 10 * counts[0]
