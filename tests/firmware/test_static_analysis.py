@@ -9,7 +9,7 @@ import pytest
 
 from tests.firmware.builds import FIRMWARE, require
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.lint]
 
 
 def sources(*patterns: str) -> list[str]:
