@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -85,7 +86,7 @@ def command(
     from harness.emulator.line import VirtualLine
     from harness.emulator.run import run
 
-    if latency_ms != latency_ms:
+    if math.isnan(latency_ms):
         raise click.BadParameter("nan is no time", param_hint="'--latency'")
     line = (
         VirtualLine(baud, latency_ms / 1000, parse_faults(faults)) if baud or latency_ms or faults else None
