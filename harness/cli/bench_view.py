@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -167,9 +167,25 @@ def print_table(result: Result) -> None:
             print(terminal.printable(line))
     for path in result.paths:
         print(terminal.printable(f"recorded: {_short(path)}"))
-    for failure in result.failures:
-        message = f"harness: error: {failure.model} on {failure.board}: {failure.message}"
-        print(terminal.printable(message), file=sys.stderr)
+
+
+def print_failures(result: Result, differing: Sequence[Record]) -> None:
+    """Print what failed, a line a run, on standard error; `differing` are runs with wrong outputs."""
+    from harness.cli import terminal
+
+    lines = [f"{f.model} on {f.board}: {f.message}" for f in result.failures]
+    lines += [
+        f"{record.model.name} on {record.board.id}: its outputs differ from the reference's "
+        f"({_outputs(record)}); the record is marked, and --allow-differing lets this pass"
+        for record in differing
+    ]
+    lines += [
+        f"{record.model.name} on {record.board.id}: neither a time nor outputs that could be checked"
+        for record in result.empty
+        if record not in differing
+    ]
+    for line in lines:
+        print(terminal.printable(f"harness: error: {line}"), file=sys.stderr)
     if result.interrupted:
         kept = "what was measured is recorded" if result.records else "nothing had been measured yet"
         print(f"harness: interrupted; {kept}", file=sys.stderr)

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 def lines(flashed: Flashed) -> list[str]:
     """Return what the flash step did, a line a region; one line where it had nothing to do."""
-    kept = [*flashed.kept, *(o.region for o in flashed.outcomes if o.did == "same")]
+    kept = [
+        *flashed.kept,
+        *(f"{o.region} ({o.verified})" for o in flashed.outcomes if o.did == "same"),
+    ]
     told = [
         f"flashed: {flashed.board}: {o.region}, {o.bytes:,} bytes at {o.address:#x} in {o.seconds:.2f} s "
         f"({o.bytes / max(o.seconds, 1e-6) / 1000:,.0f} kB/s); verified: {o.verified}"

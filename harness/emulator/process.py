@@ -9,28 +9,33 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 from harness.errors import BoardError
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 300.0
+"""How long a board may take to listen: a second on an idle computer, a hundred on one that has other work."""
 STOP_TIMEOUT_S = 1.0
 
 
 class BoardProcess:
-    """A running virtual board; `url` is the port that it answers on."""
+    """A running virtual board."""
 
-    def __init__(self, board: str, options: Sequence[str] = (), *, listen: str | None = None) -> None:
+    def __init__(
+        self, board: str, options: Sequence[str] = (), *, listen: str | None = None, wait: bool = True
+    ) -> None:
         """Start the board and wait until its port is there.
 
         Args:
             board: a board id or the path of a profile.
             options: further options of `harness emulate`.
             listen: where it listens; by default a pty, or a loopback socket where there are no ptys.
+            wait: False returns at once; whoever asks for `url` first waits then, and gets the error.
 
         Raises:
-            BoardError: the process ended, or printed no URL within 30 s; with what it said.
+            BoardError: the process ended, or printed no URL within `START_TIMEOUT_S`; with what it said.
         """
         if listen is None:
             listen = "socket://127.0.0.1:0" if sys.platform == "win32" else "pty"
@@ -44,14 +49,22 @@ class BoardProcess:
             stderr=self._log,
             start_new_session=True,
         )
+        self._board = board
+        if wait:
+            _ = self.url
+
+    @cached_property
+    def url(self) -> str:
+        """The port that the board answers on; raises BoardError if it does not start."""
         try:
-            self.url = self._first_line()
+            url = self._first_line()
         except BaseException:
             self.stop()
             raise
-        if not self.url:
+        if not url:
             self.stop()
-            raise BoardError(f"the virtual {Path(board).stem} did not start: {self.last_words()}")
+            raise BoardError(f"the virtual {Path(self._board).stem} did not start: {self.last_words()}")
+        return url
 
     def _first_line(self) -> str:
         import threading
@@ -97,6 +110,8 @@ class BoardProcess:
 
     def stop(self) -> None:
         """End the process; killed where it does not go by itself."""
+        if "url" not in self.__dict__:
+            self._process.kill()  # it does not listen yet, to nobody and nothing
         if self._process.stdin:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()

@@ -31,6 +31,7 @@ class Settings:
         port: a pyserial URL, "emulated", "auto" = the attached board, or None = that, or an emulated one.
         profile_layers: time each operator, too.
         drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
+        invoke_timeout_s: how long one invoke may take; None = by the estimate (see `Patience`).
     """
 
     invokes: int = 10
@@ -40,6 +41,7 @@ class Settings:
     port: str | None = None
     profile_layers: bool = True
     drive: Path | None = None
+    invoke_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         for name, count, least in (("invokes", self.invokes, 1), ("warmup", self.warmup, 0)):
@@ -47,6 +49,9 @@ class Settings:
                 raise HarnessError(f"{name} is {count!r}; it is a whole number")
             if count < least:
                 raise HarnessError(f"{name} is {count}; at least {least} makes sense")
+        limit = self.invoke_timeout_s
+        if limit is not None and not 0 < limit < float("inf"):
+            raise HarnessError(f"an invoke cannot be given {limit} s; give a number above 0")
 
 
 @dataclass(frozen=True)

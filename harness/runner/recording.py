@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from harness.check.forecast import Time
-from harness.check.forecast import time as time_of_board
 from harness.errors import HarnessError
+from harness.firmware.manifest import Image
 from harness.models import compare, ethosu, inspect, reference
 from harness.results import record as records
 from harness.results.record import Record
 from harness.results.store import new_id
 from harness.runner import provenance
-from harness.runner.connect import Connection
 from harness.runner.measure import Measurement
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
+from harness.runner.reach import PortKind
 from harness.wire.session import Identity
 
 if TYPE_CHECKING:
@@ -28,6 +28,24 @@ if TYPE_CHECKING:
 EMULATED_CLOCK = "emulated"
 SELFTEST = "selftest"
 NO_MODEL_RAN = "the firmware's selftest engine answered, which runs no model: no figure here is the model's"
+
+
+@dataclass(frozen=True)
+class Benched:
+    """The board that ran, and how it was reached.
+
+    Attributes:
+        virtual: whether it is a virtual board, by what started it, its boot loader or its firmware.
+        image: the firmware image that it is proven to hold; None if none is.
+    """
+
+    protocol: str
+    port: str
+    port_kind: PortKind
+    serial_number: str | None
+    virtual: bool
+    image: Image | None
+
 
 NOT_MODELLED = "not modelled in the time: "
 """Begins each note on what an estimated time leaves out."""
@@ -42,14 +60,14 @@ TOLERANCE_ULP = 1
 def make_record(
     prepared: Prepared,
     settings: Settings,
-    connection: Connection,
+    board: Benched,
     taken: Measurement,
     verification: records.Verification,
     interrupted: str | None = None,
 ) -> Record:
     """Return the record of a run; `interrupted` says what ended it before its time, where something did."""
     job, identity = prepared.job, taken.identity
-    virtual = connection.virtual
+    virtual = board.virtual
     origins = _origins(identity, virtual)
     clock_hz = identity.clock_hz or job.board.clock_hz
     notes = [*taken.notes, interrupted] if interrupted else list(taken.notes)
@@ -58,7 +76,7 @@ def make_record(
     drift_ppm = taken.drift_ppm if origins.time == "measured" else None
     if drift_ppm is not None:
         notes.append(_of_the_clock(drift_ppm, taken.drift_uncertainty_ppm or 0.0))
-    forecast = time_of_board(prepared.deployed, job.board, prepared.compiled) if virtual else None
+    forecast = prepared.time if virtual else None
     if forecast is not None:
         notes += _caveats(forecast)
     # A time that would be a guess is none.
@@ -72,16 +90,17 @@ def make_record(
             profile_sha256=job.board.sha256,
             clock_hz=clock_hz,
             memory_bytes=job.board.arena.size_bytes,
-            serial_number=connection.serial_number,
-            port=connection.port,
-            port_kind=connection.port_kind,
+            serial_number=board.serial_number,
+            port=board.port,
+            port_kind=board.port_kind,
         ),
         firmware=records.Firmware(
-            protocol=connection.session.protocol,
+            protocol=board.protocol,
             name=identity.firmware_name,
             version=identity.firmware_version,
             build_hash=identity.build_hash or None,
             kernels=identity.kernels or None,
+            image_sha256=board.image.sha256 if board.image else None,
         ),
         model=_model(prepared),
         inputs=_inputs(prepared, settings, taken),

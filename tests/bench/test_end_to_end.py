@@ -22,7 +22,7 @@ from harness.emulator.process import BoardProcess
 from harness.models import reference
 from harness.results import store
 from harness.runner import Observer
-from harness.runner.flashing import flash_board
+from harness.runner.api import flash_board
 from harness.runner.plan import Job
 
 SMALL, OTHER = "cifar10_mbv2_035_32_int8", "mnist_mbv2_035_32_int8"
