@@ -439,4 +439,4 @@ def flash_board(
     check(board, regions)
     with Shelf(drive) as shelf, shelf.reach(board, choose_port(port, board, drive)) as reached:
         written = flash(reached, regions, protocol, progress, options)
-    return Flashed(board.id, written.outcomes, ())
+    return Flashed(board.id, written.outcomes)

@@ -12,6 +12,7 @@ from harness.firmware.manifest import Image, RunsOn
 from harness.flash.checks import check, refuse_virtual
 from harness.flash.method import Outcome, Region, enter
 from harness.models.tflite import Model
+from harness.runner.missing import Kept
 from harness.runner.reach import Reach
 
 Progress = Callable[[str, int, int], None]
@@ -19,16 +20,22 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Flashed:
-    """What the flash step did on a board; `kept` names what it held already, and by what that is known."""
+    """What the flash step did on a board, and what the board held already."""
 
     board: str
     outcomes: tuple[Outcome, ...]
-    kept: tuple[str, ...]
+    kept: tuple[Kept, ...] = ()
 
     @property
-    def wrote(self) -> bool:
-        """Whether any byte of flash was written."""
-        return any(outcome.did == "written" for outcome in self.outcomes)
+    def written(self) -> tuple[Outcome, ...]:
+        """The regions that were written."""
+        return tuple(outcome for outcome in self.outcomes if outcome.did == "written")
+
+    @property
+    def there(self) -> tuple[Kept, ...]:
+        """What was not written: by what the firmware said, or by what the boot loader found."""
+        same = (Kept(o.region, o.verified) for o in self.outcomes if o.did == "same")
+        return (*self.kept, *same)
 
 
 @dataclass(frozen=True)

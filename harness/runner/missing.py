@@ -17,7 +17,15 @@ from harness.models.tflite import Model
 from harness.runner.greet import Greeted
 from harness.wire.session import Session
 
-BY_BUILD, BY_DIGEST = "by its build hash", "by the SHA-256 of its flash"
+BY_BUILD, BY_ACCOUNT, BY_DIGEST = "its build hash", "its own account", "the SHA-256 of its flash"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a board holds already, and by what that is known."""
+
+    what: str
+    known_by: str
 
 
 @dataclass(frozen=True)
@@ -27,13 +35,13 @@ class Missing:
     Attributes:
         firmware, model: whether it is to be written.
         image: the firmware image that the board is proven to hold; None if none is.
-        kept: what is there already, and by what that is known.
+        kept: what is there already.
     """
 
     firmware: bool
     model: bool
     image: Image | None
-    kept: tuple[str, ...]
+    kept: tuple[Kept, ...]
 
 
 EVERYTHING = Missing(True, True, None, ())
@@ -46,13 +54,13 @@ def missing(board: Profile, protocol: str, greeted: Greeted, virtual: bool, mode
     kept = []
     proven = image if image is not None and _is(greeted, image) else None
     if proven is not None:
-        kept.append(f"{protocol} firmware ({BY_BUILD})")
+        kept.append(Kept(f"{protocol} firmware", BY_BUILD))
     elif image is None:
         # Nobody gave an image to hold it against: it is what it says it is, and the record says no more.
-        kept.append(f"{protocol} firmware (by its own account)")
+        kept.append(Kept(f"{protocol} firmware", BY_ACCOUNT))
     held = holds(greeted.session, board, model) is not None
     if held:
-        kept.append(f"{_name(model)} ({BY_DIGEST})")
+        kept.append(Kept(_name(model), BY_DIGEST))
     return Missing(proven is None and image is not None, not held, proven, tuple(kept))
 
 

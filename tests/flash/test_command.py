@@ -66,7 +66,7 @@ def test_models_are_placed_one_behind_the_other_each_at_a_block(tmp_path: Path) 
     assert json.loads(second.stdout) == {
         "board": ESP.id,
         "written": [],
-        "kept": [f"{FIRST} (MD5, by the chip)", f"{SECOND} (MD5, by the chip)"],
+        "kept": [{"what": name, "known_by": "MD5, by the chip"} for name in (FIRST, SECOND)],
     }
     cells = BoardFlash(ESP, tmp_path)
     assert cells.read(0x400000, 43408) == bundled.build(FIRST)
