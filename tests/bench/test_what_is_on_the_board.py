@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
@@ -290,6 +290,7 @@ def play(shelf: Shelf, sequences: int) -> None:
         deadline=None,
         database=None,
         derandomize=True,
+        phases=[Phase.generate],  # a board is no function of what is done to it: nothing to shrink
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(type("Played", (Boards,), {"shelf": shelf}), settings=rules)
