@@ -243,13 +243,14 @@ def _spread(us: list[float]) -> float:
 
 def _outputs(record: Record) -> str:
     verdict = record.verification
+    by = "" if verdict.max_ulp is None else f" {verdict.max_ulp} ULP"
     match verdict.verdict:
         case "exact":
             return "exact"
         case "within_tolerance":
-            return f"within {verdict.max_ulp} ULP"
+            return f"within{by}" if by else "as printed"
         case "differs":
-            return f"DIFFER by {verdict.max_ulp} ULP"
+            return f"DIFFER by{by}" if by else "DIFFER"
     return "not available"
 
 

@@ -191,3 +191,13 @@ def _listed(names: Iterable[str]) -> str:
 
 def _described(tensor: Tensor) -> str:
     return f"{tensor.name!r} {tensor.type} {list(tensor.shape)}"
+
+
+def digest(inputs: Sequence[np.ndarray]) -> str:
+    """Return the SHA-256 over the bytes of all tensors in order, in hex."""
+    import hashlib
+
+    every = hashlib.sha256()
+    for array in inputs:
+        every.update(array.tobytes())
+    return every.hexdigest()

@@ -17,7 +17,7 @@ from harness.errors import BoardError, HarnessError, nearest
 from harness.firmware.manifest import Image
 from harness.flash.checks import check
 from harness.flash.method import Progress, quiet
-from harness.models import reference
+from harness.models import reference, tensors
 from harness.models.tflite import Model
 from harness.models.vela import VelaError
 from harness.results import store
@@ -32,7 +32,8 @@ from harness.runner.placing import place_models
 from harness.runner.plan import Job, Plan, Settings, Skip, plan
 from harness.runner.prepare import Prepared, prepare
 from harness.runner.reach import Reach, Shelf, port_kind
-from harness.runner.recording import Benched, inputs_digest, make_record, verify
+from harness.runner.recording import Benched, make_record
+from harness.runner.verify import verify
 from harness.wire.patience import Patience
 from harness.wire.session import NoAnswer, Session
 
@@ -262,13 +263,13 @@ def _run(
             if held and held[0].samples:
                 why = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error)
                 with _undisturbed():
-                    keep(verify(held[0], why), why)
+                    keep(verify(held[0], None, why), why)
             raise
         try:
-            verification = verify(held[0], expected)
+            verification = verify(held[0], prepared.source, expected)
         except KeyboardInterrupt:  # the board is done, the desktop runtime is not
             with _undisturbed():
-                keep(verify(held[0], INTERRUPTED))
+                keep(verify(held[0], None, INTERRUPTED))
             raise
         with _undisturbed():
             keep(verification)
@@ -371,7 +372,7 @@ class _References:
         """Return the run for a job, which goes on while the board works; or say why there is none."""
         if prepared.source is None:
             return "the int8 model that this file was compiled from is not known here"
-        key = prepared.source.sha256, inputs_digest(prepared.inputs)
+        key = prepared.source.sha256, tensors.digest(prepared.inputs)
         if key not in self._started:
             self._started[key] = self._start(prepared.source, prepared.inputs)
         return self._started[key]

@@ -16,7 +16,7 @@ MAY_HOLD_NOTHING_S = 3.0
 """First sign of life of an attached board that may hold no firmware: it is flashed if there is none."""
 AFTER_FLASHING_S = 20.0
 """First sign of life of an attached board that was just flashed: it boots, and tests its memory."""
-EMULATED_S = 5.0
+EMULATED_S = 120.0
 """First sign of life of an emulated board. It starts as fast as this computer lets it, and if its flash holds
 nothing that answers, it says so at once."""
 PORT_BACK_S, PORT_LOOK_S = 15.0, 0.1

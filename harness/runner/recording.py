@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from harness.check.forecast import Time
-from harness.errors import HarnessError
 from harness.firmware.manifest import Image
-from harness.models import compare, ethosu, inspect, reference
+from harness.models import ethosu, inspect, tensors
 from harness.results import record as records
 from harness.results.record import Record
 from harness.results.store import new_id
@@ -19,15 +17,8 @@ from harness.runner.measure import Measurement
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
 from harness.runner.reach import PortKind
+from harness.runner.verify import NO_MODEL_RAN, SELFTEST
 from harness.wire.session import Identity
-
-if TYPE_CHECKING:
-    import numpy as np
-
-# Capabilities by which a firmware says that its figures are not those of a model on a board.
-EMULATED_CLOCK = "emulated"
-SELFTEST = "selftest"
-NO_MODEL_RAN = "the firmware's selftest engine answered, which runs no model: no figure here is the model's"
 
 
 @dataclass(frozen=True)
@@ -50,11 +41,11 @@ class Benched:
 NOT_MODELLED = "not modelled in the time: "
 """Begins each note on what an estimated time leaves out."""
 
+EMULATED_CLOCK = "emulated"
+"""Capability by which a firmware says that its times are not those of a board."""
+
 WRONG_CLOCK_PPM = 20_000.0
 """No clock that a chip runs from, not even an RC oscillator, is as far off as this."""
-
-TOLERANCE_ULP = 1
-"""A difference that kernels of another instruction set may show: a rounding at a tie."""
 
 
 def make_record(
@@ -137,7 +128,7 @@ def make_record(
 def _inputs(prepared: Prepared, settings: Settings, taken: Measurement) -> records.Inputs:
     if not taken.streamed:
         return records.Inputs(spec=["the board's camera"], sha256="")
-    return records.Inputs(spec=list(settings.inputs), sha256=inputs_digest(prepared.inputs))
+    return records.Inputs(spec=list(settings.inputs), sha256=tensors.digest(prepared.inputs))
 
 
 @dataclass(frozen=True)
@@ -158,43 +149,6 @@ def _origins(identity: Identity, virtual: bool) -> _Origins:
     if EMULATED_CLOCK in identity.capabilities:
         return _Origins("emulated", "emulated", "emulated board")
     return _Origins("measured", "measured", "device")
-
-
-def inputs_digest(inputs: list[np.ndarray]) -> str:
-    """Return the SHA-256 over the bytes of all input tensors in order, in hex."""
-    digest = hashlib.sha256()
-    for array in inputs:
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def verify(taken: Measurement, expected: reference.Reference | str) -> records.Verification:
-    """Hold the device's outputs against the desktop runtime's; a str says why that did not run."""
-    import numpy as np
-
-    no_model = SELFTEST in taken.identity.capabilities
-    if taken.outputs is None or isinstance(expected, str) or no_model:
-        reason = expected if isinstance(expected, str) else taken.outputs_reason
-        reason = NO_MODEL_RAN if no_model else reason
-        return records.Verification(verdict="not_available", reason=reason, tolerance_ulp=TOLERANCE_ULP)
-    name = "{} {}, reference kernels".format(*reference.runtime())
-    try:
-        arrays = expected.result()
-        got = [
-            np.frombuffer(data, array.dtype).reshape(array.shape)
-            for data, array in zip(taken.outputs, arrays, strict=True)
-        ]
-        ulp = compare.max_ulp(got, arrays)
-    except (HarnessError, ValueError) as error:
-        return records.Verification(
-            verdict="not_available", reference=name, reason=str(error), tolerance_ulp=TOLERANCE_ULP
-        )
-    return records.Verification(
-        verdict="exact" if ulp == 0 else "within_tolerance" if ulp <= TOLERANCE_ULP else "differs",
-        reference=name,
-        max_ulp=ulp,
-        tolerance_ulp=TOLERANCE_ULP,
-    )
 
 
 def _model(prepared: Prepared) -> records.Model:

@@ -162,6 +162,10 @@ class MlperfSession(Session):
             raise RunInterrupted(str(error), result()) from error
         return result()
 
+    def printed(self) -> list[float] | None:
+        """See Session.printed."""
+        return self.results
+
     def abort(self) -> None:
         """Do nothing: the API cannot end a run, and a run here is over when `run` returns."""
 

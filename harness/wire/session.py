@@ -222,6 +222,10 @@ class Session(ABC):
         """Return an output tensor of the last run, or None where the protocol has no tensors."""
         return None
 
+    def printed(self) -> list[float] | None:
+        """Return the first output of the last run as real numbers, or None if the protocol prints none."""
+        return None
+
     def layers(self) -> list[tuple[str, int]] | None:
         """Return (operator, ticks) of the last profiled run in order, or None where not reported."""
         return None
