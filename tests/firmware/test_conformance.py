@@ -22,7 +22,7 @@ from tests.wire.test_vectors import message
 pytestmark = pytest.mark.interop
 
 VECTORS = json.loads(
-    (Path(__file__).resolve().parents[1] / "vectors/bench-v1.json").read_text(encoding="utf-8")
+    (Path(__file__).resolve().parents[1] / "vectors/bench-v2.json").read_text(encoding="utf-8")
 )
 HOST_TYPES = {kind.__name__ for kind in m.HOST_MESSAGES}
 LONG = 1 << 20

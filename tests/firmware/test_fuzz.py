@@ -16,7 +16,7 @@ from tests.firmware.builds import build, require
 
 pytestmark = pytest.mark.interop
 
-VECTORS = Path(__file__).resolve().parents[1] / "vectors/bench-v1.json"
+VECTORS = Path(__file__).resolve().parents[1] / "vectors/bench-v2.json"
 ACTIONS_BYTES = 512
 """Of the input of fuzz_device, before the bytes that are in flash."""
 
