@@ -72,5 +72,5 @@ class RawHost:
         if session is not None:
             self.session = session
         self.number = 0
-        self.say(m.Hello(1, 1, 0, 65536))
+        self.say(m.Hello(2, 2, 0, 65536))
         return self.hear(m.Welcome)[1]

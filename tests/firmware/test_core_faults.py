@@ -108,7 +108,7 @@ def test_what_arrives_during_a_long_invoke_is_no_silence_of_the_line(
 def test_what_arrives_during_long_inferences_in_text_is_no_silence_of_the_line(
     checked: Path, two_inputs: tflite.Model
 ) -> None:
-    """A frame that began right behind the command is whole when the rest comes, three seconds later."""
+    """A frame that began while an operator of three seconds ran is whole when the rest comes."""
     slow = asking_to("w", 3 * TICK_HZ)
     with CoreDevice(checked, two_inputs) as device:
         host = RawHost(device.port())
@@ -116,8 +116,10 @@ def test_what_arrives_during_long_inferences_in_text_is_no_silence_of_the_line(
         host.ask(m.Select(device.address), m.Selected)
         filled(host, slow)
         frame = encode(m.pack(host.number + 1, host.session, m.Identify()))
-        host.port.write(b"infer 1 0%" + frame[:5])
-        host.port.pause(3.2)
+        host.port.write(b"infer 1 0%")
+        host.port.pause(0.5)
+        host.port.write(frame[:5])
+        host.port.pause(2.7)
         host.port.write(frame[5:])
         host.number += 1
         assert host.hear(m.Identified)[0] == host.number
