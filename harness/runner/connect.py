@@ -15,6 +15,7 @@ from harness.runner.flash import Flashed
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
 from harness.runner.reach import PortKind, Reach, port_kind, reach
+from harness.wire.patience import Patience
 from harness.wire.port import Port, PortMissing
 from harness.wire.session import Identity, NoAnswer, Session, connect
 
@@ -116,7 +117,7 @@ def _greet(
     try:
         if patience_s is None:
             return connect(protocol, port)
-        return connect(protocol, port, timeout_s=patience_s)
+        return connect(protocol, port, patience=Patience(first_sign_s=patience_s))
     except NoAnswer as error:
         port.close()
         if patience_s is None:

@@ -98,10 +98,11 @@ def held_at(session: Session, model: Model) -> int | None:
     for entry in session.models():
         if "flash-models" not in session.features:
             return entry.address
-        # A device cannot see the file's size, only how far the model in it reaches; padding may follow.
-        padding_only = entry.size > 0 and not model.data[entry.size :].strip(b"\x00\xff")
-        digest = hashlib.sha256(model.data[: entry.size]).hexdigest()
-        if padding_only and entry.sha256 in (digest, None):
+        if "digests" not in session.features:
+            # How far a model reaches is no more than that: padding may follow.
+            if entry.size and not model.data[entry.size :].strip(b"\x00\xff"):
+                return entry.address
+        elif session.digest(entry.address, len(model.data)) == hashlib.sha256(model.data).hexdigest():
             return entry.address
     return None
 

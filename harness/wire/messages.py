@@ -20,6 +20,8 @@ HEADER = struct.Struct("<BBHI")
 NOT_REPORTED = 0xFFFFFFFF
 FIRST_STREAM_TYPE = 0x20
 """Types below are requests; from here on messages are parts of a stream and have no reply of their own."""
+FROM_DEVICE = 0x40
+"""Bit of the type in all that a device sends."""
 MAX_RANK = 8
 CONTROL_LIMIT = 512
 """Line bytes that a device holds in reserve for requests, beyond the window for tensor data."""
