@@ -51,7 +51,7 @@ def expected_output(size: int, index: int, *inputs: bytes) -> bytes:
 
 
 def asking_to(letter: str, ticks: int = 0, operators: int = 1) -> bytes:
-    """Return the begin of an input 0 that asks for an invoke of so many operators, and what each of them does.
+    """Return the begin of an input 0 that asks for an invoke of so many operators, each doing this.
 
     f = fail, h = hang, n = nothing, w = wait so many ticks, s = wait and not be broken off (stubborn).
     """

@@ -567,7 +567,7 @@ def test_a_sample_is_the_time_of_one_invoke(device: Device) -> None:
 
 
 def taking(device: Device, host: RawHost, seconds: float, operators: int, letter: str = "w") -> float:
-    """Make each invoke take so long, in so many operators; return the tick rate. A stubborn one: letter "s"."""
+    """Make each invoke take so long, in so many operators ("s": stubborn ones); return the tick rate."""
     if not device.selftest:
         pytest.skip("needs an engine that takes as long as it is told to")
     tick_hz = host.ask(m.Identify(), m.Identified).tick_hz
