@@ -187,6 +187,12 @@ def source_of(sha256: str) -> Compiled | None:
     return None if entry is None else _compiled(entry, str(entry.facts["name"]))
 
 
+def source_in(flash: bytes) -> Compiled | None:
+    """Return the compilation whose result `flash` begins with, if this computer made it."""
+    entry = cache.find_beginning(_COMPILED, flash)
+    return None if entry is None else _compiled(entry, str(entry.facts["name"]))
+
+
 def _compiled(entry: cache.Entry, name: str) -> Compiled:
     data = entry.files[_COMPILED]
     operators = [o for s in tflite.parse(data, f"{name}, compiled").subgraphs for o in s.operators]

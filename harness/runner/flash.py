@@ -90,8 +90,7 @@ def missing(
 def held_at(session: Session, model: Model) -> int | None:
     """Return the flash address at which the device holds exactly `model`; None where it does not say so.
 
-    A firmware that gives no digests is believed by the size of the model, and one that has its model built in
-    to have been built with this one (see `trust`).
+    A firmware that gives no digests is believed to hold it (see `trust`).
     """
     import hashlib
 
@@ -99,10 +98,8 @@ def held_at(session: Session, model: Model) -> int | None:
         if "flash-models" not in session.features:
             return entry.address
         if "digests" not in session.features:
-            # How far a model reaches is no more than that: padding may follow.
-            if entry.size and not model.data[entry.size :].strip(b"\x00\xff"):
-                return entry.address
-        elif session.digest(entry.address, len(model.data)) == hashlib.sha256(model.data).hexdigest():
+            return entry.address
+        if session.digest(entry.address, len(model.data)) == hashlib.sha256(model.data).hexdigest():
             return entry.address
     return None
 
@@ -112,7 +109,7 @@ def trust(session: Session) -> str | None:
     if "flash-models" not in session.features:
         return f"{session.protocol} does not tell which model is built into the firmware: not checked"
     if "digests" not in session.features:
-        return f"{session.protocol} gives no digest of the model in flash: checked by its size alone"
+        return f"{session.protocol} gives no digest of the model in flash: not checked"
     return None
 
 

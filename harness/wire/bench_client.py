@@ -19,6 +19,7 @@ from harness.wire.reconnect import RESTARTS, stayed_away
 from harness.wire.run_view import NotOfThisRun, RunView
 from harness.wire.run_watch import RunWatch
 from harness.wire.session import (
+    DeviceRefused,
     DeviceReset,
     FlashModel,
     Identity,
@@ -41,7 +42,7 @@ LARGEST_COUNT = 4096
 LONGEST_NAMES = 65536
 OUTPUT_PART = 4096
 CLOCK_READINGS = 3
-ABORT_POLL_S = 0.5
+BUSY_POLL_S = 0.5
 
 _T = TypeVar("_T")
 _M = TypeVar("_M", bound=m.Message)
@@ -99,7 +100,8 @@ class BenchSession(Session):
 
     def digest(self, address: int, length: int) -> str | None:
         """See Session.digest."""
-        got = self._again(partial(self._ask_slowly, m.Digest(address, length), m.Digested))
+        ask = partial(self._ask_slowly, m.Digest(address, length), m.Digested)
+        got = self._again(partial(self._when_free, ask))
         if (got.address, got.length) != (address, length):
             raise self._link.absurd(f"the digest of {got.length} bytes at 0x{got.address:x}, not asked for")
         return got.sha256.hex()
@@ -108,7 +110,7 @@ class BenchSession(Session):
         """See Session.select."""
         self._loaded.clear()
         self._address = None
-        info = self._again(partial(self._select, address))
+        info = self._again(partial(self._when_free, partial(self._select, address)))
         self._address = address
         return info
 
@@ -188,7 +190,10 @@ class BenchSession(Session):
         """Start a run and follow it to its end."""
         check.start(self._clock_readings())
         self._watch = watch = RunWatch(self._link, view, tick_hz)
-        self._link.ask(start, m.Running)
+        # The reply may get lost on the way from a device that then hears nothing until an invoke has ended.
+        patience = self._link.patience
+        slow = None if self._link.alive else patience.request_s + patience.invoke_s
+        self._link.ask(start, m.Running, seconds=slow)
         try:
             watch.follow()
         except InvokeOutlasts:
@@ -204,7 +209,7 @@ class BenchSession(Session):
             try:
                 link.ask(m.Abort(), m.Aborted, seconds=ended.seconds)
                 while link.ask(m.GetRun(), m.RunStatus).busy and not ended.over:
-                    link.port.pause(ended.wait(ABORT_POLL_S))
+                    link.port.pause(ended.wait(BUSY_POLL_S))
                 if not ended.over:
                     self._watch = None
                     return
@@ -278,7 +283,7 @@ class BenchSession(Session):
         boot = self._link.device.boot
         with contextlib.suppress(DeviceReset):  # raised if it resets before its reply is out
             self._link.ask(m.Reset(), m.Resetting)
-        away = Countdown(self._link.port, self._link.patience.away_s)
+        away = Countdown(self._link.port, self._link.patience.slow_request_s)
         while self._link.device.boot == boot:
             if away.over:
                 raise stayed_away(self._link.port, away.seconds)
@@ -377,6 +382,22 @@ class BenchSession(Session):
     def _ask_slowly(self, request: m.Message, reply: type[_M]) -> _M:
         """Ask for what takes a device long."""
         return self._link.ask(request, reply, seconds=self._link.patience.slow_request_s)
+
+    def _when_free(self, action: Callable[[], _T]) -> _T:
+        """Do `action`, if need be once an invoke that an earlier session began has ended, or been ended."""
+        try:
+            return action()
+        except DeviceRefused as error:
+            if error.code != m.ErrorCode.BUSY.name:
+                raise
+        link = self._link
+        patience = Countdown(link.port, link.patience.invoke_s)
+        while link.ask(m.GetRun(), m.RunStatus).busy:
+            if patience.over:
+                self.reset()
+                break
+            link.port.pause(patience.wait(BUSY_POLL_S))
+        return action()
 
     def _on_stream(self, number: int, message: m.Message) -> None:
         if isinstance(message, m.Ack):

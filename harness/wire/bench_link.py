@@ -101,9 +101,9 @@ class BenchLink:
         return self._checked_reply(request, self._reply, reply)
 
     def _await_reply(self, patience: Countdown, seconds: float) -> None:
-        again_at = self.port.now() + seconds
-        while self._reply is None and not patience.over and (left := again_at - self.port.now()) > 0:
-            self.receive(patience.wait(left))
+        again = Countdown(self.port, seconds, within=patience)
+        while self._reply is None and not again.over:
+            self.receive(again.wait())
 
     def _checked_reply(self, request: m.Message, got: m.Message, reply: type[_R]) -> _R:
         if isinstance(got, m.Refusal):
@@ -178,7 +178,7 @@ class BenchLink:
         return self._checked(
             greet(
                 self.port,
-                self.patience.first_sign_s,
+                Countdown(self.port, self.patience.first_sign_s),
                 "bench",
                 "the bench protocol",
                 self._hello,
@@ -216,7 +216,7 @@ class BenchLink:
         """Wait for a port that went away; raises if it stays away, DeviceReset after a reboot."""
         self.incidents.note("port-lost", str(error))
         boot = self.device.boot
-        self.device = self._checked(come_back(self.port, self.patience.away_s, True, self._take_up))
+        self.device = self._checked(come_back(self.port, self.patience.slow_request_s, True, self._take_up))
         if self.device.boot != boot:
             self._begin_anew()
             raise DeviceReset(f"the board at {self.port.url} went away and came back reset")
@@ -224,26 +224,25 @@ class BenchLink:
 
     def regreet(self) -> None:
         """Greet a device that has lost its session; raises if it does not come back."""
-        self.device = self._checked(come_back(self.port, self.patience.away_s, False, self._take_up))
+        self.device = self._checked(come_back(self.port, self.patience.slow_request_s, False, self._take_up))
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._number = 0
         self._posted = None
 
-    def _take_up(self, seconds: float) -> m.Welcome:
+    def _take_up(self, patience: Countdown) -> m.Welcome:
         self._decoder.drop_partial()
         self._welcome = None
-        patience = Countdown(self.port, seconds)
         wait = self.answer_time.wait
         while not patience.over:
             self._hello()
-            again_at = self.port.now() + wait
-            while not patience.over and (left := again_at - self.port.now()) > 0:
-                if (welcome := self._overhear(patience.wait(left))) is not None:
+            again = Countdown(self.port, wait, within=patience)
+            while not again.over:
+                if (welcome := self._overhear(again.wait())) is not None:
                     return welcome
             wait = min(wait * 2, GREET_AGAIN_S)
-        raise stayed_away(self.port, self.patience.away_s)
+        raise stayed_away(self.port, self.patience.slow_request_s)
 
     def plausible(self, count: int, most: int, what: str) -> int:
         """Return `count`; raises BoardError where it is above `most`."""

@@ -43,8 +43,8 @@ _STUCK = (
     (rb"\[1\] Xmodem download|C{3,}\Z|\x15{3,}\Z", "it is in its XMODEM boot loader: reset it to leave that"),
     (
         rb"invalid header: \S+|csum err:\S+|mismatch chip ID|SHA-256 comparison failed"
-        rb"|load partition table error|No bootable app partitions|cannot run here|himax_sec_SB_image_process FAIL[^\r\n]*"
-        rb"|bootloader fail[^\r\n]*",
+        rb"|load partition table error|No bootable app partitions|cannot run here"
+        rb"|himax_sec_SB_image_process FAIL[^\r\n]*|bootloader fail[^\r\n]*",
         "no firmware boots on it ({}): flash one",
     ),
 )
@@ -59,7 +59,7 @@ _HEARD = (
 
 def greet(
     port: Port,
-    first_sign_s: float,
+    patience: Countdown,
     protocol: str,
     speaks: str,
     say: Callable[[], None],
@@ -78,22 +78,21 @@ def greet(
         hear: reads for at most so many seconds, and returns the answer once it is there.
         heard: returns the last bytes that came and were not the answer.
     """
-    patience = Countdown(port, first_sign_s)
     round_s, asking, understood = FIRST_ROUND_S, b"", 0
     while not patience.over:
         stuck, answered = _stuck(heard()), _answers_in(heard(), protocol)
         say()
         port.write(asking)
-        lasts = Countdown(port, CONFIRM_S if stuck else round_s)
-        while not lasts.over and not patience.over and _answers_in(heard(), protocol) <= answered:
-            answer = hear(lasts.wait(patience.wait()))
+        lasts = Countdown(port, CONFIRM_S if stuck else round_s, within=patience)
+        while not lasts.over and _answers_in(heard(), protocol) <= answered:
+            answer = hear(lasts.wait())
             if answer is not None:
                 return answer
         understood += _answers_in(heard(), protocol) > answered
         if understood == SURE or (stuck and _stuck(heard())):
             raise _nobody(port, speaks, "", heard())
         round_s, asking = min(2 * round_s, LONGEST_ROUND_S), _ASKING
-    raise _nobody(port, speaks, f" within {first_sign_s:.3g} s", heard())
+    raise _nobody(port, speaks, f" within {patience.seconds:.3g} s", heard())
 
 
 def _nobody(port: Port, speaks: str, within: str, heard: bytes) -> NoAnswer:

@@ -65,7 +65,7 @@ class MlperfSession(Session):
         self.results: list[float] = []
         """The values of the first output after the last run, de-quantised by the device."""
         self._identity: Identity | None = None
-        self._name = self._greet(patience.first_sign_s)
+        self._name = self._greet(Countdown(port, patience.first_sign_s))
 
     def identify(self) -> Identity:
         """See Session.identify. A firmware that speaks bench, too, is named by what it says in it."""
@@ -248,11 +248,11 @@ class MlperfSession(Session):
 
     # ---- greeting, and coming back
 
-    def _greet(self, first_sign_s: float) -> str:
+    def _greet(self, patience: Countdown) -> str:
         """Return the device's name; raises NoAnswer with what seems to be there instead."""
         name = greet(
             self._port,
-            first_sign_s,
+            patience,
             self.protocol,
             "MLPerf Tiny's API",
             lambda: self._port.write(b"name%"),
@@ -296,13 +296,13 @@ class MlperfSession(Session):
                     raise
                 self.incidents.note("reset" if isinstance(error, DeviceReset) else "port-lost", str(error))
                 lost = isinstance(error, PortLost)
-                come_back(self._port, self._patience.away_s, lost, self._take_up)
+                come_back(self._port, self._patience.slow_request_s, lost, self._take_up)
                 text = f"the board at {self._port.url} answers again; the input was loaded again"
                 self.incidents.note("reconnected", text)
 
-    def _take_up(self, seconds: float) -> None:
+    def _take_up(self, patience: Countdown) -> None:
         self._lines = Lines()
-        self._greet(seconds)
+        self._greet(patience)
         if self._data is not None:
             self._send_tensor(self._data, None)
 

@@ -18,8 +18,8 @@ RESTARTS = 3
 _T = TypeVar("_T")
 
 
-def come_back(port: Port, away_s: float, lost: bool, greet: Callable[[float], _T]) -> _T:
-    """Return what `greet(seconds)` does once it succeeds; `lost`: the port is to be opened again first.
+def come_back(port: Port, away_s: float, lost: bool, greet: Callable[[Countdown], _T]) -> _T:
+    """Return what `greet(patience)` does once it succeeds; `lost`: the port is to be opened again first.
 
     Raises PortLost, NoAnswer or DeviceReset if port or board stay away for `away_s` seconds.
     """
@@ -28,7 +28,7 @@ def come_back(port: Port, away_s: float, lost: bool, greet: Callable[[float], _T
         try:
             if lost:
                 _reopen(port, away)
-            return greet(away.wait(TRY_S))
+            return greet(Countdown(port, TRY_S, within=away))
         except (PortLost, NoAnswer, DeviceReset) as error:
             if away.over:
                 raise

@@ -69,12 +69,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class FlashModel:
-    """A model in the board's flash, by its own account; `size` in bytes, None if it does not tell."""
+    """Where a model is in the board's flash, by its own account, and what it calls itself."""
 
     index: int
     address: int
     name: str
-    size: int | None = None
 
 
 @dataclass(frozen=True)

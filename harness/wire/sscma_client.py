@@ -37,6 +37,8 @@ CODES = (
 REPLY, EVENT, LOG = 0, 1, 2
 READ_BYTES = 65536
 ASK_AGAIN_S = 1.0
+DO_AGAIN_S = 5.0
+"""The same for a command that does something: it must not come again while the first is still at work."""
 _GREETING = "0@ID?"
 
 _T = TypeVar("_T")
@@ -58,7 +60,7 @@ class SscmaSession(Session):
         self._boots: int | None = None
         self._going = False  # a run was started and has not been seen to end
         self.incidents = Incidents(port)
-        self._id = self._greet(patience.first_sign_s)
+        self._id = self._greet(Countdown(port, patience.first_sign_s))
         self._boots = self._boot_count()
 
     def identify(self) -> Identity:
@@ -81,16 +83,16 @@ class SscmaSession(Session):
     def models(self) -> list[FlashModel]:
         """See Session.models."""
         return [
-            FlashModel(index, address, f"model {id}", size)
-            for index, (id, address, size) in enumerate(self._model_list())
+            FlashModel(index, address, f"model {id}")
+            for index, (id, address) in enumerate(self._model_list())
         ]
 
     def select(self, address: int) -> ModelInfo:
         """See Session.select. The firmware does not describe tensors."""
         models = self._model_list()
-        id = next((id for id, there, _ in models if there == address), None)
+        id = next((id for id, there in models if there == address), None)
         if id is None:
-            known = ", ".join(f"0x{there:x}" for _, there, _ in models) or "none"
+            known = ", ".join(f"0x{there:x}" for _, there in models) or "none"
             raise DeviceRefused(
                 f"the board at {self._port.url} has no model at 0x{address:x}; in its flash: {known}",
                 "NO_MODEL",
@@ -150,7 +152,7 @@ class SscmaSession(Session):
                 except PortLost as error:
                     why = str(error)
                     self.incidents.note("port-lost", why)
-                    come_back(self._port, self._patience.away_s, True, self._take_up)
+                    come_back(self._port, self._patience.slow_request_s, True, self._take_up)
                     self.incidents.note("reconnected", f"port {self._port.url} came back")
                     self._look_for_reset()
                 fruitless = fruitless + 1 if len(samples) == had else 0
@@ -171,10 +173,10 @@ class SscmaSession(Session):
         self._write("RST")
         before = self._boots
 
-        away_s = self._patience.away_s
+        away_s = self._patience.slow_request_s
 
-        def greet_anew(seconds: float) -> None:
-            self._take_up(seconds)
+        def greet_anew(patience: Countdown) -> None:
+            self._take_up(patience)
             boots = self._boot_count()
             if boots == before and before is not None:
                 raise stayed_away(self._port, away_s)
@@ -227,7 +229,7 @@ class SscmaSession(Session):
     def _at_work(self, invoke: Countdown, series: _Series) -> bool:
         """Return whether the device still invokes: if it has stopped, events that are missing were lost."""
         try:
-            return self._ask("INVOKE?", invoke.wait(), int) != 0
+            return self._ask("INVOKE?", invoke, int) != 0
         except NoAnswer:
             if self._events:
                 return True
@@ -269,38 +271,35 @@ class SscmaSession(Session):
 
     # ---- commands
 
-    def _model_list(self) -> list[tuple[int, int, int]]:
-        """Return (id, address, size) of the models in flash."""
+    def _model_list(self) -> list[tuple[int, int]]:
+        """Return (id, address) of the models in flash."""
         found = []
         for entry in self._query("MODELS", list):
-            values = [
-                entry.get(key) if isinstance(entry, dict) else None for key in ("id", "address", "size")
-            ]
+            values = [entry.get(key) if isinstance(entry, dict) else None for key in ("id", "address")]
             if not all(_is_count(value) for value in values):
-                raise BoardError(f"the board at {self._port.url} lists a model without id, address or size")
-            id, address, size = (int(value or 0) for value in values)
-            found.append((id, address, size))
+                raise BoardError(f"the board at {self._port.url} lists a model without id or address")
+            id, address = (int(value or 0) for value in values)
+            found.append((id, address))
         return found
 
     def _query(self, name: str, kind: type[_T]) -> _T:
-        return self._ask(f"{name}?", self._patience.request_s, kind)
+        return self._ask(f"{name}?", Countdown(self._port, self._patience.request_s), kind)
 
     def _execute(self, command: str, seconds: float) -> None:
-        self._ask(command, seconds, object)
+        self._ask(command, Countdown(self._port, seconds), object, DO_AGAIN_S)
 
-    def _ask(self, command: str, seconds: float, kind: type[_T]) -> _T:
+    def _ask(self, command: str, patience: Countdown, kind: type[_T], again_s: float = ASK_AGAIN_S) -> _T:
         """Send a command, again if need be, and return the data of its reply; raises DeviceRefused, NoAnswer.
 
         Neither commands nor replies have a checksum: a refusal, or data that is no `kind`, may be what the
         line made of something else, and counts when it comes twice.
         """
-        patience = Countdown(self._port, seconds)
         body = command.split("=")[0]
         before = False
         while True:
             self._tag += 1
             self._write(f"{self._tag}@{command}")
-            reply = self._await(f"{self._tag}@{body}", patience)
+            reply = self._await(f"{self._tag}@{body}", Countdown(self._port, again_s, within=patience))
             if reply is not None:
                 code, data = reply.get("code"), reply.get("data")
                 if code == 0 and isinstance(data, kind):
@@ -311,13 +310,14 @@ class SscmaSession(Session):
                     raise DeviceRefused(f"the board refused AT+{body}: {_code_name(code)}", _code_name(code))
                 before = True
             elif patience.over:
-                raise NoAnswer(f"the board at {self._port.url} did not answer AT+{body} within {seconds:g} s")
+                raise NoAnswer(
+                    f"the board at {self._port.url} did not answer AT+{body} within {patience.seconds:g} s"
+                )
 
     def _await(self, name: str, patience: Countdown) -> dict[str, Any] | None:
-        """Return the reply to the tagged command `name`, or None if it is time to ask again."""
-        again = Countdown(self._port, ASK_AGAIN_S)
-        while not again.over and not patience.over:
-            for reply in self._receive(again.wait(patience.wait())):
+        """Return the reply to the tagged command `name`, or None if it does not come in time."""
+        while not patience.over:
+            for reply in self._receive(patience.wait()):
                 if _answers(reply, name):
                     return reply
         return None
@@ -339,13 +339,13 @@ class SscmaSession(Session):
 
     # ---- greeting, and coming back
 
-    def _greet(self, first_sign_s: float) -> str:
+    def _greet(self, patience: Countdown) -> str:
         """Return the device's id; raises NoAnswer with what seems to be there instead."""
         self._refused = False
         self._port.write(b"\r")  # ends whatever stands in the device's command buffer
         return greet(
             self._port,
-            first_sign_s,
+            patience,
             self.protocol,
             "the stock firmware's AT commands",
             lambda: self._write(_GREETING),
@@ -380,9 +380,9 @@ class SscmaSession(Session):
             self.select(self._address)
         return True
 
-    def _take_up(self, seconds: float) -> None:
+    def _take_up(self, patience: Countdown) -> None:
         self._replies = Replies()
-        self._id = self._greet(seconds)
+        self._id = self._greet(patience)
 
 
 class _Series:
