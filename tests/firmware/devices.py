@@ -39,6 +39,7 @@ class Device(ABC):
 
     name: str
     address = 0x400000
+    """Where the model is."""
     selftest = True
     """Whether it runs the selftest engine."""
     simulated = False
@@ -55,6 +56,11 @@ class Device(ABC):
     def session(self, faults: str = "") -> BenchSession:
         """Greet the device."""
         return BenchSession(self.port(faults))
+
+    @property
+    def flash(self) -> tuple[int, int]:
+        """Begin and end of the flash that may hold models; here no more than the model's file."""
+        return self.address, self.address + len(self.model.data)
 
     @property
     def input_bytes(self) -> list[int]:
@@ -260,6 +266,7 @@ class QemuDevice(ProcessDevice):
 
     name = "qemu"
     address = 0x60000000
+    flash = (address, address + (16 << 20))
 
     def __init__(self, build: Path, model: tflite.Model, *options: str) -> None:
         super().__init__(model)

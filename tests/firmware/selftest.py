@@ -50,9 +50,12 @@ def expected_output(size: int, index: int, *inputs: bytes) -> bytes:
     return bytes(out)
 
 
-def asking_to(letter: str, ticks: int = 0) -> bytes:
-    """Return the begin of an input 0 that asks for something: f = fail, h = hang, n = nothing, w = wait."""
-    return MARK + letter.encode() + struct.pack("<I", ticks)
+def asking_to(letter: str, ticks: int = 0, operators: int = 1) -> bytes:
+    """Return the begin of an input 0 that asks for an invoke of so many operators, each doing this.
+
+    f = fail, h = hang, n = nothing, w = wait so many ticks, s = wait and not be broken off (stubborn).
+    """
+    return MARK + letter.encode() + struct.pack("<IH", ticks, operators)
 
 
 class SelftestEngine:
