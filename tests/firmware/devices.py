@@ -45,7 +45,7 @@ class Device(ABC):
     simulated = False
     """Whether its time is virtual, so that patience costs nothing."""
     alive = False
-    """Whether its line is served apart from its engine, which then can be broken off, and tells no operators."""
+    """Whether its line is served apart from its engine: that can be broken off, and tells no operators."""
 
     def __init__(self, model: tflite.Model) -> None:
         self.model = model
