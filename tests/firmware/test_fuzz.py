@@ -23,7 +23,7 @@ ACTIONS_BYTES = 512
 EFFORT = pytest.mark.parametrize(
     "effort",
     [
-        pytest.param("-runs=20000", id="sample"),
+        pytest.param("-runs=10000", id="sample"),
         pytest.param("-max_total_time=600", id="ten-minutes", marks=pytest.mark.soak),
     ],
 )
