@@ -15,7 +15,7 @@ import pytest
 
 from harness import boards
 from harness.emulator.process import BoardProcess
-from harness.runner.flashing import flash_board
+from harness.runner.api import flash_board
 from harness.runner.reach import VirtualPort
 from harness.wire.patience import Patience
 from harness.wire.session import RunInterrupted, Session, connect
