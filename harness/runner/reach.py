@@ -49,18 +49,11 @@ class Reach:
         """Whether the board is a child of this process."""
         return self.process is not None
 
-    @property
-    def ended(self) -> str | None:
-        """How an emulated board ended, in its last words; None if it runs, or if the board is attached."""
-        if self.process is None or self.process.exit_code is None:
-            return None
-        return f"the virtual board ended: {self.process.last_words()}"
-
     def open(self, *, starting: bool = False) -> Port:
         """Open the port; raises PortError, or BoardError where an emulated board has ended."""
         baud = self.board.serial.baud
         if self.process is not None:
-            port: SerialPort = VirtualPort(self, self.process.url, baud)
+            port: SerialPort = VirtualPort(self.process, baud)
         else:
             port = SerialPort(self._port() if self.url is None else self.url, baud)
         if self.board.flash.xmodem is None:
@@ -97,15 +90,22 @@ class Reach:
 class VirtualPort(SerialPort):
     """The port of a virtual board's process: once that has ended, there is nothing to wait for."""
 
-    def __init__(self, reached: Reach, url: str, baud: int) -> None:
-        self._reached = reached
-        super().__init__(url, baud)
+    def __init__(self, process: BoardProcess, baud: int) -> None:
+        self._process = process
+        super().__init__(process.url, baud)
 
     def reopen(self) -> None:
         """Open (again); raises BoardError with the process's last words if it has ended."""
-        if self._reached.ended is not None:
-            raise BoardError(self._reached.ended)
+        if (told := ended(self._process)) is not None:
+            raise BoardError(told)
         super().reopen()
+
+
+def ended(process: BoardProcess | None) -> str | None:
+    """Return how a virtual board ended, in its last words; None if it runs, or if there is none."""
+    if process is None or process.exit_code is None:
+        return None
+    return f"the virtual board ended: {process.last_words()}"
 
 
 class Shelf:
@@ -124,7 +124,7 @@ class Shelf:
         Raises HarnessError if this computer cannot run one.
         """
         running = self._emulated.get(board.sha256)
-        if running is None or running.ended is not None:
+        if running is None or ended(running.process) is not None:
             self._emulated[board.sha256] = self._stack.enter_context(_emulated(board))
 
     @contextmanager
@@ -148,9 +148,9 @@ class Shelf:
         try:
             yield reached
         except HarnessError as error:
-            if reached.ended is None:
+            if (told := ended(reached.process)) is None:
                 raise
-            raise BoardError(reached.ended) from error
+            raise BoardError(told) from error
 
     def __enter__(self) -> Shelf:
         return self
