@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from harness.emulator.npu.executor import DEFAULT_LIMITS, Executor, Limits
 from harness.emulator.npu.memory import Bytes, Memory
 from harness.emulator.tflm import Interpreter as CpuInterpreter
 from harness.models.npu.accelerator import Accelerator, named
+from harness.models.npu.ahead import decode_ahead
 from harness.models.npu.faults import NpuFault
 from harness.models.npu.jobs import Job
 from harness.models.npu.operations import Decoded
@@ -67,12 +69,15 @@ class Interpreter:
                 f"the model's plan takes {self.plan.bytes} bytes of arena; {self.arena_bytes} are available"
             )
         self._arena: Bytes = np.zeros(self.arena_bytes, np.uint8)
-        self._executors: dict[str, Executor] = {}
+        npu_steps = [step for step in self.steps if isinstance(step, Job)]
+        weights = decode_ahead(self.model, npu_steps, limits.weights)
+        self._npu: dict[int, Executor] = {}
         self._cpu: dict[int, CpuInterpreter] = {}
         for number, step in enumerate(self.steps):
             if isinstance(step, Job):
                 target = accelerator or named(step.configuration.accelerator)
-                self._executors.setdefault(step.configuration.accelerator, Executor(target, limits))
+                memory = self._memory(step, target)
+                self._npu[number] = Executor(step.operations, memory, target, weights, limits)
             else:
                 self._cpu[number] = self._load_segment(step)
 
@@ -103,7 +108,8 @@ class Interpreter:
         """
         for number, step in enumerate(self.steps):
             if isinstance(step, Job):
-                self._run_npu(step, observe)
+                watch = None if observe is None else partial(observe, step)
+                self._npu[number].run(watch)
             else:
                 self._run_cpu(step, self._cpu[number])
 
@@ -138,15 +144,12 @@ class Interpreter:
         tensor = self._graph.tensors[index]
         return self._bytes(index).copy().view(tensor.type).reshape(tensor.shape)
 
-    def _run_npu(self, step: Job, observe: Observer | None) -> None:
-        executor = self._executors[step.configuration.accelerator]
+    def _memory(self, step: Job, target: Accelerator) -> Memory:
         regions = {number: self._bytes(tensor) for number, tensor in step.regions.items()}
         fixed = frozenset(
             number for number, tensor in step.regions.items() if self._graph.tensors[tensor].constant
         )
-        memory = Memory.for_accelerator(executor.accelerator, regions, fixed | {READ_ONLY_REGION})
-        watch = None if observe is None else lambda op, mem: observe(step, op, mem)
-        executor.run(step.operations, memory, watch)
+        return Memory.for_accelerator(target, regions, fixed | {READ_ONLY_REGION})
 
     def _load_segment(self, part: cpu.Segment) -> CpuInterpreter:
         tensors = {index for op in part.operators for index in (*op.inputs, *op.outputs) if index >= 0}
