@@ -13,6 +13,7 @@ import numpy as np
 from harness.emulator.npu import arena, cpu, program
 from harness.emulator.npu.executor import DEFAULT_LIMITS, Executor, Limits
 from harness.emulator.npu.memory import Bytes, Memory
+from harness.emulator.npu.variables import Variables
 from harness.emulator.tflm import Interpreter as CpuInterpreter
 from harness.models.npu.accelerator import Accelerator, named
 from harness.models.npu.ahead import decode_ahead
@@ -48,7 +49,8 @@ class Interpreter:
         operation may ask for.
 
         Raises:
-            NpuFault: a stream is for another NPU, malformed, or does not wait for what it uses.
+            NpuFault: a stream is for another NPU, malformed, or does not wait for what it uses; NotModelled
+                where the model uses variables in a way that is not modelled.
             ArenaError: the file's plan does not fit the arena, or is damaged.
             ModelError: `model` is bytes that are no model.
             TflmError: TFLite-Micro refuses the operators left on the CPU.
@@ -73,13 +75,16 @@ class Interpreter:
         weights = decode_ahead(self.model, npu_steps, limits.weights)
         self._npu: dict[int, Executor] = {}
         self._cpu: dict[int, CpuInterpreter] = {}
+        self._variables = Variables(self.model) if npu_steps else None
+        extractor: cpu.Extractor | None = None
         for number, step in enumerate(self.steps):
             if isinstance(step, Job):
                 target = accelerator or named(step.configuration.accelerator)
                 memory = self._memory(step, target)
                 self._npu[number] = Executor(step.operations, memory, target, weights, limits)
-            else:
-                self._cpu[number] = self._load_segment(step)
+            elif isinstance(step, cpu.Segment):
+                extractor = extractor or cpu.Extractor(self.model)
+                self._cpu[number] = self._load_segment(extractor, step)
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -110,16 +115,21 @@ class Interpreter:
             if isinstance(step, Job):
                 watch = None if observe is None else partial(observe, step)
                 self._npu[number].run(watch)
-            else:
+            elif isinstance(step, cpu.Segment):
                 self._run_cpu(step, self._cpu[number])
+            else:
+                assert self._variables is not None
+                self._variables.run(step, self._bytes)
 
     def output(self, index: int) -> np.ndarray:
         """Return a copy of output `index` as the last invoke left it."""
         return self._array(self.outputs[index].index)
 
     def reset(self) -> None:
-        """Set the arena and the variables of CPU operators back to what they are before the first invoke."""
+        """Set the arena and all variables back to what they are before the first invoke."""
         self._arena[...] = 0
+        if self._variables is not None:
+            self._variables.reset()
         for interpreter in self._cpu.values():
             interpreter.reset()
 
@@ -151,10 +161,10 @@ class Interpreter:
         )
         return Memory.for_accelerator(target, regions, fixed | {READ_ONLY_REGION})
 
-    def _load_segment(self, part: cpu.Segment) -> CpuInterpreter:
+    def _load_segment(self, extractor: cpu.Extractor, part: cpu.Segment) -> CpuInterpreter:
         tensors = {index for op in part.operators for index in (*op.inputs, *op.outputs) if index >= 0}
         room = sum(self._graph.tensors[index].bytes for index in tensors)
-        return CpuInterpreter(cpu.extract(self.model, part), 2 * room + _CPU_OVERHEAD)
+        return CpuInterpreter(extractor.extract(part), 2 * room + _CPU_OVERHEAD)
 
     def _run_cpu(self, part: cpu.Segment, interpreter: CpuInterpreter) -> None:
         for position, index in enumerate(part.inputs):
