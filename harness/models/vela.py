@@ -278,8 +278,11 @@ def _complaint(status: int, log: str) -> str:
 
 
 def _raised_in(lines: list[str]) -> str | None:
-    """Return file and function in which Vela's Python raised what it did not catch, None where it did not."""
-    if "Traceback (most recent call last):" not in lines:
+    """Return file and function in which Vela's Python went wrong, None where it did not.
+
+    A RuntimeError is how its compiler in C++ refuses a model.
+    """
+    if "Traceback (most recent call last):" not in lines or lines[-1].startswith("RuntimeError:"):
         return None
     frames = [re.match(r'File "(.*)", line \d+, in (\S+)', line) for line in lines]
     last = next((frame for frame in reversed(frames) if frame is not None), None)

@@ -70,7 +70,8 @@ class Interpreter:
             raise arena.ArenaError(
                 f"the model's plan takes {self.plan.bytes} bytes of arena; {self.arena_bytes} are available"
             )
-        self._arena: Bytes = np.zeros(self.arena_bytes, np.uint8)
+        self._arena: Bytes = np.empty(self.arena_bytes, np.uint8)
+        self._initialise()
         npu_steps = [step for step in self.steps if isinstance(step, Job)]
         weights = decode_ahead(self.model, npu_steps, limits.weights)
         self._npu: dict[int, Executor] = {}
@@ -127,11 +128,19 @@ class Interpreter:
 
     def reset(self) -> None:
         """Set the arena and all variables back to what they are before the first invoke."""
-        self._arena[...] = 0
+        self._initialise()
         if self._variables is not None:
             self._variables.reset()
         for interpreter in self._cpu.values():
             interpreter.reset()
+
+    def _initialise(self) -> None:
+        """Clear the arena; variable tensors hold zeros in their scale, as TFLite-Micro resets them."""
+        self._arena[...] = 0
+        for tensor in self._graph.tensors:
+            if tensor.variable and tensor.type == "int8" and tensor.quantization is not None:
+                if tensor.index in self.plan.offsets:
+                    self._bytes(tensor.index)[...] = tensor.quantization.zero_points[0] & 0xFF
 
     def tensor(self, index: int) -> np.ndarray:
         """Return a copy of what the arena (or the file) holds where tensor `index` lies."""

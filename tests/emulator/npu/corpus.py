@@ -658,7 +658,7 @@ def unidirectional_sequence_lstm(d: Draw) -> None:
     shape = (time, batch, inputs) if time_major else (batch, time, inputs)
     x = d.input(shape, Scale(d.factor(-7, -5), d.size(-20, 20)))
     g = d.graph
-    hidden = Scale(1 / 128, 0)
+    hidden = Scale(1 / 128, d.one(0, -4, 9))
     ins = [x]
     for name in "ifco":
         ins.append(g.constant(f"w{name}", d.weights((cells, inputs), 0), Scale(d.factor(-9, -6), 0)))
