@@ -14,8 +14,9 @@ from harness.errors import HarnessError, printable
 
 if TYPE_CHECKING:
     from harness.boards import Profile
+    from harness.emulator.npu.layers import Layer
     from harness.emulator.npu.runner import Interpreter
-    from harness.emulator.npu.trace import Departure, Entry
+    from harness.emulator.npu.trace import Departure, Entry, Trace
     from harness.models.npu.jobs import Job
     from harness.models.tflite import Model
 
@@ -143,8 +144,7 @@ def _run(
     from harness.models.npu.jobs import Job
 
     assert profile.vela is not None
-    interpreter = _interpreter(model, file)
-    record, outputs, reference = tracing.run(interpreter, arrays, origin)
+    interpreter, record, outputs, reference = _traced(model, file, arrays, origin)
     found = tracing.departure(record, reference, outputs) if origin else None
     steps = [step for step in interpreter.steps if isinstance(step, Job)]
     npu = accelerator.named(steps[0].configuration.accelerator)
@@ -177,13 +177,17 @@ def _run(
     return facts, [(row, by_place[row.step, row.index]) for row in rows], found
 
 
-def _interpreter(model: Model, file: str) -> Interpreter:
-    """Load `model`; raises HarnessError where it cannot be run."""
+def _traced(
+    model: Model, file: str, arrays: Sequence[Any], origin: Model | None
+) -> tuple[Interpreter, Trace, list[Any], list[Layer]]:
+    """Load and run `model` with a trace; raises HarnessError where it cannot be run."""
+    from harness.emulator.npu import trace as tracing
     from harness.emulator.npu.runner import Interpreter
     from harness.emulator.tflm import TflmError
 
     try:
-        return Interpreter(model)
+        interpreter = Interpreter(model)
+        return interpreter, *tracing.run(interpreter, arrays, origin)
     except TflmError as error:
         raise HarnessError(f"{file}: TFLite-Micro refuses what is left to the CPU: {error}") from None
 
@@ -260,10 +264,9 @@ def _layers(model: Model, file: str, source: str | None) -> dict[tuple[int, int]
 
 
 def _named(model: Model, file: str, origin: Model) -> dict[tuple[int, int], str]:
-    from harness.emulator.npu import trace as tracing
     from harness.models import tensors
 
-    record, _, _ = tracing.run(_interpreter(model, file), tensors.load([], model), origin)
+    _, record, _, _ = _traced(model, file, tensors.load([], model), origin)
     return {(e.step, e.index): e.layer for e in record.named() if e.layer is not None}
 
 

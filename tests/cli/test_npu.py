@@ -251,3 +251,26 @@ def test_a_model_with_variables_is_compared_with_its_source(tmp_path: Path) -> N
     assert found.exit_code == 0
     assert "equal to the reference kernels" in found.output
     assert "CONV_2D 'state1/y'" in _invoke("disasm", compiled, "--source", source).output
+
+
+def test_an_operator_that_tflite_micro_refuses_is_an_error_of_one_line(tmp_path: Path) -> None:
+    builder = Builder()
+    graph = builder.subgraph("main")
+    x = graph.input("x", (1, 4, 4, 8), "uint8", Scale(0.1, 128))
+    middle = graph.tensor("middle", (1, 4, 4, 8), "uint8", Scale(0.1, 128))
+    y = graph.output("y", (1, 80, 80, 8), "uint8", Scale(0.1, 128))
+    graph.operator("MAXIMUM", [x, x], [middle], version=2)
+    size = graph.constant("size", np.array([80, 80], np.int32))
+    graph.operator("RESIZE_BILINEAR", [middle, size], [y], version=3)
+    compiled = tmp_path / "resize_vela.tflite"
+    settings = boards.load("grove_vision_ai_we2").vela
+    assert settings is not None
+    result = vela.compile(
+        builder.finish(), "resize", accelerator=settings.accelerator, settings=settings.settings()
+    )
+    compiled.write_bytes(result.data)
+    refused = CliRunner().invoke(command, ["run", str(compiled)])
+    assert re.fullmatch(
+        r".*resize_vela\.tflite: TFLite-Micro refuses what is left to the CPU: .*requires float or int8.*",
+        str(refused.exception),
+    )

@@ -137,10 +137,10 @@ class Interpreter:
     def _initialise(self) -> None:
         """Clear the arena; variable tensors hold zeros in their scale, as TFLite-Micro resets them."""
         self._arena[...] = 0
-        for tensor in self._graph.tensors:
+        for index in self.plan.offsets:
+            tensor = self._graph.tensors[index]
             if tensor.variable and tensor.type == "int8" and tensor.quantization is not None:
-                if tensor.index in self.plan.offsets:
-                    self._bytes(tensor.index)[...] = tensor.quantization.zero_points[0] & 0xFF
+                self._bytes(index)[...] = tensor.quantization.zero_points[0] & 0xFF
 
     def tensor(self, index: int) -> np.ndarray:
         """Return a copy of what the arena (or the file) holds where tensor `index` lies."""
