@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.boards import Profile
-from harness.models import ethosu, libraries
+from harness.models import ethosu
 from harness.models.arena import Arena, arena, resource_variables
+from harness.models.esp_nn import ESP32S3
 from harness.models.graph import Model
+from harness.models.operator_memory import Kernels
+
+# Kernel libraries by what a profile calls them and the chip they are for.
+_KERNELS: dict[str, Kernels] = {"ESP-NN": ESP32S3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +36,31 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Ram:
-    """The arena of a model on a board, as an emulated one reports it.
+    """The arena of a model on a board.
 
-    `kernels` are the board's; where `accounted` is False, the arena is by TFLite-Micro's reference kernels
-    in their place. `scratch_bytes` and `fast_scratch_bytes` are the NPU's part of the arena, and
-    `resource_variables` how many the firmware is taken to provide for: those that the model names.
+    `arena` is by TFLite-Micro's reference kernels; `with_kernels` by the board's own where those are
+    accounted for, `kernels` their name. `scratch_bytes` and `fast_scratch_bytes` are the NPU's part of the
+    arena, `resource_variables` how many the firmware is taken to provide for: those that the model names.
     """
 
     arena: Arena
     kernels: str
-    accounted: bool
+    with_kernels: Arena | None
     scratch_bytes: int
     fast_scratch_bytes: int
     resource_variables: int
     memories: tuple[Use, ...]
 
     @property
+    def needed(self) -> Arena:
+        """The arena that has to fit: with the board's kernels where they are accounted for."""
+        return self.with_kernels or self.arena
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
-        """What the figure rests on, a sentence each."""
+        """What the figure that is needed rests on, a sentence each."""
         found = []
-        if not self.accounted:
+        if self.with_kernels is None:
             found.append(
                 f"it is that of the reference kernels: what {self.kernels} keeps besides is not known"
             )
@@ -65,16 +75,18 @@ class Ram:
 
 def ram(model: Model, board: Profile) -> Ram:
     """Return what `model` takes of the memories of `board`; raises ModelError for a damaged NPU part."""
-    needed = arena(model, libraries.kernels(board.chip.kernels))
+    plain = arena(model)
+    kernels = _KERNELS.get(board.chip.kernels)
     payloads = ethosu.payloads(model)
+    own = arena(model, kernels) if kernels else None
     return Ram(
-        arena=needed,
+        arena=plain,
         kernels=board.chip.kernels,
-        accounted=libraries.is_accounted(board.chip.kernels),
+        with_kernels=own,
         scratch_bytes=max((p.scratch_bytes for p in payloads), default=0),
         fast_scratch_bytes=max((p.fast_scratch_bytes for p in payloads), default=0),
         resource_variables=resource_variables(model),
-        memories=tuple(_uses(model, needed, board)),
+        memories=tuple(_uses(model, own or plain, board)),
     )
 
 

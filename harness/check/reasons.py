@@ -163,8 +163,8 @@ def _operators(model: Model, board: Profile, firmware: Firmware) -> Iterator[Rea
         names = ", ".join([f"{first} (operator {index} of subgraph {subgraph})", *(n for n, _ in others)])
         yield Reason(
             "unregistered operator",
-            f"the firmware '{firmware.name}' does not register {printable(names)}{left}, so the model cannot be set up "
-            '(users see "Invoke failed")',
+            f"the firmware '{firmware.name}' does not register {printable(names)}{left}, so the model cannot "
+            'be set up (users see "Invoke failed")',
             "change the model so that it does without, or flash a firmware that registers "
             f"{'it' if len(unregistered) == 1 else 'them'}",
             subgraph,
@@ -204,7 +204,7 @@ def _refused(model: Model, board: Profile, firmware: Firmware) -> Iterator[Reaso
 
 
 def _arena(model: Model, board: Profile, firmware: Firmware) -> Iterator[Reason]:
-    needed, room = ram(model, board).arena, firmware.arena(board)
+    needed, room = ram(model, board).needed, firmware.arena(board)
     memory = board.memory(board.arena.memory)
     if needed.minimum_bytes > memory.size_bytes:
         yield Reason(

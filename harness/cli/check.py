@@ -83,7 +83,7 @@ def _as_dict(found: Verdict) -> dict[str, Any]:
         "runs": found.runs,
         "reasons": [asdict(reason) for reason in found.reasons],
         "notes": list(notes(found)),
-        "arena": arena_dict(ram),
+        "arena": {**arena_dict(ram), "assumptions": list(ram.assumptions)},
         "memory": memories_dict(ram),
     }
 
@@ -100,8 +100,8 @@ def _show(found: Verdict) -> None:
         click.echo(printable(f"     -> {reason.remedy}"))
     if found.runs:
         ram = found.ram
-        more = "" if ram.arena.exact else " or more"
-        click.echo(f"  arena: {ram.arena.used_bytes:,} bytes used{more} (estimated)")
+        more = "" if ram.needed.exact else " or more"
+        click.echo(f"  arena: {ram.needed.used_bytes:,} bytes used{more} (estimated)")
         for assumption in ram.assumptions:
             click.echo(printable(f"         {assumption}"))
     for note in notes(found):

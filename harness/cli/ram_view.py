@@ -11,21 +11,27 @@ from harness.models.arena import Arena
 
 def arena_dict(ram: Ram) -> dict[str, Any]:
     """Return the arena for JSON, in bytes, with the breakdown of its tail and what is not accounted for."""
-    arena = ram.arena
+    own = ram.with_kernels
     return {
         "origin": "estimated",
+        **_figures(ram.arena),
+        "kernels": "TFLite-Micro's reference kernels",
+        "tail": dict(ram.arena.breakdown),
+        "unaccounted": [asdict(u) for u in ram.arena.unaccounted],
+        "npu_scratch_bytes": ram.scratch_bytes,
+        "npu_fast_scratch_bytes": ram.fast_scratch_bytes,
+        "with_kernels": {"kernels": ram.kernels, **_figures(own)} if own else None,
+    }
+
+
+def _figures(arena: Arena) -> dict[str, Any]:
+    return {
         "used_bytes": arena.used_bytes,
         "head_bytes": arena.head_bytes,
         "tail_bytes": arena.tail_bytes,
         "minimum_bytes": arena.minimum_bytes,
         "exact": arena.exact,
         "bound_bytes": arena.bound_bytes,
-        "kernels": ram.kernels if ram.accounted else "TFLite-Micro's reference kernels",
-        "assumptions": list(ram.assumptions),
-        "tail": dict(arena.breakdown),
-        "unaccounted": [asdict(u) for u in arena.unaccounted],
-        "npu_scratch_bytes": ram.scratch_bytes,
-        "npu_fast_scratch_bytes": ram.fast_scratch_bytes,
     }
 
 
@@ -36,15 +42,18 @@ def memories_dict(ram: Ram) -> list[dict[str, Any]]:
 
 def arena_facts(ram: Ram) -> list[tuple[str, str]]:
     """Return the arena as names and values for people."""
-    arena = ram.arena
-    kernels = ram.kernels if ram.accounted else "reference kernels"
-    rows = [("Arena", f"{_said(arena)} (estimated, 32-bit TFLite-Micro, {kernels})")]
-    rows += [("", assumption) for assumption in ram.assumptions]
+    arena, own = ram.arena, ram.with_kernels
+    rows = [("Arena", f"{_said(arena)} (estimated, 32-bit TFLite-Micro, reference kernels)")]
+    if own and own.used_bytes != arena.used_bytes:
+        rows.append(("", f"{_said(own)} (with the buffers of {ram.kernels})"))
+    elif not own:
+        rows.append(("", f"buffers of {ram.kernels} itself are not accounted for"))
     if arena.unaccounted:
         names = ", ".join(sorted({u.label for u in arena.unaccounted}))
         rows.append(("", f"not known is what {names} takes; at most {arena.bound_bytes:,} bytes in all"))
-    if arena.minimum_bytes > arena.used_bytes + 16:
-        rows.append(("", f"to set the model up takes an arena of {arena.minimum_bytes:,} bytes"))
+    needed = ram.needed
+    if needed.minimum_bytes > needed.used_bytes + 16:
+        rows.append(("", f"to set the model up takes an arena of {needed.minimum_bytes:,} bytes"))
     if ram.scratch_bytes:
         rows.append(("NPU scratch", f"{ram.scratch_bytes:,} bytes of the arena"))
     return rows
