@@ -151,7 +151,7 @@ def _operators(model: Model, board: Profile, firmware: Firmware) -> Iterator[Rea
     if firmware.operators is None:
         return
     # That there is no NPU is said once, of the file.
-    named = {u.operator for u in lacking} | set(firmware.operators) | ({ETHOS_U} - {board.vela and ETHOS_U})
+    named = {u.operator for u in lacking} | set(firmware.operators) | (set() if board.vela else {ETHOS_U})
     unregistered: dict[str, tuple[int, int]] = {}
     for graph in model.subgraphs:
         for operator in graph.operators:

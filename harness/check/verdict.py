@@ -79,8 +79,7 @@ def notes(verdict: Verdict) -> Iterator[str]:
     if verdict.is_compiled_first and verdict.compiled:
         made = verdict.compiled
         yield f"a bench compiles it for {made.accelerator} with Vela {made.version}, and that is judged"
-    if verdict.runs:
-        yield from _left_over(verdict)
+    yield from _left_over(verdict)
     already = {reason.what for reason in verdict.reasons}
     for other in firmwares.others(board, firmware):
         against = checking.reasons(verdict.deployed, board, other)
@@ -94,7 +93,7 @@ def notes(verdict: Verdict) -> Iterator[str]:
 def _left_over(verdict: Verdict) -> Iterator[str]:
     """Say what runs on the NPU and what on the CPU, and what that costs."""
     file, board = verdict.deployed, verdict.board
-    if board.vela is None:
+    if board.vela is None or any(reason.kind == "not compiled" for reason in verdict.reasons):
         return
     if not ethosu.is_compiled(file):
         yield f"Vela finds nothing in it for the NPU: it runs on the {board.chip.core} alone"

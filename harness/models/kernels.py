@@ -252,7 +252,7 @@ def _hybrid(label: str, inputs: list[Tensor | None]) -> str | None:
     data, weights = inputs[place], inputs[1]
     if data is None or weights is None or data.type != "float32" or weights.type == "float32":
         return None
-    return f"works on {data.type} with {weights.type} weights"
+    return f"works on {data.type} with {weights.type} weights, and TFLite-Micro has no hybrid kernels"
 
 
 def _badly_scaled(label: str, inputs: list[Tensor | None], outputs: list[Tensor]) -> str | None:
