@@ -196,13 +196,13 @@ def _run(prepared: Prepared, settings: Settings, directory: Path, observer: Obse
             if held and held[0].samples:
                 why = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error)
                 with _undisturbed():
-                    keep(verify(held[0], why), why)
+                    keep(verify(held[0], why, None), why)
             raise
         try:
-            verification = verify(held[0], expected)
+            verification = verify(held[0], expected, prepared.source)
         except KeyboardInterrupt:  # the board is done, the desktop runtime is not
             with _undisturbed():
-                keep(verify(held[0], INTERRUPTED))
+                keep(verify(held[0], INTERRUPTED, None))
             raise
         with _undisturbed():
             keep(verification)

@@ -11,6 +11,7 @@ from harness.check.forecast import Time
 from harness.check.forecast import time as time_of_board
 from harness.errors import HarnessError
 from harness.models import compare, ethosu, inspect, reference
+from harness.models.tflite import Model
 from harness.results import record as records
 from harness.results.record import Record
 from harness.results.store import new_id
@@ -34,9 +35,6 @@ NOT_MODELLED = "not modelled in the time: "
 
 WRONG_CLOCK_PPM = 20_000.0
 """No clock that a chip runs from, not even an RC oscillator, is as far off as this."""
-
-TOLERANCE_ULP = 1
-"""A difference that kernels of another instruction set may show: a rounding at a tie."""
 
 
 def make_record(
@@ -149,32 +147,36 @@ def inputs_digest(inputs: list[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def verify(taken: Measurement, expected: reference.Reference | str) -> records.Verification:
-    """Hold the device's outputs against the desktop runtime's; a str says why that did not run."""
+def verify(
+    taken: Measurement, expected: reference.Reference | str, source: Model | None
+) -> records.Verification:
+    """Hold the device's outputs against the desktop runtime's of `source`; a str says why it did not run."""
     import numpy as np
 
     no_model = SELFTEST in taken.identity.capabilities
-    if taken.outputs is None or isinstance(expected, str) or no_model:
+    if taken.outputs is None or isinstance(expected, str) or source is None or no_model:
         reason = expected if isinstance(expected, str) else taken.outputs_reason
         reason = NO_MODEL_RAN if no_model else reason
-        return records.Verification(verdict="not_available", reason=reason, tolerance_ulp=TOLERANCE_ULP)
-    name = "{} {}, reference kernels".format(*reference.runtime())
+        return records.Verification(verdict="not_available", reason=reason, tolerance_ulp=compare.STEPS)
+    name = "{} {}, {}".format(*reference.runtime(), reference.kernels(source))
     try:
         arrays = expected.result()
         got = [
             np.frombuffer(data, array.dtype).reshape(array.shape)
             for data, array in zip(taken.outputs, arrays, strict=True)
         ]
-        ulp = compare.max_ulp(got, arrays)
+        found = compare.compare(got, arrays, source)
     except (HarnessError, ValueError) as error:
         return records.Verification(
-            verdict="not_available", reference=name, reason=str(error), tolerance_ulp=TOLERANCE_ULP
+            verdict="not_available", reference=name, reason=str(error), tolerance_ulp=compare.STEPS
         )
     return records.Verification(
-        verdict="exact" if ulp == 0 else "within_tolerance" if ulp <= TOLERANCE_ULP else "differs",
+        verdict=found.verdict,
         reference=name,
-        max_ulp=ulp,
-        tolerance_ulp=TOLERANCE_ULP,
+        max_ulp=found.max_ulp,
+        tolerance_ulp=compare.STEPS,
+        rule=found.rule,
+        reason=found.worst,
     )
 
 
