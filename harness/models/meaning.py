@@ -165,35 +165,32 @@ def _entered(read: _Read) -> Iterator[tuple[Subgraph, int]]:
 
 def _before(read: _Read, demand: _Demand) -> Meaning:
     """Return a demand on the output of an operator that passes values on as one on its input."""
-    import numpy as np
-
-    shape, asked = read.tensor.shape, demand.meaning
-    if read.operator.label == "CONCATENATION":
-        axis = read.option("axis")
-        sizes = [read.input(i).shape[axis] for i in range(read.place + 1)]
-        cut = np.arange(sum(sizes[:-1]), sum(sizes))
-
-        def part(values: np.ndarray) -> np.ndarray:
-            return np.take(values, cut, axis)
-    elif read.operator.label == "PACK":
-
-        def part(values: np.ndarray) -> np.ndarray:
-            return np.take(values, read.place, read.option("axis"))
-    else:
-
-        def part(values: np.ndarray) -> np.ndarray:
-            return values
-
+    asked = demand.meaning
     try:
-        whole = read.output().shape
         if isinstance(asked, Within):
-            low, high = (part(np.broadcast_to(a, whole)).reshape(shape) for a in (asked.low, asked.high))
-            return Within(low, high)
+            return Within(_part(read, asked.low), _part(read, asked.high))
         if isinstance(asked, OneOf):
-            return OneOf(tuple(part(a.reshape(whole)).reshape(shape) for a in asked.candidates))
-    except (ValueError, IndexError):
+            return OneOf(tuple(_part(read, candidate) for candidate in asked.candidates))
+    except (LookupError, ValueError):
         return Underivable(demand.operator, demand.place)
     return asked
+
+
+def _part(read: _Read, values: np.ndarray) -> np.ndarray:
+    """Return those of an output's values that come from the input that is read."""
+    import numpy as np
+
+    whole = read.output().shape
+    values = (
+        values.reshape(whole) if values.size == read.output().elements else np.broadcast_to(values, whole)
+    )
+    if read.operator.label == "PACK":
+        values = np.take(values, read.place, read.option("axis"))
+    elif read.operator.label == "CONCATENATION":
+        axis = read.option("axis")
+        ends = np.cumsum([read.input(i).shape[axis] for i in range(read.place + 1)])
+        values = np.take(values, np.arange(ends[-1] - read.tensor.shape[axis], ends[-1]), axis)
+    return values.reshape(read.tensor.shape)
 
 
 def _combined(tensor: Tensor, asked: Sequence[Meaning]) -> Meaning | None:

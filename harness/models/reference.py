@@ -31,7 +31,7 @@ _RUNTIMES = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "ai-edge-lite
 _TIMEOUT_S = 300.0
 _QUANTIZED_DIMENSION = 16  # vtable slot of QuantizationParameters.quantized_dimension
 # The reference kernels of tflite-runtime 2.14 lack these, and their SUM of int8 is -1 whatever the input.
-_BEYOND_REFERENCE = {"BROADCAST_TO", "CEIL", "CUMSUM", "ELU", "ROUND"}
+_BEYOND_REFERENCE = {"CEIL", "CUMSUM", "ELU", "ROUND"}
 _STATE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
 
 
