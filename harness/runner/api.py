@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from harness.errors import BoardError, HarnessError, nearest
 from harness.firmware.manifest import Image
 from harness.flash.checks import check
 from harness.flash.method import Progress, quiet
-from harness.models import reference, tensors
+from harness.models import ethosu, reference, tensors
 from harness.models.tflite import Model
 from harness.models.vela import VelaError
 from harness.results import store
@@ -51,7 +51,8 @@ SLOWER_THAN_ESTIMATED = 20
 """How many times longer than its estimate an invoke may take before it is taken to have no end."""
 SHORTEST_INVOKE_LIMIT_S, UNKNOWN_INVOKE_LIMIT_S = 60.0, 600.0
 EMULATED_INVOKE_LIMIT_S = 600.0
-"""An emulated board computes as fast as this computer lets it, whatever the board's own time would be."""
+EMULATED_PATIENCE = Patience(request_s=60.0, slow_request_s=600.0, away_s=60.0)
+"""An emulated board is as fast as this computer lets it, whatever the board's own time would be."""
 
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One name or path, or several."""
@@ -171,11 +172,16 @@ def bench(
     with ExitStack() as stack:
         shelf = stack.enter_context(Shelf(settings.drive))
         references = _References(stack, settings.warmup + settings.invokes)
+        emulated = []
         for job in planned.jobs:
             with suppress(HarnessError):  # told when it is this board's turn
                 if choose_port(port, job.board, settings.drive) == EMULATED:
                     shelf.start(job.board)  # it boots while the rest is prepared
+                    emulated.append(job)
         prepared = _prepare_all(planned, settings, result, named=bool(_names(boards)))
+        for ready in prepared:
+            if ready.job in emulated:
+                _decode_ahead(ready.deployed)
         for number, ready in enumerate(prepared, 1):
             try:
                 observer.job(ready.job, number, len(prepared))
@@ -275,6 +281,16 @@ def _run(
             keep(verification)
 
 
+def _decode_ahead(model: Model) -> None:
+    """Decode what an emulated NPU will want, which is no part of the run; what is damaged, the run tells."""
+    if ethosu.is_compiled(model):
+        from harness.models.npu.ahead import decode_ahead
+        from harness.models.npu.faults import NpuFault
+
+        with suppress(NpuFault):
+            decode_ahead(model)
+
+
 @dataclass(frozen=True)
 class _Ready:
     """A board that is proven to hold what it is to run, and that has been greeted."""
@@ -344,7 +360,7 @@ def _patience(prepared: Prepared, settings: Settings, emulated: bool) -> Patienc
             else max(SHORTEST_INVOKE_LIMIT_S, SLOWER_THAN_ESTIMATED * estimated)
         )
         limit = max(limit, EMULATED_INVOKE_LIMIT_S) if emulated else limit
-    return Patience(invoke_s=limit)
+    return replace(EMULATED_PATIENCE if emulated else Patience(), invoke_s=limit)
 
 
 @contextmanager

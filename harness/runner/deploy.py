@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from harness.boards import Profile
 from harness.check import forecast
-from harness.errors import HarnessError
 from harness.models import ethosu, tflite, vela
 from harness.models.tflite import Model
 from harness.models.vela import Compiled
-from harness.runner.plan import why_not
 
 
 @dataclass(frozen=True)
@@ -29,19 +27,11 @@ class Deployed:
     compiled: Compiled | None
 
 
-def deploy(model: Model, board: Profile, protocol: str | None = None) -> Deployed:
-    """Return what `board` gets for `model`; `protocol` is what its firmware will speak, None its default.
-
-    Raises:
-        VelaError: Vela refuses the model.
-        HarnessError: the board cannot run what comes out.
-    """
+def deploy(model: Model, board: Profile) -> Deployed:
+    """Return what `board` gets for `model`, which it can run; raises VelaError if Vela refuses it."""
     file, compiled = forecast.deployed(model, board)
     if ethosu.accelerator(model):
         made = vela.source_of(model.sha256)
         source = tflite.parse(made.source, f"the source of {model.name}") if made else None
         return Deployed(model, source, compiled)
-    against = why_not(file, board, protocol, after_vela=True)
-    if against:
-        raise HarnessError(f"{file.name}: {against}")
     return Deployed(file, model, compiled)

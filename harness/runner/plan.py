@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import boards
 from harness.boards import Profile
 from harness.check import firmware
-from harness.check import reasons as checking
+from harness.check.verdict import judge
 from harness.errors import HarnessError, nearest
 from harness.models import resolve
 from harness.models.tflite import Model
@@ -109,19 +109,9 @@ def plan(models: Sequence[str], board_names: Sequence[str], protocol: str | None
     return Plan(tuple(jobs), tuple(skipped))
 
 
-def why_not(
-    model: Model, board: Profile, protocol: str | None = None, *, after_vela: bool = False
-) -> str | None:
-    """Return why `board` cannot run `model`, in a sentence; None where nothing is known against it.
+def why_not(model: Model, board: Profile, protocol: str | None = None) -> str | None:
+    """Return why `board` cannot run `model`, in a line; None where nothing is known against it.
 
     `protocol` is what its firmware speaks, None the board's default: firmwares differ in what they can run.
-    An int8 model for a board with an NPU is judged as what Vela takes, with `after_vela` as what is flashed.
     """
-    against = checking.reasons(
-        model,
-        board,
-        firmware.speaking(board, protocol),
-        will_compile=not after_vela,
-        after_vela=after_vela,
-    )
-    return "; ".join(str(reason) for reason in against) or None
+    return judge(model, board, firmware.speaking(board, protocol)).why_not

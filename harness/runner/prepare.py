@@ -40,12 +40,12 @@ def prepare(job: Job, settings: Settings) -> Prepared:
 
     Raises:
         VelaError: Vela refuses the model.
-        HarnessError: inputs of the wrong shape or type, or what goes on the board does not fit it.
+        InputError: inputs of the wrong shape or type, or random ones asked for where none make sense.
     """
     try:
         inputs = tensors.load(settings.inputs, job.model)
     except tensors.InputError as error:
         raise tensors.InputError(f"{job.model.name}: {error}") from None
-    made = deploy(job.model, job.board, settings.protocol)
+    made = deploy(job.model, job.board)
     time = forecast.time(made.file, job.board, made.compiled)
     return Prepared(job, made.file, made.source, made.compiled, inputs, time)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 SELFTEST = "selftest"
 """Capability by which a firmware says that its engine runs no model."""
 NO_MODEL_RAN = "the firmware's selftest engine answered, which runs no model: no figure here is the model's"
-TOLERANCE_ULP = 1
-"""A difference that kernels of another instruction set may show: a rounding at a tie."""
 PRINTED_STEP = 0.001
 """MLPerf Tiny's devices print outputs with three decimals."""
 
@@ -30,20 +28,20 @@ def verify(taken: Measurement, source: Model | None, expected: reference.Referen
         return _none(str(expected))
     if not given:
         return _none(taken.outputs_reason)
-    name = "{} {}, reference kernels".format(*reference.runtime())
+    name = "{} {}, {}".format(*reference.runtime(), reference.kernels(source))
     try:
         if taken.outputs is None:
             return _hold_printed(taken.printed or [], source, expected, name)
-        return _hold(taken.outputs, expected, name)
+        return _hold(taken.outputs, source, expected, name)
     except (HarnessError, ValueError) as error:
         return _none(str(error), name)
 
 
 def _none(reason: str | None, name: str | None = None) -> Verification:
-    return Verification(verdict="not_available", reference=name, reason=reason, tolerance_ulp=TOLERANCE_ULP)
+    return Verification(verdict="not_available", reference=name, reason=reason, tolerance_ulp=compare.STEPS)
 
 
-def _hold(outputs: list[bytes], expected: reference.Reference, name: str) -> Verification:
+def _hold(outputs: list[bytes], source: Model, expected: reference.Reference, name: str) -> Verification:
     import numpy as np
 
     arrays = expected.result()
@@ -51,12 +49,14 @@ def _hold(outputs: list[bytes], expected: reference.Reference, name: str) -> Ver
         np.frombuffer(data, array.dtype).reshape(array.shape)
         for data, array in zip(outputs, arrays, strict=True)
     ]
-    ulp = compare.max_ulp(got, arrays)
+    found = compare.compare(got, arrays, source)
     return Verification(
-        verdict="exact" if ulp == 0 else "within_tolerance" if ulp <= TOLERANCE_ULP else "differs",
+        verdict=found.verdict,
         reference=name,
-        max_ulp=ulp,
-        tolerance_ulp=TOLERANCE_ULP,
+        max_ulp=found.max_ulp,
+        tolerance_ulp=compare.STEPS,
+        rule=found.rule,
+        reason=found.worst,
     )
 
 
@@ -76,11 +76,11 @@ def _hold_printed(
     if len(printed) != len(values):
         return _none(f"the device prints {len(printed)} values, and the output has {len(values)}", name)
     # Half of the last decimal, and the rounding of one step that kernels may differ by.
-    allowed = PRINTED_STEP / 2 + TOLERANCE_ULP * step + 1e-5 * np.abs(values)
+    allowed = PRINTED_STEP / 2 + compare.STEPS * step + 1e-5 * np.abs(values)
     right = bool(np.all(np.abs(np.array(printed) - values) <= allowed + 1e-9))
     return Verification(
         verdict="within_tolerance" if right else "differs",
         reference=name,
-        tolerance_ulp=TOLERANCE_ULP,
-        reason=f"the first output, as the device prints it: {PRINTED_STEP:g} a step",
+        tolerance_ulp=compare.STEPS,
+        rule=f"the first output, printed with steps of {PRINTED_STEP:g}: within one of its own steps",
     )
