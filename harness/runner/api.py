@@ -51,7 +51,7 @@ SLOWER_THAN_ESTIMATED = 20
 """How many times longer than its estimate an invoke may take before it is taken to have no end."""
 SHORTEST_INVOKE_LIMIT_S, UNKNOWN_INVOKE_LIMIT_S = 60.0, 600.0
 EMULATED_INVOKE_LIMIT_S = 600.0
-EMULATED_PATIENCE = Patience(request_s=60.0, slow_request_s=600.0, away_s=60.0)
+EMULATED_PATIENCE = Patience(request_s=60.0, slow_request_s=600.0)
 """An emulated board is as fast as this computer lets it, whatever the board's own time would be."""
 
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
