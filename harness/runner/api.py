@@ -23,7 +23,7 @@ from harness.runner.measure import Measurement, measure
 from harness.runner.plan import Job, Plan, Settings, Skip, plan
 from harness.runner.prepare import Prepared, prepare
 from harness.runner.reach import AUTO, EMULATED
-from harness.runner.recording import make_record, verify
+from harness.runner.recording import make_record, nothing_came_of, verify
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,6 +189,8 @@ def _run(prepared: Prepared, settings: Settings, directory: Path, observer: Obse
             result.records.append(record)
             result.paths.append(path)
             observer.recorded(record, path)
+            if ended_by is None and (why := nothing_came_of(record)):
+                result.failures.append(Failure(prepared.job.model.name, prepared.job.board.id, why))
 
         try:
             measure(link.session, prepared, settings, observer.progress, held.append)
