@@ -100,4 +100,4 @@ def command(
         bench_view.print_table(result)
     wrong = [] if allow_differing else result.differing
     bench_view.print_failures(result, wrong)
-    sys.exit(130 if result.interrupted else 1 if result.failures or wrong or result.empty else 0)
+    sys.exit(130 if result.interrupted else 1 if result.failures or wrong else 0)

@@ -179,11 +179,6 @@ def print_failures(result: Result, differing: Sequence[Record]) -> None:
         f"({_outputs(record)}); the record is marked, and --allow-differing lets this pass"
         for record in differing
     ]
-    lines += [
-        f"{record.model.name} on {record.board.id}: neither a time nor outputs that could be checked"
-        for record in result.empty
-        if record not in differing
-    ]
     for line in lines:
         print(terminal.printable(f"harness: error: {line}"), file=sys.stderr)
     if result.interrupted:

@@ -32,7 +32,7 @@ from harness.runner.placing import place_models
 from harness.runner.plan import Job, Plan, Settings, Skip, plan
 from harness.runner.prepare import Prepared, prepare
 from harness.runner.reach import Reach, Shelf, port_kind
-from harness.runner.recording import Benched, make_record
+from harness.runner.recording import Benched, make_record, nothing_came_of
 from harness.runner.verify import verify
 from harness.wire.patience import Patience
 from harness.wire.session import NoAnswer, Session
@@ -82,15 +82,6 @@ class Result:
     def differing(self) -> list[Record]:
         """The runs whose outputs are not the reference's: their times are not those of a sound model."""
         return [record for record in self.records if record.verification.verdict == "differs"]
-
-    @property
-    def empty(self) -> list[Record]:
-        """The runs that brought nothing to rely on: no time, and no outputs that were found right."""
-        return [
-            record
-            for record in self.records
-            if not record.invoke.ticks and record.verification.verdict not in ("exact", "within_tolerance")
-        ]
 
     def frame(self) -> pd.DataFrame:
         """Return the runs as a DataFrame, a row a run (see `harness.results.frame`)."""
@@ -258,6 +249,8 @@ def _run(
             result.records.append(record)
             result.paths.append(path)
             observer.recorded(record, path)
+            if ended_by is None and (why := nothing_came_of(record)):
+                result.failures.append(Failure(prepared.job.model.name, prepared.job.board.id, why))
 
         def hold(taken: Measurement) -> None:
             taken.notes += ready.notes

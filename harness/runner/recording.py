@@ -125,6 +125,17 @@ def make_record(
     )
 
 
+def nothing_came_of(record: Record) -> str | None:
+    """Return why a run has nothing to show, neither a time nor outputs that were compared; None if it has."""
+    compared = record.verification.verdict != "not_available"
+    if record.invoke.ticks or compared:
+        return None
+    return (
+        "nothing came of the run: no time is known for the model, and its outputs were not compared "
+        f"({record.verification.reason}); the record in the store says what there is"
+    )
+
+
 def _inputs(prepared: Prepared, settings: Settings, taken: Measurement) -> records.Inputs:
     if not taken.streamed:
         return records.Inputs(spec=["the board's camera"], sha256="")
