@@ -12,12 +12,13 @@ from harness.models import ethosu, inspect, tensors
 from harness.results import record as records
 from harness.results.record import Record
 from harness.results.store import new_id
+from harness.results.usable import NO_MODEL_RAN
 from harness.runner import provenance
 from harness.runner.measure import Measurement
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
 from harness.runner.reach import PortKind
-from harness.runner.verify import NO_MODEL_RAN, SELFTEST
+from harness.runner.verify import SELFTEST
 from harness.wire.session import Identity
 
 
@@ -92,6 +93,7 @@ def make_record(
             build_hash=identity.build_hash or None,
             kernels=identity.kernels or None,
             image_sha256=board.image.sha256 if board.image else None,
+            selftest=SELFTEST in identity.capabilities,
         ),
         model=_model(prepared),
         inputs=_inputs(prepared, settings, taken),
@@ -162,6 +164,11 @@ def _origins(identity: Identity, virtual: bool) -> _Origins:
     return _Origins("measured", "measured", "device")
 
 
+def _md5(data: bytes) -> str:
+    """Return the digest by which the model zoo's files name a model."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
 def _model(prepared: Prepared) -> records.Model:
     deployed, source = prepared.deployed, prepared.source
     made_from = source if source is not None and source is not deployed else None
@@ -169,10 +176,12 @@ def _model(prepared: Prepared) -> records.Model:
     return records.Model(
         name=prepared.job.model.name.rsplit("/", 1)[-1].removesuffix(".tflite"),
         file=prepared.job.model.name,
+        md5=_md5(deployed.data),
         sha1=deployed.sha1,
         sha256=deployed.sha256,
         bytes=len(deployed.data),
         precision=inspect.precision(deployed),
+        source_md5=_md5(made_from.data) if made_from else None,
         source_sha1=made_from.sha1 if made_from else None,
         source_sha256=made_from.sha256 if made_from else None,
         source_file=made_from.name if made_from else None,

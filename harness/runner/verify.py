@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from harness.errors import HarnessError
 from harness.models import compare, reference
 from harness.results.record import Verification
+from harness.results.usable import NO_MODEL_RAN
 from harness.runner.measure import Measurement
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 SELFTEST = "selftest"
 """Capability by which a firmware says that its engine runs no model."""
-NO_MODEL_RAN = "the firmware's selftest engine answered, which runs no model: no figure here is the model's"
 PRINTED_STEP = 0.001
 """MLPerf Tiny's devices print outputs with three decimals."""
 
