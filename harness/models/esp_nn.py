@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.models.cost import whole
 from harness.models.graph import Operator
 from harness.models.operator_memory import Kernels, Node
 
@@ -73,7 +74,7 @@ def _conv(node: Node) -> None:
 
 def _pointwise(window: _Window, channels: int, filters: int) -> int:
     """Channels are padded to 8; the input is copied where that changes it."""
-    padded = _up(channels, 8)
+    padded = whole(channels, 8)
     size = padded * filters + 64
     if channels % 8:
         size += window.input_area * padded
@@ -85,8 +86,8 @@ def _pointwise(window: _Window, channels: int, filters: int) -> int:
 def _windowed(window: _Window, channels: int, filters: int) -> int:
     row, taps = window.filter[1] * channels, window.filter_area * channels
     if row < 16 <= taps:
-        return 4 * filters + 16 + filters * _up(taps, 16) + 16 + _up(taps, 16) + 64
-    size = (window.filter_area * _up(channels, 16) + _up(row, 16) * window.filter[0] + 4) * filters + 64
+        return 4 * filters + 16 + filters * whole(taps, 16) + 16 + whole(taps, 16) + 64
+    size = (window.filter_area * whole(channels, 16) + whole(row, 16) * window.filter[0] + 4) * filters + 64
     if window.padded:
         size += window.grown((2 * window.padding[0], 2 * window.padding[1])) * channels
     beyond = tuple(max(0, b) for b in window.beyond())
@@ -123,16 +124,16 @@ def _multiple_of_8(window: _Window, channels: int, taps: int, words: int) -> int
         return taps + (whole if whole <= _TILED_ABOVE_S8 else strip) + 16
     if channels < 12:
         return words
-    padded = _up(channels, 16)
+    padded = whole(channels, 16)
     height, width = (2 * p + max(0, b) for p, b in zip(window.padding, window.beyond(), strict=True))
     return padded * (9 + window.grown((height, width)) + window.output_area) + 64
 
 
 def _padded_to_8(window: _Window, channels: int) -> int:
-    padded = _up(channels, 8)
-    before_input = _up(2 * window.filter_area * padded, 16)
-    before_output = _up(before_input + 2 * window.input_area * padded, 16)
-    before_bias = _up(before_output + window.output_area * padded, 16)
+    padded = whole(channels, 8)
+    before_input = whole(2 * window.filter_area * padded, 16)
+    before_output = whole(before_input + 2 * window.input_area * padded, 16)
+    before_bias = whole(before_output + window.output_area * padded, 16)
     return before_bias + 3 * 4 * padded + 16
 
 
@@ -160,10 +161,6 @@ def _window(node: Node) -> _Window:
 def _pair(operator: Operator, name: str, ending: str = "") -> tuple[int, int]:
     height, width = (int(operator.options[f"{name}_{side}{ending}"]) for side in "hw")  # type: ignore[arg-type]
     return height, width
-
-
-def _up(size: int, multiple: int) -> int:
-    return -(-size // multiple) * multiple
 
 
 _ASK = {"CONV_2D": _conv, "DEPTHWISE_CONV_2D": _depthwise, "SOFTMAX": _softmax}
