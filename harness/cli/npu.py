@@ -126,7 +126,6 @@ def run(
         for cost in cycles.estimate(step.operations, npu, memories)
     }
     estimated_cycles = _total(interpreter.steps, npu, memories)
-    error = profile.estimate.npu_error
     facts = {
         "model": file,
         "npu": npu.name,
@@ -137,7 +136,6 @@ def run(
         "estimated_cycles": estimated_cycles,
         "estimated_seconds": estimated_cycles / profile.vela.system.core_clock_hz,
         "clock_hz": profile.vela.system.core_clock_hz,
-        "error_percent": error.percent if error else None,
         "outputs": [
             {"name": t.name, "type": t.type, "shape": t.shape, "values": array.tolist()}
             for t, array in zip(interpreter.outputs, outputs, strict=True)
@@ -242,7 +240,6 @@ def _layers(model: Model, file: str, source: str | None) -> dict[tuple[int, int]
 def _show(
     facts: dict[str, Any], rows: Sequence[Entry], costs: dict[tuple[int, int], Any], found: Departure | None
 ) -> None:
-    from harness.cli.forecast_view import beyond
     from harness.cli.terminal import console, table
     from harness.cli.terminal import facts as show_facts
 
@@ -258,7 +255,6 @@ def _show(
                 f"{facts['operations']} on the NPU, {facts['cpu_operators']} operators on the CPU",
             ),
             ("NPU time", _time(facts)),
-            *([("", beyond(facts["error_percent"]))] if facts["error_percent"] else []),
             *(
                 (f"Output {o['name']}", f"{o['type']} {'x'.join(map(str, o['shape']))} {_short(o['values'])}")
                 for o in facts["outputs"]

@@ -21,7 +21,9 @@ from harness.emulator.tflm import Interpreter, TflmError
 from harness.models import ethosu, ops, tflite, vela
 from harness.models.arena import arena
 from harness.models.estimate import Estimate, estimate
+from harness.models.kernel_library import library
 from harness.models.npu.faults import NpuFault
+from harness.models.operator_memory import REFERENCE
 from harness.models.tflite import Model, Tensor
 from harness.wire.messages import ErrorCode
 
@@ -138,8 +140,9 @@ class TflmEngine:
             raise EngineError(ErrorCode.MODEL_INVALID, str(error)[:200]) from None
 
     def _memory(self, model: Model) -> MemoryUse:
-        # The arena of the board's 32-bit chip: this host's own holds 64-bit pointers.
-        use = arena(model)
+        # The arena of the board's 32-bit chip and its kernels: this host's own holds 64-bit pointers.
+        chip = self._profile.chip
+        use = arena(model, library(chip.kernels, chip.core) or REFERENCE)
         return MemoryUse(
             arena_used=use.used_bytes,
             arena_head=use.head_bytes,
