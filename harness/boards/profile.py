@@ -374,7 +374,9 @@ class Estimate(Table):
         default=None, alias="cache", description="data cache: a filter that is larger is read again and again"
     )
     vector_bytes: Bytes | None = Field(
-        default=None, alias="vector", description="what kernels multiply at a time: rows count in whole vectors"
+        default=None,
+        alias="vector",
+        description="what kernels multiply at a time: rows count in whole vectors",
     )
     cycles_per_mac: Coefficients = Field(description="cycles a multiply-accumulate, by operator")
     cycles_per_element: Coefficients = Field(description="cycles an element of the output, by operator")

@@ -62,7 +62,9 @@ class Figure(_Part):
     stand_in: str | None = Field(
         default=None, description="the bundled model of equal shape whose work was counted"
     )
-    outlier: Text | None = Field(default=None, description="why the figure cannot be right; nothing is fitted to it")
+    outlier: Text | None = Field(
+        default=None, description="why the figure cannot be right; nothing is fitted to it"
+    )
     not_counted: Text | None = Field(default=None, description="why its work is not known")
     work: tuple[Work, ...] = Field(default=(), description="the work, by kernel")
 

@@ -137,7 +137,10 @@ def _show_published(found: Comparison) -> None:
                 f"{len(found.held_out)} whole models of {len(kinds)} architectures ({', '.join(kinds)}), "
                 "each estimated by a fit to the others",
             ),
-            ("Off by", f"a factor of {found.median_factor:.2f} in the median, {found.worst_factor:.2f} at worst"),
+            (
+                "Off by",
+                f"a factor of {found.median_factor:.2f} in the median, {found.worst_factor:.2f} at worst",
+            ),
             (
                 "Band",
                 f"{found.band.low:.2f} to {found.band.high:.2f} times the estimate; "

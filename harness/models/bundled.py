@@ -206,7 +206,7 @@ def _spatial_pyramid(network: _Network, at: _Value) -> _Value:
 
 _MODELS = {
     "person_mbv2_035_96_int8": _Spec(
-        "MobileNetV2 0.35 Rep, person 96x96", 9601, 96, 3, 2, partial(_rep_classifier, 1.0, 4)
+        "MobileNetV2 0.35 Rep, person 96x96", 9605, 96, 3, 2, partial(_rep_classifier, 1.0, 4)
     ),
     "person_mbv2_035_32_int8": _Spec(
         "MobileNetV2 0.35 Rep, person 32x32", 9602, 32, 3, 2, partial(_rep_classifier, 1.0, 4)
@@ -306,9 +306,7 @@ class _Network:
 
         values = np.concatenate([part.values for part in parts], axis=3)
         tensors = [part.tensor for part in parts]
-        return self._emit(
-            "CONCATENATION", tensors, values, parts[0].grid, axis=3, fused_activation="NONE"
-        )
+        return self._emit("CONCATENATION", tensors, values, parts[0].grid, axis=3, fused_activation="NONE")
 
     def upsample(self, at: _Value) -> _Value:
         """Double height and width."""
@@ -378,7 +376,9 @@ class _Network:
         )
         widths = (2, 2, per_anchor - 4)
         shapes = [(1, len(anchors), places, width) for width in widths]
-        parts = [self.graph.tensor(f"part{i}", shape, "int8", _PROBABILITY.scale) for i, shape in enumerate(shapes)]
+        parts = [
+            self.graph.tensor(f"part{i}", shape, "int8", _PROBABILITY.scale) for i, shape in enumerate(shapes)
+        ]
         split = [s, self._ints(*widths), self._ints(3)]
         self.graph.operator("SPLIT_V", split, parts, version=2, num_splits=3)
         xy, wh, scores = parts
@@ -415,7 +415,12 @@ class _Network:
         return self._plain(code, [one, other], shape, out, fused_activation="NONE")
 
     def _plain(
-        self, code: str, inputs: Sequence[int], shape: tuple[int, ...], out: _Grid, **options: str | int | Sequence[int]
+        self,
+        code: str,
+        inputs: Sequence[int],
+        shape: tuple[int, ...],
+        out: _Grid,
+        **options: str | int | Sequence[int],
     ) -> int:
         """Add an operator whose values no later layer is centred on."""
         tensor = self.graph.tensor(f"{self.layers:03d}_{code.lower()}", shape, "int8", out.scale)

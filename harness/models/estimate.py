@@ -90,7 +90,8 @@ class Demand:
         through_arena = self.arena_bytes + self.reread_bytes(coefficients.get("cache_bytes", 0))
         return float(
             coefficients["cycles_per_operator"]
-            + self.vector_macs(coefficients.get("vector_bytes", 0)) * self.each(coefficients["cycles_per_mac"])
+            + self.vector_macs(coefficients.get("vector_bytes", 0))
+            * self.each(coefficients["cycles_per_mac"])
             + self.elements * self.each(coefficients["cycles_per_element"])
             + self.rows * self.each(coefficients.get("cycles_per_row", _NO_ROWS))
             + self.weight_bytes * by_byte.get("weights", 0)
@@ -263,7 +264,10 @@ def _convolution(
     """Count what a convolution does on copies: its filter in rows of whole vectors, written and read once."""
     filters, height, width, depth = filter
     positions = made[0] * made[1] * made[2]
-    if (height, width) == (1, 1) and (operator.options.get("stride_h"), operator.options.get("stride_w")) == (1, 1):
+    if (height, width) == (1, 1) and (operator.options.get("stride_h"), operator.options.get("stride_w")) == (
+        1,
+        1,
+    ):
         padded = cost.whole(depth, _VECTOR // 2)
         copy = filters * padded
         return replace(
@@ -303,7 +307,9 @@ def _npu(
     system = next(values for section, values in settings.items() if section.startswith("System_Config."))
     ratio = clock_hz / float(system["core_clock"])
     try:
-        return {at: (cycles * ratio, "command stream") for at, cycles in stream_times(model, settings).items()}
+        return {
+            at: (cycles * ratio, "command stream") for at, cycles in stream_times(model, settings).items()
+        }
     except NotModelled:
         if compiled is None:
             raise

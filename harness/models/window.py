@@ -62,7 +62,9 @@ def window_of(node: Node) -> Window:
             for i, s, f, d in zip(image[1:3], strides, filter[1:3], dilations, strict=True)
         )
         padding = (height, width)
-    return Window((image[1], image[2]), (made[1], made[2]), (filter[1], filter[2]), strides, padding, dilations)
+    return Window(
+        (image[1], image[2]), (made[1], made[2]), (filter[1], filter[2]), strides, padding, dilations
+    )
 
 
 def _pair(operator: Operator, name: str, ending: str = "") -> tuple[int, int]:

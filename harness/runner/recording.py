@@ -227,7 +227,11 @@ def _caveats(forecast: Time) -> list[str]:
 
 def _time_method(prepared: Prepared) -> str:
     by_profile = "cycles by operator from the board profile's coefficients"
-    return f"cycles of the NPU's command streams, {by_profile}" if ethosu.is_compiled(prepared.deployed) else by_profile
+    return (
+        f"cycles of the NPU's command streams, {by_profile}"
+        if ethosu.is_compiled(prepared.deployed)
+        else by_profile
+    )
 
 
 def _kernels(board: Profile) -> str:

@@ -62,7 +62,9 @@ def calibrate(board: Profile, records: Sequence[Record], source: str, models: Pa
     )
     after = tuple(
         Residual(r.name, r.known * to_ms, r.estimated * to_ms, r.held_out)
-        for r in (_of_all(taken.samples, factors) if one_model else calibration.residuals(taken.samples, _OFF))
+        for r in (
+            _of_all(taken.samples, factors) if one_model else calibration.residuals(taken.samples, _OFF)
+        )
     )
     within = calibration.band(after)
     held_out = sum(r.held_out for r in after)

@@ -12,7 +12,11 @@ from harness.models.calibration import Band
 _DIGITS = 4
 _TABLES = ("cycles_per_mac", "cycles_per_element", "cycles_per_row", "cycles_per_byte")
 _SIZES = {"cache_bytes": "cache", "vector_bytes": "vector"}
-_NPU = {"npu_cycles_per_job": "cycles_per_job", "npu_cycles_per_byte": "cycles_per_byte", "npu_factor": "factor"}
+_NPU = {
+    "npu_cycles_per_job": "cycles_per_job",
+    "npu_cycles_per_byte": "cycles_per_byte",
+    "npu_factor": "factor",
+}
 
 
 def rounded(value: float) -> float:

@@ -104,9 +104,7 @@ def _sample(chip: Chip, figure: Figure) -> Sample:
     return Sample(figure.what, parts, known, figure.architecture or "", release, step)
 
 
-def _compared(
-    chip: Chip, figure: Figure, factors: dict[str, float], residual: Residual | None
-) -> Compared:
+def _compared(chip: Chip, figure: Figure, factors: dict[str, float], residual: Residual | None) -> Compared:
     to_ms = 1e3 / chip.clock_hz
     if residual is not None:
         estimated: float | None = residual.estimated * to_ms
@@ -153,12 +151,16 @@ def tables(chip: Chip) -> str:
         range=Fitted(
             cycles=(min(cycles), max(cycles)),
             weight_bytes=(min(weights), max(weights)),
-            kernels=tuple(sorted({w.kernel for f in used for w in f.work if not w.kernel.endswith("_reference")})),
+            kernels=tuple(
+                sorted({w.kernel for f in used for w in f.work if not w.kernel.endswith("_reference")})
+            ),
             source=judged,
         ),
     )
     releases = {f.library for f in used} - {chip.library}
-    factors = {r: overlay.rounded(found.factors[r]) for r in sorted(releases) if r.startswith(_name(chip.library))}
+    factors = {
+        r: overlay.rounded(found.factors[r]) for r in sorted(releases) if r.startswith(_name(chip.library))
+    }
     library = Library(assumed=chip.library, source=source, **factors) if factors else None
     on_npu = any(w.kernel == ETHOS_U for f in used for w in f.work)
     return overlay.estimate_tables(

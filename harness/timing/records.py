@@ -55,9 +55,7 @@ def samples(
     return Taken(tuple(found), used, tuple(left_out))
 
 
-def _samples(
-    record: Record, model: Model, table: Table, board: Profile
-) -> list[Sample]:
+def _samples(record: Record, model: Model, table: Table, board: Profile) -> list[Sample]:
     if not record.invoke.ticks:
         raise HarnessError("it has no samples")
     streams = stream_times(model, board.vela.settings()) if board.vela else {}
