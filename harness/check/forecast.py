@@ -145,7 +145,8 @@ def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
     if unknown > _MOST_UNKNOWN:
         what = ", ".join(guessed)
         return _no_time(
-            f"{unknown:.0%} of its time would be in {what}, of which no time on the {board.chip.core} is known",
+            f"{unknown:.0%} of its time would be in {what}, of which no time on the {board.chip.core} is "
+            "known",
             model,
         )
     within = _band(model, found, error, unknown)
@@ -165,7 +166,7 @@ def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
 
 
 def _guessed(model: Model, found: Estimate, error: EstimateError) -> dict[str, int]:
-    """Return the cycles in kernels that no known time speaks of, by operator; {} where that is not recorded."""
+    """Return the cycles in kernels that no known time speaks of, by operator; {} if that is not recorded."""
     cycles: dict[str, int] = {}
     if error.range is None:
         return cycles

@@ -120,7 +120,7 @@ def _text(compiled: Compiled, profile: Profile, files: list[str], time: Time) ->
         on_npu = [
             f"  NPU time        {rounded(compiled.seconds * 1e3)} ms estimated by Vela "
             f"({compiled.cycles:,} cycles at {megahertz:g} MHz; CPU operators not counted)",
-            f"  invoke          {time_text(time)} (estimated for {profile.id}: with flash, caches, CPU operators)",
+            f"  invoke          {time_text(time)} (estimated for {profile.id}: with flash, caches, core)",
             f"  SRAM            {compiled.sram_bytes:,} bytes of the tensor arena",
             f"  flash           {compiled.flash_bytes:,} bytes of weights and commands",
             f"  NPU subgraphs   {compiled.npu_operators}",

@@ -136,7 +136,7 @@ def names() -> list[str]:
     return list(_MODELS)
 
 
-# Stages of MobileNetV2: channels, repetitions, stride (Sandler et al. 2018, table 2, as far as they are used).
+# Stages of MobileNetV2: channels, repetitions, stride (Sandler et al. 2018, table 2, as far as used here).
 _STAGES = ((16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2))
 
 
@@ -296,7 +296,7 @@ class _Network:
 
     def add(self, one: _Value, other: _Value) -> _Value:
         """Add two activations; the sum saturates at the end of their grid."""
-        real = sum((v.values - v.grid.zero) * v.grid.unit for v in (one, other))
+        real = _real(one) + _real(other)
         inputs = [one.tensor, other.tensor]
         return self._emit("ADD", inputs, _quantized(real, _RELU), _RELU, fused_activation="NONE")
 
@@ -475,6 +475,10 @@ class _Network:
         import numpy as np
 
         return self.bits.random_raw(-(-count // 8)).astype("<u8").view(np.uint8)[:count]
+
+
+def _real(value: _Value) -> np.ndarray:
+    return (value.values - value.grid.zero) * value.grid.unit
 
 
 def _quantized(real: np.ndarray, grid: _Grid) -> np.ndarray:

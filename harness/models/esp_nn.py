@@ -78,9 +78,9 @@ def _multiple_of_8(window: Window, channels: int, taps: int, words: int) -> int:
         grow = (2 * window.padding[0], 2 * window.padding[1]) if window.padded else window.beyond()
         if not any(grow):
             return taps + 16
-        whole = window.grown(grow) * channels
+        at_once = window.grown(grow) * channels
         strip = (window.input[1] + grow[1]) * window.filter[0] * channels
-        return taps + (whole if whole <= _TILED_ABOVE_S8 else strip) + 16
+        return taps + (at_once if at_once <= _TILED_ABOVE_S8 else strip) + 16
     if channels < 12:
         return words
     padded = whole(channels, 16)

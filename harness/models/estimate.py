@@ -6,13 +6,14 @@ On the CPU an operator costs
     + filter rows * cycles_per_row[kernel] + bytes of constants * cycles_per_byte[weights]
     + bytes that pass through the memory of the arena * cycles_per_byte[arena]
 
-with coefficients from the board's profile, and an invoke `fixed_cycles` besides. Where kernels work in vectors
-(`vector_bytes`), the MACs are those of whole vectors. Bytes are counted as such kernels move them, with padded
-copies of input and filter; a filter that the cache cannot hold is read again for each output position.
+with coefficients from the board's profile, and an invoke `fixed_cycles` besides. Where kernels work in
+vectors (`vector_bytes`), the MACs are those of whole vectors. Bytes are counted as such kernels move them,
+with padded copies of input and filter; a filter that the cache cannot hold is read again for each output
+position.
 
-A job of the NPU costs `npu_cycles_per_job` on the CPU, `npu_cycles_per_byte` for each byte of its tensors (the
-driver takes them out of the cache before and after), and what its command stream takes (see
-`harness.models.npu.cycles`), as Vela counts it where the stream is for an NPU that is not costed here.
+A job of the NPU costs `npu_cycles_per_job` on the CPU, `npu_cycles_per_byte` for each byte of its tensors
+(the driver takes them out of the cache before and after), and what its command stream takes (see
+`harness.models.npu.cycles`), as Vela counts it if the stream is for an NPU that is not costed here.
 Bodies of IF and WHILE count as if each ran once; what CALL_ONCE calls counts nothing, since only the first
 invoke runs it, nor does a subgraph that nothing calls.
 """
@@ -40,7 +41,8 @@ Method = Literal["coefficients", "vela", "command stream", "not known"]
 _OTHER_TYPES = ("int16", "float16", "bfloat16", "float32", "float64")
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
-# What vector kernels copy to and do at a time: 16 bytes of a filter's row, 8 positions of a pointwise convolution.
+# What vector kernels copy to and do at a time: 16 bytes of a filter's row, 8 positions of a pointwise
+# convolution.
 _VECTOR = 16
 _POSITIONS = 8
 POINTWISE = "_pointwise"

@@ -81,9 +81,7 @@ def test_every_operator_of_the_resolver_is_accounted_for_and_in_the_corpus() -> 
         ("swift_yolo_192_int8", 343228, 301120, 458716),
     ],
 )
-def test_bundled_models_take_the_arena_of_their_shapes(
-    name: str, used: int, head: int, esp_nn: int
-) -> None:
+def test_bundled_models_take_the_arena_of_their_shapes(name: str, used: int, head: int, esp_nn: int) -> None:
     model = tflite.parse(bundled.build(name), name)
     use = arena(model)
     assert (use.used_bytes, use.head_bytes, use.minimum_bytes) == (used, head, used + 4)

@@ -32,10 +32,10 @@ SHAPES = {
 }
 # What the zoo's cards print: Flops or MACs in millions, Params in millions. None: the card is wrong about it.
 #
-# - person: Params 2.71 belongs to no network of 76.5 MFlops that the framework builds with rep=True: trained, with
-#   its branches, this one has 1.85 M, deployed 0.66 M (600 KB, which person 32's time on the WE2 allows, too).
-#   person 32 repeats the Flops of another size.
-# - CIFAR-10 and MNIST: 2.1 and 1.2 are not those of the file that the card links to (1.36 MMACs, 30,874 weights).
+# - person: Params 2.71 belongs to no network of 76.5 MFlops that the framework builds with rep=True: with the
+#   branches of training this one has 1.85 M, deployed 0.66 M. person 32 repeats the Flops of another size.
+# - CIFAR-10 and MNIST: 2.1 and 1.2 are not those of the file that the card links to (1.36 MMACs, 30,874
+#   weights).
 # - electricity meter: 90.56 is that of one class; its output has ten.
 CARDS = {
     "person_mbv2_035_96_int8": ("76.5", None),
@@ -127,7 +127,9 @@ def test_a_bundled_model_costs_what_its_card_prints(name: str) -> None:
         assert f"{flops(graph):.{len(printed_flops.split('.')[1])}f}" == printed_flops
     if printed_params is not None:
         # A batch normalisation has two parameters a channel, the bias that it becomes one.
-        channels = sum(graph.tensors[o.outputs[0]].shape[3] for o in graph.operators if is_normalised(graph, o))
+        channels = sum(
+            graph.tensors[o.outputs[0]].shape[3] for o in graph.operators if is_normalised(graph, o)
+        )
         assert f"{(weights(graph) + channels) / 1e6:.3f}" == printed_params
     assert (sum(cost.macs(graph, o) or 0 for o in graph.operators), weights(graph)) == DEPLOYED[name]
 

@@ -69,7 +69,9 @@ def test_convolutions_ask_for_the_buffers_that_cmsis_nn_sizes() -> None:
         assert asked_by(convolution(row)).scratch == [int(size) for size in row["scratch"].split()], row
 
 
-def fully_connected(*, constant: bool, dimensions: int = 2, depth: int = 8, per_channel: bool = False) -> Requests:
+def fully_connected(
+    *, constant: bool, dimensions: int = 2, depth: int = 8, per_channel: bool = False
+) -> Requests:
     graph = Builder()
     main = graph.subgraph("main")
     shape = (1,) * (dimensions - 1)

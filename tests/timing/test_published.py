@@ -24,7 +24,12 @@ NPU = "we2"
 @pytest.mark.parametrize(
     ("chip", "median", "worst", "count", "kinds"),
     # (the factor that the median has to keep, as promised; how far off the worst is; held-out times)
-    [("esp32s3", 1.15, 1.2, 10, 4), ("we2", 1.3, 1.6, 5, 2), ("we1", 1.3, 1.3, 2, 2), ("esp32", 1.15, 1.3, 4, 4)],
+    [
+        ("esp32s3", 1.15, 1.2, 10, 4),
+        ("we2", 1.3, 1.6, 5, 2),
+        ("we1", 1.3, 1.3, 2, 2),
+        ("esp32", 1.15, 1.3, 4, 4),
+    ],
 )
 def test_whole_models_are_estimated_without_their_architecture(
     chip: str, median: float, worst: float, count: int, kinds: int
@@ -48,7 +53,9 @@ def test_only_whole_models_are_judged_by() -> None:
 @pytest.mark.parametrize("kind", ["Swift-YOLO", "PFLD", "MobileNetV2 Rep", "MobileNetV1"])
 def test_no_figure_of_an_architecture_helps_its_own_estimates(kind: str) -> None:
     chip = CHIPS["esp32s3"]
-    wrong = tuple(f.model_copy(update={"value": f.value * 3}) if f.architecture == kind else f for f in chip.figure)
+    wrong = tuple(
+        f.model_copy(update={"value": f.value * 3}) if f.architecture == kind else f for f in chip.figure
+    )
 
     def estimated(of: Chip) -> list[float | None]:
         return [f.estimated_ms for f in compare(of).held_out if f.architecture == kind]
@@ -118,7 +125,9 @@ def test_the_work_of_a_stand_in_is_that_of_the_bundled_model() -> None:
     for chip in CHIPS.values():
         for figure in chip.figure:
             if figure.stand_in and chip.chip != NPU:
-                assert list(figure.work) == _counted(figure, bundled.build(figure.stand_in), chip), figure.what
+                assert list(figure.work) == _counted(figure, bundled.build(figure.stand_in), chip), (
+                    figure.what
+                )
                 counted += 1
     assert counted == 6
 
@@ -129,9 +138,8 @@ def test_every_figure_says_where_and_with_what_it_was_measured() -> None:
             assert figure.library
             assert figure.firmware
             if figure.architecture:
-                assert figure.weights and figure.arena and figure.resolution
+                assert None not in (figure.weights, figure.arena, figure.resolution)
                 assert bool(figure.sha256) or bool(figure.stand_in) or bool(figure.not_counted)
-
 
 
 @pytest.mark.interop
