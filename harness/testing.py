@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import harness
-from harness.errors import HarnessError
-from harness.gate.compare import Comparison, Limits, compare
+from harness.errors import HarnessError, nearest
+from harness.gate.compare import ALLOWANCES, Comparison, Limits, compare
 from harness.results import Record
 from harness.results import baseline as baselines
+from harness.results.changes import changes, in_words
 from harness.results.group import Group, group
 from harness.results.row import invoke_us
 from harness.results.table import kibibytes
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ANY_RAM = 2**62
+_FIGURES = ("time", "ram", "outputs")
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,31 @@ class Benched:
     said: list[str] = field(default_factory=list, compare=False)
 
     @property
+    def _groups(self) -> list[Group]:
+        """The runs as the one group that they are. Raises HarnessError if they do not repeat one another."""
+        groups = group(self.records)
+        if len(groups) > 1:
+            first, other = (found.latest for found in groups[:2])
+            raise HarnessError(f"{self._name}: its runs differ: {in_words(changes(first, other))}")
+        return groups
+
+    @property
     def _group(self) -> Group:
-        return group(self.records)[0]
+        """The group of the runs. Raises HarnessError if none of them is usable."""
+        [one] = self._groups
+        if not one.records:
+            raise HarnessError(f"{self._name}: no figure to use: {one.left_out[-1].reason}")
+        return one
+
+    @property
+    def _name(self) -> str:
+        return f"{self.records[0].model.name} on {self.records[0].board.id}"
 
     @property
     def invoke_ms(self) -> Times:
-        """The invoke times in milliseconds."""
-        samples = np.concatenate([invoke_us(record) for record in self.records]) / 1000
+        """The invoke times in milliseconds, of the runs whose outputs are right."""
         one = self._group
+        samples = np.concatenate([invoke_us(record) for record in one.records]) / 1000
         return Times(
             median=float(np.median(one.medians_us)) / 1000,
             mean=float(samples.mean()),
@@ -119,9 +139,9 @@ class Benched:
         """Check that the invoke time grew by no more than the share `by`, as `harness gate` decides it.
 
         Too little data to say is not enough to hold. `allow` names differences that are not held against the
-        comparison, such as "firmware" or "origin".
+        comparison: "clock" or "inputs". Times of another origin or protocol are never compared.
         """
-        return self._check(other, Limits(by, _ANY_RAM, allow=frozenset({*allow, "outputs"})))
+        return self._check(other, Limits(by, _ANY_RAM, allow=frozenset({*allow, "outputs"})), "time")
 
     def no_bigger_than(
         self,
@@ -130,45 +150,45 @@ class Benched:
         allow: Iterable[str] = (),
     ) -> Check:
         """Check that the arena grew by no more than `by` bytes."""
-        limits = Limits(ram_bytes=by, allow=frozenset({*allow, "outputs"}))
-        return self._check(other, limits, leave_out="time")
+        return self._check(other, Limits(ram_bytes=by, allow=frozenset({*allow, "outputs"})), "ram")
 
     def same_outputs_as(
         self, other: Benched | Baseline | Sequence[Record] | str | Path, allow: Iterable[str] = ()
     ) -> Check:
         """Check that the output tensors are the same, for the same inputs."""
-        limits = Limits(ram_bytes=_ANY_RAM, allow=frozenset(allow))
-        return self._check(other, limits, leave_out="time")
+        return self._check(other, Limits(ram_bytes=_ANY_RAM, allow=frozenset(allow)), "outputs")
 
     def _check(
-        self,
-        other: Benched | Baseline | Sequence[Record] | str | Path,
-        limits: Limits,
-        leave_out: str | None = None,
+        self, other: Benched | Baseline | Sequence[Record] | str | Path, limits: Limits, asked: str
     ) -> Check:
-        pairs = [
-            pair for pair in compare(_records(other), self.records, limits) if pair.candidate is not None
-        ]
-        if not pairs or pairs[0].baseline is None:
+        """Hold the runs against others and look at what was found about the figure asked for."""
+        for name in sorted(limits.allow - set(ALLOWANCES)):
+            raise HarnessError(f"allow: there is nothing called '{name}' to allow{nearest(name, ALLOWANCES)}")
+        [one] = self._groups
+        pair = next(item for item in compare(_records(other), one.runs, limits) if item.candidate is not None)
+        if pair.baseline is None:
             return self._say(False, f"{self!r}: the baseline has no run of this model on this board")
-        [pair] = pairs
-        findings = [finding for finding in pair.findings if finding.about != leave_out]
+        findings = [f for f in pair.findings if f.about == asked or f.about not in _FIGURES]
         worst = min(
             findings, key=lambda f: ("fail", "not enough data", "pass").index(f.outcome), default=None
         )
-        holds = worst is None or worst.outcome == "pass"
-        said = re.sub(r"--allow (\w+)", r'allow=["\1"]', worst.text) if worst else "nothing to compare"
-        return self._say(holds, f"{pair.name}: {_sides(pair)}: {said}")
+        if worst is None:
+            return self._say(False, f"{pair.name}: nothing to compare: {'; '.join(pair.notes)}")
+        said = re.sub(r"--allow (\w+)", r'allow=["\1"]', worst.text)
+        return self._say(worst.outcome == "pass", f"{pair.name}: {_sides(pair)}: {said}")
 
     def _say(self, holds: bool, text: str) -> Check:
         self.said.append(text)
         return Check(holds, text)
 
     def __repr__(self) -> str:
-        first = self.records[0]
+        try:
+            one = self._group
+        except HarnessError as error:
+            return f"<{error}>"
         return (
-            f"<{first.model.name} on {first.board.id}: {self._group.median_time} "
-            f"({self._group.time_is}), {kibibytes(self.arena_bytes)} ({self._group.ram.origin})>"
+            f"<{self._name}: {one.median_time} ({one.time_is}), "
+            f"{kibibytes(one.arena_used_bytes)} ({one.ram.origin})>"
         )
 
 
@@ -185,8 +205,16 @@ def _records(other: Benched | Baseline | Sequence[Record] | str | Path) -> Seque
     return other
 
 
+def _content(file: str | Path) -> str | None:
+    """Return the SHA-256 of a file, None for a name that is none: a file written anew is something else."""
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
 class Bencher:
-    """Benches models on the board of the session, each only once."""
+    """Benches models on the board of the session, each file only once."""
 
     def __init__(self, directory: Path, board: str | None, port: str | None) -> None:
         self._directory = directory
@@ -210,7 +238,10 @@ class Bencher:
             raise HarnessError("which board? Give --board ID, or bench(model, board=ID)")
         if self._port is not None:
             options.setdefault("port", self._port)
-        key = (str(model), board, runs, repr(sorted(options.items())))
+        inputs = options.get("inputs", ())
+        files = (model, *((inputs,) if isinstance(inputs, (str, Path)) else inputs))
+        contents = tuple(map(_content, files))
+        key = (str(model), contents, board, runs, repr(sorted(options.items())))
         if key not in self._done:
             records = [self._run(str(model), board, options) for _ in range(runs)]
             self._done[key] = Benched(tuple(records), self.said)

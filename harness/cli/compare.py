@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @click.argument("b")
 @click.option("--from", "store", default="results", show_default=True, help="Where runs are looked for.")
 @click.option(
-    "--run-to-run", metavar="PERCENT", help="The board's known spread between runs, for one run a side."
+    "--run-to-run",
+    metavar="PERCENT",
+    help="The board's spread between runs, for one run a side. [default: as earlier runs show it]",
 )
 @click.option(
     "--confidence", default="95%", show_default=True, help="With which each bound of an interval holds."
@@ -37,7 +39,7 @@ def command(
     the gate it compares other boards, firmware, clocks and origins too, says so, and judges nothing.
     """
     from harness.gate import text
-    from harness.gate.compare import ALLOWANCES, Limits, compare
+    from harness.gate.compare import ANYTHING, Limits, compare
     from harness.gate.limits import certainty, share
     from harness.results.baseline import is_git, load
     from harness.results.select import select
@@ -53,11 +55,13 @@ def command(
 
     limits = Limits(
         slowdown=0.0,
-        allow=frozenset(ALLOWANCES),
+        allow=ANYTHING,
         known_spread=share(run_to_run, "--run-to-run") if run_to_run else None,
         confidence=certainty(confidence),
     )
-    comparisons = compare(side(a), side(b), limits, across=True, names=("A", "B"))
+    comparisons = compare(
+        side(a), side(b), limits, alone=True, names=("A", "B"), history=results.history(store)
+    )
     if as_json or form == "json":
         results.print_json([text.plain_difference(item) for item in comparisons])
         return

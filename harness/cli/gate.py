@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.results import Record
 
 # By hand, so that --help need not load numpy; a test holds it against harness.gate.compare.ALLOWANCES.
-_ALLOWANCES = ("board", "clock", "firmware", "origin", "inputs", "outputs", "missing")
+_ALLOWANCES = ("board", "clock", "inputs", "outputs", "missing")
 
 
 @click.command()
@@ -28,14 +28,22 @@ _ALLOWANCES = ("board", "clock", "firmware", "origin", "inputs", "outputs", "mis
 )
 @click.option("--from", "store", default="results", show_default=True, help="Where runs are looked for.")
 @click.option("--board", "boards", multiple=True, metavar="ID", help="Only this board (repeatable).")
-@click.option("--model", "models", multiple=True, metavar="NAME", help="Only this model (repeatable).")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="Only this model, and its file under other names (repeatable).",
+)
 @click.option(
     "--max-slowdown", default="3%", show_default=True, help="Growth of the invoke time that is allowed."
 )
 @click.option("--max-ram", default="+0", show_default=True, help="Growth of the arena: +BYTES, +2KiB or +1%.")
 @click.option("--confidence", default="95%", show_default=True, help="With which a verdict on time holds.")
 @click.option(
-    "--run-to-run", metavar="PERCENT", help="The board's known spread between runs, for one run a side."
+    "--run-to-run",
+    metavar="PERCENT",
+    help="The board's spread between runs, for one run a side. [default: as earlier runs show it]",
 )
 @click.option(
     "--allow",
@@ -70,8 +78,17 @@ def command(
 ) -> None:
     """Hold runs against a baseline; exit 0 if all is well, 1 for a regression, 3 for not enough data.
 
-    A regression is a slowdown beyond what is allowed, RAM growth, changed outputs, a model that is missing,
-    or runs that cannot be compared (other clock, firmware, origin or inputs).
+    A regression is a slowdown beyond what is allowed, RAM growth, changed outputs, outputs that differ from
+    the reference, a model that is missing, or runs that cannot be compared (other clock or inputs).
+
+    A model is its file's SHA-256. It is held against the baseline of the same file, whatever that was called
+    then; else of the file that was at its path, of another compilation of its source, or of its name. That
+    the model file, the firmware or the board profile changed is named as the cause of what is found. Times
+    of other protocols or origins (measured, estimated) are never compared: such a model is missing. Of
+    several files at one path, or firmwares of one file, the newest is judged, and an older firmware only
+    if the baseline holds it too. Runs that ended early, have no sample, or gave other outputs than the
+    reference are named, and no figure is of them; a model that has only such runs is not enough data, or a
+    regression if their outputs differ.
     """
     from harness.gate import github, text
     from harness.gate.compare import Limits, compare, exit_code
@@ -103,11 +120,11 @@ def command(
     new, damaged = select(what, store)
     results.warn(damaged)
     boards = _known("--board", boards, {record.board.id for record in (*old, *new)}, _board_id)
-    models = _known("--model", models, {record.model.name for record in (*old, *new)})
-    old, new = (_only(side, boards, models) for side in (old, new))
+    old, new = _of_models([_on_boards(side, boards) for side in (old, new)], models)
     if not new and not old:
         raise HarnessError("there is no run to compare, neither in the baseline nor now")
-    comparisons = compare(old, new, limits)
+
+    comparisons = compare(old, new, limits, history=results.history(store))
     code = exit_code(comparisons)
     if as_json:
         results.print_json(text.plain(comparisons, code))
@@ -161,12 +178,22 @@ def _board_id(name: str) -> str:
         return name
 
 
-def _only(records: list[Record], boards: tuple[str, ...], models: tuple[str, ...]) -> list[Record]:
-    return [
-        record
-        for record in records
-        if (not boards or record.board.id in boards) and (not models or record.model.name in models)
-    ]
+def _on_boards(records: list[Record], boards: tuple[str, ...]) -> list[Record]:
+    return [record for record in records if not boards or record.board.id in boards]
+
+
+def _of_models(sides: list[list[Record]], models: tuple[str, ...]) -> list[list[Record]]:
+    """Return the runs of each side that are of these models.
+
+    A file counts under its other names too: it may be called differently in the baseline, and would pass for
+    new without that.
+    """
+    if not models:
+        return sides
+    everything = [record for side in sides for record in side]
+    models = _known("--model", models, {record.model.name for record in everything})
+    files = {record.model.sha256 for record in everything if record.model.name in models}
+    return [[r for r in side if r.model.name in models or r.model.sha256 in files] for side in sides]
 
 
 def _step_summary(markdown: str) -> None:
@@ -195,17 +222,20 @@ def _agreed(question: str) -> bool:
 def _update(directory: Path, comparisons: list[Comparison], yes: bool) -> None:
     from harness.results.baseline import renew
 
-    records: list[Record] = []
+    records: dict[str, Record] = {}
+    replaced: list[Record] = []
     for comparison in comparisons:
-        if comparison.candidate is None:
+        if comparison.candidate is None or not comparison.candidate.records:
             continue
-        runs = [record for record in comparison.candidate.records if record.complete]
+        runs = comparison.candidate.records
         # A computed time is the same in every run.
-        records += runs[-1:] if comparison.candidate.origin == "estimated" else runs
+        kept = runs[-1:] if comparison.candidate.origin == "estimated" else runs
+        records |= {record.id: record for record in kept}
+        replaced += [*(comparison.baseline.runs if comparison.baseline else ()), *comparison.superseded]
     if not records:
-        raise HarnessError(f"{directory}: there is no complete run to make a baseline of")
+        raise HarnessError(f"{directory}: there is no usable run to make a baseline of")
     if not yes and not _agreed(f"Make these {len(records)} runs the baseline in {directory}?"):
         click.echo(f"harness: {directory} is left as it was", err=True)
         sys.exit(2)
-    for path in renew(directory, records):
+    for path in renew(directory, [*records.values()], replaced):
         click.echo(f"wrote {path}", err=True)

@@ -12,6 +12,7 @@ from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.results import Record
+    from harness.results.group import Group
     from harness.results.table import Table
 
 _FORMATS = ("table", "md", "csv", "json", "parquet", "html", "pyperf", "github-action-benchmark")
@@ -32,7 +33,10 @@ _TABLES = ("summary", "runs", "samples", "layers")
     help="Which rows to give. [default: summary; for csv and parquet runs]",
 )
 @click.option(
-    "--group", default="board,model,precision", show_default=True, help="Columns that make a group."
+    "--group",
+    default="board,model,precision",
+    show_default=True,
+    help="Columns that name a row. Runs of other model files, inputs, protocols or firmware never share one.",
 )
 @click.option("--baseline", help="FILE, DIR or git:REV to mark. [default: results/baseline if it is there]")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to this file.")
@@ -49,8 +53,11 @@ def command(
     """Report on runs: a table, a page with pictures, or an export.
 
     Runs are named by directory, by id, or by a query such as board=xiao* samples>=100 created>2026-05-01;
-    without any of these, all in results/ are meant.
+    without any of these, all in results/ are meant. A row is of runs that repeat one another: of one model
+    file (by its SHA-256), inputs, protocol, firmware, clock and origin on one board. Runs that ended early,
+    have no sample, or gave other outputs than the reference are in no row and are listed apart.
     """
+    from harness.results.group import group as grouped
     from harness.results.select import select
 
     form = "json" if as_json else form or _by_ending(output)
@@ -73,11 +80,19 @@ def command(
 
         data = exports.pyperf(records) if form == "pyperf" else exports.github_action_benchmark(records)
     else:
-        rows = _rows(records, which or ("runs" if form in ("csv", "parquet") else "summary"), form, by, kept)
-        if form == "table" and not output and not isinstance(rows, (str, bytes)):
-            results.show(rows)
-            return
-        data = rows if isinstance(rows, (str, bytes)) else rows.markdown()
+        which = which or ("runs" if form in ("csv", "parquet") else "summary")
+        if form in ("table", "md") and which == "summary":
+            groups = grouped(records, by)
+            if form == "table" and not output:
+                _print_summary(groups, kept)
+                return
+            data = _markdown_summary(groups, kept)
+        else:
+            rows = _rows(records, which, form, by, kept)
+            if form == "table" and not output and not isinstance(rows, (str, bytes)):
+                results.show(rows)
+                return
+            data = rows if isinstance(rows, (str, bytes)) else rows.markdown()
     if output:
         results.write(output, data)
         click.echo(f"wrote {output}: {len(records)} {'run' if len(records) == 1 else 'runs'}", err=True)
@@ -108,6 +123,34 @@ def _baseline(where: str | None) -> list[Record]:
     return records
 
 
+_LEFT_OUT = "left out of the figures above:"
+
+
+def _print_summary(groups: list[Group], baseline: list[Record]) -> None:
+    from harness.report import summary
+
+    shown = summary.table(groups, baseline)
+    if shown.rows:
+        results.show(shown)
+    for line in summary.replacements(groups):
+        click.echo(line)
+    aside = summary.set_aside(groups)
+    if aside.rows:
+        click.echo(f"\n{_LEFT_OUT}")
+        results.show(aside)
+
+
+def _markdown_summary(groups: list[Group], baseline: list[Record]) -> str:
+    from harness.report import summary
+
+    text = summary.table(groups, baseline).markdown()
+    lines = summary.replacements(groups)
+    if lines:
+        text += "\n" + "".join(f"- {line}\n" for line in lines)
+    aside = summary.set_aside(groups)
+    return text + (f"\n{_LEFT_OUT.capitalize()}\n\n{aside.markdown()}" if aside.rows else "")
+
+
 def _rows(
     records: list[Record], which: str, form: str, by: list[str], baseline: list[Record]
 ) -> Table | str | bytes:
@@ -116,8 +159,6 @@ def _rows(
     from harness.results import frame
     from harness.results.group import group
 
-    if which == "summary" and form in ("table", "md"):
-        return summary.table(group(records, by), baseline)
     if which == "summary":
         import pandas
 

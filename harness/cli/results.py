@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import click
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
+    from harness.results import Record
     from harness.results.store import Damaged
     from harness.results.table import Table
 
@@ -20,6 +22,18 @@ def warn(damaged: Sequence[Damaged]) -> None:
     """Name each file that was set aside, on standard error."""
     for item in damaged:
         click.echo(f"harness: warning: set aside {item.path}: {item.reason}", err=True)
+
+
+def history(store: str) -> Callable[[], list[Record]]:
+    """Return what reads all runs of a store, once and only when it is asked for."""
+
+    @cache
+    def read() -> list[Record]:
+        from harness.results.store import read_all
+
+        return read_all(store)[0] if Path(store).is_dir() else []
+
+    return read
 
 
 def none_found(what: Sequence[str], store: str) -> str:

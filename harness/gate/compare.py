@@ -1,19 +1,32 @@
-"""Hold runs against a baseline: pair them, refuse what cannot be compared, and judge each pair."""
+"""Hold runs against a baseline: refuse what cannot be compared, name what changed, and judge each pair."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from harness.gate.statistics import CONFIDENCE, Interval, Side, interval, more_runs
+from harness.gate.pairing import Pair, pair
+from harness.gate.statistics import CONFIDENCE, Interval, Known, Side, interval, more_runs
+from harness.results.changes import Change, changes, in_words
 from harness.results.group import Group, group
+from harness.results.history import run_to_run
+from harness.results.key import firmware_name
+from harness.results.naming import apart
 from harness.results.record import Record
 from harness.results.row import invoke_us
+from harness.results.usable import differs
 
 # What a difference in can be allowed by name.
-Allowance = Literal["board", "clock", "firmware", "origin", "inputs", "outputs", "missing"]
+Allowance = Literal["board", "clock", "inputs", "outputs", "missing"]
 ALLOWANCES = get_args(Allowance)
+# What the gate never compares, and `harness compare` does.
+ANYTHING = frozenset({*ALLOWANCES, "protocol", "origin"})
+# A difference in one of these forbids a comparison unless it is allowed.
+_FORBIDDING = ("board", "protocol", "origin", "clock", "inputs")
+# These are what a change of the figures may come from.
+_CAUSES = ("model", "firmware", "profile", "specimen")
+_MOST_NAMED = 5
 Outcome = Literal["pass", "fail", "not enough data"]
 
 
@@ -25,7 +38,7 @@ class Limits:
         slowdown: the share by which the invoke time may grow (0.03 is 3 %).
         ram_bytes, ram_share: by how much the arena may grow, in bytes or as a share, whichever is more.
         allow: differences that are not held against the candidate.
-        known_spread: the board's standard deviation between runs as a share, over what the record says.
+        known_spread: the board's standard deviation between runs as a share; None = as earlier runs show it.
         confidence: with which a verdict on time holds.
     """
 
@@ -39,7 +52,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found: `about` is time, ram, or what differs; `outcome` what follows from it."""
+    """One thing that was found, and the outcome that follows from it.
+
+    `about` is time, ram, outputs, runs (none is usable), missing, or what forbids a comparison.
+    """
 
     about: str
     outcome: Outcome
@@ -48,7 +64,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A board and model on both sides: how they compare and what was found."""
+    """A row on both sides: how they compare and what was found.
+
+    `causes` are what changed between the sides that the figures may come from; `apart` is what tells the
+    comparison from others of the same board, model and precision; `superseded` are runs of the baseline that
+    are of an earlier file or set-up than the ones compared.
+    """
 
     board: str
     model: str
@@ -57,11 +78,19 @@ class Comparison:
     candidate: Group | None
     time: Interval | None = None
     findings: tuple[Finding, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    causes: tuple[Change, ...] = ()
+    apart: str = ""
+    superseded: tuple[Record, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:
-        return f"{self.model} {self.precision} on {self.board}"
+        return f"{self.called} {self.precision} on {self.board}"
+
+    @property
+    def called(self) -> str:
+        """The model's name, with what tells it from others of that name."""
+        return f"{self.model} ({self.apart})" if self.apart else self.model
 
     @property
     def outcome(self) -> Outcome:
@@ -89,6 +118,7 @@ class Comparison:
                 "basis": self.time.basis,
                 "run_to_run_percent": None if self.time.spread is None else 100 * self.time.spread,
             },
+            "causes": [vars(change) for change in self.causes],
             "findings": [vars(finding) for finding in self.findings],
             "notes": list(self.notes),
         }
@@ -98,7 +128,13 @@ def _plain_side(side: Group | None) -> dict[str, Any] | None:
     if side is None:
         return None
     return {
+        "model": side.names[0],
+        "model_sha256": side.key.model_sha256,
+        "inputs_sha256": side.key.inputs_sha256,
+        "protocol": side.key.protocol,
+        "firmware": firmware_name(side.latest.firmware),
         "runs": [record.id for record in side.records],
+        "left_out": [{"run": item.record.id, "reason": item.reason} for item in side.left_out],
         "samples": side.samples,
         "origin": side.origin,
         "invoke_us": side.typical_us,
@@ -108,98 +144,176 @@ def _plain_side(side: Group | None) -> dict[str, Any] | None:
     }
 
 
-_Key = tuple[str, str, str]
-
-
 def compare(
     baseline: Sequence[Record],
     candidate: Sequence[Record],
     limits: Limits,
     *,
-    across: bool = False,
+    alone: bool = False,
     names: tuple[str, str] = ("the baseline", "the candidate"),
+    history: Callable[[], Iterable[Record]] = tuple,
 ) -> list[Comparison]:
-    """Compare each board, model and precision of the baseline with the same of the candidate.
+    """Compare the runs of each key with those they repeat or replace (see `harness.gate.pairing`).
 
-    What only the candidate has is new, and passes.
+    What only the candidate has is new, and passes. No figure is of a run that is not usable (see
+    `harness.results.usable`): such runs are named, and outputs that differ from the reference are a failure.
 
     Args:
-        across: with a single board, model and precision on either side, compare these whatever their names.
+        alone: if there is a single model on a single board on either side, compare them whatever they are.
         names: what the sides are called in findings and notes.
+        history: gives earlier runs, which are asked for how runs differ if a side has a single one.
     """
-    before = _sides(baseline, {})
-    after = _sides(candidate, {key: side.origin for key, side in before.items()})
-    if across and len(before) == len(after) == 1:
-        (a,), (b,) = before.values(), after.values()
-        return [_pair(a, b, limits, names)]
-    by_model = {key[1:]: side for key, side in after.items()} if "board" in limits.allow else {}
-    compared = set()
-    result = []
-    for key, side in before.items():
-        other = after.get(key) or by_model.get(key[1:])
-        if other is None:
-            result.append(_missing(key, side, limits, names))
-        else:
-            compared.add(_key(other))
-            result.append(_pair(side, other, limits, names))
-    for key, side in after.items():
-        if key not in compared:
-            result.append(Comparison(*key, None, side, notes=(f"new: {names[0]} has no run of it",)))
-    return result
+    before, after = group(baseline), group(candidate)
+    across = limits.allow & {"board", "protocol", "origin"}
+    judged = [
+        _judge(item, limits, names, history, after) for item in pair(before, after, across, alone=alone)
+    ]
+    judged.sort(key=lambda item: (item.board, item.model, item.precision))
+    rows = [item.candidate or item.baseline for item in judged]
+    told = apart([row for row in rows if row is not None], ("board", "model", "precision"))
+    return [replace(item, apart=words) for item, words in zip(judged, told, strict=True)]
 
 
-def _key(side: Group) -> _Key:
-    return side.key["board"], side.key["model"], side.key["precision"]
-
-
-def _sides(records: Sequence[Record], origins: Mapping[_Key, str]) -> dict[_Key, Group]:
-    """Group runs by board, model and precision; of several origins, the one asked for or the newest."""
-    sides: dict[_Key, Group] = {}
-    for side in sorted(group(records), key=lambda side: side.latest.created):
-        key = _key(side)
-        if key not in sides or sides[key].origin != origins.get(key):
-            sides[key] = side
-    return dict(sorted(sides.items()))
-
-
-def _missing(key: _Key, side: Group, limits: Limits, names: tuple[str, str]) -> Comparison:
-    text = f"{names[1]} has no run of it, {names[0]} has"
-    allowed = "missing" in limits.allow
-    findings = () if allowed else (Finding("missing", "fail", text),)
-    return Comparison(*key, side, None, findings=findings, notes=(text,) if allowed else ())
-
-
-def _pair(baseline: Group, candidate: Group, limits: Limits, names: tuple[str, str]) -> Comparison:
-    notes: list[str] = []
-    baseline = _alike(baseline, names[0], notes)
-    candidate = _alike(candidate, names[1], notes)
-    a, b = baseline.latest, candidate.latest
+def _judge(
+    item: Pair,
+    limits: Limits,
+    names: tuple[str, str],
+    history: Callable[[], Iterable[Record]],
+    after: Sequence[Group],
+) -> Comparison:
+    baseline, candidate = item.baseline, item.candidate
+    shown = candidate or baseline
+    assert shown is not None
+    notes = [
+        *_aliases(shown),
+        *_left_out(baseline, item.old_baseline, names[0]),
+        *_left_out(candidate, item.old_candidate, names[1]),
+    ]
     findings: list[Finding] = []
-    for about, text in _differences(a, b):
-        if about in limits.allow:
-            notes.append(f"{text} (allowed)")
-        else:
-            findings.append(
-                Finding(about, "fail", f"cannot be compared: {text} (--allow {about} compares them)")
-            )
-    if a.model.sha256 != b.model.sha256:
-        notes.append("the model file changed")
-    if a.board.profile_sha256 != b.board.profile_sha256 and a.board.id == b.board.id:
-        notes.append("the board profile changed")
-    if a.board.serial_number != b.board.serial_number:
-        notes.append(
-            f"other specimen: {a.board.serial_number or 'none'} then, {b.board.serial_number or 'none'} now"
-        )
+    causes: list[Change] = []
     time = None
-    if not findings:
-        time, found = _judge_time(baseline, candidate, limits, names)
-        findings += found
-        findings += _judge_ram(baseline, candidate, limits, names)
-        findings += _judge_outputs(a, b, limits, names, notes)
-        notes += _bands(baseline, candidate, names)
+    if candidate is None:
+        text = _missing(shown, after, names)
+        if "missing" in limits.allow:
+            notes.append(text)
+        else:
+            findings.append(Finding("missing", "fail", text))
+    elif baseline is None:
+        notes.append(f"new: {names[0]} has no run of it")
+        findings += _wrong_outputs(candidate, limits, names[1], notes)
+    else:
+        found = changes(baseline.latest, candidate.latest)
+        causes = [change for change in found if change.about in _CAUSES]
+        notes += [change.text for change in found if change.about == "name"]
+        findings = _forbidding(found, limits, notes) or _no_run(baseline, candidate, names)
+        if not findings:
+            time, judged = _judge_time(baseline, candidate, limits, names, history)
+            findings += [*judged, *_judge_ram(baseline, candidate, limits, names)]
+            findings += _judge_outputs(baseline, candidate, limits, names, notes)
+            notes += _bands(baseline, candidate, names)
+        findings += _wrong_outputs(candidate, limits, names[1], notes)
+        findings = [_because(finding, causes) for finding in findings]
     return Comparison(
-        b.board.id, b.model.name, b.model.precision, baseline, candidate, time, tuple(findings), tuple(notes)
+        shown.key.board,
+        shown.names[0],
+        shown.key.precision,
+        baseline,
+        candidate,
+        time,
+        tuple(findings),
+        tuple(notes),
+        tuple(causes),
+        superseded=tuple(record for one in item.old_baseline for record in one.runs),
     )
+
+
+def _because(finding: Finding, causes: Sequence[Change]) -> Finding:
+    """Name in a finding what may have brought it about."""
+    return replace(finding, text=f"{finding.text}; {in_words(causes)}") if causes else finding
+
+
+def _aliases(one: Group) -> list[str]:
+    return [f"the same file as {', '.join(one.names[1:])}"] if len(one.names) > 1 else []
+
+
+def _left_out(side: Group | None, older: Sequence[Group], name: str) -> list[str]:
+    """Name the runs of a side that nothing rests on: the unusable ones, and those of earlier set-ups."""
+    if side is None:
+        return []
+    notes = [f"run {item.record.id} of {name} left out: {item.reason}" for item in side.left_out]
+    if len(notes) > _MOST_NAMED:
+        notes[_MOST_NAMED:] = [f"{len(notes) - _MOST_NAMED} more runs of {name} left out as not usable"]
+    for other in older:
+        earlier = [change.about for change in changes(other.latest, side.latest) if change.about in _OLDER]
+        count = f"{len(other.runs)} {'run' if len(other.runs) == 1 else 'runs'}"
+        words = " and ".join(_OLDER[about] for about in earlier) or "set-up"
+        notes.append(f"{count} of {name} left out: of an earlier {words}")
+    return notes
+
+
+_OLDER = {
+    "model": "model file",
+    "firmware": "firmware",
+    "profile": "board profile",
+    "clock": "clock",
+    "inputs": "choice of inputs",
+}
+
+
+def _missing(baseline: Group, after: Sequence[Group], names: tuple[str, str]) -> str:
+    """Say that the candidate lacks what the baseline has, and what it has that is not the same thing."""
+    key = baseline.key
+    near = [
+        f"as {one.origin} times over {one.key.protocol}"
+        for one in after
+        if one.key.board == key.board
+        and (one.key.model_sha256 == key.model_sha256 or set(one.names) & set(baseline.names))
+        and (one.origin, one.key.protocol) != (key.origin, key.protocol)
+    ]
+    text = f"{names[1]} has no run of it, {names[0]} has"
+    if not near:
+        return text
+    return (
+        f"{text} (as {key.origin} times over {key.protocol}; what {names[1]} has "
+        f"{' and '.join(dict.fromkeys(near))} is never compared with these)"
+    )
+
+
+def _forbidding(found: Sequence[Change], limits: Limits, notes: list[str]) -> list[Finding]:
+    """Return a failure for each difference that forbids a comparison, and note those that are allowed."""
+    findings = []
+    for change in found:
+        if change.about not in _FORBIDDING:
+            continue
+        if change.about in limits.allow:
+            notes.append(f"{change.text} (allowed)")
+        else:
+            text = f"cannot be compared: {change.text} (--allow {change.about} compares them)"
+            findings.append(Finding(change.about, "fail", text))
+    return findings
+
+
+def _wrong_outputs(candidate: Group, limits: Limits, name: str, notes: list[str]) -> list[Finding]:
+    """Return a failure if runs of the candidate gave other outputs than the reference: whatever was timed
+    then, it was not this model's work."""
+    wrong = [item for item in candidate.left_out if differs(item.record)]
+    if not wrong:
+        return []
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    text = f"outputs of run {wrong[-1].record.id} of {name}{more} differ from the reference"
+    if "outputs" in limits.allow:
+        notes.append(f"{text} (allowed; its figures are not used)")
+        return []
+    return [Finding("outputs", "fail", f"{text} (--allow outputs passes over such runs)")]
+
+
+def _no_run(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[Finding]:
+    """Return what is lacking if a side has no usable run."""
+    return [
+        Finding("runs", "not enough data", f"{name} has no usable run: {side.left_out[-1].reason}")
+        for name, side in zip(names, (baseline, candidate), strict=True)
+        if not side.records
+    ]
 
 
 def _bands(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[str]:
@@ -214,67 +328,19 @@ def _bands(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[st
     return [f"the interval leaves out how far off an estimate may be: {'; '.join(bands)}"] if bands else []
 
 
-def _setup(record: Record) -> tuple[Any, ...]:
-    """What has to be the same for two runs to be repetitions of one another."""
-    firmware = record.firmware
-    return (
-        record.model.sha256,
-        (firmware.name, firmware.version, firmware.build_hash, firmware.image_sha256, firmware.protocol),
-        record.board.clock_hz,
-        record.invoke.origin,
-        record.inputs.sha256,
-    )
-
-
-def _alike(side: Group, name: str, notes: list[str]) -> Group:
-    """Keep the complete runs of the newest run's set-up: others would blur the comparison."""
-    complete = [record for record in side.records if record.complete and record.invoke.ticks]
-    if not complete:
-        return side
-    alike = tuple(record for record in complete if _setup(record) == _setup(complete[-1]))
-    left = len(side.records) - len(alike)
-    if left:
-        notes.append(
-            f"{left} {'run' if left == 1 else 'runs'} of {name} left out: incomplete, or of an older set-up"
-        )
-    return Group(side.key, alike)
-
-
-def _differences(a: Record, b: Record) -> list[tuple[Allowance, str]]:
-    """Say what makes two runs incomparable, each by the name that allows it."""
-    found: list[tuple[Allowance, str]] = []
-    if a.board.id != b.board.id:
-        found.append(("board", f"board {a.board.id} against {b.board.id}"))
-    if a.board.clock_hz != b.board.clock_hz:
-        found.append(("clock", f"{a.board.clock_hz / 1e6:g} MHz against {b.board.clock_hz / 1e6:g} MHz"))
-    old, new = (_firmware(record) for record in (a, b))
-    if old != new:
-        found.append(("firmware", f"firmware {old} against {new}"))
-    if a.invoke.origin != b.invoke.origin:
-        found.append(("origin", f"{a.invoke.origin} times against {b.invoke.origin} ones"))
-    if a.inputs.sha256 != b.inputs.sha256:
-        found.append(("inputs", "other inputs were streamed"))
-    return found
-
-
-def _firmware(record: Record) -> str:
-    firmware = record.firmware
-    known_by = (firmware.build_hash or firmware.image_sha256 or "no hash")[:12]
-    return f"{firmware.name} {firmware.version} ({known_by})"
-
-
 def _judge_time(
-    baseline: Group, candidate: Group, limits: Limits, names: tuple[str, str]
+    baseline: Group,
+    candidate: Group,
+    limits: Limits,
+    names: tuple[str, str],
+    history: Callable[[], Iterable[Record]],
 ) -> tuple[Interval | None, list[Finding]]:
     sides = [_side(side) for side in (baseline, candidate)]
     if sides[0] is None or sides[1] is None:
         which = names[0] if sides[0] is None else names[1]
-        return None, [
-            Finding("time", "not enough data", f"{which} has no complete run with times above zero")
-        ]
-    known = limits.known_spread
-    if known is None and candidate.latest.board.run_to_run_percent is not None:
-        known = candidate.latest.board.run_to_run_percent / 100
+        text = f"{which} has a run whose times are zero: its timer is too coarse for this model"
+        return None, [Finding("time", "not enough data", text)]
+    known = _known(baseline, candidate, limits, history)
     time = interval(sides[0], sides[1], known, limits.confidence)
     verdict = time.verdict(limits.slowdown)
     text = f"{verdict}: {describe(time)}; {100 * limits.slowdown:g} % slower is allowed"
@@ -284,14 +350,24 @@ def _judge_time(
     return time, [Finding("time", "fail" if verdict == "regression" else "pass", text)]
 
 
-def _side(side: Group) -> Side | None:
-    runs = [invoke_us(record) for record in side.records]
-    if not all(record.complete for record in side.records) or not all((run > 0).any() for run in runs):
+def _known(
+    baseline: Group, candidate: Group, limits: Limits, history: Callable[[], Iterable[Record]]
+) -> Known | None:
+    """Return how runs differ where the sides themselves cannot show it: a single run on each."""
+    if limits.known_spread is not None:
+        return Known(limits.known_spread)
+    both = (*baseline.records, *candidate.records)
+    if len(both) > 2 or baseline.origin == candidate.origin == "estimated":
         return None
-    if min(side.medians_us, default=0) <= 0:
+    spread = run_to_run(history(), both)
+    return Known(spread.share, spread.degrees) if spread else None
+
+
+def _side(side: Group) -> Side | None:
+    if side.medians_us.min() <= 0:
         return None
     return Side.of(
-        runs,
+        [invoke_us(record) for record in side.records],
         max(record.invoke.resolution_us for record in side.records) if side.origin != "estimated" else 0.0,
         computed=side.origin == "estimated",
     )
@@ -307,7 +383,9 @@ def describe(time: Interval) -> str:
         return f"{text} ({runs}; how runs of this board differ is not known)"
     if time.basis == "computed":
         return f"{text} (computed times, which do not vary)"
-    known = ", known run-to-run spread" if time.basis == "known spread" else ""
+    known = {"known spread": ", known run-to-run spread", "earlier runs": ", spread of earlier runs"}.get(
+        time.basis, ""
+    )
     return (
         f"{text} (from {100 * (time.low - 1):+.1f} % to {100 * (time.high - 1):+.1f} %, "
         f"each bound at {100 * time.confidence:g} %; {runs}{known})"
@@ -326,21 +404,19 @@ def _judge_ram(baseline: Group, candidate: Group, limits: Limits, names: tuple[s
 
 
 def _judge_outputs(
-    a: Record, b: Record, limits: Limits, names: tuple[str, str], notes: list[str]
+    baseline: Group, candidate: Group, limits: Limits, names: tuple[str, str], notes: list[str]
 ) -> list[Finding]:
-    if a.outputs.sha256 is None or b.outputs.sha256 is None:
-        which = names[0] if a.outputs.sha256 is None else names[1]
-        notes.append(f"outputs not compared: {which} has none")
+    before, after = ({tuple(r.outputs.sha256 or ()) for r in side.records} for side in (baseline, candidate))
+    if () in before or () in after:
+        notes.append(f"outputs not compared: {names[() not in before]} has none")
         return []
-    if a.inputs.sha256 != b.inputs.sha256:
+    if baseline.key.inputs_sha256 != candidate.key.inputs_sha256:
         notes.append("outputs not compared: other inputs")
         return []
-    if a.outputs.sha256 == b.outputs.sha256:
+    if before == after:
         return [Finding("outputs", "pass", "outputs are the same")]
-    because = (
-        ", and so did the model file" if a.model.sha256 != b.model.sha256 else " for the same model file"
-    )
-    text = f"outputs changed{because}"
+    same = " for the same model file" if baseline.key.model_sha256 == candidate.key.model_sha256 else ""
+    text = f"outputs changed{same}"
     if "outputs" in limits.allow:
         notes.append(f"{text} (allowed)")
         return []

@@ -44,7 +44,7 @@ def _case(suite: ET.Element, item: Comparison, finding: Finding) -> int:
     case = ET.SubElement(
         suite,
         "testcase",
-        classname=_text(f"{item.board}.{item.model}.{item.precision}"),
+        classname=_text(f"{item.board}.{item.called}.{item.precision}"),
         name=_text(finding.about),
         time="0",
     )

@@ -15,11 +15,13 @@ rigorous Java performance evaluation", OOPSLA 2007):
   narrow in some cases of unequal runs or unequal spreads; with a single run on one side Student's is all
   there is.
 - One run on each side: nothing in the data says how runs differ, so the board's known run-to-run spread is
-  needed. The standard error is that spread for each side and the error of each median: that of a normal
-  sample's median, sqrt(pi/2) s/sqrt(n), with n the effective number of samples, n (1 - r)/(1 + r) for
-  autocorrelation r of neighbours (Bayley and Hammersley, "The 'effective' number of independent observations
-  in an autocorrelated time series", JRSS supplement 8, 1946), s from the middle half and r from ranks, so
-  that outliers count little. The quantile is the normal distribution's, since the spread is taken as known.
+  needed: given, or as earlier runs of the same kind show it. The standard error is that spread for each side
+  and the error of each median: that of a normal sample's median, sqrt(pi/2) s/sqrt(n), with n the effective
+  number of samples, n (1 - r)/(1 + r) for autocorrelation r of neighbours (Bayley and Hammersley, "The
+  'effective' number of independent observations in an autocorrelated time series", JRSS supplement 8, 1946),
+  s from the middle half and r from ranks, so that outliers count little. The quantile is the normal
+  distribution's if the spread is given, and so taken as known; Student's with the degrees of freedom of the
+  earlier runs if it is from these.
 - A time that was computed (origin `estimated`) has no spread: the ratio is exact.
 - The resolution of the device's timer is an error that all runs share and that more runs do not reduce: half
   a step a side is added to the interval.
@@ -44,7 +46,7 @@ from typing import Literal
 import numpy as np
 
 Verdict = Literal["regression", "no regression", "not enough data"]
-Basis = Literal["runs", "known spread", "computed", "no spread"]
+Basis = Literal["runs", "known spread", "earlier runs", "computed", "no spread"]
 
 CONFIDENCE = 0.95
 # Beyond this many more runs the difference is so near the limit that runs are not the way to decide.
@@ -77,6 +79,17 @@ class Side:
             resolution_us / min(medians),
             computed,
         )
+
+
+@dataclass(frozen=True)
+class Known:
+    """A standard deviation between runs as a share, known from elsewhere than the runs compared.
+
+    `degrees` of freedom it was estimated with; infinite if it is taken as known.
+    """
+
+    share: float
+    degrees: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -120,33 +133,32 @@ def median_error(run_us: np.ndarray) -> float:
 
 
 def interval(
-    baseline: Side, candidate: Side, known_spread: float | None = None, confidence: float = CONFIDENCE
+    baseline: Side, candidate: Side, known: Known | None = None, confidence: float = CONFIDENCE
 ) -> Interval:
     """Return the interval for the ratio of invoke times, candidate to baseline.
 
     Args:
-        known_spread: the board's standard deviation between runs as a share, for one run a side.
+        known: how runs of the board differ, for one run a side.
     """
     difference = float(np.mean(candidate.logs) - np.mean(baseline.logs))
     sizes = len(baseline.logs), len(candidate.logs)
-    basis, spreads = _spreads(baseline, candidate, known_spread)
+    basis, spreads = _spreads(baseline, candidate, known)
+    degrees = known.degrees if known else math.inf
     if spreads is None:
         low, high, together = 0.0, math.inf, None
     else:
-        half = _half_width(basis, spreads, sizes, confidence) + _resolution(baseline, candidate)
+        half = _half_width(basis, spreads, sizes, confidence, degrees) + _resolution(baseline, candidate)
         low, high = math.exp(difference - half), math.exp(difference + half)
         together = _pooled(spreads, sizes) if basis == "runs" else math.hypot(*spreads) / math.sqrt(2)
     return Interval(math.exp(difference), low, high, confidence, basis, together, *sizes)
 
 
-def more_runs(
-    baseline: Side, candidate: Side, known_spread: float | None, limit: float, confidence: float
-) -> str:
+def more_runs(baseline: Side, candidate: Side, known: Known | None, limit: float, confidence: float) -> str:
     """Say what would be enough to decide, should the runs to come be like those at hand.
 
     Returns how many more runs, on which side, or that runs cannot decide, and why.
     """
-    basis, spreads = _spreads(baseline, candidate, known_spread)
+    basis, spreads = _spreads(baseline, candidate, known)
     if spreads is None:
         return "1 more run on each side would show how runs of this board differ (or give --run-to-run)"
     difference = float(np.mean(candidate.logs) - np.mean(baseline.logs))
@@ -159,7 +171,7 @@ def more_runs(
             "allow a larger slowdown"
         )
     before, after = len(baseline.logs), len(candidate.logs)
-    if basis == "known spread":
+    if basis in ("known spread", "earlier runs"):
         # With a second run on a side the runs themselves show their spread.
         spreads = (_pooled(spreads, (2, 2)),) * 2
     for more in range(1, _MOST_MORE + 1):
@@ -168,7 +180,7 @@ def more_runs(
             ((before, after + more), "of the candidate"),
             ((before + more, after + more), "on each side"),
         ):
-            if _half_width("runs", spreads, sizes, confidence) < gap:
+            if _half_width("runs", spreads, sizes, confidence, math.inf) < gap:
                 return f"about {more} more {word} {where} would be enough"
     return (
         f"the change is so near the limit of {100 * limit:g} % that even {_MOST_MORE} more runs on each side "
@@ -177,7 +189,7 @@ def more_runs(
 
 
 def _spreads(
-    baseline: Side, candidate: Side, known: float | None
+    baseline: Side, candidate: Side, known: Known | None
 ) -> tuple[Basis, tuple[float, float] | None]:
     """Return the standard deviation of one run's logarithm on each side, and where it is from."""
     deviations = [
@@ -191,7 +203,8 @@ def _spreads(
         return "runs", (_either(first, second), _either(second, first))
     if known is None:
         return "no spread", None
-    return "known spread", (math.hypot(known, baseline.error), math.hypot(known, candidate.error))
+    basis: Basis = "known spread" if math.isinf(known.degrees) else "earlier runs"
+    return basis, (math.hypot(known.share, baseline.error), math.hypot(known.share, candidate.error))
 
 
 def _either(own: float | None, other: float | None) -> float:
@@ -208,20 +221,28 @@ def _pooled(spreads: tuple[float, float], sizes: tuple[int, int]) -> float:
 
 
 def _half_width(
-    basis: Basis, spreads: tuple[float, float], sizes: tuple[int, int], confidence: float
+    basis: Basis, spreads: tuple[float, float], sizes: tuple[int, int], confidence: float, degrees: float
 ) -> float:
-    """Return how far a one-sided bound is from the difference of the mean logarithms."""
+    """Return how far a one-sided bound is from the difference of the mean logarithms.
+
+    `degrees` are those that a spread from elsewhere was estimated with.
+    """
     from scipy.special import stdtrit
 
     a, b = (s**2 / n for s, n in zip(spreads, sizes, strict=True))
     if not a + b:
         return 0.0
     if basis != "runs":
-        return statistics.NormalDist().inv_cdf(confidence) * math.sqrt(a + b)
+        quantile = (
+            statistics.NormalDist().inv_cdf(confidence)
+            if math.isinf(degrees)
+            else float(stdtrit(degrees, confidence))
+        )
+        return quantile * math.sqrt(a + b)
     student = (
         stdtrit(sum(sizes) - 2, confidence) * _pooled(spreads, sizes) * math.sqrt(1 / sizes[0] + 1 / sizes[1])
     )
     if min(sizes) == 1:
         return float(student)
-    degrees = (a + b) ** 2 / (a**2 / (sizes[0] - 1) + b**2 / (sizes[1] - 1))
-    return float(max(student, stdtrit(degrees, confidence) * math.sqrt(a + b)))
+    welch = (a + b) ** 2 / (a**2 / (sizes[0] - 1) + b**2 / (sizes[1] - 1))
+    return float(max(student, stdtrit(welch, confidence) * math.sqrt(a + b)))

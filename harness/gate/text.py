@@ -26,17 +26,14 @@ def headline(comparisons: Sequence[Comparison]) -> str:
 
 
 def table(comparisons: Sequence[Comparison]) -> Table:
-    """Return a row a comparison: invoke time and RAM then and now, the change, the outcome and the origin."""
+    """Return a row a comparison: invoke time and RAM then and now, the change, the outcome and the origin.
+
+    There is a column of what else changed if anything did.
+    """
+    shown = any(item.causes for item in comparisons)
     columns = (
-        "board",
-        "model",
-        "precision",
-        "baseline",
-        "now",
-        "change",
-        "interval",
-        "RAM",
-        "origin",
+        *("board", "model", "precision", "baseline", "now", "change", "interval", "RAM", "origin"),
+        *(("changed",) if shown else ()),
         "outcome",
     )
     rows = []
@@ -46,28 +43,25 @@ def table(comparisons: Sequence[Comparison]) -> Table:
             change = f"{100 * (item.time.ratio - 1):+.1f} %"
             if item.time.spread is not None:
                 bounds = f"{100 * (item.time.low - 1):+.1f} … {100 * (item.time.high - 1):+.1f} %"
+        outcome = _HEADLINES[item.outcome] if item.time and _only_time(item) else item.outcome
         rows.append(
             (
-                item.board,
-                item.model,
-                item.precision,
-                _time(item.baseline),
-                _time(item.candidate),
-                change,
-                bounds,
-                _ram(item),
-                _origins(item),
-                _HEADLINES[item.outcome] if item.time and _only_time(item) else item.outcome,
+                *(item.board, item.called, item.precision),
+                *(_time(item.baseline), _time(item.candidate), change, bounds, _ram(item), _origins(item)),
+                *((", ".join(cause.about for cause in item.causes),) if shown else ()),
+                outcome,
             )
         )
     return Table(columns, rows, frozenset({"baseline", "now", "change", "RAM"}))
 
 
 def findings(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return a line for each thing that was found and each note, with what it is about."""
+    """Return a line for each thing that was found, each cause that no finding names, and each note."""
     lines = []
     for item in comparisons:
-        lines += [f"{item.name}: {f.text}" for f in item.findings if f.outcome != "pass"]
+        wrong = [finding for finding in item.findings if finding.outcome != "pass"]
+        lines += [f"{item.name}: {finding.text}" for finding in wrong]
+        lines += [f"{item.name}: note: {cause.text}" for cause in item.causes if not wrong]
         lines += [f"{item.name}: note: {note}" for note in item.notes]
     return lines
 
@@ -94,7 +88,8 @@ def differences(comparisons: Sequence[Comparison]) -> list[str]:
     for item in comparisons:
         if item.time:
             lines.append(f"{item.name}: {describe(item.time)}")
-        lines += [f"{item.name}: {note.removesuffix(' (allowed)')}" for note in item.notes]
+        said = [cause.text for cause in item.causes] + list(item.notes)
+        lines += [f"{item.name}: {text.removesuffix(' (allowed)')}" for text in said]
     return lines
 
 
@@ -113,7 +108,7 @@ def _only_time(item: Comparison) -> bool:
 
 
 def _time(side: Group | None) -> str:
-    return "–" if side is None else f"{side.typical_time} ({len(side.records)})"
+    return "–" if side is None or not side.records else f"{side.typical_time} ({len(side.records)})"
 
 
 def _ram(item: Comparison) -> str:

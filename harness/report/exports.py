@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
-from harness.results.group import Group, group
+from harness.results.group import USUAL, Group, group
+from harness.results.history import succession
+from harness.results.naming import apart
 from harness.results.record import Record
 from harness.results.row import invoke_us
 from harness.results.table import Table
@@ -43,7 +45,7 @@ def json_rows(frame: pd.DataFrame) -> str:
 
 
 def parquet(frame: pd.DataFrame) -> bytes:
-    """Return a frame as a Parquet file. Raises HarnessError where the extra is not installed."""
+    """Return a frame as a Parquet file. Raises HarnessError if the extra is not installed."""
     out = io.BytesIO()
     try:
         frame.to_parquet(out, index=False, engine="pyarrow")
@@ -54,20 +56,21 @@ def parquet(frame: pd.DataFrame) -> bytes:
 
 
 def pyperf(records: Sequence[Record]) -> str:
-    """Return a pyperf benchmark suite (format 1.0): a benchmark for each board, model, precision and origin.
+    """Return a pyperf benchmark suite (format 1.0): a benchmark for each key (see `harness.results.key`).
 
-    A run is a run of pyperf's, its samples are the values, in seconds. pyperf takes no value of 0 and no run
-    without values; those are left out. Raises HarnessError where nothing is left.
+    A run is a run of pyperf's, its samples are the values, in seconds. pyperf takes no value of 0; those and
+    runs that are not usable are left out. Raises HarnessError if nothing is left.
     """
     benchmarks = []
-    for one in group(records):
+    groups = group(records)
+    for one, name in zip(groups, _names(groups), strict=True):
         runs = []
         for record in one.records:
             values = [float(value) / 1e6 for value in invoke_us(record) if value > 0]
             if values:
                 runs.append({"metadata": _pyperf_metadata(record, sum(values)), "values": values})
         if runs:
-            metadata = {"name": _name(one), "unit": "second", "loops": 1}
+            metadata = {"name": name, "unit": "second", "loops": 1}
             benchmarks.append({"metadata": metadata, "runs": runs})
     if not benchmarks:
         raise HarnessError("there is no sample to export")
@@ -87,13 +90,20 @@ def _pyperf_metadata(record: Record, seconds: float) -> dict[str, Any]:
 
 
 def github_action_benchmark(records: Sequence[Record]) -> str:
-    """Return what github-action-benchmark reads as `customSmallerIsBetter`: time and RAM of each group."""
+    """Return what github-action-benchmark reads as `customSmallerIsBetter`: time and RAM of each group.
+
+    It follows a name over time, so an earlier file or firmware, which another took the place of, is left out.
+    """
     rows: list[dict[str, Any]] = []
-    for one in group(records):
-        extra = f"{len(one.records)} runs, {one.samples} samples\nlatest {one.latest.id}"
+    everything = group(records)
+    replaced = succession(everything)
+    groups = [one for place, one in enumerate(everything) if place not in replaced and one.records]
+    for one, called in zip(groups, _names(groups), strict=True):
+        sha256 = one.key.model_sha256
+        extra = f"{len(one.records)} runs, {one.samples} samples\nlatest {one.latest.id}\nSHA-256 {sha256}"
         if one.median_us is not None:
             row = {
-                "name": f"{_name(one)}: invoke time",
+                "name": f"{called}: invoke time",
                 "unit": "ms",
                 "value": one.median_us / 1000,
                 "extra": extra,
@@ -102,11 +112,15 @@ def github_action_benchmark(records: Sequence[Record]) -> str:
                 row["range"] = f"± {one.between_percent:.2f} %"
             rows.append(row)
         if one.arena_used_bytes is not None:
-            name = f"{_name(one)}: RAM ({one.ram.origin})"
+            name = f"{called}: RAM ({one.ram.origin})"
             rows.append({"name": name, "unit": "bytes", "value": one.arena_used_bytes, "extra": extra})
     return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
 
 
-def _name(one: Group) -> str:
-    key = one.key
-    return f"{key['board']}/{key['model']}/{key['precision']} ({key['origin']})"
+def _names(groups: Sequence[Group]) -> list[str]:
+    """Return a name for each group that no other has: `board/model/precision (origin)`, more if needed."""
+    told = apart(groups, (*USUAL, "origin"))
+    return [
+        f"{one.key.board}/{one.names[0]}/{one.key.precision} ({', '.join(filter(None, (one.origin, words)))})"
+        for one, words in zip(groups, told, strict=True)
+    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness import __version__
 from harness.report import plots, summary
 from harness.results.group import USUAL, Group, group
+from harness.results.key import firmware_name, short
 from harness.results.record import Origin, Record
 from harness.results.row import invoke_us
 from harness.results.store import Damaged
@@ -38,16 +39,20 @@ def page(
 
     Args:
         damaged: files that were set aside, to be named.
-        baseline: records that the runs of the same board, model, precision and origin are held against.
+        baseline: records that runs of the same kind, or of what they replaced, are held against.
         by: columns of the runs frame that make a group.
     """
+    everything = group(records, by)
+    words = dict(zip(map(id, everything), summary.suffixes(everything, (*by, "origin")), strict=True))
     # Rows of one model stand together, the quickest board first.
-    groups = sorted(group(records, by), key=lambda one: (str(one.key.get("model")), one.median_us or 0))
-    names = _names(groups)
+    groups = sorted(
+        (one for one in everything if one.records), key=lambda one: (one.names[0], one.median_us or 0)
+    )
+    names = _names(groups, [words[id(one)] for one in groups])
     held = summary.baseline_of(groups, baseline)
     body = [_head(records, groups)]
     if groups:
-        body.append(_summary(groups, names, held))
+        body.append(_summary(groups, names, held, summary.replacements(everything)))
         ranked = sorted(range(len(groups)), key=lambda place: -len(groups[place].records))[:_MOST_CARDS]
         body += [_card(groups[place], names[place], held.get(place)) for place in sorted(ranked)]
         if len(groups) > _MOST_CARDS:
@@ -55,7 +60,8 @@ def page(
                 f'<p class="quiet">Pictures of the {_MOST_CARDS} groups with most runs; all are above.</p>'
             )
         body.append(_ram(groups, names))
-        body.append(_runs(records))
+        body.append(_runs([record for one in groups for record in one.records]))
+    body.append(_left_out(everything))
     body.append(_incidents(records, damaged))
     style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
@@ -81,24 +87,30 @@ samples, between runs is the standard deviation of the medians.</footer>
 """
 
 
-def _names(groups: Sequence[Group]) -> list[str]:
-    """Return a name for each group: model and board, and more of its key where two would be alike."""
-    usual = [set(USUAL) <= set(one.key) for one in groups]
-    short = [
-        f"{one.key['model']} · {one.latest.board.name}"
-        if is_usual
-        else " · ".join(str(value) for key, value in one.key.items() if key != "origin")
-        for one, is_usual in zip(groups, usual, strict=True)
+def _names(groups: Sequence[Group], words: Sequence[str]) -> list[str]:
+    """Return a name for each group: model and board, and what tells it from others that would read alike."""
+    boards = {(one.key.board, one.latest.board.name) for one in groups}
+    called = [name for _, name in boards]
+
+    def board(one: Group) -> str:
+        name = one.latest.board.name
+        return name if called.count(name) == 1 else one.key.board
+
+    names = [
+        f"{one.names[0]} · {board(one)}"
+        if set(USUAL) <= set(one.by)
+        else " · ".join(str(value) for name, value in one.by.items() if name != "origin")
+        for one in groups
     ]
-    for part in ("precision", "origin"):
-        values: dict[str, set[str]] = {}
-        for name, one in zip(short, groups, strict=True):
-            values.setdefault(name, set()).add(str(one.key.get(part)))
-        short = [
-            f"{name} · {one.key.get(part)}" if len(values[name]) > 1 else name
-            for name, one in zip(short, groups, strict=True)
+    for values in ([one.key.precision for one in groups], [one.origin for one in groups]):
+        seen: dict[str, set[str]] = {}
+        for name, value in zip(names, values, strict=True):
+            seen.setdefault(name, set()).add(value)
+        names = [
+            f"{name} · {value}" if len(seen[name]) > 1 else name
+            for name, value in zip(names, values, strict=True)
         ]
-    return short
+    return [f"{name} · {word}" if word else name for name, word in zip(names, words, strict=True)]
 
 
 def _head(records: Sequence[Record], groups: Sequence[Group]) -> str:
@@ -131,7 +143,9 @@ def _badge(origin: str, text: str | None = None) -> str:
     return f'<span class="badge {origin}">{text or origin}</span>'
 
 
-def _summary(groups: Sequence[Group], names: Sequence[str], held: dict[int, Group]) -> str:
+def _summary(
+    groups: Sequence[Group], names: Sequence[str], held: dict[int, Group], replaced: Sequence[str]
+) -> str:
     heads = ["", ">invoke time", ">spread", ">between runs", ">runs", ">RAM", "outputs"]
     heads += [">since baseline"] if held else []
     rows = []
@@ -154,9 +168,10 @@ def _summary(groups: Sequence[Group], names: Sequence[str], held: dict[int, Grou
     if any(one.median_us for one in groups):
         caption = "<b>Invoke time</b>, with the range of 90 % of all samples behind it"
         picture = _figure(caption, [one.origin for one in groups], plots.overview(groups[:40], names[:40]))
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in replaced)
     return f"""<h2>Summary</h2>
 <section class="card">{picture}<div class="scroll"><table class="names"><thead>{head}</thead>
-<tbody>{"".join(rows)}</tbody></table></div></section>
+<tbody>{"".join(rows)}</tbody></table></div>{f"<ul>{lines}</ul>" if lines else ""}</section>
 """
 
 
@@ -191,10 +206,11 @@ def _card(one: Group, name: str, baseline: Group | None) -> str:
         f"<div><dt>{label}</dt><dd>{html.escape(value)}<small>{html.escape(note)}</small></dd></div>"
         for label, value, note in facts
     )
-    firmwares = dict.fromkeys(f"{r.firmware.name} {r.firmware.version}" for r in one.records)
-    clocks = dict.fromkeys(f"{r.board.clock_hz / 1e6:g} MHz" for r in one.records)
-    precisions = dict.fromkeys(record.model.precision for record in one.records)
-    about = ", ".join(" / ".join(values) for values in (precisions, clocks, firmwares))
+    about = (
+        f"{one.key.precision}, {one.key.clock_hz / 1e6:g} MHz, {firmware_name(latest.firmware)} over "
+        f"{one.key.protocol}, inputs {' '.join(latest.inputs.spec)}, "
+        f"file {latest.model.file} (SHA-256 {short(one.key.model_sha256)})"
+    )
     head = f'{_badge(one.origin, one.time_is)}<span class="quiet">{html.escape(about)}</span>'
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in latest.notes)
     of_latest = f'<ul class="quiet notes">{notes}</ul>' if notes else ""
@@ -254,6 +270,8 @@ def _runs(records: Sequence[Record]) -> str:
         "when (UTC)",
         "board",
         "model",
+        "SHA-256",
+        "protocol",
         ">invoke time",
         ">spread",
         ">samples",
@@ -268,6 +286,8 @@ def _runs(records: Sequence[Record]) -> str:
             f"{record.created:%Y-%m-%d %H:%M}",
             html.escape(record.board.id),
             html.escape(record.model.name),
+            f"<code>{html.escape(short(record.model.sha256))}</code>",
+            html.escape(record.firmware.protocol),
             f"{html.escape(one.median_time)} {_badge(record.invoke.origin)}",
             percent(one.within_percent),
             str(len(record.invoke.ticks)),
@@ -298,17 +318,27 @@ def _line(tag: str, heads: Sequence[str], cells: Sequence[str]) -> str:
     return f"<tr>{''.join(parts)}</tr>"
 
 
+def _left_out(groups: Sequence[Group]) -> str:
+    """Return a table of the runs that no figure above is of."""
+    found = summary.set_aside(groups)
+    if not found.rows:
+        return ""
+    heads = [f">{name}" if name in found.right else name for name in found.columns]
+    shown = found.rows[-_MOST_ROWS:]
+    rows = [_line("td", heads, [html.escape(cell) for cell in row]) for row in shown]
+    left = f'<p class="quiet">The newest {_MOST_ROWS} of {len(found.rows)}.</p>'
+    return f"""<h2>Left out</h2>
+<section class="card"><p>No figure above is of these runs.</p><div class="scroll"><table class="runs">
+<thead>{_line("th", heads, found.columns)}</thead>
+<tbody>{"".join(rows)}</tbody></table></div>{left if len(found.rows) > _MOST_ROWS else ""}</section>
+"""
+
+
 def _incidents(records: Sequence[Record], damaged: Sequence[Damaged]) -> str:
     items = [
         f"<li><code>{record.id}</code> {html.escape(incident.kind)}: {html.escape(incident.text)}</li>"
         for record in records
         for incident in record.incidents
-    ]
-    items += [
-        f"<li><code>{html.escape(record.id)}</code> incomplete: {len(record.invoke.ticks)} of "
-        f"{record.invoke.requested} samples</li>"
-        for record in records
-        if not record.complete
     ]
     items += [
         f"<li><code>{html.escape(str(item.path))}</code> set aside: {html.escape(item.reason)}</li>"

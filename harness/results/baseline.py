@@ -8,7 +8,8 @@ import secrets
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 from harness.errors import HarnessError
@@ -26,7 +27,7 @@ def load(where: str | Path) -> tuple[list[Record], list[Damaged]]:
         where: a file, a directory, or `git:REV[:PATH]` for what the repository here holds under PATH
             (`results/baseline` unless given) at a revision.
 
-    Raises HarnessError where there is no such baseline or no record in it.
+    Raises HarnessError if there is no such baseline or no record in it.
     """
     if is_git(where):
         records, damaged = _from_git(str(where)[len(_GIT) :])
@@ -68,36 +69,29 @@ def _git(*words: str) -> bytes:
     return subprocess.run(["git", *words], capture_output=True, check=True).stdout
 
 
-def renew(directory: Path, records: Sequence[Record]) -> list[Path]:
-    """Make `records` the baseline of their boards and models in `directory`; return the files written.
+def renew(directory: Path, records: Sequence[Record], replaced: Iterable[Record] = ()) -> list[Path]:
+    """Add `records` to the baseline in `directory` instead of `replaced`; return the files written.
 
-    Files are named `BOARD-MODEL-PRECISION-N.json`, so that a renewal shows in version control as a change.
-    What the directory held for the same board, model and precision is replaced; the rest stays.
+    Files are named `BOARD-MODEL-PRECISION-N.json`, so that a renewal shows in version control as a change; N
+    counts all that share the rest of the name, be they of one model or of several. What the directory holds
+    besides `replaced` stays.
     """
     ensure_writable(directory)
     directory.mkdir(parents=True, exist_ok=True)
+    gone = {record.id for record in (*replaced, *records)}
+    files = sorted(directory.glob("*.json"))
+    old = [file for file in files if (held := read_all(file)[0]) and held[0].id in gone]
+    taken = {file.name for file in files if file not in old}
     written = []
-    for (board, model, precision), runs in _by_key(records).items():
-        stem = "-".join(_safe(part) for part in (board, model, precision))
-        for number, record in enumerate(runs, 1):
-            written.append(_replace(directory / f"{stem}-{number}.json", serialise(record)))
-    renewed = set(_by_key(records))
-    for file in sorted(directory.glob("*.json")):
-        old = [_key(record) for record in read_all(file)[0]]
-        if file not in written and old and old[0] in renewed:
+    for record in sorted(records, key=lambda one: (one.model.file, one.created, one.id)):
+        stem = "-".join(_safe(part) for part in (record.board.id, record.model.name, record.model.precision))
+        name = next(name for n in count(1) if (name := f"{stem}-{n}.json") not in taken)
+        taken.add(name)
+        written.append(_replace(directory / name, serialise(record)))
+    for file in old:
+        if file not in written:
             file.unlink()
     return written
-
-
-def _by_key(records: Sequence[Record]) -> dict[tuple[str, str, str], list[Record]]:
-    keys: dict[tuple[str, str, str], list[Record]] = {}
-    for record in records:
-        keys.setdefault(_key(record), []).append(record)
-    return keys
-
-
-def _key(record: Record) -> tuple[str, str, str]:
-    return record.board.id, record.model.name, record.model.precision
 
 
 def _safe(part: str) -> str:

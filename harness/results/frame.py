@@ -1,7 +1,9 @@
 """Records as tidy pandas frames: runs (a row a run), samples (a row an invoke), layers (a row an operator).
 
 Every column whose figures have a unit ends in it (`_us`, `_bytes`, `_hz`, `_ppm`, `_percent`, `_ticks`).
-Names are categories, counts are integers; what a run does not report is missing, never zero.
+Names are categories, counts are integers; what a run does not report is missing, never zero. Rows are of all
+runs: those that are not `usable` belong in no average, and the others may be averaged within a `setup` alone
+(one model file, inputs, protocol, firmware, clock and origin on one board; see `harness.results.key`).
 """
 
 from __future__ import annotations
@@ -15,15 +17,20 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from harness.results.key import key_of
 from harness.results.record import Record
 from harness.results.row import run_row
 from harness.results.store import Damaged, scan
+from harness.results.usable import unusable
 
 Table = Literal["runs", "samples", "layers"]
 
 # The columns of the runs frame, in their order, each with its type.
 RUN_TYPES = {
     "run": "string",
+    "setup": "category",
+    "usable": "bool",
+    "unusable_because": "string",
     "created": "datetime64[us, UTC]",
     "board": "category",
     "board_name": "category",
@@ -35,6 +42,7 @@ RUN_TYPES = {
     "protocol": "category",
     "firmware": "category",
     "firmware_version": "category",
+    "firmware_hash": "string",
     "firmware_sha256": "string",
     "firmware_build": "string",
     "model": "category",
@@ -42,6 +50,7 @@ RUN_TYPES = {
     "model_bytes": "Int64",
     "model_sha1": "string",
     "model_sha256": "string",
+    "source_sha256": "string",
     "precision": "category",
     "accelerator": "category",
     "vela_version": "category",
@@ -78,6 +87,10 @@ RUN_TYPES = {
 }
 
 
+# The columns by which the rows of samples and layers tell what they are of.
+_LONG = ("run", "setup", "board", "model", "model_sha256", "protocol", "origin")
+
+
 class Builder:
     """Collects records into columns, so that a record need not be kept once it is added."""
 
@@ -86,7 +99,8 @@ class Builder:
             raise ValueError(f"table '{table}': runs, samples or layers")
         self._table = table
         self._rows: list[dict[str, Any]] = []
-        self._keys: list[tuple[str, str, str, str]] = []
+        self._keys: list[tuple[str, ...]] = []
+        self._usable: list[bool] = []
         self._lengths: list[int] = []
         self._ticks = array("q")
         self._tick_hz: list[int] = []
@@ -99,7 +113,14 @@ class Builder:
         if self._table == "runs":
             self._rows.append(run_row(record))
             return
-        self._keys.append((record.id, record.board.id, record.model.name, record.invoke.origin))
+        key = key_of(record)
+        self._keys.append(
+            (
+                *(record.id, key.setup, key.board, record.model.name),
+                *(key.model_sha256, key.protocol, key.origin),
+            )
+        )
+        self._usable.append(unusable(record) is None)
         self._tick_hz.append(record.invoke.tick_hz)
         if self._table == "samples":
             self._lengths.append(len(record.invoke.ticks))
@@ -123,9 +144,10 @@ class Builder:
     def _long(self) -> pd.DataFrame:
         lengths = np.asarray(self._lengths, dtype=np.int64)
         columns: dict[str, Any] = {}
-        for place, name in enumerate(("run", "board", "model", "origin")):
+        for place, name in enumerate(_LONG):
             codes, labels = pd.factorize(np.array([key[place] for key in self._keys], dtype=object))
             columns[name] = pd.Categorical.from_codes(np.repeat(codes, lengths), categories=labels)
+        columns["usable"] = np.repeat(np.asarray(self._usable, dtype=bool), lengths)
         ticks = np.frombuffer(self._ticks, dtype=np.int64).copy() if self._ticks else np.empty(0, np.int64)
         indices = np.frombuffer(self._indices, dtype=np.int64).copy() if self._indices else ticks.copy()
         time_us = ticks * 1e6 / np.repeat(np.asarray(self._tick_hz, dtype=np.float64), lengths)

@@ -1,36 +1,71 @@
-"""Runs that belong together: the same board, model, precision and origin."""
+"""Runs that may be averaged: those of one key that are usable, and what was left out of them."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from harness.errors import HarnessError, nearest
+from harness.results.key import Key, key_of, source_sha256
 from harness.results.record import Origin, Ram, Record
 from harness.results.row import invoke_us, run_row
 from harness.results.table import milliseconds, origin_of_time
+from harness.results.usable import LeftOut, unusable
 
 USUAL = ("board", "model", "precision")
+# Words for what the key knows by its hash: runs of one key stay together whatever they are called.
+_WORDS = frozenset({"model", "model_file", "board_name"})
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one key, oldest first; `key` maps each column that they were grouped by to its value."""
+    """Runs of one key, oldest first.
 
-    key: dict[str, Any]
+    Args:
+        key: what they are repetitions of.
+        by: the columns that were asked for, with their values.
+        records: the usable runs; every figure is of these alone, and there may be none.
+        left_out: the other runs of this key, each with the reason.
+    """
+
+    key: Key
+    by: dict[str, Any]
     records: tuple[Record, ...]
+    left_out: tuple[LeftOut, ...] = field(default=())
 
     @property
     def origin(self) -> Origin:
-        return self.records[0].invoke.origin
+        return self.key.origin
+
+    @property
+    def runs(self) -> tuple[Record, ...]:
+        """All runs, the ones left out too, oldest first."""
+        return _by_age([*self.records, *(item.record for item in self.left_out)])
 
     @property
     def latest(self) -> Record:
-        return self.records[-1]
+        """The newest usable run; the newest of all if none is usable."""
+        return self.records[-1] if self.records else self.runs[-1]
+
+    @property
+    def last_run(self) -> datetime:
+        """When the newest run of all was made."""
+        return self.runs[-1].created
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the model was called, the latest name first: a file keeps its identity when it is renamed."""
+        return tuple(dict.fromkeys(record.model.name for record in reversed(self.runs)))
+
+    @property
+    def source_sha256(self) -> str:
+        """The SHA-256 of the file that the model was compiled from, else of the deployed file itself."""
+        return source_sha256(self.latest.model)
 
     @property
     def memory_bytes(self) -> int | None:
@@ -106,30 +141,55 @@ class Group:
     @property
     def ram(self) -> Ram:
         """The memory figures of the run with the largest arena use, the newest of several."""
-        return max(reversed(self.records), key=lambda record: record.ram.arena_used_bytes or -1).ram
+        used = (record.ram for record in reversed(self.records) if record.ram.arena_used_bytes is not None)
+        return max(
+            used,
+            key=lambda ram: ram.arena_used_bytes or 0,
+            default=Ram(origin=self.latest.ram.origin, method="no usable run reports it"),
+        )
 
     @property
     def arena_used_bytes(self) -> int | None:
-        """The largest arena use that a run reported."""
+        """The largest arena use that a usable run reported."""
         return self.ram.arena_used_bytes
 
 
 def group(records: Iterable[Record], by: Sequence[str] = USUAL) -> list[Group]:
-    """Group runs by columns of the runs frame, in the order of their keys.
+    """Group runs that repeat one another, in the order of the columns `by`, then of their first runs.
 
-    The origin is always part of the key: a computed time never mixes with a measured one.
-    Raises HarnessError for a column that does not exist.
+    Runs of different keys never share a group, whatever columns are asked for, so that no average mixes two
+    model files, inputs, protocols, firmwares or origins. A column that is no part of the key, such as
+    serial_number, divides further. Raises HarnessError for a column that does not exist.
     """
-    by = [*by, *([] if "origin" in by else ["origin"])]
-    groups: dict[tuple[str, ...], tuple[dict[str, Any], list[Record]]] = {}
-    for record in records:
+    groups: dict[tuple[Any, ...], list[tuple[dict[str, Any], Record]]] = {}
+    for record in _by_age(records):
         row = run_row(record)
         for column in by:
             if column not in row:
                 raise HarnessError(f"there is no column '{column}' to group by{nearest(column, row)}")
-        key = {column: row[column] for column in by}
-        groups.setdefault(tuple(str(value) for value in key.values()), (key, []))[1].append(record)
-    return [
-        Group(key, tuple(sorted(members, key=lambda record: (record.created, record.id))))
-        for _, (key, members) in sorted(groups.items())
-    ]
+        values = {column: row[column] for column in by}
+        finer = tuple(str(value) for column, value in values.items() if column not in _WORDS)
+        groups.setdefault((key_of(record), *finer), []).append((values, record))
+    made = [_group(key[0], members) for key, members in groups.items()]
+    return sorted(made, key=lambda one: [str(value) for value in (*one.by.values(), one.origin)])
+
+
+def _group(key: Key, members: list[tuple[dict[str, Any], Record]]) -> Group:
+    """Return the group of some runs of one key, given oldest first with their values of the columns."""
+    judged = [(record, unusable(record)) for _, record in members]
+    return Group(
+        key,
+        by=members[-1][0],
+        records=tuple(record for record, reason in judged if reason is None),
+        left_out=tuple(LeftOut(record, reason) for record, reason in judged if reason is not None),
+    )
+
+
+def left_out(groups: Iterable[Group]) -> list[LeftOut]:
+    """Return the runs that no figure of these groups is of, oldest first, each with the reason."""
+    found = [item for one in groups for item in one.left_out]
+    return sorted(found, key=lambda item: (item.record.created, item.record.id))
+
+
+def _by_age(records: Iterable[Record]) -> tuple[Record, ...]:
+    return tuple(sorted(records, key=lambda record: (record.created, record.id)))

@@ -29,23 +29,26 @@ class Board(_Part):
     profile_sha256: str
     clock_hz: int
     memory_bytes: int | None = Field(default=None, description="memory that a tensor arena can take at most")
-    run_to_run_percent: float | None = Field(
-        default=None, ge=0, description="known standard deviation between runs, in percent of the invoke time"
-    )
     serial_number: str | None = None
     port: str
     port_kind: Literal["emulated", "serial", "pty", "socket", "rfc2217"]
 
 
 class Firmware(_Part):
-    """What answered on the port, by its own account, and the image that was flashed (where one was)."""
+    """What answered on the port, by its own account, and the image that it was flashed from if that is known.
+
+    `name`, `version`, `build_hash` and `kernels` are what the firmware says of itself.
+    """
 
     protocol: str
     name: str
     version: str
     build_hash: str | None = None
     kernels: str | None = None
-    image_sha256: str | None = None
+    image_sha256: str | None = Field(
+        default=None, description="of the image that was written in this session, or proven to be there"
+    )
+    selftest: bool = Field(default=False, description="its selftest engine answered, which runs no model")
 
 
 class Vela(_Part):
@@ -62,10 +65,12 @@ class Model(_Part):
 
     name: str
     file: str
+    md5: str | None = None
     sha1: str
     sha256: str
     bytes: int
     precision: str
+    source_md5: str | None = None
     source_sha1: str | None = None
     source_sha256: str | None = None
     source_file: str | None = None

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.results.key import key_of, source_sha256
 from harness.results.record import Record
+from harness.results.usable import unusable
 
 _STATISTICS = (
     "invoke_median_us",
@@ -34,8 +36,12 @@ def run_row(record: Record) -> dict[str, Any]:
         record.invoke,
         record.ram,
     )
+    key, reason = key_of(record), unusable(record)
     return {
         "run": record.id,
+        "setup": key.setup,
+        "usable": reason is None,
+        "unusable_because": reason,
         "created": record.created,
         "board": board.id,
         "board_name": board.name,
@@ -47,6 +53,7 @@ def run_row(record: Record) -> dict[str, Any]:
         "protocol": firmware.protocol,
         "firmware": firmware.name,
         "firmware_version": firmware.version,
+        "firmware_hash": key.firmware_hash,
         "firmware_sha256": firmware.image_sha256,
         "firmware_build": firmware.build_hash,
         "model": model.name,
@@ -54,9 +61,11 @@ def run_row(record: Record) -> dict[str, Any]:
         "model_bytes": model.bytes,
         "model_sha1": model.sha1,
         "model_sha256": model.sha256,
+        "source_sha256": source_sha256(model),
         "precision": model.precision,
         "accelerator": model.vela.accelerator if model.vela else None,
         "vela_version": model.vela.version if model.vela else None,
+        "inputs": " ".join(record.inputs.spec),
         "inputs_sha256": record.inputs.sha256,
         "origin": invoke.origin,
         "samples": len(invoke.ticks),

@@ -16,6 +16,7 @@ from harness.models.kernel_library import library
 from harness.results import record as records
 from harness.results.record import Record
 from harness.results.store import new_id
+from harness.results.usable import NO_MODEL_RAN
 from harness.runner import provenance
 from harness.runner.connect import Connection
 from harness.runner.measure import Measurement
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 # Capabilities by which a firmware says that its figures are not those of a model on a board.
 EMULATED_CLOCK = "emulated"
 SELFTEST = "selftest"
-NO_MODEL_RAN = "the firmware's selftest engine answered, which runs no model: no figure here is the model's"
 
 NOT_MODELLED = "not modelled in the time: "
 """Begins each note on what an estimated time leaves out."""

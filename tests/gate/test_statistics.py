@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.gate.statistics import Side, interval, median_error, more_runs
+from harness.gate.statistics import Known, Side, interval, median_error, more_runs
 from tests.gate.simulated import BOARDS, Board
 
 ALLOWED = 0.03
@@ -27,7 +27,7 @@ def _rates(
     for _ in range(comparisons):
         before = _side(board.runs(rng, runs))
         after = _side(board.runs(rng, runs, slower=slower))
-        counts[interval(before, after, board.run_to_run).verdict(limit)] += 1 / comparisons
+        counts[interval(before, after, Known(board.run_to_run)).verdict(limit)] += 1 / comparisons
     return counts
 
 
@@ -54,7 +54,7 @@ def test_one_run_a_side_without_a_known_spread_decides_nothing() -> None:
     before, after = Side((1.0,), error=0.001), Side((2.0,), error=0.001)
     assert interval(before, after).verdict(ALLOWED) == "not enough data"
     assert "1 more run on each side" in more_runs(before, after, None, ALLOWED, 0.95)
-    assert interval(before, after, 0.01).verdict(ALLOWED) == "regression"
+    assert interval(before, after, Known(0.01)).verdict(ALLOWED) == "regression"
 
 
 def test_computed_times_are_compared_exactly() -> None:
@@ -156,7 +156,7 @@ def test_ten_thousand_null_comparisons_with_unequal_numbers_of_runs(before: int,
     alarms = 0
     for _ in range(10_000):
         sides = _side(board.runs(rng, before)), _side(board.runs(rng, after))
-        alarms += interval(*sides, board.run_to_run).verdict(0.0) == "regression"
+        alarms += interval(*sides, Known(board.run_to_run)).verdict(0.0) == "regression"
     print(f"\n{before} against {after} runs: {alarms / 10_000:.2%} false alarms with nothing allowed")
     # The rate is 5 % exactly for a single run on a side, so the count may lie three standard errors above.
     assert alarms / 10_000 <= 0.05 + (0.0066 if 1 in (before, after) else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ def record(
     ticks: Sequence[int] = (1000, 1010, 1005),
     *,
     board: str | dict[str, Any] = "xiao_esp32s3",
-    model: str = "person",
+    model: str | dict[str, Any] = "person",
     id: str | None = None,
     day: float = 0,
     tick_hz: int = 1_000_000,
@@ -23,7 +24,12 @@ def record(
     arena: int | None = 120_000,
     **changes: Any,
 ) -> Record:
-    """Return a record; `changes` replaces whole parts or, as a dict, keys of a part."""
+    """Return a record; `changes` replaces whole parts or, as a dict, keys of a part.
+
+    Records of one model name are of one file, unless told otherwise: `model={"name": ..., **file_of(...)}`.
+    """
+    if isinstance(model, dict):
+        changes["model"], model = model, model.get("name", "person")
     if isinstance(board, dict):
         changes["board"], board = board, "xiao_esp32s3"
     values: dict[str, Any] = {
@@ -42,8 +48,7 @@ def record(
         "model": {
             "name": model,
             "file": f"{model}.tflite",
-            "sha1": "12" * 20,
-            "sha256": "34" * 32,
+            **file_of(model),
             "bytes": 300_000,
             "precision": "int8",
         },
@@ -72,6 +77,12 @@ def record(
     for key, change in changes.items():
         values[key] = {**values[key], **change} if isinstance(values.get(key), dict) else change
     return Record.model_validate(values)
+
+
+def file_of(content: str) -> dict[str, str]:
+    """Return the hashes of a file, for the `model` of a record; a record's file is by itself its name's."""
+    data = content.encode()
+    return {name: hashlib.new(name, data).hexdigest() for name in ("md5", "sha1", "sha256")}
 
 
 def put(made: Record, directory: Path) -> Path:
