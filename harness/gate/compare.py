@@ -211,7 +211,7 @@ def _judge(
             findings += [*judged, *_judge_ram(baseline, candidate, limits, names)]
             findings += _judge_outputs(baseline, candidate, limits, names, notes)
             notes += _bands(baseline, candidate, names)
-            notes += _modes(baseline, candidate, names)
+            notes += [*_coarse(time, limits), *_modes(baseline, candidate, names)]
         findings += _wrong_outputs(candidate, limits, names[1], notes)
         findings = [_because(finding, causes) for finding in findings]
     return Comparison(
@@ -329,6 +329,16 @@ def _bands(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[st
     return [f"the interval leaves out how far off an estimate may be: {'; '.join(bands)}"] if bands else []
 
 
+def _coarse(time: Interval | None, limits: Limits) -> list[str]:
+    """Say what the timer cannot show, if that is more than the slowdown that is asked about."""
+    if time is None or time.verdict(limits.slowdown) != "within resolution":
+        return []
+    return [
+        f"within the timer's resolution: a slowdown of up to {100 * time.unseen:.1f} % would not show in any "
+        f"number of runs, so {100 * limits.slowdown:g} % cannot be held (allow more, or take a finer timer)"
+    ]
+
+
 def _modes(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[str]:
     """Warn where the runs of a side fall into two groups: their mean is then the time of neither."""
     notes = []
@@ -338,7 +348,8 @@ def _modes(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[st
             fast, slow, apart = found
             notes.append(
                 f"the runs of {name} fall into two groups, {fast} and {slow} of them, "
-                f"{100 * (apart - 1):.1f} % apart: the board was in two states, and the interval is of no single one"
+                f"{100 * (apart - 1):.1f} % apart: the board was in two states, and the interval is of no "
+                "single one"
             )
     return notes
 
@@ -359,13 +370,6 @@ def _judge_time(
     time = interval(sides[0], sides[1], known, limits.confidence)
     verdict = time.verdict(limits.slowdown)
     text = f"{verdict}: {describe(time)}; {100 * limits.slowdown:g} % slower is allowed"
-    if verdict == "within resolution":
-        step = max(sides[0].resolution, sides[1].resolution)
-        coarse = (
-            f"the timer's steps are {100 * step:.1f} % of the time: a slowdown of up to "
-            f"{100 * time.unseen:.1f} % would not show in any number of runs"
-        )
-        return time, [Finding("time", "pass", f"{text}; {coarse}")]
     if verdict == "not enough data":
         more = more_runs(sides[0], sides[1], known, limits.slowdown, limits.confidence)
         return time, [Finding("time", "not enough data", f"{text}; {more}")]

@@ -35,9 +35,9 @@ So where nothing got slower, an alarm is false in at most 5 % of the comparisons
 more is allowed, the fewer), and where something got slower by more than is allowed, a pass is wrong in at
 most 5 %.
 
-A timer of whole milliseconds may not show what is asked for, however many runs there are. Where the runs allow
-no more than two of its steps the answer is that: within the timer's resolution, which passes and says how large
-a slowdown would go unseen.
+A timer of whole milliseconds may not show what is asked for, however many runs there are. If the runs allow
+no more than two of its steps, the answer is that: within the timer's resolution, which passes and says how
+large a slowdown would go unseen.
 
 With a second look at more runs (`looks`), each look has half of the error rate.
 """
