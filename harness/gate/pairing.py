@@ -9,13 +9,13 @@ the baseline holds just that set-up as well. All the rest is said to be missing,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from harness.results.group import Group
-from harness.results.history import compiled, path_of
+from harness.results.history import same_inputs, slot_of
 
 
 @dataclass
@@ -35,15 +35,18 @@ class _File:
         self.groups = sorted(groups, key=lambda one: one.last_run)
         self.sha256 = groups[0].key.model_sha256
         self.source = groups[0].source_sha256
-        self.names = {name for one in groups for name in one.names}
         self.last_run = self.groups[-1].last_run
-        self.paths: dict[str, datetime] = {}
+        self.slots: dict[tuple[str, bool], datetime] = {}
+        self.names: set[tuple[str, bool]] = set()
         for record in sorted((r for one in groups for r in one.runs), key=lambda r: r.created):
-            self.paths[path_of(record)] = record.created
+            slot = slot_of(record)
+            self.slots[slot] = record.created
+            self.names.add((record.model.name, slot[1]))
 
 
 _Place = tuple[Any, ...]
-# The parts of a place, in their order; these first three can be asked to be compared across.
+_There = dict[tuple[str, bool], _File]
+# The parts of a place, in their order; each can be asked to be compared across.
 _PARTS = ("board", "protocol", "origin")
 
 
@@ -61,7 +64,8 @@ def pair(
     if alone:
         a, b = ([file for files in side.values() for file in _current(files)] for side in (before, after))
         if len(a) == len(b) == 1:
-            return _groups(a[0], b[0])
+            alike = _hold(b[0], a[0])
+            return alike + _unheld(a[0], alike)
     pairs: list[Pair] = []
     for place in dict.fromkeys((*before, *after)):
         pairs += _files(before.get(place, []), after.get(place, []))
@@ -91,26 +95,25 @@ def _across(pairs: Sequence[Pair], across: frozenset[str]) -> list[Pair]:
 
 
 def _may_meet(place: _Place, other: _Place, across: frozenset[str]) -> bool:
-    parts = zip((*_PARTS, "compiled"), place, other, strict=True)
-    return all(a == b or part in across for part, a, b in parts)
+    return all(a == b or part in across for part, a, b in zip(_PARTS, place, other, strict=True))
 
 
 def _places(groups: Iterable[Group]) -> dict[_Place, list[_File]]:
-    """Return the files of each place: board, protocol, origin, and whether the harness compiled the model."""
+    """Return the files of each place: board, protocol and origin."""
     by_file: dict[_Place, dict[str, list[Group]]] = {}
     for one in groups:
-        place = (*(getattr(one.key, part) for part in _PARTS), compiled(one.runs[-1]))
+        place = (*(getattr(one.key, part) for part in _PARTS),)
         by_file.setdefault(place, {}).setdefault(one.key.model_sha256, []).append(one)
     return {place: [_File(members) for members in files.values()] for place, files in by_file.items()}
 
 
-def _at(files: Iterable[_File]) -> dict[str, _File]:
+def _at(files: Iterable[_File]) -> _There:
     """Return the file that was seen last at each path."""
-    there: dict[str, _File] = {}
+    there: _There = {}
     for file in files:
-        for path, when in file.paths.items():
-            if path not in there or there[path].paths[path] < when:
-                there[path] = file
+        for slot, when in file.slots.items():
+            if slot not in there or there[slot].slots[slot] < when:
+                there[slot] = file
     return there
 
 
@@ -132,69 +135,70 @@ def _files(before: Sequence[_File], after: Sequence[_File]) -> list[Pair]:
                 matched[id(file)] = max(found, key=lambda other: other.last_run)
 
     match(lambda file: [other for other in before if other.sha256 == file.sha256])
-    match(lambda file: [then[path] for path in file.paths if path in then and now[path] is file])
+    match(lambda file: [then[slot] for slot in file.slots if slot in then and now[slot] is file])
     match(lambda file: [other for other in old if other.source == file.source])
     rest = [file for file in old if file not in matched.values()]
     match(lambda file: [other for other in rest if other.names & file.names])
 
-    pairs = {id(file): _groups(matched.get(id(file)), file) for file in new}
+    pairs = {id(file): _hold(file, matched.get(id(file))) for file in new}
     result = [item for file in new for item in pairs[id(file)]]
     for file in after:
         if file not in new:
             pairs[id(_successor(file, now))][0].old_candidate += file.groups
-    unmatched = [file for file in before if file not in matched.values()]
-    for file in unmatched:
-        result += _groups(file, None) if file in old else []
-    for file in unmatched:
-        if file not in old:
-            groups = _successor(file, then).groups
-            next(item for item in result if item.baseline in groups).old_baseline += file.groups
+    gone = [file for file in before if file not in old and file not in matched.values()]
+    for file in before:
+        result += _unheld(file, result) if file not in gone else []
+    for file in gone:
+        groups = _successor(file, then).groups
+        next(item for item in result if item.baseline in groups).old_baseline += file.groups
     return result
 
 
-def _successor(file: _File, there: Mapping[str, _File]) -> _File:
+def _successor(file: _File, there: _There) -> _File:
     """Return what is now at the paths of a file that is at none of them any more."""
-    return max((there[path] for path in file.paths), key=lambda other: other.last_run)
+    return max((there[slot] for slot in file.slots), key=lambda other: other.last_run)
 
 
-def _groups(before: _File | None, after: _File | None) -> list[Pair]:
-    """Pair the set-ups and inputs of one file with those of its baseline."""
-    if after is None:
-        return [Pair(one, None) for one in before.groups] if before else []
-    if before is None:
-        return [Pair(None, one) for one in after.groups]
+def _hold(after: _File, before: _File | None) -> list[Pair]:
+    """Hold the newest set-up of a file, with each of its inputs, against a file of the baseline."""
+    known = before.groups if before else []
     newest = after.groups[-1]
-    current = [one for one in reversed(after.groups) if _setup(one) == _setup(newest)]
     pairs: list[Pair] = []
-    for one in current:
-        same = [other for other in before.groups if other.key.inputs_sha256 == one.key.inputs_sha256]
-        found = max(same, key=lambda other: (_setup(other) == _setup(one), other.last_run), default=None)
-        pairs.append(Pair(found, one))
-    if not any(item.baseline for item in pairs):
-        pairs[0].baseline = before.groups[-1]
-    held = [item.baseline for item in pairs]
+    for one in reversed(after.groups):
+        if _setup(one) == _setup(newest):
+            same = [other for other in known if same_inputs(other, one)]
+            found = max(same, key=lambda other: (_setup(other) == _setup(one), other.last_run), default=None)
+            pairs.append(Pair(found, one))
+    if known and not any(item.baseline for item in pairs):
+        pairs[0].baseline = known[-1]
     for one in after.groups:
-        if one in current:
+        if _setup(one) == _setup(newest):
             continue
-        again = next((b for b in before.groups if b.key == one.key and b not in held), None)
-        if again is None:
-            pairs[0].old_candidate.append(one)
-        else:
+        held = [item.baseline for item in pairs]
+        again = next((other for other in known if other.key == one.key and other not in held), None)
+        if again:
             pairs.append(Pair(again, one))
-            held.append(again)
-    for other in before.groups:
-        if other in held:
-            continue
-        beside = [
-            item
-            for item in pairs
-            if item.baseline and item.baseline.key.inputs_sha256 == other.key.inputs_sha256
-        ]
-        if beside:
-            beside[0].old_baseline.append(other)
         else:
-            pairs.append(Pair(other, None))
+            pairs[0].old_candidate.append(one)
     return pairs
+
+
+def _unheld(before: _File, pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the groups of a baseline's file that nothing is held against, as pairs without a candidate.
+
+    Those that a newer one with the same inputs stands for are left out beside it.
+    """
+    beside = [item for item in pairs if item.baseline in before.groups]
+    missing: list[Pair] = []
+    for one in reversed(before.groups):
+        if any(item.baseline is one for item in beside):
+            continue
+        newer = [item for item in (*beside, *missing) if item.baseline and same_inputs(item.baseline, one)]
+        if newer:
+            newer[0].old_baseline.append(one)
+        else:
+            missing.append(Pair(one, None))
+    return missing
 
 
 def _setup(one: Group) -> tuple[Any, ...]:

@@ -70,7 +70,8 @@ def replacements(groups: Sequence[Group]) -> list[str]:
     for place, successor in succession(groups).items():
         one, other = groups[place], groups[successor]
         causes = [item.text for item in changes(one.runs[-1], other.runs[-1]) if item.about in _REPLACED]
-        when = f"{other.runs[0].created.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        first = next(run for run in other.runs if run.created >= one.last_run)
+        when = f"{first.created.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         line = f"{other.names[0]} on {other.key.board}, since {when}: {', '.join(causes)}"
         if one.median_us and other.median_us:
             before, after = (f"{side.median_time} ({side.time_is})" for side in (one, other))

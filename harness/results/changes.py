@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.results.key import Key, firmware_hash, key_of, short, source_sha256
-from harness.results.record import Firmware, Record
+from harness.results.record import Firmware, Model, Record
 
 About = Literal[
     "board", "protocol", "origin", "clock", "inputs", "model", "firmware", "profile", "specimen", "name"
@@ -37,7 +37,11 @@ def changes(a: Record, b: Record) -> list[Change]:
     hold(
         "clock", one.clock_hz, two.clock_hz, f"{one.clock_hz / 1e6:g} MHz against {two.clock_hz / 1e6:g} MHz"
     )
-    hold("inputs", one.inputs_sha256, two.inputs_sha256, "other inputs were streamed")
+    # With another model the same spec gives other bytes, as its input tensors are others.
+    same_spec = one.model_sha256 != two.model_sha256 and a.inputs.spec == b.inputs.spec
+    hold(
+        "inputs", same_spec or one.inputs_sha256, same_spec or two.inputs_sha256, "other inputs were streamed"
+    )
     hold("model", one.model_sha256, two.model_sha256, _model(a, b))
     hold("firmware", _build(one), _build(two), _firmware(a.firmware, b.firmware))
     if one.board == two.board:
@@ -59,12 +63,18 @@ def _model(a: Record, b: Record) -> str:
     one, two = a.model, b.model
     files = f"SHA-256 {short(one.sha256)} → {short(two.sha256)}"
     if source_sha256(one) == source_sha256(two):
-        versions = [model.vela.version if model.vela else "unknown" for model in (one, two)]
-        how = f"Vela {' → '.join(versions)}" if versions[0] != versions[1] else "other settings of Vela"
-        return f"the model was compiled anew ({how}; {files})"
+        return f"the model was compiled anew ({_compiler(one, two)}; {files})"
     more = [f"{one.precision} → {two.precision}"] if one.precision != two.precision else []
     more += [f"{one.file} → {two.file}"] if one.file != two.file else []
     return f"the model file changed ({'; '.join([files, *more])})"
+
+
+def _compiler(one: Model, two: Model) -> str:
+    if one.vela is None or two.vela is None:
+        return "not by Vela then" if one.vela is None else "not by Vela now"
+    if one.vela.version == two.vela.version:
+        return "other settings of Vela"
+    return f"Vela {one.vela.version} → {two.vela.version}"
 
 
 def _firmware(a: Firmware, b: Firmware) -> str:

@@ -19,14 +19,14 @@ LEAST_RUNS = 3
 """Runs of one kind that it takes to say how such runs differ."""
 
 
-def path_of(record: Record) -> str:
-    """Return where a model file was, in one spelling: what a new file replaces an old one at."""
-    return os.path.normpath(record.model.file.replace("\\", "/"))
+def slot_of(record: Record) -> tuple[str, bool]:
+    """Return where a new model file takes an old one's place.
 
-
-def compiled(record: Record) -> bool:
-    """Say whether the harness compiled the model: one path then stands for its source and for what ran."""
-    return record.model.source_sha256 is not None
+    That is its path, in one spelling, and whether what ran was compiled from the file there: both may be
+    benched side by side.
+    """
+    path = os.path.normpath(record.model.file.replace("\\", "/"))
+    return path, record.model.source_sha256 is not None
 
 
 def succession(groups: Sequence[Group]) -> dict[int, int]:
@@ -42,22 +42,39 @@ def succession(groups: Sequence[Group]) -> dict[int, int]:
         one = groups[place]
         for later in order[number + 1 :]:
             other = groups[later]
-            if other.key != one.key and _place(other) == _place(one) and _follows(one, other):
+            if (
+                other.key != one.key
+                and _place(other) == _place(one)
+                and same_inputs(one, other)
+                and _follows(one, other)
+            ):
                 found[place] = later
                 break
     return found
+
+
+def same_inputs(one: Group, other: Group) -> bool:
+    """Say whether two groups had the same inputs.
+
+    For two model files it is enough that the same was asked for: what is streamed then depends on the tensors
+    of the model.
+    """
+    if one.key.inputs_sha256 == other.key.inputs_sha256:
+        return True
+    same_file = one.key.model_sha256 == other.key.model_sha256
+    return not same_file and one.latest.inputs.spec == other.latest.inputs.spec
 
 
 def _follows(one: Group, other: Group) -> bool:
     if other.key.model_sha256 == one.key.model_sha256:
         return True
     last = one.runs[-1]
-    return any(path_of(run) == path_of(last) and run.created >= last.created for run in other.runs)
+    return any(slot_of(run) == slot_of(last) and run.created >= last.created for run in other.runs)
 
 
 def _place(one: Group) -> tuple[object, ...]:
     key = one.key
-    return key.board, key.protocol, key.inputs_sha256, key.origin, compiled(one.runs[-1])
+    return key.board, key.protocol, key.origin
 
 
 def counterpart(one: Group, others: Sequence[Group]) -> Group | None:
@@ -66,13 +83,14 @@ def counterpart(one: Group, others: Sequence[Group]) -> Group | None:
     It is of the same board, protocol, clock, inputs and origin, and of the same file or of one at its path;
     the same key goes before the same file, and that before another one, then the newest.
     """
-    paths = {path_of(run) for run in one.runs}
+    slots = {slot_of(run) for run in one.runs}
     found = [
         other
         for other in others
         if other.records
+        and same_inputs(one, other)
         and (*_place(other), other.key.clock_hz) == (*_place(one), one.key.clock_hz)
-        and (other.key.model_sha256 == one.key.model_sha256 or paths & {path_of(run) for run in other.runs})
+        and (other.key.model_sha256 == one.key.model_sha256 or slots & {slot_of(run) for run in other.runs})
     ]
     return max(
         found,

@@ -40,10 +40,12 @@ def apart(groups: Sequence[Group], shown: Iterable[str]) -> list[str]:
         words = _words(same, [files[place] for place in places], columns)
         for number, place in enumerate(places):
             added[place] += [word for word in words[number] if word not in added[place]]
-        told = [tuple(added[place]) for place in places]
-        for place, one in zip(places, same, strict=True):
-            if told.count(tuple(added[place])) > 1:
-                added[place].append(one.key.setup)
+        # Inputs differ with every model; they are named only if nothing else tells.
+        for last in (_inputs(same), [one.key.setup for one in same]):
+            told = [tuple(added[place]) for place in places]
+            for place, words_before, word in zip(places, told, last, strict=True):
+                rest = {w for w, before in zip(last, told, strict=True) if before == words_before}
+                added[place] += [word] if len(rest) > 1 else []
     return [", ".join(parts) for parts in added]
 
 
@@ -57,7 +59,6 @@ def _words(same: Sequence[Group], files: Sequence[str], columns: Sequence[str]) 
         ("compiled", _compiled(same)),
         ("protocol", [one.key.protocol for one in same]),
         ("firmware", _firmwares(same)),
-        ("inputs", _inputs(same)),
         ("clock_hz", [f"{one.key.clock_hz / 1e6:.12g} MHz" for one in same]),
         ("profile", _with_hash(["profile"] * len(same), [one.key.estimated_by for one in same])),
         ("origin", [one.key.origin for one in same]),

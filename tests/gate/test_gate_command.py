@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import junitparser
 import pytest
 
 from harness.results import baseline
+from harness.results.record import Record
 from tests.gate.test_compare import runs
-from tests.results.making import put, record
+from tests.results.making import file_of, put, record
 from tests.results.running import harness
 
 
@@ -213,3 +215,93 @@ def test_the_arena_has_its_origin_in_the_table_and_in_json(tmp_path: Path) -> No
     assert "117.2 KiB emulated" in harness("gate", "--update", "--yes", cwd=tmp_path).stdout
     [item] = json.loads(harness("gate", "--json", cwd=tmp_path).stdout)["comparisons"]
     assert item["candidate"]["ram_origin"] == "emulated"
+
+
+def estimated(ms: float, content: str, at: str = "m.tflite", day: float = 0, **changes: Any) -> Record:
+    """A run of a file whose time is exact."""
+    model = {"name": Path(at).stem, "file": at, **file_of(content)}
+    return record([round(ms * 1000)] * 3, model=model, day=day, origin="estimated", **changes)
+
+
+def test_a_model_trained_anew_under_its_old_name_is_judged_and_named(tmp_path: Path) -> None:
+    baseline.renew(tmp_path / "results" / "baseline", [estimated(20.7, "old")])
+    for made in (estimated(20.7, "old", day=1), estimated(337.6, "new", day=2)):
+        put(made, tmp_path / "results")
+    done = harness("gate", "--junit", "x.xml", "--github", cwd=tmp_path, env={"GITHUB_STEP_SUMMARY": "s.md"})
+    assert done.returncode == 1
+    old, new = (file_of(content)["sha256"][:8] for content in ("old", "new"))
+    cause = f"the model file changed (SHA-256 {old} → {new})"
+    for said in (done.stdout, (tmp_path / "x.xml").read_text(), (tmp_path / "s.md").read_text()):
+        assert cause in said
+    assert "20.70 ms (1)" in done.stdout
+    assert "337.6 ms (1)" in done.stdout
+    # With --update the new file takes the old one's place.
+    assert harness("gate", "--update", "--yes", cwd=tmp_path).returncode == 0
+    assert harness("gate", cwd=tmp_path).returncode == 0
+    assert [r.model.sha256[:8] for r in baseline.load(tmp_path / "results" / "baseline")[0]] == [new]
+
+
+def test_two_models_of_one_name_keep_a_case_and_a_baseline_each(tmp_path: Path) -> None:
+    for made in (estimated(20.7, "a", "a/m.tflite"), estimated(7.4, "b", "b/m.tflite")):
+        put(made, tmp_path / "results")
+    assert harness("gate", "--update", "--yes", cwd=tmp_path).returncode == 0
+    assert len(list((tmp_path / "results" / "baseline").iterdir())) == 2
+    put(estimated(9.9, "b", "b/m.tflite", day=1, firmware={"version": "2"}), tmp_path / "results")
+    done = harness("gate", "--junit", "x.xml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert (
+        f"m ({file_of('b')['sha256'][:8]}, virtual 2) int8 on xiao_esp32s3: regression: +33.8 %"
+        in done.stdout
+    )
+    [suite] = list(junitparser.JUnitXml.fromfile(str(tmp_path / "x.xml")))
+    cases = [(case.classname, case.name) for case in suite]
+    assert len(cases) == len(set(cases)) == 6
+    # One of them is renewed alone: the other's baseline stays.
+    assert harness("gate", "model_file=b/*", "--update", "--yes", cwd=tmp_path).returncode == 0
+    assert {r.model.file for r in baseline.load(tmp_path / "results" / "baseline")[0]} == {
+        "a/m.tflite",
+        "b/m.tflite",
+    }
+    assert harness("gate", cwd=tmp_path).returncode == 0
+
+
+def test_a_model_asked_for_by_its_new_name_is_held_against_its_old_one(tmp_path: Path) -> None:
+    baseline.renew(tmp_path / "results" / "baseline", [estimated(10, "x", "before.tflite")])
+    put(estimated(12, "x", "after.tflite", firmware={"version": "2"}), tmp_path / "results")
+    for name in ("before", "after"):
+        done = harness("gate", "--model", name, cwd=tmp_path)
+        assert done.returncode == 1, done.stdout
+        assert "the model was called before then; it is the same file" in done.stdout
+
+
+def test_runs_that_are_not_usable_never_become_a_baseline(tmp_path: Path) -> None:
+    baseline.renew(tmp_path / "results" / "baseline", [estimated(10, "x")])
+    wrong = {"verification": {"verdict": "differs", "max_ulp": 9}}
+    put(estimated(5, "x", day=1, **wrong).model_copy(update={"id": "wrong"}), tmp_path / "results")
+    done = harness("gate", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "outputs of run wrong of the candidate differ from the reference" in done.stdout
+    update = harness("gate", "--update", "--yes", cwd=tmp_path)
+    assert update.returncode == 2
+    assert "there is no usable run to make a baseline of" in update.stderr
+    assert len(baseline.load(tmp_path / "results" / "baseline")[0]) == 1
+    put(estimated(5, "x", day=2, complete=False), tmp_path / "results")
+    assert harness("gate", "complete=false", cwd=tmp_path).returncode == 3
+
+
+def test_a_single_run_is_judged_by_how_earlier_runs_in_the_store_differ(tmp_path: Path) -> None:
+    put(runs(1)[0].model_copy(update={"id": "now"}), tmp_path / "results")
+    baseline.renew(tmp_path / "results" / "baseline", runs(1))
+    assert harness("gate", "now", cwd=tmp_path).returncode == 3
+    for made in runs(9, seed=7):
+        put(made, tmp_path / "results")
+    done = harness("gate", "now", "--max-slowdown", "5%", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    [item] = json.loads(harness("gate", "now", "--json", cwd=tmp_path).stdout)["comparisons"]
+    assert item["time"]["basis"] == "earlier runs"
+
+
+def test_the_help_says_what_is_compared_with_what(tmp_path: Path) -> None:
+    said = " ".join(harness("gate", "--help", cwd=tmp_path).stdout.split())
+    for words in ("A model is its file's SHA-256", "named as the cause", "are never compared"):
+        assert words in said

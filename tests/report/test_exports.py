@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -15,10 +16,10 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.report import exports, summary
-from harness.results import frame
+from harness.results import baseline, frame
 from harness.results.group import group
 from tests.gate.test_compare import runs
-from tests.results.making import put, record
+from tests.results.making import file_of, put, record
 from tests.results.running import harness
 
 LAYERS = [{"index": 0, "operator": "CONV_2D", "ticks": 900, "origin": "measured"}]
@@ -104,8 +105,8 @@ def test_figures_of_two_origins_never_share_a_row() -> None:
     [
         ([], "xiao_esp32s3"),
         (["--format", "md"], "| board | model |"),
-        (["--format", "md", "--table", "layers"], "| run | board | model |"),
-        (["--format", "csv", "--table", "samples"], "run,board,model,origin,sample,ticks,invoke_us"),
+        (["--format", "md", "--table", "layers"], "| run | setup | board | model | model_sha256 |"),
+        (["--format", "csv", "--table", "samples"], "protocol,origin,usable,sample,ticks,invoke_us"),
         (["--format", "csv"], "invoke_median_us"),
         (["--json"], '"invoke_median_us"'),
         (["--format", "pyperf"], '"benchmarks"'),
@@ -164,3 +165,59 @@ def test_the_terminal_table_gives_the_band_of_an_estimate(tmp_path: Path) -> Non
     assert "estimated ±6 %" in done.stdout
     [row] = json.loads(harness("report", "--json", cwd=tmp_path).stdout)
     assert (row["origin"], row["error_percent"]) == ("estimated", 5.6)
+
+
+def test_runs_that_must_not_be_used_are_listed_apart_in_every_format(tmp_path: Path) -> None:
+    put(record([1000] * 3, id="good"), tmp_path / "results")
+    put(record([9000] * 3, id="cut", complete=False), tmp_path / "results")
+    put(
+        record([5000] * 3, id="wrong", verification={"verdict": "differs", "max_ulp": 9}),
+        tmp_path / "results",
+    )
+    for words in ([], ["--format", "md"]):
+        said = harness("report", *words, cwd=tmp_path).stdout
+        above, below = re.split("left out of the figures above:", said, flags=re.IGNORECASE)
+        assert "1.000 ms" in above
+        assert "9.000" not in said
+        assert "cut" in below
+        assert "it ended early, with 3 of 3 samples" in below
+        assert "its outputs differ from the reference by 9 ULP" in below
+    [row] = json.loads(harness("report", "--json", cwd=tmp_path).stdout)
+    assert (row["runs"], row["left_out"], row["invoke_median_us"]) == (1, 2, 1000)
+    rows = pd.read_csv(io.StringIO(harness("report", "--format", "csv", cwd=tmp_path).stdout))
+    assert dict(zip(rows["run"], rows["usable"], strict=True)) == {"good": True, "cut": False, "wrong": False}
+    suite = json.loads(harness("report", "--format", "pyperf", cwd=tmp_path).stdout)
+    assert [len(one["runs"]) for one in suite["benchmarks"]] == [1]
+    page = harness("report", "--format", "html", cwd=tmp_path).stdout
+    assert "<h2>Left out</h2>" in page
+    assert "9.000 ms" not in page
+
+
+@pytest.mark.parametrize("form", ["pyperf", "github-action-benchmark"])
+def test_two_files_of_one_name_have_a_name_each_for_other_tools(form: str, tmp_path: Path) -> None:
+    for at in "ab":
+        model = {"file": f"{at}/m.tflite", "name": "m", **file_of(at)}
+        put(record([1000] * 3, model=model), tmp_path / "results")
+    said = harness("report", "--format", form, cwd=tmp_path).stdout
+    for at in "ab":
+        assert f"xiao_esp32s3/m/int8 (emulated, {file_of(at)['sha256'][:8]})" in said
+
+
+def test_a_chart_goes_on_with_the_file_that_took_anothers_place() -> None:
+    made = [record([10] * 3, model={**file_of("old")}), record([20] * 3, model={**file_of("new")}, day=1)]
+    rows = json.loads(exports.github_action_benchmark(made))
+    assert (rows[0]["name"], rows[0]["value"]) == (
+        "xiao_esp32s3/person/int8 (emulated): invoke time",
+        0.02,
+    )
+    assert len(rows) == 2
+
+
+def test_what_changed_since_the_baseline_is_said_beside_the_change(tmp_path: Path) -> None:
+    baseline.renew(tmp_path / "results" / "baseline", [record([1000] * 3, model=file_of("old"))])
+    for day, changes in enumerate(({"model": file_of("old")}, {"model": file_of("new")})):
+        put(record([1000 + 500 * day] * 3, day=day, **changes), tmp_path / "results")
+    said = harness("report", "--format", "md", cwd=tmp_path).stdout
+    assert "| +0.0 % |" in said
+    assert "| +50.0 % (other file) |" in said
+    assert "the model file changed (SHA-256" in said

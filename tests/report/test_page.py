@@ -20,7 +20,7 @@ from harness.report.page import page
 from harness.results.record import Record
 from harness.results.store import Damaged
 from tests.gate.simulated import BOARDS
-from tests.results.making import record
+from tests.results.making import file_of, record
 
 NAMES = ("xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2")
 
@@ -165,7 +165,7 @@ def test_odd_collections_make_a_page_too(records: list[Record]) -> None:
 def test_incidents_and_damaged_files_are_named() -> None:
     made = record([1, 2], incidents=[{"kind": "reset", "text": "the board restarted"}], complete=False)
     text = page([made], [Damaged(Path("results/x/record.json"), "is empty")])
-    for said in ("reset: the board restarted", "incomplete: 2 of 2 samples", "set aside: is empty"):
+    for said in ("reset: the board restarted", "it ended early, with 2 of 2 samples", "set aside: is empty"):
         assert said in text
 
 
@@ -289,10 +289,43 @@ def test_what_is_said_of_outputs_is_of_the_run_that_was_not_verified() -> None:
 def test_a_page_names_every_firmware_and_the_notes_of_the_latest_run() -> None:
     older = record(firmware={"version": "0.9"})
     text = page([older, record(day=1, notes=["the device's clock is <off>"])])
-    assert "virtual 0.9 / virtual 1.0" in text
+    for version in ("0.9", "1.0"):
+        assert f"240 MHz, virtual {version} (cdcdcdcd) over bench, inputs random:0" in text
+    assert "virtual 0.9, earlier firmware" in text
     assert "<li>the device&#x27;s clock is &lt;off&gt;</li>" in text
 
 
 @pytest.mark.filterwarnings("error")
 def test_names_in_any_script_make_no_noise() -> None:
     assert "人物検出" in page([record(model="人物検出"), record(model="人物検出", day=1)])
+
+
+def test_a_page_tells_files_of_one_name_apart_and_shows_before_and_after() -> None:
+    made = [
+        record([20_700] * 3, model=file_of("old")),
+        record([337_600] * 3, model=file_of("new"), day=1),
+        record([5_000] * 3, model={**file_of("else"), "file": "elsewhere/person.tflite"}),
+    ]
+    text = page(made)
+    old, new, other = (file_of(content)["sha256"][:8] for content in ("old", "new", "else"))
+    headings = re.findall("<h2>(.*?)</h2>", text)
+    assert sorted(h for h in headings if "person" in h) == sorted(
+        f"person · Xiao Esp32S3 · {words}" for words in (f"{old}, earlier file", new, other)
+    )
+    assert f"the model file changed (SHA-256 {old} → {new}): before 20.70 ms" in text
+    # In the table of every run too.
+    assert all(text.count(f"<code>{short}</code>") == 1 for short in (old, new, other))
+
+
+def test_boards_of_one_name_are_called_by_their_ids() -> None:
+    made = [record(board={"id": name, "name": "Board"}) for name in ("left", "right")]
+    text = page(made)
+    assert "person · left" in text
+    assert "person · right" in text
+
+
+def test_a_page_of_runs_that_must_not_be_used_has_no_figure_of_them() -> None:
+    text = page([record([9000] * 3, complete=False)])
+    assert "9.000 ms" not in text
+    assert "it ended early" in text
+    read(text)

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.results import baseline
-from tests.results.making import record
+from tests.results.making import file_of, record
 
 
 def _git(directory: Path, *words: str) -> None:
@@ -17,15 +17,27 @@ def _git(directory: Path, *words: str) -> None:
     subprocess.run(["git", *setting, *words], cwd=directory, check=True, capture_output=True)
 
 
-def test_renewing_replaces_what_is_of_the_same_key_and_keeps_the_rest(tmp_path: Path) -> None:
-    baseline.renew(tmp_path, [record(id="x1"), record(id="x2"), record(id="y1", model="kws")])
+def test_renewing_replaces_what_it_is_told_to_and_keeps_the_rest(tmp_path: Path) -> None:
+    old = [record(id="x1"), record(id="x2")]
+    baseline.renew(tmp_path, [*old, record(id="y1", model="kws")])
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "xiao_esp32s3-kws-int8-1.json",
         "xiao_esp32s3-person-int8-1.json",
         "xiao_esp32s3-person-int8-2.json",
     ]
-    baseline.renew(tmp_path, [record(id="x3")])
+    baseline.renew(tmp_path, [record(id="x3")], old)
     assert sorted(r.id for r in baseline.load(tmp_path)[0]) == ["x3", "y1"]
+    assert (tmp_path / "xiao_esp32s3-person-int8-1.json").exists()
+
+
+def test_two_models_of_one_name_have_each_a_file_and_neither_takes_the_others_place(tmp_path: Path) -> None:
+    one, two = (record(id=p, model={"file": f"{p}/m.tflite", **file_of(p)}) for p in "ab")
+    baseline.renew(tmp_path, [one, two])
+    assert sorted(r.id for r in baseline.load(tmp_path)[0]) == ["a", "b"]
+    newer = record(id="c", day=1, model={"file": "a/m.tflite", **file_of("a, trained anew")})
+    baseline.renew(tmp_path, [newer], [one])
+    assert sorted(r.id for r in baseline.load(tmp_path)[0]) == ["b", "c"]
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_model_name_cannot_leave_the_directory(tmp_path: Path) -> None:
@@ -35,8 +47,8 @@ def test_a_model_name_cannot_leave_the_directory(tmp_path: Path) -> None:
 
 def test_a_git_revision_is_read_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _git(tmp_path, "init", "-q")
-    for name in ("old", "new"):
-        baseline.renew(tmp_path / "results" / "baseline", [record(id=name)])
+    for name, replaced in (("old", []), ("new", [record(id="old")])):
+        baseline.renew(tmp_path / "results" / "baseline", [record(id=name)], replaced)
         _git(tmp_path, "add", "-A")
         _git(tmp_path, "commit", "-qm", name)
     (tmp_path / "sub").mkdir()

@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 
 import harness
+from harness.errors import HarnessError
 from harness.results import baseline
+from harness.results.record import Record
 from harness.runner import Result
+from harness.testing import Benched
 from tests.gate.test_compare import runs
+from tests.results.making import file_of
 
 ROOT = Path(__file__).resolve().parents[2]
 pytest_plugins = ["pytester"]
@@ -29,7 +33,9 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     def bench(models: list[str], boards: list[str], *, out: Path, **options: Any) -> Result:
         print("BENCH", models, boards, sorted(options.items()))
         slower = float(os.environ.get("SLOWER", "0"))
-        return Result(records=runs(1, seed=next(seeds), slower=slower, model=models[0], board=boards[0]))
+        return Result(
+            records=runs(1, seed=next(seeds), slower=slower, model=Path(models[0]).stem, board=boards[0])
+        )
 
     monkeypatch.setattr(harness, "bench", bench)
     baseline.renew(Path(pytester.path, "results", "baseline"), runs(seed=1))
@@ -184,14 +190,75 @@ def test_it_benches_a_real_model_on_an_emulated_board(
 
 
 def test_what_allows_a_comparison_is_said_as_python_takes_it(project: pytest.Pytester) -> None:
-    baseline.renew(Path(project.path, "other"), runs(seed=3, firmware={"version": "0.9"}))
+    baseline.renew(Path(project.path, "other"), runs(seed=3, board={"clock_hz": 80_000_000}))
     project.makepyfile("""
         def test_person(bench):
             run = bench("person", runs=5)
-            assert run.no_slower_than("other", allow=["firmware"])
+            assert run.no_slower_than("other", allow=["clock"])
             assert run.no_slower_than("other")
     """)
     result = run(project, "--board", "xiao_esp32s3")
     said = result.stdout.str()
-    assert '(allow=["firmware"] compares them)' in said
+    assert '(allow=["clock"] compares them)' in said
     assert "--allow" not in said
+
+
+def test_what_is_no_allowance_is_said(project: pytest.Pytester) -> None:
+    project.makepyfile("""
+        def test_person(bench, baseline):
+            bench("person").no_slower_than(baseline, allow=["clok"])
+    """)
+    run(project, "--board", "xiao_esp32s3").stdout.fnmatch_lines(
+        ["*nothing called 'clok' to allow; did you mean 'clock'?*"]
+    )
+
+
+def test_a_model_file_that_a_test_writes_anew_is_benched_anew(project: pytest.Pytester) -> None:
+    project.makepyfile("""
+        def test_person(bench, tmp_path):
+            model = tmp_path / "m.tflite"
+            model.write_bytes(b"one")
+            first = bench(model)
+            assert bench(model) is first
+            model.write_bytes(b"two")
+            assert bench(model) is not first
+    """)
+    run(project, "--board", "xiao_esp32s3").assert_outcomes(passed=1)
+
+
+def made(*records: Record) -> Benched:
+    return Benched(tuple(records))
+
+
+def test_runs_whose_outputs_are_wrong_have_no_time_and_say_so() -> None:
+    wrong = {"verification": {"verdict": "differs", "max_ulp": 9}}
+    only = made(*runs(1, **wrong))
+    assert not only.verified
+    with pytest.raises(
+        HarnessError, match="no figure to use: its outputs differ from the reference by 9 ULP"
+    ):
+        _ = only.invoke_ms
+    assert "its outputs differ" in repr(only)
+    some = made(*runs(5, seed=1), *runs(1, seed=2, slower=5, **wrong))
+    assert some.invoke_ms.n == 500
+    assert not some.verified
+    for check in (only.no_slower_than(runs(5)), only.no_bigger_than(runs(5)), only.same_outputs_as(runs(5))):
+        assert not check
+    assert some.no_slower_than(runs(5, seed=3))
+    assert not some.same_outputs_as(runs(5, seed=3))
+
+
+def test_runs_of_two_kinds_have_no_common_time() -> None:
+    both = made(*runs(1), *runs(1, model=file_of("another")))
+    with pytest.raises(HarnessError, match="its runs differ: the model file changed"):
+        _ = both.invoke_ms
+
+
+def test_what_was_not_compared_does_not_hold() -> None:
+    without = {"outputs": {"sha256": None}, "arena": None}
+    one, other = made(*runs(5, seed=1, **without)), runs(5, seed=2, **without)
+    assert one.no_slower_than(other)
+    assert "nothing to compare" in one.no_bigger_than(other).text
+    assert "outputs not compared: the baseline has none" in one.same_outputs_as(other).text
+    assert not one.no_bigger_than(other)
+    assert not one.same_outputs_as(other)
