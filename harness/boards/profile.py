@@ -290,8 +290,8 @@ class Vela(Table):
         return {f"System_Config.{self.system_config}": system, f"Memory_Mode.{self.memory_mode}": memory}
 
 
-# Names besides TFLite's: convolutions of few channels, for which kernels have another, slower way.
-SPECIAL_KERNELS = ("CONV_2D_narrow",)
+# Names besides TFLite's: convolutions of 1x1, which kernels do in another way than those over a window.
+SPECIAL_KERNELS = ("CONV_2D_pointwise",)
 
 
 class Coefficients(Table):
@@ -307,35 +307,87 @@ class Coefficients(Table):
         return {"default": self.default, **self.__pydantic_extra__}
 
 
+class Fitted(Table):
+    """What the models were like whose times are known: beyond that an estimate's band widens."""
+
+    cycles: tuple[int, int] = Field(description="shortest and longest of their times, in cycles")
+    weight_bytes: tuple[int, int] = Field(description="fewest and most bytes of constants")
+    kernels: tuple[Text, ...] = Field(description="kernels that a known time speaks of")
+
+
 class EstimateError(Table):
-    """How far the estimate is off on published figures that it was not fitted to."""
+    """How far estimates are off on whole models whose architecture they were not fitted to.
+
+    `percent` and `below_percent` are the ends of the band in percent of the estimate: a measured time is at
+    most so much longer or shorter in nine of ten cases.
+    """
 
     percent: float | None = Field(
-        default=None,
-        gt=0,
-        description="two thirds of the held-out figures are nearer to their estimates than this (all of "
-        "them, where they are of other models); left out where none could be held out",
+        default=None, gt=0, description="nine of ten times are at most this much longer than their estimate"
     )
-    held_out: int = Field(ge=0, description="how many figures could be held out")
-    fitted: int = Field(ge=0, description="how many figures the coefficients were fitted to")
+    below_percent: float | None = Field(
+        default=None, gt=0, lt=100, description="and at most this much shorter; left out: as much as longer"
+    )
+    median_percent: float | None = Field(
+        default=None, ge=0, description="half of the estimates are nearer than this"
+    )
+    held_out: int = Field(ge=0, description="how many times of whole models were held out")
+    fitted: int = Field(ge=0, description="how many times the coefficients were fitted to")
     not_modelled: tuple[Text, ...] = Field(default=(), description="what the estimate does not know of")
+    range: Fitted | None = Field(default=None, description="what the known models were like")
+
+
+class Library(Table):
+    """What another release of the kernel library takes, as a part of the estimate: release -> factor."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Cycles] = Field(init=False)
+
+    assumed: Text = Field(description="the release that the estimate is for")
+
+    def factors(self) -> dict[str, float]:
+        """Return the factor of each release that a time is known of."""
+        return dict(self.__pydantic_extra__)
+
+
+class NpuEstimate(Table):
+    """What an invoke of a model on the NPU costs besides the coefficients of the core."""
+
+    cycles_per_job: Cycles = Field(description="cycles of the core for each NPU operator")
+    cycles_per_byte: Cycles = Field(
+        default=0.0, description="cycles of the core for each byte of an NPU operator's tensors"
+    )
+    factor: float = Field(default=1.0, gt=0, description="times the cycles of its command stream")
 
 
 class Estimate(Table):
     """How invoke time on the core is estimated: fixed cycles, and operators by what they compute and move.
 
-    An operator costs cycles_per_operator + MACs * cycles_per_mac + output elements * cycles_per_element, and
-    for each byte of its constants and of its other inputs and its outputs the cycles_per_byte of the memory
-    that they are in.
+    An operator costs cycles_per_operator + MACs * cycles_per_mac + output elements * cycles_per_element +
+    filter rows * cycles_per_row, and for each byte of its constants and of what passes through the arena the
+    cycles_per_byte of the memory that they are in.
     """
 
     fixed_cycles: Cycles = Field(description="cycles of every invoke, whatever the model")
     cycles_per_operator: Cycles = Field(description="cycles of every operator, whatever its size")
+    cache_bytes: Bytes | None = Field(
+        default=None, alias="cache", description="data cache: a filter that is larger is read again and again"
+    )
+    vector_bytes: Bytes | None = Field(
+        default=None,
+        alias="vector",
+        description="what kernels multiply at a time: rows count in whole vectors",
+    )
     cycles_per_mac: Coefficients = Field(description="cycles a multiply-accumulate, by operator")
     cycles_per_element: Coefficients = Field(description="cycles an element of the output, by operator")
+    cycles_per_row: Coefficients | None = Field(
+        default=None, description="cycles a row of a filter that is gone through, by operator"
+    )
     cycles_per_byte: Coefficients | None = Field(
         default=None, description="cycles a byte that is read or written, by kind of memory"
     )
+    npu: NpuEstimate | None = Field(default=None, description="the NPU's part")
+    library: Library | None = Field(default=None, description="releases of the kernel library")
     error: EstimateError | None = Field(
         default=None,
         description="how far it is off; left out where it rests on no published figure, and no time is shown",
@@ -350,8 +402,16 @@ class Estimate(Table):
             "cycles_per_operator": self.cycles_per_operator,
             "fixed_cycles": self.fixed_cycles,
         }
-        if self.cycles_per_byte is not None:
-            found["cycles_per_byte"] = self.cycles_per_byte.mapping()
+        for name in ("cycles_per_row", "cycles_per_byte"):
+            table: Coefficients | None = getattr(self, name)
+            if table is not None:
+                found[name] = table.mapping()
+        sizes = {"cache_bytes": self.cache_bytes, "vector_bytes": self.vector_bytes}
+        found |= {name: size for name, size in sizes.items() if size}
+        if self.npu is not None:
+            found["npu_cycles_per_job"] = self.npu.cycles_per_job
+            found["npu_cycles_per_byte"] = self.npu.cycles_per_byte
+            found["npu_factor"] = self.npu.factor
         return found
 
 

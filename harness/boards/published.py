@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness import assets
 from harness.boards.profile import Coefficients, MemoryKind
-from harness.boards.table import Hertz, Table, Text
+from harness.boards.table import Bytes, Cycles, Hertz, Table, Text
 
 
 class _Part(BaseModel):
@@ -22,42 +22,70 @@ class _Part(BaseModel):
 
 
 class Work(_Part):
-    """What all operators of one kernel compute and move."""
+    """What all operators of one kernel compute and move (see `harness.models.estimate.Demand`)."""
 
     kernel: Text = Field(description="the name under which coefficients know the kernel")
     count: int = Field(default=1, ge=1, description="how many operators")
-    macs: int = Field(default=0, ge=0, description="multiply-accumulates")
+    macs: int = Field(default=0, ge=0, description="multiply-accumulates, of whole vectors")
     elements: int = Field(default=0, ge=0, description="elements of the outputs")
+    rows: int = Field(default=0, ge=0, description="rows of filters that are gone through")
     weight_bytes: int = Field(default=0, ge=0, description="bytes of constants that are read")
-    arena_bytes: int = Field(default=0, ge=0, description="bytes of other inputs and of outputs")
+    arena_bytes: int = Field(default=0, ge=0, description="bytes that pass through the arena")
+    npu_cycles: int = Field(default=0, ge=0, description="cycles of the command streams of NPU operators")
 
 
 class Figure(_Part):
-    """One published time. `model` is the file that was run; `stand_in` a bundled model of about its shape."""
+    """One published time. `model` is the file that was run; `stand_in` a bundled model of equal shape.
+
+    `architecture` is given for a whole model: with it go all models of the kind when one is held out.
+    """
 
     what: Text = Field(description="what was run")
     value: float = Field(gt=0, description="the published number")
     unit: str = Field(pattern="^(cycles|ms)$", description="its unit")
-    conditions: Text = Field(description="what is known of the circumstances")
-    source: Text = Field(description="who published it")
+    resolution: float | None = Field(
+        default=None, gt=0, description="smallest step of a published time of its kind, in its unit"
+    )
+    architecture: str | None = Field(default=None, description="kind of network, for whole models")
+    firmware: Text = Field(description="the firmware that ran it, and its year")
+    library: Text = Field(description="kernel library and the year of its release")
+    weights: MemoryKind | None = Field(default=None, description="memory of the constants")
     arena: MemoryKind | None = Field(
         default=None, description="memory of the arena; left out where it plays no part"
     )
+    conditions: Text = Field(description="what else is known of the circumstances")
+    source: Text = Field(description="who published it")
     model: str | None = Field(default=None, description="file name of the model")
     sha256: str | None = Field(default=None, description="SHA-256 of that file")
+    sha1: str | None = Field(default=None, description="SHA-1 that its link names")
+    md5: str | None = Field(default=None, description="MD5 that its zoo entry names")
     stand_in: str | None = Field(
-        default=None, description="the bundled model whose work was counted, as the file cannot be had"
+        default=None, description="the bundled model of equal shape whose work was counted"
     )
+    outlier: Text | None = Field(
+        default=None, description="why the figure cannot be right; nothing is fitted to it"
+    )
+    not_counted: Text | None = Field(default=None, description="why its work is not known")
     work: tuple[Work, ...] = Field(default=(), description="the work, by kernel")
-    npu_cycles: int | None = Field(default=None, description="Vela's cycles of what is on the NPU")
 
 
 class Prior(Table):
-    """The coefficients before any figure is looked at: their proportions count, for figures set the scale."""
+    """The coefficients before any figure is looked at: what sources of kernels and data sheets give.
 
+    `off` says by which factor they may be off, by the name of a part, with a default: that far figures may
+    move them.
+    """
+
+    cache_bytes: Bytes | None = Field(default=None, alias="cache")
+    vector_bytes: Bytes | None = Field(default=None, alias="vector")
+    cycles_per_operator: Cycles = 0.0
+    npu_cycles_per_job: Cycles = 0.0
+    npu_cycles_per_byte: Cycles = 0.0
     cycles_per_mac: Coefficients
     cycles_per_element: Coefficients
+    cycles_per_row: Coefficients | None = None
     cycles_per_byte: Coefficients
+    off: Coefficients
 
 
 class Chip(_Part):
@@ -66,8 +94,10 @@ class Chip(_Part):
     chip: Text
     boards: tuple[str, ...]
     clock_hz: Hertz = Field(alias="clock", gt=0)
+    library: Text = Field(description="the kernel library that the boards' stock firmware has")
+    not_modelled: tuple[Text, ...] = Field(default=(), description="what estimates do not know of")
     figure: tuple[Figure, ...] = Field(min_length=1)
-    prior: Prior | None = None
+    prior: Prior
 
     def cycles(self, figure: Figure) -> float:
         """Return a published time in cycles of the chip's clock."""

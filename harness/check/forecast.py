@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from harness.boards import Profile
+from harness.boards.profile import EstimateError
 from harness.check.memory import Ram, ram
 from harness.models import ethosu, tflite, vela
-from harness.models.estimate import Demand, Estimate, demands, estimate
-from harness.models.graph import Model, Operator, Subgraph
+from harness.models.calibration import Band
+from harness.models.estimate import Demand, Estimate, demands, estimate, unlike_known
+from harness.models.graph import Model
 from harness.models.npu.accelerator import ACCELERATORS
 from harness.models.npu.faults import NotModelled
 from harness.models.ops import ETHOS_U
 from harness.models.vela import Compiled
 
-# What the published times that coefficients are fitted to say nothing of.
-_OTHER_TYPES = ("int16", "float16", "bfloat16", "float32", "float64")
-_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+# Where more of a time than this is in kernels of which no time is known, it is a guess.
+_MOST_UNKNOWN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,13 @@ class Layer:
 class Time:
     """An invoke, estimated; `seconds` is None where that would be a guess, and `why_none` says why.
 
-    `band_percent` is how far off such estimates are: two thirds of the published times that nothing was
-    fitted to are nearer. None where no such figure exists. `left_out` names what of the model has no time.
+    `band_percent` and `below_percent` are how much longer and shorter nine of ten measured times are at most,
+    in percent of the estimate. None where no figure exists. `left_out` names what of the model has no time.
     """
 
     seconds: float | None
     band_percent: float | None
+    below_percent: float | None
     held_out: int
     why_none: str | None
     left_out: tuple[str, ...]
@@ -120,11 +122,10 @@ def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
     if error is None:
         what = "NPU" if on_npu else board.chip.core
         return _no_time(f"no time is published for the {what} of {board.id}, so any would be a guess", model)
-    unlike = _unlike_published(model)
+    unlike = unlike_known(model)
     if any(demand.macs for demand in demands(model) if (demand.subgraph, demand.index) in unlike):
         kinds = " and ".join(sorted(set(unlike.values())))
         return _no_time(f"the published times are of int8 kernels, and this model has {kinds}", model)
-    cpu_known = board.estimate.error is not None
     try:
         found = estimate(
             model,
@@ -135,26 +136,59 @@ def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
         )
     except NotModelled as fault:
         return _no_time(f"its commands use what is not costed here: {fault.where}{fault.reason}", model)
-    layers = [
-        replace(layer, seconds=None) if (layer.subgraph, layer.index) in unlike else layer
-        for layer in _layers(model, found, compiled, cpu_known)
-    ]
+    layers = _layers(model, found, compiled)
     if layers and all(layer.seconds is None for layer in layers):
         what = " and ".join(sorted({layer.operator for layer in layers}))
         return _no_time(f"no time is published for {what} on the {board.chip.core} of {board.id}", model)
-    known = sum(layer.seconds for layer in layers if layer.seconds is not None)
-    seconds = known + (found.fixed_cycles / board.clock_hz if cpu_known else 0)
+    guessed = _guessed(model, found, error)
+    unknown = sum(guessed.values()) / found.cycles if found.cycles else 0.0
+    if unknown > _MOST_UNKNOWN:
+        what = ", ".join(guessed)
+        return _no_time(
+            f"{unknown:.0%} of its time would be in {what}, of which no time on the {board.chip.core} is "
+            "known",
+            model,
+        )
+    within = _band(model, found, error, unknown)
     left_out = sorted({layer.operator for layer in layers if layer.seconds is None})
+    assumed = (f"what {', '.join(guessed)} takes is assumed ({unknown:.0%} of the time)",) if guessed else ()
     return Time(
-        seconds=seconds,
-        band_percent=error.percent,
+        seconds=found.seconds,
+        band_percent=100 * (within.high - 1) if within else None,
+        below_percent=100 * (1 - within.low) if within else None,
         held_out=error.held_out,
         why_none=None,
         left_out=tuple(f"{operator} on the {board.chip.core}" for operator in left_out),
-        not_modelled=error.not_modelled,
+        not_modelled=(*assumed, *error.not_modelled),
         methods=found.methods,
-        layers=tuple(_shared(layers, known)),
+        layers=tuple(_shared(layers, sum(layer.seconds or 0 for layer in layers))),
     )
+
+
+def _guessed(model: Model, found: Estimate, error: EstimateError) -> dict[str, int]:
+    """Return the cycles in kernels that no known time speaks of, by operator; {} if that is not recorded."""
+    cycles: dict[str, int] = {}
+    if error.range is None:
+        return cycles
+    for demand, operator in zip(demands(model), found.operators, strict=True):
+        known = {demand.kernel, demand.label} & set(error.range.kernels)
+        if operator.cycles and not known and demand.label != ETHOS_U:
+            cycles[demand.label] = cycles.get(demand.label, 0) + operator.cycles
+    return cycles
+
+
+def _band(model: Model, found: Estimate, error: EstimateError, unknown: float) -> Band | None:
+    """Return the band of an estimate, wider where the model is unlike those whose times are known."""
+    if error.percent is None:
+        return None
+    below = error.percent if error.below_percent is None else error.below_percent
+    within = Band(max(0.0, 1 - below / 100), 1 + error.percent / 100)
+    if error.range is None:
+        return within
+    weights = sum(demand.weight_bytes for demand in demands(model))
+    sizes = ((found.cycles, error.range.cycles), (weights, error.range.weight_bytes))
+    beyond = [max(size / most, least / size if size else 1.0) for size, (least, most) in sizes]
+    return within.widened(max(beyond), unknown)
 
 
 def _other_npu(model: Model, board: Profile, compiled: Compiled | None) -> str | None:
@@ -169,32 +203,12 @@ def _other_npu(model: Model, board: Profile, compiled: Compiled | None) -> str |
     return None
 
 
-def _unlike_published(model: Model) -> dict[tuple[int, int], str]:
-    """Return the CPU operators that no published time speaks of: (subgraph, index) -> their kind."""
-    found = {}
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            kind = _unlike(graph, operator)
-            if kind:
-                found[graph.index, operator.index] = kind
-    return found
-
-
-def _unlike(graph: Subgraph, operator: Operator) -> str | None:
-    if operator.custom_code is not None:
-        return None if operator.custom_code == ETHOS_U else "custom operators"
-    if operator.code in _CONVERSIONS:
-        return None
-    types = {graph.tensors[i].type for i in operator.outputs}
-    return next((f"{type} operators" for type in _OTHER_TYPES if type in types), None)
-
-
 def _no_time(why: str, model: Model) -> Time:
     layers = tuple(_cpu_layer(demand, None) for demand in demands(model))
-    return Time(None, None, 0, why, (), (), (), layers)
+    return Time(None, None, None, 0, why, (), (), (), layers)
 
 
-def _layers(model: Model, found: Estimate, compiled: Compiled | None, cpu_known: bool) -> list[Layer]:
+def _layers(model: Model, found: Estimate, compiled: Compiled | None) -> list[Layer]:
     """Return the layers in order; an NPU operator as Vela's operations where Vela's account is known."""
     npu_operators = sum(o.custom_code == ETHOS_U for g in model.subgraphs for o in g.operators)
     split = compiled if compiled is not None and npu_operators == 1 else None
@@ -202,9 +216,9 @@ def _layers(model: Model, found: Estimate, compiled: Compiled | None, cpu_known:
     for demand, operator in zip(demands(model), found.operators, strict=True):
         seconds = operator.cycles / found.clock_hz
         if demand.label != ETHOS_U:
-            layers.append(_cpu_layer(demand, seconds if cpu_known else None))
+            layers.append(_cpu_layer(demand, None if operator.method == "not known" else seconds))
         elif split is not None:
-            layers += _npu_layers(demand, split)
+            layers += _npu_layers(demand, split, seconds)
         else:
             layers.append(_cpu_layer(demand, seconds, target="NPU"))
     return layers
@@ -225,13 +239,13 @@ def _cpu_layer(demand: Demand, seconds: float | None, target: str = "CPU") -> La
     )
 
 
-def _npu_layers(demand: Demand, compiled: Compiled) -> list[Layer]:
-    """Return Vela's operations; their cycles are of the NPU's clock and add up to Vela's total.
+def _npu_layers(demand: Demand, compiled: Compiled, seconds: float) -> list[Layer]:
+    """Return Vela's operations, with `seconds` shared among them as Vela shares its cycles.
 
     Vela names them by what they put out, and so does the source model: the bytes are those of the operator
     there, given once where Vela made several operations of it.
     """
-    clock = float(compiled.summary["core_clock"])
+    each = seconds / max(1, sum(o.cycles for o in compiled.layers if o.target == "NPU"))
     sources = _by_output(tflite.parse(compiled.source, "source"))
     layers = []
     for operation in compiled.layers:
@@ -245,7 +259,7 @@ def _npu_layers(demand: Demand, compiled: Compiled) -> list[Layer]:
                 demand.index,
                 operation.npu_operator,
                 "NPU",
-                operation.cycles / clock,
+                operation.cycles * each,
                 None,
                 operation.macs,
                 source.weight_bytes if source else None,

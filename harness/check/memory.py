@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from harness.boards import Profile
 from harness.models import ethosu
 from harness.models.arena import Arena, arena, resource_variables
-from harness.models.esp_nn import ESP32S3
 from harness.models.graph import Model
-from harness.models.operator_memory import Kernels
-
-# Kernel libraries by what a profile calls them and the chip they are for.
-_KERNELS: dict[str, Kernels] = {"ESP-NN": ESP32S3}
+from harness.models.kernel_library import library
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ class Ram:
 def ram(model: Model, board: Profile) -> Ram:
     """Return what `model` takes of the memories of `board`; raises ModelError for a damaged NPU part."""
     plain = arena(model)
-    kernels = _KERNELS.get(board.chip.kernels)
+    kernels = library(board.chip.kernels, board.chip.core)
     payloads = ethosu.payloads(model)
     own = arena(model, kernels) if kernels else None
     return Ram(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 @click.command("calibrate", short_help="Hold time estimates against figures, and fit them to measurements.")
 @click.option("--board", "-b", metavar="ID", help="Board id or profile [with figures: every chip].")
+@click.option("--held-out", is_flag=True, help="Whole models alone, each without its architecture.")
+@click.option("--tables", is_flag=True, help="Print the [estimate] tables that the figures give a profile.")
 @click.option(
     "--from", "store_path", metavar="DIR", type=click.Path(path_type=Path), help="Records to fit to."
 )
@@ -32,9 +34,15 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
-    board: str | None, store_path: Path | None, models: Path | None, out: Path | None, as_json: bool
+    board: str | None,
+    held_out: bool,
+    tables: bool,
+    store_path: Path | None,
+    models: Path | None,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
-    """Show each published time of a board's chip beside its estimate, held out where that is possible.
+    """Show each published time of a board's chip beside its estimate by a fit to the other architectures.
 
     With --from, fit the coefficients to the measured records in DIR instead, and write a profile that
     extends the board's with them; it works everywhere that a board id does.
@@ -42,17 +50,33 @@ def command(
     if store_path is None:
         if models is not None or out is not None:
             raise click.UsageError("--models and --out go with --from")
-        _published(board, as_json)
+        if tables:
+            _tables(board)
+        else:
+            _published(board, held_out, as_json)
     elif board is None:
         raise click.UsageError("give the --board whose estimate is to be fitted")
+    elif held_out or tables:
+        raise click.UsageError("--held-out and --tables are of published figures; leave out --from")
     else:
         _fit(board, store_path, models, out, as_json)
 
 
-def _published(board: str | None, as_json: bool) -> None:
+def _tables(board: str | None) -> None:
+    from harness.timing import published
+
+    if board is None:
+        raise click.UsageError("give the --board whose tables are wanted")
+    for chip in _chips(board):
+        click.echo(published.tables(chip).rstrip())
+
+
+def _published(board: str | None, held_out: bool, as_json: bool) -> None:
     from harness.timing.published import compare
 
     found = [compare(chip) for chip in _chips(board)]
+    if held_out:
+        found = [replace(comparison, figures=comparison.held_out) for comparison in found]
     if as_json:
         import json
 
@@ -79,48 +103,52 @@ def _chips(board: str | None) -> Sequence[Chip]:
 
 
 def _as_dict(found: Comparison) -> dict[str, Any]:
-    rows = [{**asdict(f), "error_percent": f.error_percent} for f in found.figures]
+    rows = [{**asdict(f), "ratio": f.ratio} for f in found.figures]
     return {**asdict(found), "figures": rows}
 
 
 def _show_published(found: Comparison) -> None:
-    from harness.cli.forecast_view import beyond
     from harness.cli.terminal import console, facts, table
 
     out = console()
     table(
         out,
-        ("Published", ">ms", ">Estimated ms", ">Error", "How", "Conditions"),
+        ("Published", ">ms", ">Estimated ms", ">Ratio", "How", "Library", "Conditions"),
         (
             (
                 f.what,
                 f"{f.published_ms:.4g}",
-                f"{f.estimated_ms:.4g}",
-                _signed(f.error_percent),
+                None if f.estimated_ms is None else f"{f.estimated_ms:.4g}",
+                None if f.ratio is None else f"{f.ratio:.2f}",
                 f.how,
+                f.library,
                 f.conditions,
             )
             for f in found.figures
         ),
     )
     out.print()
-    held_out = sum(f.how == "held out" for f in found.figures)
     rows = [("Chip", found.chip)]
-    if held_out and found.median_error_percent is not None and found.band_percent is not None:
-        rows.append(("Held out", f"{held_out} figures, median error {found.median_error_percent:.1f} %"))
-        rows.append(
-            ("Error band", f"±{found.band_percent:.1f} %: two thirds of the held-out figures are within")
-        )
-    elif found.band_percent is not None:
-        rows.append(
-            ("Held out", "none; the error is that of stand-ins, bundled models of about the same shape")
-        )
-        rows.append(("Error", beyond(found.band_percent)))
+    if found.band and found.median_factor and found.worst_factor:
+        kinds = sorted({f.architecture or "" for f in found.held_out})
+        rows += [
+            (
+                "Held out",
+                f"{len(found.held_out)} whole models of {len(kinds)} architectures ({', '.join(kinds)}), "
+                "each estimated by a fit to the others",
+            ),
+            (
+                "Off by",
+                f"a factor of {found.median_factor:.2f} in the median, {found.worst_factor:.2f} at worst",
+            ),
+            (
+                "Band",
+                f"{found.band.low:.2f} to {found.band.high:.2f} times the estimate; "
+                f"{found.coverage:.0%} of the held-out times are inside",
+            ),
+        ]
     facts(out, rows)
-
-
-def _signed(percent: float) -> str:
-    return f"{round(percent, 1) + 0.0:+.1f} %"  # adding 0.0 makes -0.0 positive
+    out.print()
 
 
 def _fit(board: str, store_path: Path, models: Path | None, out: Path | None, as_json: bool) -> None:
@@ -156,13 +184,15 @@ def _show_fit(found: Calibration, path: Path) -> None:
     out = console()
     table(
         out,
-        ("Measured", ">ms", ">Before", ">After", "How"),
+        ("Measured", ">ms", ">Before ms", ">Ratio", ">After ms", ">Ratio", "How"),
         (
             (
                 a.name,
                 f"{a.known:.4g}",
-                _signed(100 * b.error),
-                _signed(100 * a.error),
+                f"{b.estimated:.4g}",
+                f"{b.known / b.estimated:.2f}",
+                f"{a.estimated:.4g}",
+                f"{a.known / a.estimated:.2f}",
                 "held out" if a.held_out else "fitted",
             )
             for b, a in zip(found.before, found.after, strict=True)

@@ -13,6 +13,7 @@ from harness.errors import HarnessError, printable
 
 if TYPE_CHECKING:
     from harness.boards import Profile
+    from harness.check.forecast import Time
     from harness.models.vela import Compiled
 
 
@@ -30,7 +31,8 @@ def command(model: str, board: str, output: Path | None, as_json: bool) -> None:
     _per-layer.csv.
     """
     from harness import boards
-    from harness.models import vela
+    from harness.check import forecast
+    from harness.models import tflite, vela
     from harness.models.resolve import resolve
 
     profile = boards.load(board)
@@ -49,8 +51,11 @@ def command(model: str, board: str, output: Path | None, as_json: bool) -> None:
         settings=profile.vela.settings(),
     )
     files = _write(compiled, output, Path(source.name))
+    time = forecast.time(tflite.parse(compiled.data, str(output)), profile, compiled)
     click.echo(
-        json.dumps(_facts(compiled, profile, files), indent=2) if as_json else _text(compiled, profile, files)
+        json.dumps(_facts(compiled, profile, files, time), indent=2)
+        if as_json
+        else _text(compiled, profile, files, time)
     )
 
 
@@ -75,7 +80,7 @@ def _write(compiled: Compiled, output: Path, source: Path) -> list[str]:
     return [str(path) for path in files]
 
 
-def _facts(compiled: Compiled, profile: Profile, files: list[str]) -> dict[str, Any]:
+def _facts(compiled: Compiled, profile: Profile, files: list[str], time: Time) -> dict[str, Any]:
     return {
         "model": compiled.name,
         "source_sha256": compiled.source_sha256,
@@ -92,7 +97,12 @@ def _facts(compiled: Compiled, profile: Profile, files: list[str]) -> dict[str, 
             "by": f"Vela {compiled.version}",
             "cycles": compiled.cycles,
             "seconds": compiled.seconds,
-            "error_percent": profile.estimate.npu_error.percent if profile.estimate.npu_error else None,
+        },
+        "invoke": {
+            "origin": "estimated",
+            "seconds": time.seconds,
+            "error_percent": time.band_percent,
+            "error_below_percent": time.below_percent,
         },
         "sram_bytes": compiled.sram_bytes,
         "flash_bytes": compiled.flash_bytes,
@@ -102,18 +112,17 @@ def _facts(compiled: Compiled, profile: Profile, files: list[str]) -> dict[str, 
     }
 
 
-def _text(compiled: Compiled, profile: Profile, files: list[str]) -> str:
-    from harness.cli.forecast_view import beyond, rounded
+def _text(compiled: Compiled, profile: Profile, files: list[str], time: Time) -> str:
+    from harness.cli.forecast_view import rounded, time_text
 
     megahertz = float(compiled.summary["core_clock"]) / 1e6
-    error = profile.estimate.npu_error
     counts = Counter(compiled.cpu_operators)
     left = ", ".join(f"{name} ({n})" if n > 1 else name for name, n in counts.items()) or "none"
     if compiled.npu_operators:
         on_npu = [
             f"  NPU time        {rounded(compiled.seconds * 1e3)} ms estimated by Vela "
             f"({compiled.cycles:,} cycles at {megahertz:g} MHz; CPU operators not counted)",
-            *([f"                  {beyond(error.percent)}"] if error and error.percent else []),
+            f"  invoke          {time_text(time)} (estimated for {profile.id}: with flash, caches, core)",
             f"  SRAM            {compiled.sram_bytes:,} bytes of the tensor arena",
             f"  flash           {compiled.flash_bytes:,} bytes of weights and commands",
             f"  NPU subgraphs   {compiled.npu_operators}",

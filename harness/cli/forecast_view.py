@@ -10,9 +10,6 @@ from harness.check.forecast import Forecast, Layer, Time
 from harness.cli.ram_view import arena_dict, arena_facts, memories_dict
 from harness.models import ethosu
 
-# From here on "plus or minus" would reach below nothing.
-_BEYOND_PERCENT = 100
-
 
 def as_dict(fate: Forecast, board: Profile) -> dict[str, Any]:
     """Return the forecast for JSON: times in seconds, sizes in bytes. `layers` replaces those of the file."""
@@ -31,6 +28,7 @@ def as_dict(fate: Forecast, board: Profile) -> dict[str, Any]:
             "origin": "estimated",
             "seconds": time.seconds,
             "error_percent": time.band_percent,
+            "error_below_percent": time.below_percent,
             "held_out_figures": time.held_out,
             "why_none": time.why_none,
             "left_out": list(time.left_out),
@@ -42,20 +40,18 @@ def as_dict(fate: Forecast, board: Profile) -> dict[str, Any]:
 
 
 def time_text(time: Time) -> str:
-    """Write a time with its error: `54 ms ±6 %`."""
+    """Write a time with its band: `541 ms, -18 to +35 %`."""
     if time.seconds is None:
         return f"not known: {time.why_none}"
     milliseconds = f"{rounded(time.seconds * 1e3)} ms"
-    if time.band_percent is None:
+    if time.band_percent is None or time.below_percent is None:
         return f"{milliseconds}, error not known (no published time to hold it against)"
-    if time.band_percent > _BEYOND_PERCENT:
-        return f"{milliseconds} or more: {beyond(time.band_percent)}"
-    return f"{milliseconds} ±{time.band_percent:.0f} %"
+    return f"{milliseconds}, {band_text(time.band_percent, time.below_percent)}"
 
 
-def beyond(percent: float) -> str:
-    """Say how much longer published times are where `percent` is no band that one could put around one."""
-    return f"published times of such models are up to {1 + percent / 100:.2g} times as long"
+def band_text(percent: float, below_percent: float) -> str:
+    """Write how much shorter and longer nine of ten measured times are at most."""
+    return f"-{below_percent:.0f} to +{percent:.0f} %"
 
 
 def rounded(value: float) -> str:

@@ -52,6 +52,12 @@ _ALLOWANCES = ("board", "clock", "inputs", "outputs", "missing")
     type=click.Choice(_ALLOWANCES),
     help="Compare all the same (repeatable).",
 )
+@click.option(
+    "--rerun",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Bench N times again what would not pass, and judge all runs together.",
+)
 @click.option("--junit", type=click.Path(dir_okay=False), help="Write JUnit XML to this file.")
 @click.option(
     "--github", "on_github", is_flag=True, help="Write a step summary and annotations for GitHub Actions."
@@ -70,6 +76,7 @@ def command(
     confidence: str,
     run_to_run: str | None,
     allowed: tuple[str, ...],
+    rerun: int | None,
     junit: str | None,
     on_github: bool,
     as_json: bool,
@@ -93,6 +100,7 @@ def command(
     from harness.gate import github, text
     from harness.gate.compare import Limits, compare, exit_code
     from harness.gate.limits import certainty, growth, share
+    from harness.gate.statistics import looks
     from harness.results.baseline import load
     from harness.results.select import select
 
@@ -105,7 +113,8 @@ def command(
         ram_share=ram_share,
         allow=frozenset(allowed),
         known_spread=share(run_to_run, "--run-to-run") if run_to_run else None,
-        confidence=certainty(confidence),
+        # A second look at more data is a second chance to be wrong, so each has half of the error rate.
+        confidence=looks(certainty(confidence), 2 if rerun else 1),
     )
     target = _directory(baseline) if update else None
     old: list[Record] = []
@@ -125,6 +134,12 @@ def command(
         raise HarnessError("there is no run to compare, neither in the baseline nor now")
 
     comparisons = compare(old, new, limits, history=results.history(store))
+    if rerun:
+        from harness.cli import rerun as again
+
+        more = again.rerun(again.unsure(comparisons), rerun, store)
+        if more:
+            comparisons = compare(old, [*new, *more], limits, history=results.history(store))
     code = exit_code(comparisons)
     if as_json:
         results.print_json(text.plain(comparisons, code))

@@ -152,7 +152,6 @@ def _run(
     costs = [(step.operator.index, cycles.estimate(step.operations, npu, memories)) for step in steps]
     estimated_cycles = sum(cycles.total(job) for _, job in costs)
     by_place = {(step, cost.index): cost.cycles for step, job in costs for cost in job}
-    error = profile.estimate.npu_error
     facts = {
         "model": file,
         "npu": npu.name,
@@ -163,7 +162,6 @@ def _run(
         "estimated_cycles": estimated_cycles,
         "estimated_seconds": estimated_cycles / profile.vela.system.core_clock_hz,
         "clock_hz": profile.vela.system.core_clock_hz,
-        "error_percent": error.percent if error else None,
         "outputs": [
             {"name": t.name, "type": t.type, "shape": t.shape, "values": array.tolist()}
             for t, array in zip(interpreter.outputs, outputs, strict=True)
@@ -271,7 +269,6 @@ def _named(model: Model, file: str, origin: Model) -> dict[tuple[int, int], str]
 
 
 def _show(facts: dict[str, Any], rows: Rows, found: Departure | None) -> None:
-    from harness.cli.forecast_view import beyond
     from harness.cli.terminal import console, table
     from harness.cli.terminal import facts as show_facts
 
@@ -287,7 +284,6 @@ def _show(facts: dict[str, Any], rows: Rows, found: Departure | None) -> None:
                 f"{facts['operations']} on the NPU, {facts['cpu_operators']} operators on the CPU",
             ),
             ("NPU time", _time(facts)),
-            *([("", beyond(facts["error_percent"]))] if facts["error_percent"] else []),
             *(
                 (f"Output {o['name']}", f"{o['type']} {'x'.join(map(str, o['shape']))} {_short(o['values'])}")
                 for o in facts["outputs"]

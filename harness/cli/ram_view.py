@@ -8,19 +8,24 @@ from typing import Any
 from harness.check.memory import Ram
 from harness.models.arena import Arena
 
+_REFERENCE = "TFLite-Micro's reference kernels"
+
 
 def arena_dict(ram: Ram) -> dict[str, Any]:
-    """Return the arena for JSON, in bytes, with the breakdown of its tail and what is not accounted for."""
-    own = ram.with_kernels
+    """Return the arena for JSON, in bytes: with the board's kernels, and with the reference kernels beside.
+
+    With the breakdown of its tail and what is not accounted for.
+    """
+    needed = ram.needed
     return {
         "origin": "estimated",
-        **_figures(ram.arena),
-        "kernels": "TFLite-Micro's reference kernels",
-        "tail": dict(ram.arena.breakdown),
-        "unaccounted": [asdict(u) for u in ram.arena.unaccounted],
+        **_figures(needed),
+        "kernels": ram.kernels if ram.with_kernels else _REFERENCE,
+        "tail": dict(needed.breakdown),
+        "unaccounted": [asdict(u) for u in needed.unaccounted],
         "npu_scratch_bytes": ram.scratch_bytes,
         "npu_fast_scratch_bytes": ram.fast_scratch_bytes,
-        "with_kernels": {"kernels": ram.kernels, **_figures(own)} if own else None,
+        "reference": {"kernels": _REFERENCE, **_figures(ram.arena)},
     }
 
 
@@ -42,16 +47,16 @@ def memories_dict(ram: Ram) -> list[dict[str, Any]]:
 
 def arena_facts(ram: Ram) -> list[tuple[str, str]]:
     """Return the arena as names and values for people."""
-    arena, own = ram.arena, ram.with_kernels
-    rows = [("Arena", f"{_said(arena)} (estimated, 32-bit TFLite-Micro, reference kernels)")]
-    if own and own.used_bytes != arena.used_bytes:
-        rows.append(("", f"{_said(own)} (with the buffers of {ram.kernels})"))
-    elif not own:
-        rows.append(("", f"buffers of {ram.kernels} itself are not accounted for"))
-    if arena.unaccounted:
-        names = ", ".join(sorted({u.label for u in arena.unaccounted}))
-        rows.append(("", f"not known is what {names} takes; at most {arena.bound_bytes:,} bytes in all"))
     needed = ram.needed
+    by = ram.kernels if ram.with_kernels else "reference kernels"
+    rows = [("Arena", f"{_said(needed)} (estimated, 32-bit TFLite-Micro, {by})")]
+    if ram.with_kernels is None:
+        rows.append(("", f"buffers of {ram.kernels} itself are not accounted for"))
+    elif needed.used_bytes != ram.arena.used_bytes:
+        rows.append(("", f"{_said(ram.arena)} (with reference kernels)"))
+    if needed.unaccounted:
+        names = ", ".join(sorted({u.label for u in needed.unaccounted}))
+        rows.append(("", f"not known is what {names} takes; at most {needed.bound_bytes:,} bytes in all"))
     if needed.minimum_bytes > needed.used_bytes + 16:
         rows.append(("", f"to set the model up takes an arena of {needed.minimum_bytes:,} bytes"))
     if ram.scratch_bytes:

@@ -22,7 +22,9 @@ from harness.errors import HarnessError
 from harness.models import ethosu, ops, tflite, vela
 from harness.models.arena import arena
 from harness.models.estimate import Estimate, estimate
+from harness.models.kernel_library import library
 from harness.models.npu.faults import NpuFault
+from harness.models.operator_memory import REFERENCE
 from harness.models.tflite import Model, Tensor
 from harness.wire.messages import ErrorCode
 
@@ -86,8 +88,9 @@ class TflmRuntime:
         )
 
     def _memory(self, model: Model) -> MemoryUse:
-        # The arena of the board's 32-bit chip: this host's own holds 64-bit pointers.
-        use = arena(model)
+        # The arena of the board's 32-bit chip and its kernels: this host's own holds 64-bit pointers.
+        chip = self._profile.chip
+        use = arena(model, library(chip.kernels, chip.core) or REFERENCE)
         size = self._profile.arena.size_bytes
         if use.used_bytes > size:
             text = f"the model needs {use.used_bytes} bytes of arena, the firmware has {size}"

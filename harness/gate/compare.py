@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from harness.gate.pairing import Pair, pair
-from harness.gate.statistics import CONFIDENCE, Interval, Known, Side, interval, more_runs
+from harness.gate.statistics import CONFIDENCE, Interval, Known, Side, interval, modes, more_runs
 from harness.results.changes import Change, changes, in_words
 from harness.results.group import Group, group
 from harness.results.history import run_to_run
@@ -211,6 +211,7 @@ def _judge(
             findings += [*judged, *_judge_ram(baseline, candidate, limits, names)]
             findings += _judge_outputs(baseline, candidate, limits, names, notes)
             notes += _bands(baseline, candidate, names)
+            notes += [*_coarse(time, limits), *_modes(baseline, candidate, names)]
         findings += _wrong_outputs(candidate, limits, names[1], notes)
         findings = [_because(finding, causes) for finding in findings]
     return Comparison(
@@ -326,6 +327,31 @@ def _bands(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[st
         if side.error_percent is not None
     ]
     return [f"the interval leaves out how far off an estimate may be: {'; '.join(bands)}"] if bands else []
+
+
+def _coarse(time: Interval | None, limits: Limits) -> list[str]:
+    """Say what the timer cannot show, if that is more than the slowdown that is asked about."""
+    if time is None or time.verdict(limits.slowdown) != "within resolution":
+        return []
+    return [
+        f"within the timer's resolution: a slowdown of up to {100 * time.unseen:.1f} % would not show in any "
+        f"number of runs, so {100 * limits.slowdown:g} % cannot be held (allow more, or take a finer timer)"
+    ]
+
+
+def _modes(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[str]:
+    """Warn where the runs of a side fall into two groups: their mean is then the time of neither."""
+    notes = []
+    for name, side in zip(names, (_side(baseline), _side(candidate)), strict=True):
+        found = modes(side) if side is not None and not side.computed else None
+        if found is not None:
+            fast, slow, apart = found
+            notes.append(
+                f"the runs of {name} fall into two groups, {fast} and {slow} of them, "
+                f"{100 * (apart - 1):.1f} % apart: the board was in two states, and the interval is of no "
+                "single one"
+            )
+    return notes
 
 
 def _judge_time(

@@ -51,6 +51,11 @@ def parameters(model: Model) -> int:
     return sum(sizes.values())
 
 
+def whole(size: int, unit: int) -> int:
+    """Round `size` up to whole units."""
+    return -(-size // unit) * unit
+
+
 def _cost(graph: Subgraph, operator: Operator) -> OperatorCost:
     inputs = [graph.tensors[i] for i in operator.inputs if i >= 0]
     return OperatorCost(

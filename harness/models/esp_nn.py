@@ -6,53 +6,13 @@ Its vector kernels work on padded, aligned copies of input and filter. The sizes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from harness.models.graph import Operator
+from harness.models.cost import whole
 from harness.models.operator_memory import Kernels, Node
+from harness.models.window import Window, window_of
 
 # A depthwise convolution whose working set is larger is done in strips of as many rows as its filter has.
 _TILED_ABOVE_S8 = 40 * 1024
 _TILED_ABOVE_S16 = 48 * 1024
-
-
-@dataclass(frozen=True)
-class _Window:
-    """The shapes of a convolution, heights before widths, and its padding above and to the left."""
-
-    input: tuple[int, int]
-    output: tuple[int, int]
-    filter: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-
-    @property
-    def input_area(self) -> int:
-        return self.input[0] * self.input[1]
-
-    @property
-    def output_area(self) -> int:
-        return self.output[0] * self.output[1]
-
-    @property
-    def filter_area(self) -> int:
-        return self.filter[0] * self.filter[1]
-
-    @property
-    def padded(self) -> bool:
-        return self.padding != (0, 0)
-
-    def beyond(self) -> tuple[int, int]:
-        """Return how far unpadded windows reach past the lower and right edge; may be negative."""
-        height, width = (
-            o * s + f - 1 - i
-            for o, s, f, i in zip(self.output, self.stride, self.filter, self.input, strict=True)
-        )
-        return height, width
-
-    def grown(self, by: tuple[int, int]) -> int:
-        """Return the area of the input with `by` more rows and columns."""
-        return (self.input[0] + by[0]) * (self.input[1] + by[1])
 
 
 def _prepare(node: Node) -> None:
@@ -64,16 +24,16 @@ def _prepare(node: Node) -> None:
 
 def _conv(node: Node) -> None:
     channels, filters = node.need(0).shape[3], node.output().shape[3]
-    window = _window(node)
+    window = window_of(node)
     if window.filter == (1, 1) and not window.padded and window.stride == (1, 1):
         node.scratch(_pointwise(window, channels, filters))
     else:
         node.scratch(_windowed(window, channels, filters))
 
 
-def _pointwise(window: _Window, channels: int, filters: int) -> int:
+def _pointwise(window: Window, channels: int, filters: int) -> int:
     """Channels are padded to 8; the input is copied where that changes it."""
-    padded = _up(channels, 8)
+    padded = whole(channels, 8)
     size = padded * filters + 64
     if channels % 8:
         size += window.input_area * padded
@@ -82,11 +42,11 @@ def _pointwise(window: _Window, channels: int, filters: int) -> int:
     return size
 
 
-def _windowed(window: _Window, channels: int, filters: int) -> int:
+def _windowed(window: Window, channels: int, filters: int) -> int:
     row, taps = window.filter[1] * channels, window.filter_area * channels
     if row < 16 <= taps:
-        return 4 * filters + 16 + filters * _up(taps, 16) + 16 + _up(taps, 16) + 64
-    size = (window.filter_area * _up(channels, 16) + _up(row, 16) * window.filter[0] + 4) * filters + 64
+        return 4 * filters + 16 + filters * whole(taps, 16) + 16 + whole(taps, 16) + 64
+    size = (window.filter_area * whole(channels, 16) + whole(row, 16) * window.filter[0] + 4) * filters + 64
     if window.padded:
         size += window.grown((2 * window.padding[0], 2 * window.padding[1])) * channels
     beyond = tuple(max(0, b) for b in window.beyond())
@@ -98,7 +58,7 @@ def _windowed(window: _Window, channels: int, filters: int) -> int:
 def _depthwise(node: Node) -> None:
     channels = node.need(0).shape[3]
     multiplier = int(node.operator.options["depth_multiplier"])  # type: ignore[arg-type]
-    window = _window(node)
+    window = window_of(node)
     taps = window.filter_area * channels * multiplier
     words = 2 * (taps + window.input_area * channels) + 32
     if multiplier == 1 and channels % 8 == 0:
@@ -109,7 +69,7 @@ def _depthwise(node: Node) -> None:
         node.scratch(words if multiplier % 4 == 0 else 32)
 
 
-def _multiple_of_8(window: _Window, channels: int, taps: int, words: int) -> int:
+def _multiple_of_8(window: Window, channels: int, taps: int, words: int) -> int:
     if window.filter != (3, 3):
         if words - 32 <= _TILED_ABOVE_S16:
             return words
@@ -118,52 +78,27 @@ def _multiple_of_8(window: _Window, channels: int, taps: int, words: int) -> int
         grow = (2 * window.padding[0], 2 * window.padding[1]) if window.padded else window.beyond()
         if not any(grow):
             return taps + 16
-        whole = window.grown(grow) * channels
+        at_once = window.grown(grow) * channels
         strip = (window.input[1] + grow[1]) * window.filter[0] * channels
-        return taps + (whole if whole <= _TILED_ABOVE_S8 else strip) + 16
+        return taps + (at_once if at_once <= _TILED_ABOVE_S8 else strip) + 16
     if channels < 12:
         return words
-    padded = _up(channels, 16)
+    padded = whole(channels, 16)
     height, width = (2 * p + max(0, b) for p, b in zip(window.padding, window.beyond(), strict=True))
     return padded * (9 + window.grown((height, width)) + window.output_area) + 64
 
 
-def _padded_to_8(window: _Window, channels: int) -> int:
-    padded = _up(channels, 8)
-    before_input = _up(2 * window.filter_area * padded, 16)
-    before_output = _up(before_input + 2 * window.input_area * padded, 16)
-    before_bias = _up(before_output + window.output_area * padded, 16)
+def _padded_to_8(window: Window, channels: int) -> int:
+    padded = whole(channels, 8)
+    before_input = whole(2 * window.filter_area * padded, 16)
+    before_output = whole(before_input + 2 * window.input_area * padded, 16)
+    before_bias = whole(before_output + window.output_area * padded, 16)
     return before_bias + 3 * 4 * padded + 16
 
 
 def _softmax(node: Node) -> None:
     if node.output().type == "int8":
         node.scratch(4 * node.need(0).shape[1])
-
-
-def _window(node: Node) -> _Window:
-    image, made, filter = shapes = [t.shape for t in (node.need(0), node.output(), node.need(1))]
-    if any(len(shape) != 4 for shape in shapes):
-        raise LookupError("four dimensions")
-    strides = _pair(node.operator, "stride")
-    dilations = _pair(node.operator, "dilation", "_factor")
-    padding = (0, 0)
-    if node.operator.options.get("padding", "SAME") == "SAME":
-        height, width = (
-            max(0, (-(-i // s) - 1) * s + (f - 1) * d + 1 - i) // 2
-            for i, s, f, d in zip(image[1:3], strides, filter[1:3], dilations, strict=True)
-        )
-        padding = (height, width)
-    return _Window((image[1], image[2]), (made[1], made[2]), (filter[1], filter[2]), strides, padding)
-
-
-def _pair(operator: Operator, name: str, ending: str = "") -> tuple[int, int]:
-    height, width = (int(operator.options[f"{name}_{side}{ending}"]) for side in "hw")  # type: ignore[arg-type]
-    return height, width
-
-
-def _up(size: int, multiple: int) -> int:
-    return -(-size // multiple) * multiple
 
 
 _ASK = {"CONV_2D": _conv, "DEPTHWISE_CONV_2D": _depthwise, "SOFTMAX": _softmax}

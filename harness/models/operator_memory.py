@@ -237,12 +237,13 @@ class Kernels:
     """Optimised kernels, by what they keep that the reference kernels do not.
 
     `state` replaces the size of the structure that init allocates, `prepare` asks for more once an operator
-    is prepared.
+    is prepared, `instead` asks for everything in the place of the reference kernel.
     """
 
     name: str
     state: Mapping[str, int]
     prepare: Callable[[Node], None]
+    instead: Mapping[str, Callable[[Node], None]] = field(default_factory=dict)
 
 
 REFERENCE = Kernels("TFLite-Micro's reference kernels", {}, lambda node: None)
@@ -270,8 +271,9 @@ def init(node: Node, kernels: Kernels) -> None:
 
 def prepare(node: Node, kernels: Kernels) -> None:
     """Ask for what the operator allocates when it is prepared; raises as `init` does."""
-    if node.operator.label in _PREPARE:
-        _PREPARE[node.operator.label](node)
+    ask = kernels.instead.get(node.operator.label) or _PREPARE.get(node.operator.label)
+    if ask is not None:
+        ask(node)
     kernels.prepare(node)
 
 

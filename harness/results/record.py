@@ -93,7 +93,12 @@ class Invoke(_Part):
     resolution_us: float
     warmup: int
     requested: int
-    error_percent: float | None = None
+    error_percent: float | None = Field(
+        default=None, description="of an estimate: nine of ten measured times are at most this much longer"
+    )
+    error_below_percent: float | None = Field(
+        default=None, description="and at most this much shorter; null = as much as longer"
+    )
     method: str
 
 

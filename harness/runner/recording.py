@@ -6,9 +6,11 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from harness.boards import Profile
 from harness.check.forecast import Time
 from harness.firmware.manifest import Image
 from harness.models import ethosu, inspect, tensors
+from harness.models.kernel_library import library
 from harness.results import record as records
 from harness.results.record import Record
 from harness.results.store import new_id
@@ -105,9 +107,10 @@ def make_record(
             warmup=settings.warmup,
             requested=taken.requested,
             error_percent=forecast.band_percent if forecast else None,
+            error_below_percent=forecast.below_percent if forecast else None,
             method=_time_method(prepared) if virtual else f"the {origins.device}'s own clock",
         ),
-        ram=_ram(taken, virtual, origins),
+        ram=_ram(taken, virtual, origins, job.board),
         outputs=_outputs(taken, origins),
         verification=verification,
         layers=[
@@ -217,10 +220,20 @@ def _caveats(forecast: Time) -> list[str]:
 
 def _time_method(prepared: Prepared) -> str:
     by_profile = "cycles by operator from the board profile's coefficients"
-    return f"Vela's cycles for the NPU, {by_profile}" if ethosu.is_compiled(prepared.deployed) else by_profile
+    return (
+        f"cycles of the NPU's command streams, {by_profile}"
+        if ethosu.is_compiled(prepared.deployed)
+        else by_profile
+    )
 
 
-def _ram(taken: Measurement, virtual: bool, origins: _Origins) -> records.Ram:
+def _kernels(board: Profile) -> str:
+    """Return the kernels that an emulated board accounts its arena with, in words."""
+    known = library(board.chip.kernels, board.chip.core)
+    return f"the buffers of {known.name}" if known else "reference kernels"
+
+
+def _ram(taken: Measurement, virtual: bool, origins: _Origins, board: Profile) -> records.Ram:
     memory = taken.memory
     if memory is None:
         return records.Ram(origin=origins.rest, method="not reported by this protocol")
@@ -232,7 +245,7 @@ def _ram(taken: Measurement, virtual: bool, origins: _Origins) -> records.Ram:
         arena_size_bytes=memory.arena_size,
         heap_free_bytes=memory.heap_free,
         stack_high_water_bytes=memory.stack_high_water,
-        method="accounted for the 32-bit chip, with reference kernels"
+        method=f"accounted for the 32-bit chip, with {_kernels(board)}"
         if virtual
         else f"{taken.identity.engine or 'TFLite-Micro'} on the {origins.device}"
         if SELFTEST not in taken.identity.capabilities

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,14 @@ from harness import boards
 from harness.boards import Profile
 from harness.errors import HarnessError
 from harness.models import calibration
-from harness.models.calibration import Residual
+from harness.models.calibration import Band, Residual, Sample
 from harness.results.record import Record
 from harness.timing import overlay
-from harness.timing.parts import Table
+from harness.timing.parts import NPU, Table
 from harness.timing.records import samples
 
+# Measurements of one's own are near the truth, whatever the coefficients were before.
+_OFF = {calibration.DEFAULT: 3.0}
 _NOT_MODELLED = ("what differs between the measured models and the estimated one besides its operators",)
 
 
@@ -24,8 +26,8 @@ _NOT_MODELLED = ("what differs between the measured models and the estimated one
 class Calibration:
     """What a fit to measured records brought; times are in milliseconds, errors in percent.
 
-    `before` is by the profile as it was, `after` by the fit, each figure by one to the others where it could
-    be held out. `text` is the profile overlay.
+    `before` is by the profile as it was, `after` by the fit, each figure by one to the other models where
+    there are any. `text` is the profile overlay.
     """
 
     board: str
@@ -35,7 +37,7 @@ class Calibration:
     after: tuple[Residual, ...]
     median_before_percent: float
     median_after_percent: float
-    band_percent: float | None
+    band: Band | None
     text: str
 
 
@@ -52,37 +54,56 @@ def calibrate(board: Profile, records: Sequence[Record], source: str, models: Pa
             f"no measured record of {board.id} can be fitted to{why}; bench the board itself first, emulated "
             "runs are timed by this very estimate"
         )
-    factors = calibration.fit(taken.samples)
+    factors = calibration.fit(taken.samples, _OFF)
     to_ms = 1e3 / board.clock_hz
-    before = [
+    one_model = len({s.architecture for s in taken.samples if s.architecture}) == 1
+    before = tuple(
         Residual(s.name, s.known * to_ms, sum(s.parts.values()) * to_ms, held_out=True) for s in taken.samples
-    ]
-    after = [
+    )
+    after = tuple(
         Residual(r.name, r.known * to_ms, r.estimated * to_ms, r.held_out)
-        for r in calibration.residuals(taken.samples)
-    ]
-    band = calibration.band(after)
+        for r in (
+            _of_all(taken.samples, factors) if one_model else calibration.residuals(taken.samples, _OFF)
+        )
+    )
+    within = calibration.band(after)
+    held_out = sum(r.held_out for r in after)
+    says = f"harness calibrate: {taken.records} measured records from {source}"
+    error = overlay.error_of(
+        within,
+        calibration.median_factor(after),
+        held_out=held_out,
+        fitted=len(after),
+        source=says,
+        not_modelled=_NOT_MODELLED,
+    )
+    on_npu = any(NPU in s.parts for s in taken.samples)
     text = overlay.estimate_tables(
         _by_memory(board, Table.of(coefficients).scaled(factors)),
-        f"harness calibrate: {taken.records} measured records from {source}",
-        held_out=sum(r.held_out for r in after),
-        fitted=len(after),
-        percent=None if band is None else 100 * band,
-        not_modelled=_NOT_MODELLED,
-        npu_error=board.estimate.npu_error,
+        says,
+        error=board.estimate.error if on_npu else error,
+        npu_error=error if on_npu else board.estimate.npu_error,
     )
-    everything = [Residual(r.name, r.known, r.estimated, held_out=True) for r in after]
     return Calibration(
         board=board.id,
         records=taken.records,
         left_out=taken.left_out,
-        before=tuple(before),
-        after=tuple(after),
-        median_before_percent=100 * (calibration.median_error(before) or 0),
-        median_after_percent=100 * (calibration.median_error(everything) or 0),
-        band_percent=None if band is None else 100 * band,
+        before=before,
+        after=after,
+        median_before_percent=_percent(before),
+        median_after_percent=_percent([Residual(r.name, r.known, r.estimated, held_out=True) for r in after]),
+        band=within,
         text=f"{_without_estimate(board)}\n\n{text}",
     )
+
+
+def _of_all(taken: Sequence[Sample], factors: Mapping[str, float]) -> list[Residual]:
+    """Return what the fit makes of the times of a single model: there is nothing to hold it out with."""
+    return [Residual(s.name, s.known, calibration.estimate(s, factors), held_out=False) for s in taken]
+
+
+def _percent(found: Sequence[Residual]) -> float:
+    return 100 * ((calibration.median_factor(found) or 1.0) - 1)
 
 
 def _without_estimate(board: Profile) -> str:

@@ -6,10 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.boards.profile import EstimateError
+from harness.boards.profile import EstimateError, Fitted, Library
+from harness.models.calibration import Band
 
 _DIGITS = 4
-_ORDER = ("cycles_per_mac", "cycles_per_element", "cycles_per_byte")
+_TABLES = ("cycles_per_mac", "cycles_per_element", "cycles_per_row", "cycles_per_byte")
+_SIZES = {"cache_bytes": "cache", "vector_bytes": "vector"}
+_NPU = {
+    "npu_cycles_per_job": "cycles_per_job",
+    "npu_cycles_per_byte": "cycles_per_byte",
+    "npu_factor": "factor",
+}
 
 
 def rounded(value: float) -> float:
@@ -17,52 +24,91 @@ def rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
+def error_of(
+    within: Band | None,
+    median_factor: float | None,
+    *,
+    held_out: int,
+    fitted: int,
+    source: str,
+    not_modelled: Sequence[str] = (),
+    range: Fitted | None = None,
+) -> EstimateError:
+    """Return what a profile says of its error: percent of the estimate."""
+    known = within is not None and held_out > 0
+    return EstimateError(
+        percent=rounded(100 * (within.high - 1)) if known and within else None,
+        below_percent=rounded(100 * (1 - within.low)) if known and within else None,
+        median_percent=rounded(100 * (median_factor - 1)) if median_factor is not None else None,
+        held_out=held_out,
+        fitted=fitted,
+        not_modelled=tuple(not_modelled),
+        range=range,
+        source=source,
+    )
+
+
 def estimate_tables(
     coefficients: Mapping[str, Any],
     source: str,
     *,
-    held_out: int,
-    fitted: int,
-    percent: float | None,
-    not_modelled: Sequence[str],
+    error: EstimateError | None = None,
     npu_error: EstimateError | None = None,
+    library: Library | None = None,
 ) -> str:
-    """Return the text of [estimate] and its tables, every fact from `source`.
+    """Return the text of [estimate] and its tables, every fact from `source` but for the last three tables.
 
-    `cycles_per_byte` is by kind of memory here, as profiles have it. `percent` is how far estimates are off.
-    `npu_error` is the profile's own, which a fit to times on the CPU leaves as it is.
+    `cycles_per_byte` is by kind of memory here, as profiles have it.
     """
-    lines = [
-        "[estimate]",
-        f"fixed_cycles = {_number(coefficients['fixed_cycles'])}",
-        f"cycles_per_operator = {_number(coefficients['cycles_per_operator'])}",
-    ]
+    lines = ["[estimate]"]
+    for name in ("fixed_cycles", "cycles_per_operator"):
+        lines.append(f"{name} = {_number(coefficients[name])}")
+    lines += [f"{key} = {coefficients[name]}" for name, key in _SIZES.items() if name in coefficients]
     lines += [f"source = {json.dumps(source)}", ""]
-    for name in _ORDER:
+    for name in _TABLES:
         if name in coefficients:
-            lines.append(f"[estimate.{name}]")
-            lines += [f"{key} = {_number(value)}" for key, value in _default_last(coefficients[name])]
-            lines += [f"source = {json.dumps(source)}", ""]
-    lines.append("[estimate.error]")
-    if percent is not None:
-        lines.append(f"percent = {_number(max(percent, 0.1))}")
-    lines += [f"held_out = {held_out}", f"fitted = {fitted}"]
-    lines.append(f"not_modelled = {json.dumps(list(not_modelled), ensure_ascii=False)}")
-    lines += [f"source = {json.dumps(source, ensure_ascii=False)}", ""]
-    if npu_error is not None:
-        lines += _kept(npu_error)
+            lines += _table(f"estimate.{name}", _default_last(coefficients[name]), source)
+    npu = [(key, coefficients[name]) for name, key in _NPU.items() if name in coefficients]
+    if npu:
+        lines += _table("estimate.npu", npu, source)
+    if library is not None:
+        lines += ["[estimate.library]", f"assumed = {_text(library.assumed)}"]
+        lines += [f"{_text(key)} = {_number(value)}" for key, value in sorted(library.factors().items())]
+        lines += [f"source = {_text(library.source_of('assumed'))}", ""]
+    for key, found in (("error", error), ("npu_error", npu_error)):
+        if found is not None:
+            lines += _error(f"estimate.{key}", found)
     return "\n".join(lines)
 
 
-def _kept(npu_error: EstimateError) -> list[str]:
-    """Return the table of the NPU's error as the profile has it."""
-    lines = ["[estimate.npu_error]"]
-    if npu_error.percent is not None:
-        lines.append(f"percent = {_number(npu_error.percent)}")
-    lines += [f"held_out = {npu_error.held_out}", f"fitted = {npu_error.fitted}"]
-    lines.append(f"not_modelled = {json.dumps(list(npu_error.not_modelled), ensure_ascii=False)}")
-    lines.append(f"source = {json.dumps(npu_error.source_of('percent'), ensure_ascii=False)}")
-    return [*lines, ""]
+def _table(name: str, values: Sequence[tuple[str, float]], source: str) -> list[str]:
+    rows = [f"{key} = {_number(value)}" for key, value in values]
+    return [f"[{name}]", *rows, f"source = {json.dumps(source)}", ""]
+
+
+def _error(name: str, error: EstimateError) -> list[str]:
+    lines = [f"[{name}]"]
+    for key in ("percent", "below_percent", "median_percent"):
+        value: float | None = getattr(error, key)
+        if value is not None:
+            lines.append(f"{key} = {_number(value)}")
+    lines += [f"held_out = {error.held_out}", f"fitted = {error.fitted}"]
+    lines.append(f"not_modelled = {_text(list(error.not_modelled))}")
+    lines += [f"source = {_text(error.source_of('held_out'))}", ""]
+    if error.range is not None:
+        lines += [
+            f"[{name}.range]",
+            f"cycles = {list(error.range.cycles)}",
+            f"weight_bytes = {list(error.range.weight_bytes)}",
+            f"kernels = {_text(list(error.range.kernels))}",
+            f"source = {_text(error.range.source_of('cycles'))}",
+            "",
+        ]
+    return lines
+
+
+def _text(value: str | list[str]) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _default_last(table: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from statistics import median
 
 from harness.boards import Profile
+from harness.boards.published import Work
 from harness.errors import HarnessError
 from harness.models import bundled, tflite
 from harness.models.calibration import Sample
-from harness.models.estimate import demands
+from harness.models.estimate import demands, stream_times
 from harness.models.graph import Model
 from harness.models.ops import ETHOS_U
 from harness.results.record import Record
@@ -46,7 +47,7 @@ def samples(
             continue
         try:
             model = files.find(record)
-            found += _samples(record, model, table, board.clock_hz)
+            found += _samples(record, model, table, board)
         except HarnessError as error:
             left_out.append(f"{record.id}: {error}")
             continue
@@ -54,32 +55,47 @@ def samples(
     return Taken(tuple(found), used, tuple(left_out))
 
 
-def _samples(record: Record, model: Model, table: Table, clock_hz: int) -> list[Sample]:
-    works = demands(model)
-    if any(work.label == ETHOS_U for work in works):
-        raise HarnessError("on the NPU the time is Vela's and is not fitted")
+def _samples(record: Record, model: Model, table: Table, board: Profile) -> list[Sample]:
     if not record.invoke.ticks:
         raise HarnessError("it has no samples")
-    to_cycles = clock_hz / record.invoke.tick_hz
-    parts = table.parts(work_of(work) for work in works)
+    streams = stream_times(model, board.vela.settings()) if board.vela else {}
+    to_cycles = board.clock_hz / record.invoke.tick_hz
+    works = {
+        (d.subgraph, d.index): work_of(d, table.cache_bytes, table.vector_bytes).model_copy(
+            update={"npu_cycles": streams.get((d.subgraph, d.index), 0)}
+        )
+        for d in demands(model)
+    }
+    if any(work.kernel == ETHOS_U for work in works.values()) and not streams:
+        raise HarnessError("it is compiled for an NPU, and the board has none")
+    parts = table.parts(works.values())
     if table.fixed:
         parts[INVOKE] = table.fixed
     name = f"{record.model.name} ({record.id})"
-    found = [Sample(name, parts, median(record.invoke.ticks) * to_cycles)]
-    by_index = {work.index: work for work in works if work.subgraph == 0}
-    of_kernel: dict[str, tuple[list[object], float]] = {}
+    known = median(record.invoke.ticks) * to_cycles
+    step = record.invoke.resolution_us * board.clock_hz / 1e6
+    found = [Sample(name, parts, known, architecture=record.model.sha256, resolution=step)]
+    of_kernel: dict[str, tuple[list[Work], float]] = {}
+    labels = {d.index: d.label for d in demands(model) if d.subgraph == 0}
     for layer in record.layers:
-        work = by_index.get(layer.index)
-        if work is None or layer.origin != "measured" or work.label != layer.operator:
+        work = works.get((0, layer.index))
+        if work is None or layer.origin != "measured" or labels[layer.index] != layer.operator:
             continue
         worked, ticks = of_kernel.setdefault(work.kernel, ([], 0.0))
         worked.append(work)
         of_kernel[work.kernel] = (worked, ticks + layer.ticks)
     for kernel, (worked, ticks) in of_kernel.items():
-        cycles = ticks * to_cycles
-        kernel_parts = table.parts(work_of(work) for work in worked)  # type: ignore[arg-type]
-        if cycles > 0 and kernel_parts:
-            found.append(Sample(f"{name}: {kernel}", kernel_parts, cycles))
+        kernel_parts = table.parts(worked)
+        if ticks > 0 and kernel_parts:
+            found.append(
+                Sample(
+                    f"{name}: {kernel}",
+                    kernel_parts,
+                    ticks * to_cycles,
+                    architecture=record.model.sha256,
+                    whole=False,
+                )
+            )
     return found
 
 

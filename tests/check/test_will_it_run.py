@@ -130,9 +130,10 @@ class TestWhatUsersRunInto:
 
 def test_inspect_carries_the_arena_and_the_time_of_a_board() -> None:
     found = json.loads(run("inspect", PERSON, "--board", "xiao_esp32s3", "--json").stdout)
-    assert found["arena"]["used_bytes"] == 204668
+    assert found["arena"]["kernels"] == "ESP-NN"
+    assert found["arena"]["used_bytes"] == 336012
     assert found["arena"]["used_bytes"] == found["arena"]["head_bytes"] + found["arena"]["tail_bytes"]
-    assert found["arena"]["with_kernels"]["used_bytes"] == 224412
+    assert found["arena"]["reference"]["used_bytes"] == 163612
     assert found["time"]["origin"] == "estimated"
     layers = found["time"]["layers"]
     assert sum(layer["seconds"] for layer in layers) == pytest.approx(found["time"]["seconds"])
@@ -142,9 +143,9 @@ def test_inspect_carries_the_arena_and_the_time_of_a_board() -> None:
 
 def test_inspect_shows_the_time_with_its_error_and_the_layers() -> None:
     shown = run("inspect", PERSON, "--board", "xiao_esp32s3", "--layers").stdout
-    assert "ms ±6 % (estimated)" in shown
+    assert "541 ms, -18 to +35 % (estimated)" in shown
     assert "not modelled" in shown
-    assert shown.count("DEPTHWISE_CONV_2D") > 15
+    assert shown.count("CONV_2D") > 10
 
 
 def test_a_core_without_a_published_time_gets_none() -> None:
@@ -163,7 +164,22 @@ def test_calibrate_shows_every_published_figure_beside_its_estimate() -> None:
     assert {chip["chip"] for chip in found} == {"esp32", "esp32s3", "we1", "we2"}
     shown = run("calibrate", "--board", "xiao_esp32s3").stdout
     assert "held out" in shown
-    assert "median error" in shown
+    assert "convolution 1x1 64->64" in shown
+
+
+def test_one_command_prints_how_whole_models_are_estimated_without_their_architecture() -> None:
+    shown = " ".join(run("calibrate", "--held-out").stdout.split())
+    for chip in ("esp32", "esp32s3", "we1", "we2"):
+        assert f"Chip {chip} " in shown
+    assert "a factor of 1.09 in the median, 1.18 at worst" in shown
+    assert "a factor of 1.06 in the median, 1.54 at worst" in shown
+    assert shown.count("of the held-out times are inside") == 4
+    assert "convolution" not in shown
+
+
+def test_the_tables_of_a_profile_are_printed() -> None:
+    shown = run("calibrate", "--board", "we2", "--tables").stdout
+    assert shown.strip() in boards.load("we2").path.read_text(encoding="utf-8")
 
 
 def measured(directory: Path, factor: float, board_id: str = "xiao_esp32s3") -> None:
@@ -195,8 +211,8 @@ def test_calibrate_fits_to_measured_records_and_writes_a_profile(tmp_path: Path)
     done = run("calibrate", "--board", "xiao_esp32s3", "--from", tmp_path / "results", "--out", out, "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert found["records"] == 3
-    assert found["median_before_percent"] == pytest.approx(100 * (1 - 1 / 1.5), abs=1)
+    assert found["records"] == len(bundled.names())
+    assert found["median_before_percent"] == pytest.approx(50, abs=1)
     assert found["median_after_percent"] < 2
     before, after = boards.load("xiao_esp32s3"), boards.load(out)
     assert after.id == before.id
@@ -206,7 +222,7 @@ def test_calibrate_fits_to_measured_records_and_writes_a_profile(tmp_path: Path)
     assert times[1] == pytest.approx(1.5 * times[0], rel=0.03)
     again = run("inspect", PERSON, "--board", out)
     assert again.exit_code == 0
-    assert "harness calibrate: 3 measured records" in out.read_text()
+    assert f"harness calibrate: {len(bundled.names())} measured records" in out.read_text()
 
 
 def test_emulated_records_are_no_measurements(tmp_path: Path) -> None:
@@ -276,7 +292,7 @@ class TestATimeThatWouldBeAGuess:
         main.custom("Odd", [x], [middle], b"")
         (tmp_path / "odd.tflite").write_bytes(out.finish())
         assert "not known: no time is published for Odd on" in self.shown(tmp_path / "odd.tflite")
-        main.operator("RELU", [middle], [y])
+        main.operator("LOGISTIC", [middle], [y], version=2)
         (tmp_path / "odd.tflite").write_bytes(out.finish())
         assert "left out: Odd on the Xtensa LX7" in self.shown(tmp_path / "odd.tflite")
 
@@ -287,9 +303,21 @@ class TestATimeThatWouldBeAGuess:
         out = Builder()
         main = out.subgraph("main")
         x = main.input("x", (1, 4), "int8", Scale(0.5))
-        main.operator("DEQUANTIZE", [x], [main.output("y", (1, 4), "float32")])
+        middle = main.tensor("middle", (1, 4), "int8", Scale(1 / 256, -128))
+        main.operator("LOGISTIC", [x], [middle], version=2)
+        main.operator("LOGISTIC", [middle], [middle], version=2)
+        main.operator("DEQUANTIZE", [middle], [main.output("y", (1, 4), "float32")])
         (tmp_path / "ends.tflite").write_bytes(out.finish())
-        assert "ms ±6 % (estimated)" in self.shown(tmp_path / "ends.tflite")
+        assert " % (estimated)" in self.shown(tmp_path / "ends.tflite")
+
+    def test_of_a_kernel_that_no_time_is_known_of_and_that_is_most_of_it(self, tmp_path: Path) -> None:
+        out = Builder()
+        main = out.subgraph("main")
+        x = main.input("x", (1, 400), "int8", Scale(0.5))
+        main.operator("HARD_SWISH", [x], [main.output("y", (1, 400), "int8", Scale(0.5))])
+        (tmp_path / "swish.tflite").write_bytes(out.finish())
+        shown = self.shown(tmp_path / "swish.tflite")
+        assert "not known: 100% of its time would be in HARD_SWISH, of which no time on" in shown
 
     def test_of_commands_that_are_not_costed(self, tmp_path: Path) -> None:
         board = boards.load("we2").vela
@@ -333,7 +361,8 @@ def test_velas_account_of_a_file_counts_only_with_the_settings_of_the_board(
     same = (tmp_path / "m.tflite").read_bytes() == (tmp_path / "slow.tflite").read_bytes()
     assert same, "the clock changes no command; otherwise this test shows nothing"
     assert seconds("we2") == before
-    assert seconds(slow) == pytest.approx(4 * before, rel=0.01)
+    # What the core does for the NPU keeps its clock.
+    assert 1.5 * before < seconds(slow) < 4 * before
 
 
 def test_an_npu_that_is_no_ethos_u55_gets_velas_time(tmp_path: Path) -> None:
@@ -350,15 +379,7 @@ def test_a_calibrated_profile_keeps_what_is_known_of_its_npu(tmp_path: Path) -> 
 
     board = boards.load("we2")
     assert board.estimate.npu_error is not None
-    tables = estimate_tables(
-        board.estimate.mapping(),
-        "a test",
-        held_out=0,
-        fitted=1,
-        percent=None,
-        not_modelled=(),
-        npu_error=board.estimate.npu_error,
-    )
+    tables = estimate_tables(board.estimate.mapping(), "a test", npu_error=board.estimate.npu_error)
     (tmp_path / "mine.toml").write_text(f'extends = "{board.id}"\n\n{tables}', encoding="utf-8")
     assert boards.load(tmp_path / "mine.toml").estimate.npu_error == board.estimate.npu_error
 

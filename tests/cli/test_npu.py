@@ -229,13 +229,11 @@ def test_a_run_on_a_board_with_another_npu_says_how_to_compile_for_it(
     assert "compiled for ethos-u55-64, and grove_vision_ai_we2 has ethos-u55-128" in str(result.exception)
 
 
-def test_the_time_of_a_run_has_unit_origin_and_error(files: tuple[Path, Path]) -> None:
+def test_the_time_of_a_run_has_unit_and_origin(files: tuple[Path, Path]) -> None:
     shown = _invoke("run", files[1]).output
     assert re.search(r"NPU time +0\.0\d+ ms, [\d,]+ cycles at 400 MHz \(estimated from the commands", shown)
-    assert "published times of such models are up to 6.3 times as long" in shown
     facts = json.loads(_invoke("run", files[1], "--json").output)
     assert facts["estimated_seconds"] == pytest.approx(facts["estimated_cycles"] / facts["clock_hz"])
-    assert facts["error_percent"] == 528
 
 
 def test_a_model_with_variables_is_compared_with_its_source(tmp_path: Path) -> None:

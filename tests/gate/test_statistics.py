@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from harness.gate.statistics import Known, Side, interval, median_error, more_runs
+from harness.gate.statistics import Known, Side, interval, looks, median_error, modes, more_runs
 from tests.gate.simulated import BOARDS, Board
 
 ALLOWED = 0.03
@@ -67,9 +70,89 @@ def test_a_coarse_timer_cannot_prove_what_it_cannot_see() -> None:
     """The stock firmware reports whole milliseconds: 15 ms and 15 ms differ by up to 6.7 %."""
     runs = [np.full(100, 15_000.0)] * 5
     side = Side.of(runs, resolution_us=1000)
-    assert interval(side, side).verdict(ALLOWED) == "not enough data"
+    found = interval(side, side)
+    assert found.verdict(ALLOWED) == "within resolution"
+    assert found.unseen == pytest.approx(math.expm1(2 / 15))
     assert "resolution" in more_runs(side, side, None, ALLOWED, 0.95)
-    assert interval(side, side).verdict(0.10) == "no regression"
+    assert found.verdict(0.10) == "no regression"
+
+
+@pytest.mark.parametrize(("after_ms", "verdict"), [(16, "within resolution"), (17, "regression")])
+def test_one_step_of_a_timer_may_be_nothing_and_two_are_something(after_ms: int, verdict: str) -> None:
+    before, after = (
+        Side.of([np.full(100, 1000.0 * milliseconds)] * 5, resolution_us=1000)
+        for milliseconds in (15, after_ms)
+    )
+    assert interval(before, after).verdict(ALLOWED) == verdict
+
+
+def test_a_timer_of_whole_milliseconds_gets_an_answer_about_it() -> None:
+    """Of equal boards of 15 ms, read in whole ms, few are left without an answer, and none is an alarm."""
+    rng = np.random.default_rng(5)
+    counts: Counter[str] = Counter()
+    for _ in range(300):
+        sides = [
+            Side.of(list(np.floor(board / 1000) * 1000), resolution_us=1000)
+            for board in (BOARDS["shifts between runs"].runs(rng, 5) * 15_000 / 50_000 for _ in range(2))
+        ]
+        counts[interval(*sides).verdict(ALLOWED)] += 1
+    assert counts["within resolution"] >= 240
+    assert counts["regression"] == 0
+
+
+@given(st.integers(1, 10**6), st.integers(0, 300))
+def test_a_slowdown_of_exactly_the_limit_is_allowed(micros: int, tenths: int) -> None:
+    limit = tenths / 1000
+    before = Side((math.log(micros),), computed=True)
+    after = Side((math.log(micros * (1000 + tenths) / 1000),), computed=True)
+    assert interval(before, after).verdict(limit) == "no regression"
+    a_step_more = Side((math.log(micros * (1000 + tenths) / 1000 * 1.00001),), computed=True)
+    assert interval(before, a_step_more).verdict(limit) == "regression"
+
+
+def test_two_states_of_a_board_are_told_from_one() -> None:
+    rng = np.random.default_rng(6)
+    two = np.log(np.concatenate([rng.normal(50_000, 50, 4), rng.normal(53_000, 50, 4)]))
+    found = modes(Side(tuple(two)))
+    assert found is not None
+    assert found[:2] == (4, 4)
+    assert found[2] == pytest.approx(1.06, abs=0.002)
+    assert modes(Side((1.0, 2.0, 3.0))) is None
+
+
+@pytest.mark.parametrize("runs", [4, 5, 6, 8, 15])
+def test_one_state_is_seldom_taken_for_two(runs: int) -> None:
+    rng = np.random.default_rng(runs)
+    wrong = sum(modes(Side(tuple(rng.normal(0, 0.01, runs)))) is not None for _ in range(1500))
+    assert wrong <= 20  # one in two hundred is 7.5
+
+
+def test_a_timer_that_cannot_tell_more_does_not_make_two_states_of_one() -> None:
+    runs = [np.full(10, value) for value in (15_000.0, 16_000.0, 15_000.0, 16_000.0, 15_000.0)]
+    assert modes(Side.of(runs, resolution_us=1000)) is None
+
+
+def test_two_looks_at_growing_data_keep_the_stated_rate() -> None:
+    """A first look at 3 runs and, where that is an alarm, a second at 6: as `gate --rerun 3` does."""
+    rng = np.random.default_rng(7)
+    board = BOARDS["shifts between runs"]
+    each = looks(0.95, 2)
+    assert each == pytest.approx(0.975)
+    alarms = passes = 0
+    for _ in range(400):
+        before = _side(board.runs(rng, 3))
+        for slower in (0.0, 0.04):
+            runs = board.runs(rng, 6, slower=slower)
+            verdict = interval(before, _side(runs[:3]), confidence=each).verdict(
+                0.0 if not slower else ALLOWED
+            )
+            if verdict != "no regression":
+                limit = 0.0 if not slower else ALLOWED
+                verdict = interval(before, _side(runs), confidence=each).verdict(limit)
+            alarms += verdict == "regression" and not slower
+            passes += verdict == "no regression" and slower > 0
+    assert alarms / 400 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+    assert passes / 400 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
 
 
 def test_autocorrelation_widens_the_error_of_a_median() -> None:

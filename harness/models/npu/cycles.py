@@ -27,9 +27,11 @@ from harness.models.npu.operations import (
     Upscale,
 )
 
-AXI_BYTES = 16
-"""What a port moves in a cycle, as the core that Vela 5.2 compiles with by default counts it: these cycles
-stand beside its own. By the architecture, in Vela's bandwidth figures and in its older core it is 8."""
+AXI_BYTES = 8
+"""What a port moves in a cycle by the architecture (64 bits), in Vela's bandwidth figures and in Vela 3.
+
+The core that Vela 5.2 compiles with by default counts 16, so its cycles are fewer where a memory is slow.
+"""
 BRICK = 16
 READ_ONLY_REGION = 0
 _SUBKERNEL = 8
@@ -68,8 +70,10 @@ class Memories:
         return self.constants if region == READ_ONLY_REGION else self.arena
 
 
-def memories(settings: Mapping[str, Mapping[str, str]]) -> Memories:
+def memories(settings: Mapping[str, Mapping[str, str]], axi_bytes: int = AXI_BYTES) -> Memories:
     """Return what the memories are worth by the sections of Vela's configuration file.
+
+    `axi_bytes` is what a port moves in a cycle.
 
     Raises HarnessError where they put a memory on a port and do not describe it.
     """
@@ -83,7 +87,7 @@ def memories(settings: Mapping[str, Mapping[str, str]]) -> Memories:
         if f"{memory}_clock_scale" not in system:
             raise HarnessError(f"Vela's settings put {memory} on {mode[use]} but do not describe it")
         return Timing(
-            AXI_BYTES * float(system[f"{memory}_clock_scale"]),
+            axi_bytes * float(system[f"{memory}_clock_scale"]),
             int(system[f"{memory}_read_latency"]),
             int(system[f"{memory}_write_latency"]),
             int(system[f"{memory}_burst_length"]),

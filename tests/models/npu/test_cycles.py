@@ -35,9 +35,9 @@ def copies(*regions: tuple[int, int], length: int = 1024) -> list[cycles.Cost]:
 def test_a_copy_takes_as_long_as_the_slower_of_its_memories() -> None:
     (from_flash,) = copies((cycles.READ_ONLY_REGION, 1))
     (within_sram,) = copies((1, 1))
-    # 16 bytes a cycle at the core's clock; flash at a 64th of it, after 64 cycles of latency
-    assert from_flash.cycles == 1024 / (16 * 0.015625) + 64
-    assert within_sram.cycles == 1024 / 16 + 16
+    # 8 bytes a cycle at the core's clock; flash at a 64th of it, after 64 cycles of latency
+    assert from_flash.cycles == 1024 / (8 * 0.015625) + 64
+    assert within_sram.cycles == 1024 / 8 + 16
 
 
 def test_copies_follow_one_another() -> None:
