@@ -20,6 +20,8 @@ _FRONT_MATTER = re.compile(
 _QUOTE = re.compile(r"[ \t]*>[ \t]?")
 _CONTAINERS = re.compile(r"(?:[ \t]*(?:>|[-+*](?=[ \t])|\d{1,9}[.)](?=[ \t])))*[ \t]*")
 _HTML_LINK = re.compile(r"<a\s[^<>]*?href\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s<>\"']+))", re.IGNORECASE)
+# Nearly all links of a large card are so; reading them otherwise takes most of its time.
+_PLAIN_LINK = re.compile(r"\[([\w .-]+)\]\((https?://[\w./:~-]+)\)")
 _BARE_LINK = re.compile(r"https?://[^\s<>|]+")
 
 
@@ -59,7 +61,7 @@ class Table:
 class Document:
     """A Markdown document: its lines as spans, its tables, and which lines are no prose.
 
-    `body` is the text with its front matter blanked out.
+    `body` is the text with its front matter blanked out, `headings` are (level, text) by the first line of each.
     """
 
     def __init__(self, text: str) -> None:
@@ -74,11 +76,16 @@ class Document:
         blocks.core.ruler.disable("inline")
         self._references: dict[str, Any] = {}
         tokens = blocks.parse(self.body, self._references)
-        self.headings = {token.map[0] for token in tokens if token.type == "heading_open" and token.map}
+        self.headings: dict[int, tuple[int, str]] = {}
         self.opaque: set[int] = set()
-        for token in tokens:
+        self.html: set[int] = set()
+        for token, behind in itertools.pairwise([*tokens, *tokens[-1:]]):
+            if token.type == "heading_open" and token.map:
+                self.headings[token.map[0]] = (int(token.tag[1]), behind.content)
             if token.type in ("fence", "code_block", "html_block") and token.map:
                 self.opaque.update(range(*token.map))
+            if token.type == "html_block" and token.map:
+                self.html.update(range(*token.map))
         self.tables = tuple(self._tables(tokens))
 
     @property
@@ -97,6 +104,8 @@ class Document:
         source = cell.text
         if not any(sign in source for sign in ("](", "][", "<", "://", "]")):
             return []
+        if simple := _PLAIN_LINK.fullmatch(source):
+            return [(simple[2], simple[1])]
         found: list[tuple[str, str]] = []
         tokens = (
             self._parser.parseInline(source.replace("\\|", "|"), dict(self._references))[0].children or []

@@ -186,10 +186,12 @@ def _model(prepared: Prepared) -> records.Model:
         name=prepared.job.model.name.rsplit("/", 1)[-1].removesuffix(".tflite"),
         file=prepared.job.model.name,
         sha1=deployed.sha1,
+        md5=hashlib.md5(deployed.data, usedforsecurity=False).hexdigest(),
         sha256=deployed.sha256,
         bytes=len(deployed.data),
         precision=inspect.precision(deployed),
         source_sha1=made_from.sha1 if made_from else None,
+        source_md5=hashlib.md5(made_from.data, usedforsecurity=False).hexdigest() if made_from else None,
         source_sha256=made_from.sha256 if made_from else None,
         source_file=made_from.name if made_from else None,
         vela=records.Vela(
