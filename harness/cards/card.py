@@ -82,7 +82,8 @@ class Plan:
     """What an update would do to one card.
 
     `left` are the figures that were at hand and are not written, `notes` what else a person may want to know;
-    `mapped` are the explicit mappings that named a row of it, `benchmarks` how many tables or entries it has.
+    `mapped` are the explicit mappings that named a row of it, `benchmarks` how many tables or entries it has,
+    `rows` how many of their rows records are of.
     """
 
     text: str
@@ -91,6 +92,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     mapped: frozenset[str] = frozenset()
     benchmarks: int = 0
+    rows: int = 0
 
     @property
     def refused(self) -> list[Left]:

@@ -94,6 +94,17 @@ def number_of(node: Node) -> str | None:
     return node.text if node.kind in ("number", "string") and _NUMBER.fullmatch(node.text) else None
 
 
+def canonical(node: Node) -> bool:
+    """Tell whether every number in a value is written as Python's and most other programs write it."""
+    stack = [node]
+    while stack:
+        one = stack.pop()
+        if one.kind == "number" and repr(json.loads(one.text)) != one.text:
+            return False
+        stack += [*(member.value for member in one.members), *one.items]
+    return True
+
+
 def is_nothing(node: Node, words: Words) -> bool:
     """Tell whether a dash or the like stands where a figure would."""
     figures = cell.parse(node.text, words) if node.kind == "string" else None
@@ -104,7 +115,7 @@ def is_nothing(node: Node, words: Words) -> bool:
 class Usual:
     """How a model's entry keeps its figures: the name of its metric of each quantity, and by that name whether
     it is an object by board and how many decimals it has; and a list of devices. `canonical` is whether all
-    numbers are written as a program writes them, "15.1" and not "15.10".
+    of its numbers are written as a program writes them, "15.1" and not "15.10".
     """
 
     names: dict[Quantity, str] = field(default_factory=dict)
@@ -125,7 +136,6 @@ class Usual:
             for _, _, node in figures_of(member.value):
                 if (number := number_of(node)) is not None:
                     self.decimals[name] = max(self.decimals.get(name, 0), decimals_of(number))
-                    self.canonical &= node.kind == "number" and repr(json.loads(number)) == number
         device = entry.node.get("device")
         if self.devices is None and device and device.value.items:
             self.devices = device.value

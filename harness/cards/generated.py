@@ -31,7 +31,7 @@ Metrics = Mapping[str, Any]
 class Source:
     """A model of the zoo as an entry has it: its files in order, and their metrics before and after an update.
 
-    `changes` are those of the update, by line, metric and board.
+    `changes` are those of the update, by line, metric and board; `rows` how many of its files records are of.
     """
 
     path: Path
@@ -40,6 +40,7 @@ class Source:
     old: tuple[Metrics, ...]
     new: tuple[Metrics, ...]
     changes: Mapping[tuple[int, str, str], Change]
+    rows: int
 
     @property
     def differs(self) -> bool:
@@ -64,7 +65,7 @@ def sources(path: Path, text: str, plan: Plan) -> list[Source]:
         )
         urls = tuple(before[n].url for n in numbers)
         lines = tuple(before[n].line for n in numbers)
-        found.append(Source(path, urls, lines, old, new, changes))
+        found.append(Source(path, urls, lines, old, new, changes, plan.rows))
     return found
 
 
@@ -93,7 +94,7 @@ def follow(text: str, source: Source, words: Words) -> Plan | None:
             changes += _changes(benchmark, column, source, words)
     if keys > 1:
         return None
-    return Plan(apply(text, edits), tuple(changes), benchmarks=1)
+    return Plan(apply(text, edits), tuple(changes), benchmarks=1, rows=source.rows)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class _Log:
     left: list[Left] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     mapped: set[str] = field(default_factory=set)
-    matched: bool = False
+    matched: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
         tuple(log.notes),
         frozenset(log.mapped),
         len(benchmarks),
+        log.matched,
     )
 
 
@@ -156,10 +157,10 @@ def _matched(
         log.notes.append(f"{where}: {found.note}")
     if found.problem:
         log.left.append(Left(f"{where}: {found.name}", found.problem))
-        log.matched = True
+        log.matched += 1
     if not found.records:
         return None
-    log.matched = True
+    log.matched += 1
     if placed.shift is None:
         log.left.append(Left(where, placed.note or ""))
         return None
@@ -265,9 +266,9 @@ def _shown(
             for segment in figures.segments:
                 unit = UNITS[segment.unit.casefold()] if segment.unit else column.unit
                 for key in segment.keys or (None,):
-                    if segment.number is None:
-                        continue
                     board, origin = shown.get(key, (f"({key})", "measured")) if key else (own, "measured")
+                    if segment.number is None and board is None:
+                        continue
                     marked = segment.origin if segment.origin != "measured" else origin
                     origin = "published" if marked == "measured" else marked
                     name = unit.name if unit else None

@@ -82,6 +82,14 @@ def reference(address: str, checksums: Checksums = NO_CHECKSUMS) -> Reference | 
     )
 
 
+def uncompiled(model: Reference, checksums: Checksums) -> Reference:
+    """Return the int8 file that a file of Vela's was made from, by the zoo's way of naming; others as they are."""
+    if not model.vela:
+        return model
+    file, url = _VELA.sub("", model.file), _VELA.sub("", model.url)
+    return Reference(file, model.sha1, False, url, checksums.of(url))
+
+
 @dataclass(frozen=True)
 class Found:
     """The records of a model: those of the very file, those of what was compiled from its source, and those

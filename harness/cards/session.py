@@ -16,6 +16,7 @@ from harness.cards.files import CardFile, find_cards, read_card, write_card
 from harness.cards.models import Benched, Checksums
 from harness.cards.planning import format_of, plan, show
 from harness.cards.rules import Rules
+from harness.cards.wanted import Want, wanted
 from harness.cards.words import Words
 from harness.errors import HarnessError, nearest
 from harness.results.record import Record
@@ -166,6 +167,16 @@ def prepare(
     return Session(tuple(shown), rules, tuple(disagreements(after, words)), tuple(passed_over))
 
 
+def wants(paths: Iterable[Path], words: Words, encoding: str | None = None) -> tuple[list[Want], list[str]]:
+    """Return the models that cards ask for on which boards, and what was passed over on the way.
+
+    Raises HarnessError where there is no card.
+    """
+    found, unread, checksums = _overviews(tuple(paths), words, encoding)
+    asked, unknown = wanted(found, checksums, words)
+    return asked, [*unread, *unknown]
+
+
 def overviews(
     paths: Iterable[Path], words: Words, encoding: str | None = None
 ) -> tuple[dict[Path, Overview], list[str]]:
@@ -173,7 +184,13 @@ def overviews(
 
     Raises HarnessError where there is no card.
     """
-    paths = tuple(paths)
+    found, unread, _ = _overviews(tuple(paths), words, encoding)
+    return found, unread
+
+
+def _overviews(
+    paths: Sequence[Path], words: Words, encoding: str | None
+) -> tuple[dict[Path, Overview], list[str], Checksums]:
     cards, unread = _read(find_cards(paths), encoding)
     checksums = checksums_of(cards)
     named = {path for path in paths if not path.is_dir()}
@@ -190,7 +207,7 @@ def overviews(
             found[card.path] = overview
     if not found and not unread:
         raise HarnessError(f"{', '.join(map(str, paths))}: no card in it: no file has a benchmark table")
-    return found, unread
+    return found, unread, checksums
 
 
 def checksums_of(cards: Iterable[Planned]) -> Checksums:

@@ -21,6 +21,7 @@ from harness.cards.conditions import Said, condition, short, sift
 from harness.cards.entries import (
     Entry,
     Usual,
+    canonical,
     figures_of,
     find_entries,
     is_nothing,
@@ -120,7 +121,13 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
     log.edits += _uuids(text, entries, log.edits)
     new = apply(text, log.edits)
     return Plan(
-        new, tuple(log.changes), tuple(log.left), tuple(log.notes), frozenset(log.mapped), 1 if entries else 0
+        new,
+        tuple(log.changes),
+        tuple(log.left),
+        tuple(log.notes),
+        frozenset(log.mapped),
+        1 if entries else 0,
+        len(matched),
     )
 
 
@@ -138,7 +145,9 @@ def _usual(entries: Sequence[Entry], words: Words) -> dict[int, Usual]:
     """Return how each model of a file keeps its figures: a file of many models is many files in one."""
     found: dict[int, Usual] = {}
     for entry in entries:
-        found.setdefault(id(entry.holder), Usual()).see(entry, words)
+        if id(entry.holder) not in found:
+            found[id(entry.holder)] = Usual(canonical=canonical(entry.holder or entry.node))
+        found[id(entry.holder)].see(entry, words)
     return found
 
 

@@ -16,7 +16,9 @@ from harness.cli.terminal import printable
 if TYPE_CHECKING:
     from harness.cards.rules import Rules
     from harness.cards.session import Session
+    from harness.cards.wanted import Want
     from harness.results.record import Record
+    from harness.runner import Observer
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _WORDS = click.option(
@@ -125,6 +127,109 @@ def update(
 
 @command.command(context_settings=_HELP)
 @_CARDS
+@click.option(
+    "--models",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where model files are (repeatable); others are fetched from where the cards link them.",
+)
+@click.option(
+    "--board", "-b", "boards", multiple=True, metavar="ID", help="Only what is asked of this board."
+)
+@click.option(
+    "--port",
+    metavar="URL|auto|emulated",
+    help="Serial port of the board [the attached board; an emulated one with --allow-estimated and no board].",
+)
+@click.option("-n", "--invokes", default=100, show_default=True, type=click.IntRange(1, 1_000_000))
+@click.option("--warmup", "-w", default=1, show_default=True, type=click.IntRange(0, 1_000_000))
+@click.option("--protocol", metavar="NAME", help="What the firmware speaks [the board's default].")
+@click.option("--offline", is_flag=True, help="Fetch nothing.")
+@click.option("--again", is_flag=True, help="Bench what has a record as well.")
+@click.option("--dry-run", is_flag=True, help="Print what would be benched and which files are missing.")
+@click.option(
+    "--out",
+    "-o",
+    default="results",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Directory that records are added to, and looked for in.",
+)
+@_with_rules
+def bench(
+    cards: tuple[Path, ...],
+    folders: tuple[Path, ...],
+    boards: tuple[str, ...],
+    port: str | None,
+    invokes: int,
+    warmup: int,
+    protocol: str | None,
+    offline: bool,
+    again: bool,
+    dry_run: bool,
+    out: Path,
+    encoding: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Bench the models that cards show on the boards that they show, and write what comes out into the cards.
+
+    What has a record is not benched again, so a call that was broken off goes on where it stopped.
+    """
+    from harness.cards import benching, fetching
+    from harness.cards.session import wants
+    from harness.cli import bench_view, cards_view
+    from harness.results.store import read_all
+
+    rules = _rules(**options)
+    found, remarks = wants(cards, rules.words, encoding)
+    wanted_boards = _boards(boards, found)
+    records = read_all(out)[0] if out.exists() else []
+    # What an emulated board says of a time may only be written if that was asked for.
+    port = port or (None if rules.allow_estimated else "auto")
+    runs = benching.plan_runs(
+        found,
+        records,
+        rules,
+        fetching.Files.of(folders),
+        wanted_boards,
+        offline,
+        again,
+        estimates=port == "emulated",
+    )
+    for remark in remarks:
+        click.echo(printable(f"harness: {remark}"), err=True)
+    seconds = benching.least_seconds(runs, invokes + warmup)
+    if dry_run:
+        if as_json:
+            cards_view.print_runs_json(runs, seconds)
+        else:
+            cards_view.print_runs(runs, seconds, invokes + warmup)
+        sys.exit(1 if any(run.missing for run in runs) else 0)
+    observer = bench_view.observer()
+    with observer:
+        came = benching.make(
+            runs,
+            lambda path, board: _bench(path, board, observer, port, invokes, warmup, protocol, out),
+            lambda run: lambda done, total: observer.progress("fetch", done, total or done),
+            lambda run, number, total: cards_view.begin(observer, run, number, total),
+        )
+    missing = [run for run in runs if run.missing]
+    for text in [f"{run.want.bench.file}: {run.missing}" for run in missing] + came.failures:
+        click.echo(printable(f"harness: {text}"), err=True)
+    left = sum(run.to_do for run in runs) - came.made
+    click.echo(f"harness: {came.made} benched, {left} left, {len(missing)} without a file", err=True)
+    if came.interrupted:
+        click.echo("harness: interrupted; the same call goes on where this one stopped", err=True)
+        sys.exit(130)
+    code = _update(cards, _records([out]) if out.exists() else [], rules, encoding, "write", False, as_json)
+    sys.exit(1 if came.failures or missing else code)
+
+
+@command.command(context_settings=_HELP)
+@_CARDS
 @_WORDS
 @_ENCODING
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -146,6 +251,47 @@ def show(cards: tuple[Path, ...], words: Path | None, encoding: str | None, as_j
     else:
         print_overviews(found)
     sys.exit(1 if unread else 0)
+
+
+def _bench(
+    path: Path,
+    board: str,
+    observer: Observer,
+    port: str | None,
+    invokes: int,
+    warmup: int,
+    protocol: str | None,
+    out: Path,
+) -> tuple[list[str], bool]:
+    """Bench one file on one board; return what failed, and whether the user broke it off."""
+    import harness
+
+    result = harness.bench(
+        [str(path)],
+        [board],
+        invokes=invokes,
+        warmup=warmup,
+        protocol=protocol,
+        port=port,
+        out=out,
+        observer=observer,
+    )
+    failures = [failure.message for failure in result.failures]
+    return failures + [skip.reason for skip in result.skipped], result.interrupted
+
+
+def _boards(given: Sequence[str], wants: Sequence[Want]) -> list[str]:
+    """Return the ids of the boards that were named; raises HarnessError for one that no card asks for."""
+    from harness.boards import load
+    from harness.cards.wanted import boards_of
+    from harness.errors import HarnessError, nearest
+
+    asked = boards_of(wants)
+    ids = [load(name).id for name in given]
+    for board in ids:
+        if board not in asked:
+            raise HarnessError(f"--board {board}: no card asks for it{nearest(board, asked)}")
+    return ids
 
 
 def _rules(
