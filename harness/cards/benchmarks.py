@@ -161,7 +161,8 @@ def find_benchmarks(document: Document, words: Words) -> tuple[list[Benchmark], 
         if notes or not groups:
             groups.append(Group(notes, table.after - 1, language))
         rows = [Placed(row, *columns.place(row, layout, words)) for row in table.rows]
-        seen = [(placed.row, placed.shift) for placed in rows if placed.shift is not None]
+        # A row that cannot be placed still tells what the columns are about.
+        seen = [(placed.row, placed.shift or 0) for placed in rows]
         says = columns.conditions(layout, seen, words)
         benchmarks.append(Benchmark(table, layout, groups[-1], padding(table), scope, rows, says))
         after = table.first

@@ -124,6 +124,8 @@ def condition(header: str, values: Iterable[str], words: Words) -> Condition:
     head = words.heading(_CLOCK_HEAD.sub("", header))
     if any(words.board(text) for text in texts):
         return Condition(header, "board")
+    if head is None and any(words.is_hardware(text) for text in texts):
+        return Condition(header, "board")
     if any(_CLOCK.search(text) for text in texts) or (hertz and head in (None, "clock", "board")):
         return Condition(header, "clock", unit)
     if any(words.runtime(text) for text in texts):

@@ -138,6 +138,10 @@ class Words:
         found = [(text[start:end], kind) for start, end, kind in _windows(text, self.runtimes)]
         return [] if any(kind != "other" for _, kind in found) else [name for name, _ in found]
 
+    def is_hardware(self, name: str) -> bool:
+        """Tell whether a name begins as that of a board or chip does, if of none that is known."""
+        return _plain(_unmarked(name)).startswith(self.hardware)
+
     def named_in(self, text: str) -> Named:
         """Return the boards that a heading or caption names.
 
