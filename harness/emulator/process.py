@@ -14,8 +14,9 @@ from types import TracebackType
 
 from harness.errors import BoardError
 
-START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 1.0
+START_PATIENCE_S = 120.0
+"""For a board to print its port: what it does before that is a matter of this computer's speed."""
+STOP_PATIENCE_S = 1.0
 
 
 class BoardProcess:
@@ -30,7 +31,7 @@ class BoardProcess:
             listen: where it listens; by default a pty, or a loopback socket where there are no ptys.
 
         Raises:
-            BoardError: the process ended, or printed no URL within 30 s; with what it said.
+            BoardError: the process ended, or printed no URL within two minutes; with what it said.
         """
         if listen is None:
             listen = "socket://127.0.0.1:0" if sys.platform == "win32" else "pty"
@@ -58,7 +59,7 @@ class BoardProcess:
 
         assert self._process.stdout is not None
         # A watchdog closes the pipe of a board that hangs before it listens; readline() has no time-out.
-        watchdog = threading.Timer(START_TIMEOUT_S, self._process.kill)
+        watchdog = threading.Timer(START_PATIENCE_S, self._process.kill)
         watchdog.daemon = True
         watchdog.start()
         try:
@@ -85,14 +86,14 @@ class BoardProcess:
         return self._process.poll()
 
     def last_words(self) -> str:
-        """Return the last line that a process which has ended printed to standard error, or how it ended."""
+        """Return how a process that has ended came to its end: by its own last line, or by a signal."""
+        code = self.exit_code
+        if code is not None and code < 0:
+            return f"ended by a signal ({signal.strsignal(-code) or -code})"
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
         if lines:
             return lines[-1].removeprefix("harness: error: ")
-        code = self.exit_code
-        if code is not None and code < 0:
-            return f"ended by a signal ({signal.strsignal(-code) or -code})"
         return f"without a word (status {code})"
 
     def stop(self) -> None:
@@ -100,7 +101,7 @@ class BoardProcess:
         if self._process.stdin:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
-        deadline = time.monotonic() + STOP_TIMEOUT_S
+        deadline = time.monotonic() + STOP_PATIENCE_S
         while self._process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
         if self._process.poll() is None:

@@ -73,6 +73,7 @@ class BenchSession(Session):
         self._address: int | None = None
         self._loaded: dict[int, bytes] = {}
         self._identity: Identity | None = None
+        self._proven: dict[tuple[int, int], bytes] = {}
         self._link = BenchLink(port, patience, self._on_stream)
         self.incidents = self._link.incidents
         self._tensors = TensorStream(self._link)
@@ -104,6 +105,7 @@ class BenchSession(Session):
         got = self._again(partial(self._when_free, ask))
         if (got.address, got.length) != (address, length):
             raise self._link.absurd(f"the digest of {got.length} bytes at 0x{got.address:x}, not asked for")
+        self._proven[address, length] = got.sha256
         return got.sha256.hex()
 
     def select(self, address: int) -> ModelInfo:
@@ -417,6 +419,18 @@ class BenchSession(Session):
                 self._restore(str(error))
         return action()
 
+    def _prove_again(self) -> None:
+        """Raise BoardError if what came back under the port's name is not what went away."""
+        before = self._identity
+        if before is not None and self._identify() != before:
+            raise BoardError(f"another board or firmware has come back at {self._link.port.url}")
+        for (address, length), digest in self._proven.items():
+            if self._ask_slowly(m.Digest(address, length), m.Digested).sha256 != digest:
+                raise BoardError(
+                    f"the board at {self._link.port.url} came back with something else in its flash at "
+                    f"0x{address:x}"
+                )
+
     def _restore(self, reason: str) -> None:
         """After a reset: greet, select and load as before."""
         self._link.incidents.note("reset", f"{reason}; model and inputs were set up again")
@@ -425,6 +439,7 @@ class BenchSession(Session):
             try:
                 self._link.regreet()
                 self._tensors.forget()
+                self._prove_again()
                 if self._address is not None:
                     self._select(self._address)
                     self._tensors.send(iter(sorted(self._loaded.items())), {}, {}, None)

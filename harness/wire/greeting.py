@@ -16,8 +16,11 @@ FIRST_ROUND_S = 0.25
 LONGEST_ROUND_S = 2.0
 """Between two greetings. What a board that is still starting has not read yet must fit its line's buffer."""
 CONFIRM_S = 1.0
-SURE = 4
-"""Answers in another protocol, each to what was sent after a greeting, that say that it is not understood."""
+SURE = 20
+"""Answers in another protocol, each to what was sent after a greeting, that say that it is not understood.
+
+So many, for on a bad line a greeting may get lost again and again.
+"""
 
 _T = TypeVar("_T")
 

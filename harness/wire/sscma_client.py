@@ -360,9 +360,9 @@ class SscmaSession(Session):
                 code, data = reply.get("code"), reply.get("data")
                 if code == 0 and isinstance(data, str):
                     return data
-                if self._refused:
+                if code != 0 and self._refused:
                     raise DeviceRefused(f"the board refused AT+ID?: {_code_name(code)}", _code_name(code))
-                self._refused = True
+                self._refused = code != 0
         return None
 
     def _boot_count(self) -> int | None:

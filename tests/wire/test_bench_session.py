@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import random
 import struct
 
@@ -14,9 +15,9 @@ from harness.wire.session import (
     RunInterrupted,
     connect,
 )
-from tests.wire.rig import Rig, toy_rig
+from tests.wire.rig import BusyToy, Rig, toy_rig
 from tests.wire.tampering import Tampering
-from tests.wire.toy import ADDRESS, INFO, INPUTS, TICK_HZ, expected_output
+from tests.wire.toy import ADDRESS, FLASH, INFO, INPUTS, TICK_HZ, expected_output
 
 SMALL = Limits(window=2048, max_block=512, sample_buffer=8)
 
@@ -37,6 +38,44 @@ def test_a_session_tells_all_that_a_board_says_of_itself() -> None:
     assert [(t.name, t.type, t.shape, t.bytes, t.zero_point) for t in info.inputs] == [
         (t.name, t.type, t.shape, t.bytes, t.zero_point) for t in INPUTS
     ]
+
+
+def test_a_board_proves_what_its_flash_holds() -> None:
+    session = toy_rig().session()
+    assert session.digest(ADDRESS + 5, 3000) == hashlib.sha256(FLASH[5:3005]).hexdigest()
+    for address, length in ((ADDRESS, 0), (ADDRESS, len(FLASH) + 1), (ADDRESS - 1, 2), (0, 10)):
+        with pytest.raises(DeviceRefused, match=r"not all in flash.*BAD_ARGUMENT"):
+            session.digest(address, length)
+    assert session.identify().board == "toy"
+
+
+def test_what_was_proven_is_proven_again_when_a_board_comes_back() -> None:
+    def boot(engine: BusyToy, boot: int) -> BenchFirmware:
+        if boot > 1:
+            engine.flash = bytes(len(FLASH))
+        return BenchFirmware(INFO, engine, boot=boot)
+
+    rig = toy_rig("reset@4000", firmware=boot, cost=lambda n: 20_000)
+    session = rig.session()
+    session.digest(ADDRESS, 1000)
+    session.select(ADDRESS)
+    with pytest.raises(
+        RunInterrupted, match="came back with something else in its flash at 0x400000"
+    ) as caught:
+        session.run(0, 1000)
+    assert 0 < len(caught.value.run.samples) < 1000
+
+
+def test_another_board_that_comes_back_in_place_of_the_first_is_not_taken_for_it() -> None:
+    def boot(engine: BusyToy, boot: int) -> BenchFirmware:
+        info = INFO if boot == 1 else dataclasses.replace(INFO, build_hash="another")
+        return BenchFirmware(info, engine, boot=boot)
+
+    session = toy_rig("reset@4000", firmware=boot, cost=lambda n: 20_000).session()
+    session.identify()
+    session.select(ADDRESS)
+    with pytest.raises(RunInterrupted, match="another board or firmware has come back at simulated"):
+        session.run(0, 1000)
 
 
 @pytest.mark.parametrize("limits", [None, SMALL, Limits(window=100, max_block=64, sample_buffer=1)])

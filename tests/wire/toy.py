@@ -82,6 +82,7 @@ class ToyEngine(BlockingEngine):
         self._cost = cost
         self._fail_at = fail_at
         self._selected = False
+        self.flash = FLASH
         self.invokes = 0
         self.costs: list[int] = []
         """Ticks of every invoke, in order."""
@@ -90,9 +91,9 @@ class ToyEngine(BlockingEngine):
         return [ModelEntry(ADDRESS, "toy")]
 
     def read(self, address: int, length: int) -> bytes:
-        if not ADDRESS <= address < address + length <= ADDRESS + len(FLASH):
+        if not ADDRESS <= address < address + length <= ADDRESS + len(self.flash):
             raise EngineError(ErrorCode.BAD_ARGUMENT, "not all in flash for models", address)
-        return FLASH[address - ADDRESS :][:length]
+        return self.flash[address - ADDRESS :][:length]
 
     def load(self, address: int) -> Loaded:
         if address != ADDRESS:
