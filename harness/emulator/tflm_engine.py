@@ -44,9 +44,12 @@ class _Selected:
     @cached_property
     def estimate(self) -> Estimate | None:
         """How long the board takes for an invoke; None if it is not known."""
-        settings = self.profile.vela.settings() if self.profile.vela else None
-        compiled = vela.source_in(self.model.data) if ethosu.is_compiled(self.model) else None
+        npu = self.profile.vela
+        settings = npu.settings() if npu else None
+        compiled = None
         try:
+            if npu and settings and ethosu.is_compiled(self.model):
+                compiled = vela.account(self.model.data, accelerator=npu.accelerator, settings=settings)
             return estimate(
                 self.model,
                 self.profile.coefficients(),
