@@ -2,6 +2,7 @@
 
 #include "bytes.h"
 #include "engine.h"
+#include "inputs.h"
 #include "message.h"
 #include "protocol.h"
 #include "request.h"
@@ -11,6 +12,7 @@ enum {
     OPEN_BYTES = 24,
     SAMPLES_ACK_BYTES = 8,
     SILENCE_S = 2, /* without a byte: an unfinished frame is dropped */
+    LOOKS_A_SECOND = 50, /* at the line in an invoke, at most */
 };
 
 /* ---- frames in */
@@ -89,6 +91,7 @@ static void on_hello(struct bench *bench, uint16_t number, uint32_t session, con
             bench->reply_length = 0;
             bench->transfer = (struct transfer){0};
             bench->run = (struct run){0};
+            bench->invoke.unwanted = bench->invoke.under_way;
         }
     }
     put8(&welcome, common);
@@ -149,8 +152,6 @@ static void on_body(struct bench *bench, const uint8_t *body, uint32_t body_leng
     }
 }
 
-/* ---- driving it */
-
 static void take_byte(struct bench *bench, uint8_t byte)
 {
     struct decoder *decoder = &bench->decoder;
@@ -167,26 +168,114 @@ static void take_byte(struct bench *bench, uint8_t byte)
     }
 }
 
-/* Takes what has arrived, but at most what can wait, so that no flood of bytes keeps a run from going on. */
+static bool next_byte(struct bench *bench, uint8_t *byte)
+{
+    if (bench->arrived.at == bench->arrived.count) {
+        bench->arrived.at = 0;
+        bench->arrived.count = (uint8_t)port_read(bench->arrived.bytes, sizeof bench->arrived.bytes);
+        if (bench->arrived.count == 0) {
+            return false;
+        }
+    }
+    *byte = bench->arrived.bytes[bench->arrived.at++];
+    return true;
+}
+
+static bool is_given_up(const struct invoke *invoke)
+{
+    return invoke->under_way && invoke->unwanted;
+}
+
+/*
+ * Takes what has arrived, but at most what can wait, so that no flood of bytes keeps a run from going on. Stops where
+ * the invoke that is under way is given up: the engine may break it off, and be free for what comes next.
+ */
 static bool take_bytes(struct bench *bench)
 {
-    uint8_t bytes[64];
     uint32_t taken = 0;
-    size_t count;
+    uint8_t byte;
+    bool given_up = is_given_up(&bench->invoke);
+    uint64_t silent = port_ticks() - bench->last_heard - bench->away;
 
     while (taken < bench->port->receive_buffer && !bench->reset_asked &&
-           (count = port_read(bytes, sizeof bytes)) > 0) {
-        if (port_ticks() - bench->last_heard > (uint64_t)SILENCE_S * bench->port->tick_hz) {
+           is_given_up(&bench->invoke) == given_up && next_byte(bench, &byte)) {
+        if (taken == 0 && silent > (uint64_t)SILENCE_S * bench->port->tick_hz) {
             decoder_drop(&bench->decoder);
         }
-        for (size_t i = 0; i < count && !bench->reset_asked; i++) {
-            take_byte(bench, bytes[i]);
-        }
+        take_byte(bench, byte);
+        taken++;
+    }
+    bench->away = 0;
+    if (taken > 0) {
         bench->last_heard = port_ticks(); /* what the bytes asked for may have taken its time */
-        taken += (uint32_t)count;
     }
     return taken > 0;
 }
+
+bool bench_hears_frame(struct bench *bench)
+{
+    uint8_t byte;
+
+    while (next_byte(bench, &byte)) {
+        if (byte == 0) {
+            decoder_drop(&bench->decoder);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- invokes */
+
+bool bench_is_busy(const struct bench *bench)
+{
+    return bench->invoke.under_way || run_is_going(&bench->run);
+}
+
+/* Between two operators: see engine.h. Looks at the line so often alone that it costs short invokes next to nothing. */
+static bool attend(void *context, uint16_t done, uint16_t operators)
+{
+    struct bench *bench = context;
+    struct invoke *invoke = &bench->invoke;
+    uint64_t from = port_ticks();
+
+    invoke->operator = done;
+    invoke->operators = operators;
+    if (from - invoke->looked < bench->port->tick_hz / LOOKS_A_SECOND) {
+        return !invoke->unwanted;
+    }
+    port_alive();
+    bench->away = from - invoke->looked;
+    if (bench->text.infers && !invoke->unwanted) {
+        invoke->unwanted = bench_hears_frame(bench);
+    } else {
+        take_bytes(bench);
+    }
+    if (bench->reset_asked) {
+        port_reset();
+    }
+    run_report(bench);
+    invoke->looked = port_ticks();
+    invoke->attended += invoke->looked - from;
+    return !invoke->unwanted;
+}
+
+bool bench_invoke(struct bench *bench, bool profile, uint64_t *ticks, struct refusal *refusal)
+{
+    struct invoke *invoke = &bench->invoke;
+
+    inputs_restore(bench->port);
+    *invoke = (struct invoke){.under_way = true};
+    invoke->looked = invoke->began = port_ticks();
+    bool good = engine_invoke(profile, attend, bench, refusal);
+    uint64_t ended = port_ticks();
+    *ticks = ended - invoke->began - invoke->attended;
+    bench->away = ended - invoke->looked;
+    invoke->under_way = false;
+    return good && !invoke->unwanted;
+}
+
+/* ---- driving it */
 
 void bench_start(struct bench *bench)
 {
@@ -202,11 +291,6 @@ bool bench_turn(struct bench *bench)
     if (bench->reset_asked) {
         port_reset();
     }
-    uint64_t before = port_ticks();
-    bool invoked = run_step(&bench->run, bench->port, bench->session);
-    if (invoked) {
-        /* What arrived meanwhile waits in the port's buffer: this was no silence of the line. */
-        bench->last_heard += port_ticks() - before;
-    }
-    return heard || invoked;
+    bool stepped = run_step(bench);
+    return heard || stepped;
 }

@@ -42,10 +42,11 @@ struct engine {
 extern const struct engine engine;
 
 /*
- * Makes the model in `size` bytes at `model`, a file that model_find has passed, the current one, in
- * `arena_size` bytes of `arena`. Where it refuses there is no current model.
+ * Makes the model that begins at `model` and ends somewhere within `room` bytes the current one, in `arena_size` bytes
+ * of `arena`. model_find has passed it: it has the right schema version and a subgraph, but whatever they refer to may
+ * be damaged. If it refuses there is no current model.
  */
-bool engine_load(const uint8_t *model, uint32_t size, uint8_t *arena, uint32_t arena_size,
+bool engine_load(const uint8_t *model, uint32_t room, uint8_t *arena, uint32_t arena_size,
                  struct refusal *refusal);
 
 /* Forgets the current model, if there is one. */
@@ -55,8 +56,17 @@ void engine_unload(void);
 uint8_t engine_tensors(enum tensor_kind kind);
 struct tensor engine_tensor(enum tensor_kind kind, uint8_t index);
 
-/* Runs the current model once. Only `profile` makes engine_layer speak of this invoke. */
-bool engine_invoke(bool profile, struct refusal *refusal);
+/*
+ * What an engine calls between two operators of an invoke, wherever it can: the core attends to the line. `done` of
+ * `operators` are done; 0 of 0 if that is not known. False: nobody waits for the invoke any more. An engine that can
+ * breaks it off and returns false from it; one that cannot goes on to its end.
+ *
+ * In here the core asks for tensors and for the arena's use, but neither loads, unloads nor invokes.
+ */
+typedef bool engine_between(void *context, uint16_t done, uint16_t operators);
+
+/* Runs the current model once, and calls `between` with `context`. Only `profile` makes engine_layer speak of this invoke. */
+bool engine_invoke(bool profile, engine_between *between, void *context, struct refusal *refusal);
 
 struct arena_use engine_arena(void);
 

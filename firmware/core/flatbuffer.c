@@ -4,11 +4,6 @@
 
 #include "bytes.h"
 
-enum {
-    LEAST_TABLE_BYTES = 8, /* a table with nothing in it, and the offset that leads to it */
-    SPARE_TABLES = 4096,
-};
-
 /* Returns `at` where the bytes from there on exist, and 0, which always can be read, where they do not. */
 static uint32_t checked(struct flatbuffer *buffer, uint32_t at, uint32_t bytes)
 {
@@ -19,20 +14,12 @@ static uint32_t checked(struct flatbuffer *buffer, uint32_t at, uint32_t bytes)
     return at;
 }
 
-static void reach(struct flatbuffer *buffer, uint32_t end)
-{
-    if (end > buffer->reached) {
-        buffer->reached = end;
-    }
-}
-
 struct flatbuffer flatbuffer_open(const uint8_t *bytes, uint32_t size)
 {
     return (struct flatbuffer){
         .bytes = bytes,
         .size = size,
-        .tables_left = size / LEAST_TABLE_BYTES + SPARE_TABLES,
-        .damaged = size < sizeof(uint64_t),
+        .damaged = size < 2 * sizeof(uint32_t), /* a root and an identifier */
     };
 }
 
@@ -44,11 +31,6 @@ uint8_t flatbuffer_u8(struct flatbuffer *buffer, uint32_t at)
 uint32_t flatbuffer_u32(struct flatbuffer *buffer, uint32_t at)
 {
     return get32(buffer->bytes + checked(buffer, at, 4));
-}
-
-uint64_t flatbuffer_u64(struct flatbuffer *buffer, uint32_t at)
-{
-    return get64(buffer->bytes + checked(buffer, at, 8));
 }
 
 /* The place that the offset at byte `at` leads to. */
@@ -65,14 +47,8 @@ static uint32_t follow(struct flatbuffer *buffer, uint32_t at)
 
 struct table flatbuffer_table(struct flatbuffer *buffer, uint32_t at)
 {
-    struct table table = {0};
+    struct table table = {.at = follow(buffer, at)};
 
-    if (buffer->tables_left == 0) {
-        buffer->damaged = true;
-        return table;
-    }
-    buffer->tables_left--;
-    table.at = follow(buffer, at);
     /* A table begins with how far before it (or, where negative, behind it) its vtable is. */
     uint32_t vtable = checked(buffer, table.at - flatbuffer_u32(buffer, table.at), 4);
     uint32_t vtable_bytes = get16(buffer->bytes + vtable);
@@ -85,8 +61,6 @@ struct table flatbuffer_table(struct flatbuffer *buffer, uint32_t at)
     }
     table.fields = vtable + 4;
     table.field_count = (vtable_bytes - 4) / 2;
-    reach(buffer, vtable + vtable_bytes);
-    reach(buffer, table.at + table.size);
     return table;
 }
 
@@ -99,7 +73,6 @@ struct vector flatbuffer_vector(struct flatbuffer *buffer, uint32_t at, uint32_t
         buffer->damaged = true;
         return (struct vector){0};
     }
-    reach(buffer, vector.at + vector.count * item_bytes);
     return vector;
 }
 

@@ -12,8 +12,6 @@
 struct flatbuffer {
     const uint8_t *bytes;
     uint32_t size;
-    uint32_t reached; /* end of the furthest table or vector that was looked at */
-    uint32_t tables_left;
     bool damaged;
 };
 
@@ -29,10 +27,6 @@ struct vector {
     uint32_t count;
 };
 
-/*
- * Tables can share contents, so that a small file unfolds to more than any file that shares nothing. Not more
- * tables than such a file could hold are opened; then it counts as damaged.
- */
 struct flatbuffer flatbuffer_open(const uint8_t *bytes, uint32_t size);
 
 /* The table that the offset at byte `at` leads to. */
@@ -47,6 +41,5 @@ uint32_t flatbuffer_field(struct flatbuffer *buffer, const struct table *table, 
 
 uint8_t flatbuffer_u8(struct flatbuffer *buffer, uint32_t at);
 uint32_t flatbuffer_u32(struct flatbuffer *buffer, uint32_t at);
-uint64_t flatbuffer_u64(struct flatbuffer *buffer, uint32_t at);
 
 #endif

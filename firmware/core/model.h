@@ -11,16 +11,17 @@
 struct model {
     const uint8_t *bytes;
     uint32_t address; /* as the flashing tool counts */
-    uint32_t size;    /* how far its flatbuffer reaches: flash does not tell the file's size */
-    const uint8_t *description; /* not terminated */
-    uint32_t description_bytes;
+    uint32_t room;    /* bytes up to the end of flash, which does not tell where the file ends */
 };
 
 /* The model at `address`; refuses with NO_MODEL or MODEL_INVALID. */
 bool model_find(const struct flash_window *flash, uint32_t address, struct model *model,
                 struct refusal *refusal);
 
-/* Counts the models in flash; fills in the one at `index` of them, where there is one. */
+/* Counts the blocks of flash that begin as a model does; fills in the one at `index` of them, if there is one. */
 uint16_t model_list(const struct flash_window *flash, uint16_t index, struct model *model);
+
+/* Puts the model's description into `room` bytes at `name`, cut off where they end; "" if it has none that can be read. */
+void model_name(const struct model *model, char *name, uint32_t room);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * What a port does for the core on one board. Everything else in here is the same on all of them.
  *
- * The core runs in one thread. Bytes that arrive while it is busy (in an invoke, for seconds) have to be
+ * The core runs in one thread. Bytes that arrive while it is busy (in an operator, for seconds) have to be
  * kept by the port: in a ring that an interrupt fills, or in a driver's buffer.
  */
 #ifndef BENCH_PORT_H
@@ -54,8 +54,8 @@ void port_wait(void);
 uint64_t port_ticks(void);
 
 /*
- * Called between invokes, with each piece of text that is said, and at least once a turn: all is well. A watchdog
- * resets the board without it.
+ * Called between invokes, between operators if the engine lets the core attend there, with each piece of text that is
+ * said, and at least once a turn: all is well. A watchdog resets the board without it.
  */
 void port_alive(void);
 

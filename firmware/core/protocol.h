@@ -1,4 +1,4 @@
-/* The numbers of the bench protocol, version 1 (firmware/PROTOCOL.md). */
+/* The numbers of the bench protocol, version 2 (firmware/PROTOCOL.md). */
 #ifndef BENCH_PROTOCOL_H
 #define BENCH_PROTOCOL_H
 
@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 enum {
-    PROTOCOL_OLDEST = 1,
-    PROTOCOL_NEWEST = 1,
+    PROTOCOL_OLDEST = 2,
+    PROTOCOL_NEWEST = 2,
     HEADER_BYTES = 8,
     CONTROL_BYTES = 512, /* of the receive buffer, kept for everything but tensor data */
     MOST_RANK = 8,
@@ -34,6 +34,7 @@ enum message_type {
     GET_CLOCK = 0x0C,
     ABORT = 0x0D,
     RESET = 0x0E,
+    DIGEST = 0x0F,
     FIRST_STREAM_TYPE = 0x20, /* types below are requests */
     OPEN = 0x20,
     DATA = 0x21,

@@ -39,10 +39,9 @@ static bool identify(struct bench *bench, const uint8_t *payload, struct message
 
 static bool get_model(struct bench *bench, const uint8_t *payload, struct message *reply, struct refusal *refusal)
 {
-    enum { AFTER_INDEX_BYTES = 4 + 4 + SHA256_BYTES + 1 };
+    enum { AFTER_INDEX_BYTES = 4 + 1 };
     struct model model;
-    uint8_t digest[SHA256_BYTES];
-    char name[NAME_BYTES + 1] = {0};
+    char name[NAME_BYTES + 1];
     uint16_t index = get16(payload);
     uint16_t total = model_list(&bench->port->flash, index, &model);
 
@@ -53,13 +52,27 @@ static bool get_model(struct bench *bench, const uint8_t *payload, struct messag
         put_zeros(reply, AFTER_INDEX_BYTES);
         return true;
     }
-    sha256(model.bytes, model.size, digest);
-    memcpy(name, model.description,
-           model.description_bytes < NAME_BYTES ? model.description_bytes : NAME_BYTES);
+    model_name(&model, name, sizeof name);
     put32(reply, model.address);
-    put32(reply, model.size);
-    put_bytes(reply, digest, sizeof digest);
     put_text(reply, name, NAME_BYTES);
+    return true;
+}
+
+static bool digest(struct bench *bench, const uint8_t *payload, struct message *reply, struct refusal *refusal)
+{
+    const struct flash_window *flash = &bench->port->flash;
+    uint8_t sum[SHA256_BYTES];
+    uint32_t address = get32(payload);
+    uint32_t length = get32(payload + 4);
+    uint32_t at = address - flash->address;
+
+    if (length == 0 || address < flash->address || at > flash->size || length > flash->size - at) {
+        return refuse(refusal, BAD_ARGUMENT, address, "not all within the flash for models", "");
+    }
+    sha256(flash->bytes + at, length, sum);
+    put32(reply, address);
+    put32(reply, length);
+    put_bytes(reply, sum, sizeof sum);
     return true;
 }
 
@@ -74,7 +87,7 @@ static bool select_model(struct bench *bench, uint32_t address, struct refusal *
     transfer_lose_input(&bench->transfer);
     engine_unload();
     if (!model_find(&port->flash, address, &model, refusal) ||
-        !engine_load(model.bytes, model.size, port->arena, port->arena_size, refusal)) {
+        !engine_load(model.bytes, model.room, port->arena, port->arena_size, refusal)) {
         return false;
     }
     if (!inputs_clear(port, &needed)) {
@@ -147,6 +160,8 @@ static bool start_run(struct bench *bench, const uint8_t *payload, struct messag
 static bool get_run(struct bench *bench, const uint8_t *payload, struct message *reply, struct refusal *refusal)
 {
     const struct run *run = &bench->run;
+    const struct invoke *invoke = &bench->invoke;
+    uint64_t busy = invoke->under_way ? port_ticks() - invoke->began : 0;
 
     (void)payload;
     (void)refusal;
@@ -154,6 +169,10 @@ static bool get_run(struct bench *bench, const uint8_t *payload, struct message 
     put8(reply, run->state);
     put8(reply, run->failure.code);
     put32(reply, run->done);
+    put32(reply, run->warmup);
+    put64(reply, busy);
+    put16(reply, invoke->under_way ? invoke->operator : 0);
+    put16(reply, invoke->under_way ? invoke->operators : 0);
     put_text(reply, run->failure.code != 0 ? run->failure.reason : "", MOST_TEXT_BYTES);
     return true;
 }
@@ -206,7 +225,8 @@ static bool get_memory(struct bench *bench, const uint8_t *payload, struct messa
 static bool get_layer(struct bench *bench, const uint8_t *payload, struct message *reply, struct refusal *refusal)
 {
     uint16_t index = get16(payload);
-    uint16_t total = bench->selected ? engine_layers() : 0;
+    bool known = bench->selected && !bench->invoke.under_way; /* what the engine is about to time is half a profile */
+    uint16_t total = known ? engine_layers() : 0;
     const char *label = "";
 
     if (!engine.profiles) {
@@ -249,9 +269,15 @@ static bool get_clock(struct bench *bench, const uint8_t *payload, struct messag
 
 static bool abort_run(struct bench *bench, const uint8_t *payload, struct message *reply, struct refusal *refusal)
 {
+    struct invoke *invoke = &bench->invoke;
+
     (void)payload;
     (void)refusal;
-    run_abort(&bench->run);
+    if (invoke->under_way) {
+        invoke->unwanted = invoke->unwanted || run_is_going(&bench->run); /* the run ends with it */
+    } else {
+        run_abort(&bench->run);
+    }
     put16(reply, bench->run.id);
     put16(reply, 0);
     put32(reply, bench->run.done);
@@ -269,7 +295,7 @@ static bool reset_asked(struct bench *bench, const uint8_t *payload, struct mess
 
 struct request {
     uint8_t payload_bytes;
-    bool waits_for_run; /* refused while one is under way */
+    bool waits; /* refused while a run or an invoke is under way */
     bool needs_model;
     bool (*carry_out)(struct bench *bench, const uint8_t *payload, struct message *reply,
                       struct refusal *refusal);
@@ -289,6 +315,7 @@ static const struct request requests[] = {
     [GET_CLOCK] = {0, false, false, get_clock},
     [ABORT] = {0, false, false, abort_run},
     [RESET] = {0, false, false, reset_asked},
+    [DIGEST] = {8, true, false, digest},
 };
 
 enum { KNOWN_REQUESTS = sizeof requests / sizeof requests[0] };
@@ -302,12 +329,12 @@ bool request_carry_out(struct bench *bench, uint8_t type, const uint8_t *payload
         return refuse(refusal, BAD_MESSAGE, type, "the payload does not fit its type", "");
     }
     if (request == NULL || request->carry_out == NULL) {
-        return refuse(refusal, UNKNOWN_TYPE, type, "no such message in version 1", "");
+        return refuse(refusal, UNKNOWN_TYPE, type, "no such message in version 2", "");
     }
     if (length != request->payload_bytes) {
         return refuse(refusal, BAD_MESSAGE, type, "the payload does not fit its type", "");
     }
-    if (request->waits_for_run && run_is_going(&bench->run)) {
+    if (request->waits && bench_is_busy(bench)) {
         return refuse(refusal, BUSY, 0, "a run is under way", "");
     }
     if (request->needs_model && !bench->selected) {

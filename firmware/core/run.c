@@ -1,8 +1,7 @@
 #include "run.h"
 
+#include "bench.h"
 #include "bytes.h"
-#include "engine.h"
-#include "inputs.h"
 #include "message.h"
 #include "protocol.h"
 
@@ -40,7 +39,7 @@ bool run_is_due(const struct run *run)
     return run_is_going(run) && !is_full(run);
 }
 
-/* Sends what has not been sent; where there is nothing, one empty frame that tells the state. */
+/* Sends what has not been sent; if there is nothing, one empty frame that tells the state. */
 static void send_samples(struct run *run, uint32_t session)
 {
     uint8_t bytes[HEADER_BYTES + SAMPLES_FIXED_BYTES + SAMPLES_PER_FRAME * sizeof(uint64_t)];
@@ -65,66 +64,79 @@ static void send_samples(struct run *run, uint32_t session)
     run->last_sent = port_ticks();
 }
 
-static void measure(struct run *run)
+static bool samples_are_due(const struct run *run, uint32_t tick_hz)
 {
-    bool profile = run->profile && run->done + 1 == run->n;
-    uint64_t before = port_ticks();
-    bool good = engine_invoke(profile, &run->failure);
-    uint64_t after = port_ticks();
+    uint32_t due = run->done - run->sent;
 
-    if (!good) {
-        run->state = RUN_FAILED;
-        return;
+    return due >= SAMPLES_PER_FRAME ||
+           (due > 0 && (is_full(run) || port_ticks() - run->last_sent >= tick_hz / FRAMES_A_SECOND));
+}
+
+void run_report(struct bench *bench)
+{
+    if (run_is_going(&bench->run) && samples_are_due(&bench->run, bench->port->tick_hz)) {
+        send_samples(&bench->run, bench->session);
     }
-    run->ticks[run->done % BENCH_SAMPLES] = after - before;
+}
+
+static void keep_sample(struct run *run, uint64_t ticks)
+{
+    run->ticks[run->done % BENCH_SAMPLES] = ticks;
     run->done++;
     if (run->done == run->n) {
         run->state = RUN_DONE;
     }
 }
 
-static void warm_up(struct run *run)
+static void count_warmup(struct run *run)
 {
-    if (!engine_invoke(false, &run->failure)) {
-        run->state = RUN_FAILED;
-        return;
-    }
     run->warmup--;
     if (run->warmup == 0) {
         run->state = RUN_MEASURING;
     }
 }
 
-static bool samples_are_due(const struct run *run, const struct port *port)
+/* Does the next invoke of the run. The line is attended to meanwhile, which may end the run. */
+static void invoke(struct bench *bench)
 {
-    uint32_t due = run->done - run->sent;
+    struct run *run = &bench->run;
+    bool warming = run->state == RUN_WARMING;
+    struct refusal failure;
+    uint64_t ticks;
+    bool good = bench_invoke(bench, !warming && run->profile && run->done + 1 == run->n, &ticks, &failure);
 
-    if (!run_is_going(run) || due >= SAMPLES_PER_FRAME) {
-        return true;
+    if (!run_is_going(run)) { /* given up with its session */
+        return;
     }
-    return due > 0 &&
-           (is_full(run) || port_ticks() - run->last_sent >= port->tick_hz / FRAMES_A_SECOND);
+    if (bench->invoke.unwanted) {
+        run->state = RUN_ABORTED;
+    } else if (!good) {
+        run->failure = failure;
+        run->state = RUN_FAILED;
+    } else if (warming) {
+        count_warmup(run);
+    } else {
+        keep_sample(run, ticks);
+    }
+    if (!run_is_going(run)) {
+        send_samples(run, bench->session);
+    }
 }
 
-bool run_step(struct run *run, const struct port *port, uint32_t session)
+bool run_step(struct bench *bench)
 {
+    struct run *run = &bench->run;
+
     if (run->end_is_untold) {
         run->end_is_untold = false;
-        send_samples(run, session);
+        send_samples(run, bench->session);
         return true;
     }
     if (!run_is_due(run)) {
         return false;
     }
-    inputs_restore(port);
-    if (run->state == RUN_WARMING) {
-        warm_up(run);
-    } else {
-        measure(run);
-    }
-    if (samples_are_due(run, port)) {
-        send_samples(run, session);
-    }
+    invoke(bench);
+    run_report(bench);
     return true;
 }
 

@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 #include "config.h"
-#include "port.h"
 #include "refusal.h"
+
+struct bench;
 
 struct run {
     uint16_t id; /* 0: there has been no run */
@@ -22,7 +23,7 @@ struct run {
     uint32_t done;
     uint64_t last_sent; /* ticks */
     uint64_t ticks[BENCH_SAMPLES]; /* sample i is at i modulo the size */
-    struct refusal failure; /* of the invoke that ended it; code 0 where none did */
+    struct refusal failure; /* of the invoke that ended it; code 0 if none did */
 };
 
 /* Begins the run that the payload of a RUN describes. */
@@ -33,10 +34,13 @@ bool run_is_going(const struct run *run);
 /* Whether the next invoke can be done now: none is while no more samples can be kept. */
 bool run_is_due(const struct run *run);
 
-/* Does one invoke where one is due, and sends the samples that are; returns whether it did any of it. */
-bool run_step(struct run *run, const struct port *port, uint32_t session);
+/* Does one invoke if one is due, and sends the samples that are; returns whether it did any of it. */
+bool run_step(struct bench *bench);
 
-/* Ends the run that is going; the next step tells the host. */
+/* Sends the samples of a run that is going, if any are due. */
+void run_report(struct bench *bench);
+
+/* Ends the run that is going, which no invoke may be under way of; the next step tells the host. */
 void run_abort(struct run *run);
 
 /* Takes the payload of a SAMPLES_ACK. */

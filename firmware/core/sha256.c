@@ -2,7 +2,9 @@
 
 #include <string.h>
 
-enum { BLOCK_BYTES = 64, LENGTH_BYTES = 8, ROUNDS = 64 };
+#include "port.h"
+
+enum { BLOCK_BYTES = 64, LENGTH_BYTES = 8, ROUNDS = 64, ALIVE_BYTES = 1 << 16 };
 
 static const uint32_t round_constants[ROUNDS] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -67,6 +69,9 @@ void sha256(const uint8_t *bytes, size_t length, uint8_t digest[SHA256_BYTES])
     uint64_t bits = (uint64_t)length * 8;
 
     for (size_t at = 0; at < whole; at += BLOCK_BYTES) {
+        if (at % ALIVE_BYTES == 0) {
+            port_alive(); /* all of a large flash may take longer than a watchdog waits */
+        }
         take_block(state, bytes + at);
     }
     memcpy(last, bytes + whole, rest);

@@ -144,7 +144,7 @@ static void expect(struct bench *bench, const char *count)
         say_all("e-[Command 'db load' takes at most ", MOST_BUFFER_BYTES, " bytes]\r\n");
         return;
     }
-    bench->text = (struct text){(uint32_t)bytes, 0};
+    bench->text = (struct text){.expected = (uint32_t)bytes};
     say_all("m-[Expecting ", (uint32_t)bytes, " bytes]\r\n");
 }
 
@@ -205,37 +205,26 @@ static void db(struct bench *bench, char *const words[MOST_WORDS])
     }
 }
 
-/* Says whether a frame begins: the way out of inferences that take too long. Other bytes meanwhile are lost. */
-static bool frame_begins(void)
-{
-    uint8_t byte = '%';
-
-    while (byte != 0 && port_read(&byte, 1) > 0) {
-    }
-    return byte == 0;
-}
-
-/* Invokes `count` times; returns the ticks that the invokes took, without the copying between them. */
+/* Invokes `count` times; gives the ticks that the invokes took. The begin of a frame is the way out of too many. */
 static bool invoke(struct bench *bench, int64_t count, uint64_t *ticks)
 {
-    struct refusal refusal;
+    struct refusal refusal = {.reason = "interrupted"};
+    uint64_t taken;
+
+    bool good = true;
 
     *ticks = 0;
-    for (int64_t i = 0; i < count; i++) {
+    bench->text.infers = true;
+    for (int64_t i = 0; i < count && good; i++) {
         port_alive();
-        if (frame_begins()) {
-            complain("interrupted");
-            return false;
-        }
-        inputs_restore(bench->port);
-        uint64_t before = port_ticks();
-        if (!engine_invoke(false, &refusal)) {
-            complain(refusal.reason);
-            return false;
-        }
-        *ticks += port_ticks() - before;
+        good = !bench_hears_frame(bench) && bench_invoke(bench, false, &taken, &refusal);
+        *ticks += good ? taken : 0;
     }
-    return true;
+    bench->text.infers = false;
+    if (!good) {
+        complain(bench->invoke.unwanted ? "interrupted" : refusal.reason);
+    }
+    return good;
 }
 
 static void infer(struct bench *bench, char *const words[MOST_WORDS])
@@ -314,7 +303,7 @@ static void help(struct bench *bench, char *const words[MOST_WORDS])
 
 static const struct {
     char name[10];
-    bool needs_model; /* the first one in flash where none is selected, and no run under way */
+    bool needs_model; /* the first one in flash if none is selected, and no run or invoke under way */
     void (*answer)(struct bench *bench, char *const words[MOST_WORDS]);
 } commands[] = {
     {"name", false, name},           {"profile", false, profile}, {"timestamp", false, timestamp},
@@ -330,7 +319,7 @@ static void answer(struct bench *bench, char *const words[MOST_WORDS])
         if (strcmp(words[0], commands[i].name) != 0) {
             continue;
         }
-        if (commands[i].needs_model && run_is_going(&bench->run)) {
+        if (commands[i].needs_model && bench_is_busy(bench)) {
             complain("a run is under way");
         } else if (commands[i].needs_model && !bench->selected && !request_first_model(bench, &refusal)) {
             complain(refusal.reason);

@@ -14,10 +14,11 @@
 
 struct bench;
 
-/* The input that arrives in hex; its bytes go straight to where input 0 of the current model is kept. */
 struct text {
+    /* The input that arrives in hex; its bytes go straight to where input 0 of the current model is kept. */
     uint32_t expected;
     uint32_t filled;
+    bool infers; /* `infer` is under way */
 };
 
 /* What a device prints when it starts. */

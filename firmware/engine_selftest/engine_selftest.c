@@ -5,8 +5,10 @@
  * Output k is a stream of bytes: x[0] = CRC-32 over all inputs in order, plus k; x[i+1] = 1664525 * x[i] +
  * 1013904223 modulo 2^32 (the generator of Numerical Recipes); byte i is the highest of x[i+1].
  *
- * An input 0 that begins with "selftest" and a letter asks for more: 'f' the invoke fails, 'h' it hangs, 'n' it
- * does nothing at all, 'w' it takes as many ticks longer as the 32-bit number behind the letter says.
+ * An input 0 that begins with "selftest", a letter, and numbers of 32 and 16 bits asks for more: an invoke of as many
+ * operators as the second number says (0: one), each of which does what the letter says. 'f' it fails, 'h' it hangs,
+ * 'n' it does nothing at all, 'w' it takes as many ticks as the first number says, 's' likewise, and the invoke is too
+ * stubborn to be broken off. Outputs are filled after the last operator, but not with 'n'.
  */
 #include <string.h>
 
@@ -44,7 +46,7 @@ static struct {
     char names[MOST_TENSORS][NAME_BYTES];
     uint64_t arena_used;
     bool profiled;
-    uint64_t inside; /* ticks from the begin of the last profiled invoke to its end */
+    uint64_t inside; /* ticks of the operators of the last profiled invoke */
 } model;
 
 static uint8_t bytes_of_type(uint8_t type)
@@ -174,10 +176,10 @@ static bool read_model(struct flatbuffer *file, struct refusal *refusal)
            read_ends(file, &subgraph, SUBGRAPH_OUTPUTS, &model.outputs, refusal);
 }
 
-bool engine_load(const uint8_t *bytes, uint32_t size, uint8_t *arena, uint32_t arena_size,
+bool engine_load(const uint8_t *bytes, uint32_t room, uint8_t *arena, uint32_t arena_size,
                  struct refusal *refusal)
 {
-    struct flatbuffer file = flatbuffer_open(bytes, size);
+    struct flatbuffer file = flatbuffer_open(bytes, room);
 
     engine_unload();
     if (!read_model(&file, refusal)) {
@@ -211,16 +213,6 @@ struct tensor engine_tensor(enum tensor_kind kind, uint8_t index)
     return model.tensors[kind == TENSOR_INPUT ? index : model.inputs + index];
 }
 
-#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-static void wait(uint32_t ticks)
-{
-    uint64_t until = port_ticks() + ticks;
-
-    while (port_ticks() < until) {
-    }
-}
-#endif
-
 static void fill_outputs(void)
 {
     uint32_t crc = 0;
@@ -238,35 +230,70 @@ static void fill_outputs(void)
     }
 }
 
-bool engine_invoke(bool profile, struct refusal *refusal)
+/* What input 0 asks of the invoke; a letter of 0: nothing. */
+struct asked {
+    char letter;
+    uint32_t ticks;
+    uint32_t operators;
+};
+
+static struct asked read_asked(void)
 {
     static const char mark[] = "selftest";
-    uint64_t before = profile ? port_ticks() : 0;
+    enum { LETTER = sizeof mark - 1, TICKS = LETTER + 1, OPERATORS = TICKS + 4, ASKED_BYTES = OPERATORS + 2 };
     const struct tensor *input = &model.tensors[0];
-    char asked = '\0';
 
-    if (model.inputs > 0 && input->bytes >= sizeof mark + sizeof(uint32_t) &&
-        memcmp(input->data, mark, sizeof mark - 1) == 0) {
-        asked = (char)input->data[sizeof mark - 1];
+    if (model.inputs == 0 || input->bytes < ASKED_BYTES || memcmp(input->data, mark, LETTER) != 0) {
+        return (struct asked){0, 0, 1};
     }
-    if (asked == 'f') {
-        return refuse(refusal, INVOKE_FAILED, 1, "the input asked the selftest engine to fail", "");
-    }
-#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* a fuzzer finds both, and waits */
-    if (asked == 'h') {
+    struct asked asked = {(char)input->data[LETTER], get32(input->data + TICKS), get16(input->data + OPERATORS)};
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* a fuzzer asks for the longest invoke that there is, and waits */
+    asked.letter = asked.letter == 'h' ? 'w' : asked.letter;
+    asked.ticks %= 1 << 15;
+    asked.operators %= 1 << 6;
+#endif
+    asked.operators = asked.operators > 0 ? asked.operators : 1;
+    return asked;
+}
+
+static void operate(const struct asked *asked)
+{
+    if (asked->letter == 'h') {
         for (;;) {
         }
     }
-    if (asked == 'w') {
-        wait(get32(input->data + sizeof mark));
+    if (asked->letter == 'w' || asked->letter == 's') {
+        uint64_t until = port_ticks() + asked->ticks;
+        while (port_ticks() < until) {
+        }
     }
-#endif
-    if (asked != 'n') {
+}
+
+bool engine_invoke(bool profile, engine_between *between, void *context, struct refusal *refusal)
+{
+    uint64_t before = profile ? port_ticks() : 0;
+    uint64_t inside = 0;
+    struct asked asked = read_asked();
+
+    if (asked.letter == 'f') {
+        return refuse(refusal, INVOKE_FAILED, 1, "the input asked the selftest engine to fail", "");
+    }
+    for (uint32_t i = 0; i < asked.operators; i++) {
+        if (i > 0) {
+            inside += profile ? port_ticks() - before : 0;
+            if (!between(context, (uint16_t)i, (uint16_t)asked.operators) && asked.letter != 's') {
+                return refuse(refusal, INVOKE_FAILED, 0, "broken off", "");
+            }
+            before = profile ? port_ticks() : 0;
+        }
+        operate(&asked);
+    }
+    if (asked.letter != 'n') {
         fill_outputs();
     }
     if (profile) {
         model.profiled = true;
-        model.inside = port_ticks() - before;
+        model.inside = inside + port_ticks() - before;
     }
     return true;
 }

@@ -6,15 +6,17 @@
 #include <algorithm>
 #include <cstdint>
 #include <new>
+#include <utility>
 
 #include "engine.h"
 #include "port.h"
 #include "tensorflow/lite/micro/arena_allocator/single_arena_buffer_allocator.h"
 #include "tensorflow/lite/micro/memory_planner/greedy_memory_planner.h"
 #include "tensorflow/lite/micro/micro_allocator.h"
+#include "tensorflow/lite/micro/micro_context.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
-#include "tensorflow/lite/micro/micro_profiler_interface.h"
+#include "tensorflow/lite/micro/micro_op_resolver.h"
 #include "tensorflow/lite/schema/schema_generated.h"
 #include "tensorflow/lite/schema/schema_utils.h"
 
@@ -78,37 +80,44 @@ const Resolver &operators()
     return *resolver.get();
 }
 
-// ---- the time of each operator
+// ---- around each operator: the line is attended to before it, and its time is taken
 
-// Times events that are not within other events: the operators of the main graph.
-class OperatorTimes final : public tflite::MicroProfilerInterface {
+class Watch {
 public:
-    uint32_t BeginEvent(const char *tag) override
+    void begin(bool recording, engine_between *between, void *context, uint16_t operators)
     {
-        if (depth_++ == 0) {
-            running_ = tag;
-            begun_ = recording_ ? port_ticks() : 0;
-        }
-        return 0;
-    }
-
-    void EndEvent(uint32_t /*handle*/) override
-    {
-        if (--depth_ == 0 && recording_ && count_ < kMost) {
-            layers_[count_++] = {running_, port_ticks() - begun_};
-        }
-    }
-
-    void record(bool recording)
-    {
-        recording_ = recording;
+        between_ = between;
+        context_ = context;
+        operators_ = operators;
+        done_ = 0;
         depth_ = 0;
-        if (recording) {
-            count_ = 0;
-        }
+        running_ = "";
+        recording_ = recording;
+        count_ = recording ? 0 : count_;
     }
 
     void forget() { count_ = 0; }
+
+    TfLiteStatus run(const TFLMRegistration &op, TfLiteContext *context, TfLiteNode *node)
+    {
+        bool first = done_ == 0 && depth_ == 0;
+
+        if (!first && !between_(context_, done_, operators_)) {
+            return tflite::kTfLiteAbort;
+        }
+        running_ = name_of(op);
+        uint64_t begun = recording_ && depth_ == 0 ? port_ticks() : 0;
+        depth_++;
+        TfLiteStatus status = op.invoke(context, node);
+        depth_--;
+        if (status == kTfLiteOk && depth_ == 0) {
+            if (recording_ && count_ < kMost) {
+                layers_[count_++] = {name_of(op), port_ticks() - begun};
+            }
+            done_++;
+        }
+        return status;
+    }
 
     uint16_t count() const { return count_; }
     const char *label(uint16_t index) const { return layers_[index].label; }
@@ -118,6 +127,13 @@ public:
     const char *running() const { return running_; }
 
 private:
+    static const char *name_of(const TFLMRegistration &op)
+    {
+        return op.builtin_code == tflite::BuiltinOperator_CUSTOM
+                   ? op.custom_name
+                   : tflite::EnumNameBuiltinOperator(static_cast<tflite::BuiltinOperator>(op.builtin_code));
+    }
+
     static constexpr uint16_t kMost = 512;
     struct Layer {
         const char *label;
@@ -126,24 +142,97 @@ private:
 
     Layer layers_[kMost] = {};
     const char *running_ = "";
-    uint64_t begun_ = 0;
-    uint16_t count_ = 0;
+    engine_between *between_ = nullptr;
+    void *context_ = nullptr;
+    uint16_t operators_ = 0;
+    uint16_t done_ = 0; // operators of the main graph; those of other graphs run within one of them
     uint16_t depth_ = 0;
+    uint16_t count_ = 0;
     bool recording_ = false;
 };
 
-Lasting<OperatorTimes> times_place;
-Lasting<tflite::MicroInterpreter> interpreter;
+Lasting<Watch> watch_place;
 
-OperatorTimes &times()
+Watch &watch()
 {
-    return times_place.get() != nullptr ? *times_place.get() : *times_place.make();
+    return watch_place.get() != nullptr ? *watch_place.get() : *watch_place.make();
 }
+
+// What the interpreter finds in place of each operator: the same, but run by way of Watch. An operator does not learn
+// which one it is, so each place has a function of its own.
+class WatchedOperators final : public tflite::MicroOpResolver {
+public:
+    const TFLMRegistration *FindOp(tflite::BuiltinOperator op) const override { return watched(operators().FindOp(op)); }
+
+    const TFLMRegistration *FindOp(const char *op) const override { return watched(operators().FindOp(op)); }
+
+    tflite::TfLiteBridgeBuiltinParseFunction GetOpDataParser(tflite::BuiltinOperator op) const override
+    {
+        return operators().GetOpDataParser(op);
+    }
+
+private:
+    struct Place {
+        const TFLMRegistration *original;
+        TFLMRegistration watched;
+    };
+    using Invoke = TfLiteStatus (*)(TfLiteContext *, TfLiteNode *);
+
+    template <unsigned index> static TfLiteStatus run(TfLiteContext *context, TfLiteNode *node)
+    {
+        return watch().run(*places_[index].original, context, node);
+    }
+
+    template <unsigned... indices> static Invoke runner(unsigned index, std::integer_sequence<unsigned, indices...>)
+    {
+        static constexpr Invoke kRunners[] = {run<indices>...};
+        return kRunners[index];
+    }
+
+    static const TFLMRegistration *watched(const TFLMRegistration *op)
+    {
+        unsigned index = 0;
+
+        if (op == nullptr) {
+            return nullptr;
+        }
+        while (places_[index].original != nullptr && places_[index].original != op) {
+            index++;
+        }
+        Place &place = places_[index];
+        if (place.original == nullptr) {
+            place = {op, *op};
+            place.watched.invoke = runner(index, std::make_integer_sequence<unsigned, kOperators>());
+        }
+        return &place.watched;
+    }
+
+    static Place places_[kOperators];
+};
+
+WatchedOperators::Place WatchedOperators::places_[kOperators];
+
+const WatchedOperators &watched_operators()
+{
+    static Lasting<WatchedOperators> watched;
+
+    return watched.get() != nullptr ? *watched.get() : *watched.make();
+}
+
+Lasting<tflite::MicroInterpreter> interpreter;
 
 const tflite::SubGraph *graph;
 tflite::SingleArenaBufferAllocator *memory;
 
-// ---- is it sound: TFLite-Micro believes every index in a file, and model_find has not looked at them
+// ---- is it sound: model_find has looked at the root table alone, and TFLite-Micro believes every offset and index
+
+// Every offset leads to what fits into `room` bytes, and every string ends.
+bool is_flatbuffer(const uint8_t *bytes, uint32_t room)
+{
+    flatbuffers::Verifier verifier(bytes, std::min<size_t>(room, FLATBUFFERS_MAX_BUFFER_SIZE - 1));
+
+    return tflite::VerifyModelBuffer(verifier);
+}
 
 template <typename Items, typename Check> bool all(const Items *items, Check check)
 {
@@ -157,18 +246,12 @@ bool are_below(uint32_t count, const flatbuffers::Vector<int32_t> *indices, bool
     });
 }
 
-bool is_terminated(const flatbuffers::String *text)
-{
-    return text == nullptr || text->c_str()[text->size()] == '\0';
-}
-
 bool is_sound(const tflite::Tensor &tensor, uint32_t buffers)
 {
     constexpr int64_t kMostElements = INT32_MAX / 8; // of 8 bytes
     int64_t elements = 1;
 
-    return tensor.buffer() < buffers && is_terminated(tensor.name()) &&
-           all(tensor.shape(), [&elements](int32_t dimension) {
+    return tensor.buffer() < buffers && all(tensor.shape(), [&elements](int32_t dimension) {
                elements *= dimension;
                return dimension >= 0 && elements <= kMostElements;
            });
@@ -195,9 +278,7 @@ bool is_sound(const tflite::Model &model)
     }
     uint32_t codes = model.operator_codes()->size();
     uint32_t buffers = model.buffers()->size();
-    return all(model.operator_codes(),
-               [](const tflite::OperatorCode *code) { return is_terminated(code->custom_code()); }) &&
-           all(model.subgraphs(),
+    return all(model.subgraphs(),
                [=](const tflite::SubGraph *subgraph) { return is_sound(*subgraph, codes, buffers); });
 }
 
@@ -274,11 +355,13 @@ extern "C" {
 
 const struct engine engine = {"TFLite-Micro", BENCH_KERNELS, kOperatorNames + 1, true, false};
 
-bool engine_load(const uint8_t *bytes, uint32_t /*size*/, uint8_t *arena, uint32_t arena_size, refusal *why)
+bool engine_load(const uint8_t *bytes, uint32_t room, uint8_t *arena, uint32_t arena_size, refusal *why)
 {
-    const tflite::Model *model = tflite::GetModel(bytes);
-
     engine_unload();
+    if (!is_flatbuffer(bytes, room)) {
+        return refuse(why, MODEL_INVALID, 0, "damaged: its tables lead out of it", "");
+    }
+    const tflite::Model *model = tflite::GetModel(bytes);
     if (!is_sound(*model)) {
         return refuse(why, MODEL_INVALID, 0, "it refers to what is not in it", "");
     }
@@ -289,7 +372,7 @@ bool engine_load(const uint8_t *bytes, uint32_t /*size*/, uint8_t *arena, uint32
     if (allocator == nullptr) {
         return refuse(why, ARENA_TOO_SMALL, 0, "the arena does not even hold the interpreter", "");
     }
-    interpreter.make(model, operators(), allocator, nullptr, &times());
+    interpreter.make(model, watched_operators(), allocator);
     graph = model->subgraphs()->Get(0);
     if (interpreter.get()->AllocateTensors() != kTfLiteOk) {
         engine_unload();
@@ -307,7 +390,7 @@ void engine_unload(void)
 {
     interpreter.drop();
     graph = nullptr;
-    times().forget();
+    watch().forget();
 }
 
 uint8_t engine_tensors(enum tensor_kind kind)
@@ -339,13 +422,15 @@ struct tensor engine_tensor(enum tensor_kind kind, uint8_t index)
     return to;
 }
 
-bool engine_invoke(bool profile, refusal *why)
+bool engine_invoke(bool profile, engine_between *between, void *context, refusal *why)
 {
-    times().record(profile);
+    uint32_t operators = graph->operators() != nullptr ? graph->operators()->size() : 0;
+
+    watch().begin(profile, between, context, static_cast<uint16_t>(std::min<uint32_t>(operators, UINT16_MAX)));
     TfLiteStatus status = interpreter.get()->Invoke();
     if (status != kTfLiteOk) {
         return refuse(why, INVOKE_FAILED, static_cast<uint32_t>(status), "the interpreter gave up at ",
-                      times().running());
+                      watch().running());
     }
     return true;
 }
@@ -359,13 +444,13 @@ struct arena_use engine_arena(void)
 
 uint16_t engine_layers(void)
 {
-    return times().count();
+    return watch().count();
 }
 
 uint64_t engine_layer(uint16_t index, const char **label)
 {
-    *label = times().label(index);
-    return times().ticks(index);
+    *label = watch().label(index);
+    return watch().ticks(index);
 }
 
 } // extern "C"

@@ -48,48 +48,73 @@ static void send_message(uint8_t type, uint16_t number, uint32_t session, const 
 
 static void greet(void)
 {
-    static const uint8_t hello[] = {1, 1, 0, 0, 0, 16, 0, 0};
+    static const uint8_t hello[] = {2, 2, 0, 0, 0, 16, 0, 0};
 
     send_message(HELLO, 0, SESSION, hello, sizeof hello);
 }
 
+/* The actions that are left. */
+static struct {
+    const uint8_t *bytes;
+    size_t length;
+    uint16_t request;
+    uint16_t stream;
+} script;
+
+/* Does the next action; false if there is none. */
+static bool act(void)
+{
+    if (script.length < 2) {
+        return false;
+    }
+    uint8_t action = script.bytes[0];
+    uint32_t part = script.bytes[1];
+    const uint8_t *payload = script.bytes + 2;
+    script.length -= 2;
+    if (part > script.length) {
+        part = (uint32_t)script.length;
+    }
+    script.bytes = payload + part;
+    script.length -= part;
+    if (action == 0xFF) {
+        sim_receive(payload, part);
+    } else if (action == 0xFE) {
+        sim_set_ticks(sim_ticks() + (uint64_t)part * 100000);
+    } else if (action >= FIRST_STREAM_TYPE) {
+        send_message(action, ++script.stream, SESSION, payload, part);
+    } else {
+        send_message(action, ++script.request, SESSION, payload, part);
+    }
+    return true;
+}
+
+/* In an invoke the core finds the next action on the line. */
+static void act_in_invoke(void)
+{
+    act();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-    uint16_t request = 0;
-    uint16_t stream = 0;
-    size_t at = 0;
     size_t in_flash = length > 512 ? length - 512 : 0;
 
     if (in_flash > FLASH_BYTES) {
         return 0;
     }
     memcpy(flash, bytes + length - in_flash, in_flash);
-    length -= in_flash;
+    script.bytes = bytes;
+    script.length = length - in_flash;
+    script.request = script.stream = 0;
     static jmp_buf too_long; /* a text command can ask for any number of inferences, and nobody interrupts it here */
     sim_interrupt(&too_long, MOST_ALIVE);
+    sim_on_look(act_in_invoke);
     if (setjmp(too_long) != 0) {
         return 0;
     }
     sim_boot(7, flash, (uint32_t)in_flash, ARENA_BYTES, INPUT_BYTES);
     greet();
     sim_turn();
-    while (at + 2 <= length) {
-        uint8_t action = bytes[at++];
-        uint32_t part = bytes[at++];
-        if (part > length - at) {
-            part = (uint32_t)(length - at);
-        }
-        const uint8_t *payload = bytes + at;
-        at += part;
-        if (action == 0xFF) {
-            sim_receive(payload, part);
-        } else if (action == 0xFE) {
-            sim_set_ticks(sim_ticks() + (uint64_t)part * 100000);
-        } else if (action >= FIRST_STREAM_TYPE) {
-            send_message(action, ++stream, SESSION, payload, part);
-        } else {
-            send_message(action, ++request, SESSION, payload, part);
-        }
+    while (act()) {
         sim_turn();
         if (sim_is_reset()) {
             return 0;

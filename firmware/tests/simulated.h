@@ -24,11 +24,17 @@ bool sim_turn(void);
 /* Takes up to `limit` bytes of what the device has said. */
 size_t sim_take(uint8_t *bytes, size_t limit);
 
-/* Sets the counter, which goes up a little with each look at it. */
+/*
+ * Has `does` called when the core finds nothing on the line or has said something, during an invoke or a text `infer`.
+ * It may let bytes arrive, and may jump out, to boot the device.
+ */
+void sim_on_look(void (*does)(void));
+
+/* Sets the counter on, which goes up a little with each look at it. */
 void sim_set_ticks(uint64_t now);
 uint64_t sim_ticks(void);
 
-/* Whether an invoke is due. */
+/* Whether the core has something to do without bytes from the line: an invoke above all. */
 bool sim_is_busy(void);
 
 /* Has the core jump to `place` instead of saying for the `most`-th time since the boot that all is well. */

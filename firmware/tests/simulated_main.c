@@ -5,9 +5,10 @@
  *
  * Commands come on standard input, numbers little-endian:
  *   'B', u32 boot                          starts the device over
- *   'S', u64 ticks, u32 length, bytes      sets the time, lets the bytes arrive and the core take a turn
- * Each is answered with u8 flags (1: an invoke is due, 2: a reset is asked for), u64 ticks, u32 number of times
- * that the core said that all is well, u32 length, and the bytes that the device said.
+ *   'S', u64 ticks, u32 length, bytes      sets the time, lets the bytes arrive and the core go on
+ * Each is answered with u8 flags (1: there is something to do without bytes, 2: a reset is asked for), u64 ticks, u32 number of
+ * times that the core said that all is well, u32 length, and the bytes that the device said: at the end of the core's
+ * turn, or where it looks at the line in an invoke, from where it then goes on.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,31 @@ static uint8_t *read_file(const char *path, uint32_t *size)
     return bytes;
 }
 
+static enum { BOOT = 'B', STEP = 'S' } command;
+static uint32_t boot;
+static jmp_buf started_over;
+
+static void read_command(void)
+{
+    uint8_t head[12];
+    uint8_t letter = 0;
+
+    read_whole(&letter, 1);
+    command = letter;
+    if (command == BOOT) {
+        read_whole(head, 4);
+        boot = get32(head);
+        return;
+    }
+    read_whole(head, 12);
+    uint32_t length = get32(head + 8);
+    uint8_t *bytes = allocate(length);
+    read_whole(bytes, length);
+    sim_set_ticks(get64(head));
+    sim_receive(bytes, length);
+    free(bytes);
+}
+
 static void answer(void)
 {
     static uint8_t said[1 << 20];
@@ -67,10 +93,18 @@ static void answer(void)
     fflush(stdout);
 }
 
+static void deliver(void)
+{
+    answer();
+    read_command();
+    if (command == BOOT) {
+        longjmp(started_over, 1); /* NOLINT(cert-err52-cpp): a reset does not wait for an invoke to end */
+    }
+}
+
 int main(int count, char **arguments)
 {
     uint32_t flash_size;
-    uint8_t head[12];
 
     if (count != 4) {
         return 2;
@@ -78,22 +112,16 @@ int main(int count, char **arguments)
     uint8_t *flash = read_file(arguments[1], &flash_size);
     uint32_t arena_size = (uint32_t)strtoul(arguments[2], NULL, 10);
     uint32_t inputs_size = (uint32_t)strtoul(arguments[3], NULL, 10);
+    sim_on_look(deliver);
+    read_command();
+    setjmp(started_over); /* NOLINT(cert-err52-cpp) */
     for (;;) {
-        uint8_t command = 0;
-        read_whole(&command, 1);
-        if (command == 'B') {
-            read_whole(head, 4);
-            sim_boot(get32(head), flash, flash_size, arena_size, inputs_size);
+        if (command == BOOT) {
+            sim_boot(boot, flash, flash_size, arena_size, inputs_size);
         } else {
-            read_whole(head, 12);
-            uint32_t length = get32(head + 8);
-            uint8_t *bytes = allocate(length);
-            read_whole(bytes, length);
-            sim_set_ticks(get64(head));
-            sim_receive(bytes, length);
-            free(bytes);
             sim_turn();
         }
         answer();
+        read_command();
     }
 }

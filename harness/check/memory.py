@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.boards import Profile
 from harness.models import ethosu
-from harness.models.arena import Arena, arena
+from harness.models.arena import Arena, arena, resource_variables
 from harness.models.graph import Model
 from harness.models.kernel_library import library
 
@@ -36,7 +36,7 @@ class Ram:
 
     `arena` is by TFLite-Micro's reference kernels; `with_kernels` by the board's own where those are
     accounted for, `kernels` their name. `scratch_bytes` and `fast_scratch_bytes` are the NPU's part of the
-    arena.
+    arena, `resource_variables` how many the firmware is taken to provide for: those that the model names.
     """
 
     arena: Arena
@@ -44,12 +44,29 @@ class Ram:
     with_kernels: Arena | None
     scratch_bytes: int
     fast_scratch_bytes: int
+    resource_variables: int
     memories: tuple[Use, ...]
 
     @property
     def needed(self) -> Arena:
         """The arena that has to fit: with the board's kernels where they are accounted for."""
         return self.with_kernels or self.arena
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the figure that is needed rests on, a sentence each."""
+        found = []
+        if self.with_kernels is None:
+            found.append(
+                f"it is that of the reference kernels: what {self.kernels} keeps besides is not known"
+            )
+        if self.resource_variables:
+            count = f"{self.resource_variables} resource variable{'s' * (self.resource_variables > 1)}"
+            found.append(
+                f"it holds for a firmware that provides for {count}, as many as the model names; each "
+                "further one takes 20 bytes"
+            )
+        return tuple(found)
 
 
 def ram(model: Model, board: Profile) -> Ram:
@@ -64,6 +81,7 @@ def ram(model: Model, board: Profile) -> Ram:
         with_kernels=own,
         scratch_bytes=max((p.scratch_bytes for p in payloads), default=0),
         fast_scratch_bytes=max((p.fast_scratch_bytes for p in payloads), default=0),
+        resource_variables=resource_variables(model),
         memories=tuple(_uses(model, own or plain, board)),
     )
 

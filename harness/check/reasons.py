@@ -10,7 +10,8 @@ from harness.boards import Profile
 from harness.boards.profile import Region
 from harness.check.firmware import Firmware
 from harness.check.memory import ram
-from harness.models import ethosu, kernel_types, ops
+from harness.errors import printable
+from harness.models import ethosu, kernels, ops
 from harness.models.graph import Model
 from harness.models.npu.accelerator import ACCELERATORS
 from harness.models.npu.faults import NotModelled, NpuFault
@@ -21,6 +22,9 @@ Kind = Literal[
     "operator",
     "unregistered operator",
     "type",
+    "scale",
+    "constant input",
+    "shape",
     "dynamic shape",
     "arena",
     "arena not known",
@@ -39,58 +43,58 @@ _ARCHITECTURE = "1.0."
 _CAMERA_TYPES = ("int8", "uint8")
 _CAMERA_CHANNELS = (1, 3)
 
+# What TFLite-Micro's kernels refuse: kind of reason, and what to do.
+_REFUSED: dict[kernels.Kind, tuple[Kind, str]] = {
+    "type": ("type", "quantize the model to int8, or build it without this operator"),
+    "hybrid": (
+        "type",
+        "quantize the activations too (full-integer quantization with a representative dataset)",
+    ),
+    "scale": ("scale", "convert the model again: the converter sets this scale"),
+    "constant": ("constant input", "convert the model with this value fixed: TFLite-Micro plans by it"),
+    "dimensions": ("shape", "build this part of the model with fewer dimensions"),
+    "inputs": ("shape", "build this part of the model in steps of fewer inputs"),
+    "dynamic": ("dynamic shape", "convert the model with fixed shapes: TFLite-Micro plans memory once"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing that speaks against the model: what is the matter, and what to do."""
+    """One thing that speaks against the model: what is the matter, and what to do.
+
+    `subgraph` and `operator` say where it begins, if it is about operators.
+    """
 
     kind: Kind
     what: str
     remedy: str
+    subgraph: int | None = None
+    operator: int | None = None
 
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}"
 
 
-def reasons(
-    model: Model,
-    board: Profile,
-    firmware: Firmware,
-    *,
-    address: int | None = None,
-    will_compile: bool = False,
-    after_vela: bool = False,
-) -> list[Reason]:
-    """Return everything that speaks against `model` on `board` with `firmware`; nothing: it will run.
+def reasons(model: Model, board: Profile, firmware: Firmware, *, address: int | None = None) -> list[Reason]:
+    """Return everything that speaks against the file `model` on `board` with `firmware`; nothing: it runs.
 
-    `address` is where in flash it is to be written, None for the board's usual place. With `will_compile`
-    an int8 model for a board with an NPU is judged as what Vela takes rather than as what is flashed. With
-    `after_vela` Vela has had its turn: a model that is not compiled is one it found nothing of for the NPU.
-
-    Raises ModelError where an NPU part of the model is damaged.
+    `address` is where in flash it is to be written, None for the board's usual place. What is about operators
+    comes in the model's order. Raises ModelError where an NPU part of the model is damaged.
     """
-    compiled = ethosu.is_compiled(model)
-    before_vela = will_compile and board.model_format == "vela" and not compiled
-    found = [*_npu(model, board, may_be_int8=will_compile or after_vela or ethosu.is_left_to_cpu(model))]
-    found += _operators(model, board, firmware, before_vela=before_vela)
-    found += _types(model, firmware)
-    if not before_vela:
-        found += _arena(model, board, firmware)
-        found += _place(model, board, address)
-    found += _input(model, firmware)
-    return found
+    of_operators = [*_operators(model, board, firmware), *_refused(model, board, firmware)]
+    of_operators.sort(key=lambda reason: (reason.subgraph or 0, reason.operator or 0))
+    return [
+        *_npu(model, board),
+        *of_operators,
+        *_arena(model, board, firmware),
+        *_place(model, board, address),
+        *_input(model, firmware),
+    ]
 
 
-def _npu(model: Model, board: Profile, *, may_be_int8: bool) -> Iterator[Reason]:
+def _npu(model: Model, board: Profile) -> Iterator[Reason]:
     built_for = ethosu.accelerator(model)
     if built_for is None:
-        if board.model_format == "vela" and not may_be_int8:
-            yield Reason(
-                "not compiled",
-                f"{board.id} runs models on its NPU, and this one is not compiled for it",
-                f"run `harness compile {model.name} --board {board.id}` and use the file that it writes "
-                "(`harness bench` does so itself; --compile judges the result)",
-            )
         return
     if board.vela is None:
         yield Reason(
@@ -132,69 +136,71 @@ def _npu(model: Model, board: Profile, *, may_be_int8: bool) -> Iterator[Reason]
         )
 
 
-def _operators(model: Model, board: Profile, firmware: Firmware, *, before_vela: bool) -> Iterator[Reason]:
-    npu = board.vela is not None
+def _operators(model: Model, board: Profile, firmware: Firmware) -> Iterator[Reason]:
+    """What TFLite-Micro has no kernel for, and what this firmware does not register."""
     own = {ETHOS_U, *(firmware.operators or ())}
-    lacking = [u for u in ops.unsupported(model, npu=npu) if u.operator not in own]
+    lacking = [u for u in ops.unsupported(model, npu=board.vela is not None) if u.operator not in own]
     if lacking:
         yield Reason(
             "operator",
             f"TFLite-Micro has no kernel for {ops.describe(lacking)}",
             "convert the model without it, or write a kernel and a firmware that registers it",
+            lacking[0].subgraph,
+            lacking[0].index,
         )
-    if firmware.operators is None or before_vela:
+    if firmware.operators is None:
         return
-    missing = {u.operator for u in lacking} | set(firmware.operators)
-    unregistered = sorted({o.label for g in model.subgraphs for o in g.operators} - missing)
-    if not npu and ETHOS_U in unregistered:
-        unregistered.remove(ETHOS_U)
+    # That there is no NPU is said once, of the file.
+    named = {u.operator for u in lacking} | set(firmware.operators) | (set() if board.vela else {ETHOS_U})
+    unregistered: dict[str, tuple[int, int]] = {}
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            if operator.label not in named:
+                unregistered.setdefault(operator.label, (graph.index, operator.index))
     if unregistered:
         left = " that Vela left on the CPU" if ethosu.is_compiled(model) else ""
+        (first, (subgraph, index)), *others = unregistered.items()
+        names = ", ".join([f"{first} (operator {index} of subgraph {subgraph})", *(n for n, _ in others)])
         yield Reason(
             "unregistered operator",
-            f"the firmware '{firmware.name}' does not register {', '.join(unregistered)}{left}, so the model "
-            'cannot be set up (users see "Invoke failed")',
+            f"the firmware '{firmware.name}' does not register {printable(names)}{left}, so the model cannot "
+            'be set up (users see "Invoke failed")',
             "change the model so that it does without, or flash a firmware that registers "
             f"{'it' if len(unregistered) == 1 else 'them'}",
+            subgraph,
+            index,
         )
 
 
-def _types(model: Model, firmware: Firmware) -> Iterator[Reason]:
-    for bad in kernel_types.bad_types(model):
-        what = f"operator {bad.index} ({bad.operator}) of subgraph {bad.subgraph} works on {bad.found}"
-        if bad.hybrid:
-            yield Reason(
-                "type",
-                f"{what}: TFLite-Micro has no hybrid kernels",
-                "quantize the activations too (full-integer quantization with a representative dataset)",
-            )
-        else:
-            yield Reason(
-                "type",
-                f"{what}, which its kernel does not take ({', '.join(bad.wanted)})",
-                "quantize the model to int8",
-            )
-        break  # one cause gives many: the first stands for all
-    if firmware.types is not None:
-        used = {
-            graph.tensors[i].type for graph in model.subgraphs for o in graph.operators for i in o.outputs
-        }
-        beyond = sorted(t for t in used & {"float32", "float16", "int16"} if t not in firmware.types)
-        if beyond:
-            yield Reason(
-                "type",
-                f"it computes in {' and '.join(beyond)}, and the firmware '{firmware.name}' has kernels for "
-                f"{', '.join(firmware.types)} alone",
-                "quantize the model to int8",
-            )
-    for open_end in kernel_types.dynamic(model):
-        yield Reason(
-            "dynamic shape",
-            f"output '{open_end.tensor}' of operator {open_end.index} ({open_end.operator}) has no fixed "
-            "size, and TFLite-Micro plans memory once",
-            "convert the model with fixed shapes",
-        )
-        break
+def _refused(model: Model, board: Profile, firmware: Firmware) -> Iterator[Reason]:
+    """What the kernels do not take: one cause gives many, so the first of each kind stands for all."""
+    npu = board.vela is not None
+    graphs = model.subgraphs
+    seen: set[Kind] = set()
+    for refusal in kernels.refusals(model):
+        kind, remedy = _REFUSED[refusal.kind]
+        operator = graphs[refusal.subgraph].operators[refusal.index]
+        if kind in seen or not ops.is_supported(operator, npu):
+            continue
+        seen.add(kind)
+        where = f"operator {refusal.index} ({printable(refusal.operator)}) of subgraph {refusal.subgraph}"
+        yield Reason(kind, f"{where} {refusal.why}", remedy, refusal.subgraph, refusal.index)
+    if firmware.types is None or "type" in seen:
+        return
+    for graph in graphs:
+        for operator in graph.operators:
+            types = {graph.tensors[i].type for i in operator.outputs} & {"float32", "float16", "int16"}
+            if beyond := sorted(types - set(firmware.types)):
+                yield Reason(
+                    "type",
+                    f"operator {operator.index} ({printable(operator.label)}) of subgraph {graph.index} "
+                    f"computes in {beyond[0]}, and the firmware '{firmware.name}' has kernels for "
+                    f"{', '.join(firmware.types)} alone",
+                    "quantize the model to int8",
+                    graph.index,
+                    operator.index,
+                )
+                return
 
 
 def _arena(model: Model, board: Profile, firmware: Firmware) -> Iterator[Reason]:

@@ -1,4 +1,7 @@
-"""The answer to "will it run?": yes or no, why not, and what else there is to know before one flashes."""
+"""The answer to "will it run?": yes or no, why not, and what else there is to know before one flashes.
+
+`judge` is the one judgement: `harness check` prints it, and a bench plans by it.
+"""
 
 from __future__ import annotations
 
@@ -15,69 +18,71 @@ from harness.check.reasons import Reason
 from harness.models import ethosu, vela
 from harness.models.graph import Model
 from harness.models.ops import ETHOS_U
+from harness.models.vela import Compiled
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`file` is the model that was judged: what Vela made of it where it was compiled for that."""
+    """What speaks against `model` on `board` with `firmware`.
 
-    model: str
-    board: str
+    `deployed` is the file that the board gets and that was judged; `compiled` is Vela's account of it where
+    there is one. Where Vela refuses the model, that is the one reason, and `deployed` is the model itself.
+    """
+
+    model: Model
+    board: Profile
     firmware: Firmware
-    compiled: bool
+    deployed: Model
+    compiled: Compiled | None
     reasons: tuple[Reason, ...]
-    notes: tuple[str, ...]
-    ram: Ram
 
     @property
     def runs(self) -> bool:
         return not self.reasons
 
+    @property
+    def why_not(self) -> str | None:
+        """Everything that speaks against it in a line; None: it runs."""
+        return "; ".join(str(reason) for reason in self.reasons) or None
 
-def judge(
-    model: Model,
-    board: Profile,
-    firmware: Firmware,
-    *,
-    address: int | None = None,
-    compile_first: bool = False,
-) -> Verdict:
-    """Say whether `model` will run on `board` with `firmware`.
+    @property
+    def is_compiled_first(self) -> bool:
+        """Whether the board gets what Vela makes of the model rather than the model."""
+        return self.deployed is not self.model
 
-    With `compile_first` an int8 model for a board with an NPU is compiled, and what goes on the board judged:
-    what Vela made of it, or the model itself where Vela finds nothing for the NPU.
+    @property
+    def ram(self) -> Ram:
+        return ram(self.deployed, self.board)
+
+
+def judge(model: Model, board: Profile, firmware: Firmware, *, address: int | None = None) -> Verdict:
+    """Say whether `model` will run on `board` with `firmware`, as a bench would run it.
+
+    A model for a board with an NPU is compiled first, where it is not yet, and what goes on the board is
+    judged: what Vela made of it, or the model itself where Vela finds nothing for the NPU. `address` is where
+    in flash it is to be written, None for the board's usual place.
+
     Raises ModelError for a damaged model; what Vela has against a model is a reason.
     """
-    file, found, compiled = model, [], False
-    compile_first = compile_first and board.model_format == "vela" and not ethosu.is_compiled(model)
-    if compile_first:
-        found = checking.reasons(model, board, firmware, will_compile=True)
-        if not found:
-            try:
-                file, _ = deployed(model, board)
-                compiled = True
-            except vela.VelaError as error:
-                found = [Reason("not compiled", str(error), "change what Vela names, or take another model")]
-    if not found:
-        found = checking.reasons(file, board, firmware, address=address, after_vela=compiled)
-    return Verdict(
-        model=model.name,
-        board=board.id,
-        firmware=firmware,
-        compiled=file is not model,
-        reasons=tuple(found),
-        notes=tuple(_notes(file, board, firmware, found, after_vela=compile_first)),
-        ram=ram(file, board),
-    )
+    try:
+        file, compiled = deployed(model, board)
+    except vela.VelaError as error:
+        against = Reason("not compiled", str(error), "change what Vela names, or take another model")
+        return Verdict(model, board, firmware, model, None, (against,))
+    found = checking.reasons(file, board, firmware, address=address)
+    return Verdict(model, board, firmware, file, compiled, tuple(found))
 
 
-def _notes(
-    file: Model, board: Profile, firmware: Firmware, found: list[Reason], *, after_vela: bool
-) -> Iterator[str]:
-    yield from _left_over(file, board, after_vela=after_vela and not found)
-    already = {reason.what for reason in found}
+def notes(verdict: Verdict) -> Iterator[str]:
+    """Yield what else there is to know: what runs where, other firmwares, and what flashing asks for."""
+    board, firmware = verdict.board, verdict.firmware
+    if verdict.is_compiled_first and verdict.compiled:
+        made = verdict.compiled
+        yield f"a bench compiles it for {made.accelerator} with Vela {made.version}, and that is judged"
+    yield from _left_over(verdict)
+    already = {reason.what for reason in verdict.reasons}
     for other in firmwares.others(board, firmware):
-        against = checking.reasons(file, board, other, after_vela=after_vela)
+        against = checking.reasons(verdict.deployed, board, other)
         against = [r for r in against if r.what not in already]
         if against:
             named = f"the firmware '{other.name}'"
@@ -85,18 +90,19 @@ def _notes(
     yield from _flashing(board)
 
 
-def _left_over(file: Model, board: Profile, *, after_vela: bool) -> Iterator[str]:
-    """Say what Vela left on the CPU, and what that costs."""
-    if board.vela is None:
+def _left_over(verdict: Verdict) -> Iterator[str]:
+    """Say what runs on the NPU and what on the CPU, and what that costs."""
+    file, board = verdict.deployed, verdict.board
+    if board.vela is None or any(reason.kind == "not compiled" for reason in verdict.reasons):
         return
     if not ethosu.is_compiled(file):
-        if after_vela or ethosu.is_left_to_cpu(file):
-            yield f"Vela finds nothing in it for the NPU: it runs on the {board.chip.core} alone"
+        yield f"Vela finds nothing in it for the NPU: it runs on the {board.chip.core} alone"
         return
     left = [o.label for g in file.subgraphs for o in g.operators if o.label != ETHOS_U]
     if not left:
+        yield "all of it runs on the NPU"
         return
-    spent = time(file, board, deployed(file, board)[1])
+    spent = time(file, board, verdict.compiled)
     cost = sum(layer.seconds or 0 for layer in spent.layers if layer.target == "CPU")
     known = (
         f"about {cost * 1e3:.3g} ms" if cost else "what that costs is not known: nothing is published for it"

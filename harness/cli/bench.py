@@ -37,6 +37,15 @@ import click
 @click.option("--protocol", metavar="NAME", help="What the firmware speaks [the board's default].")
 @click.option("--layers/--no-layers", default=True, show_default=True, help="Time each operator, too.")
 @click.option(
+    "--invoke-timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(0, min_open=True),
+    help="How long one invoke may take [20 times its estimate, at least a minute].",
+)
+@click.option(
+    "--allow-differing", is_flag=True, help="Exit with 0 even if outputs differ from the reference's."
+)
+@click.option(
     "--out",
     "-o",
     default="results",
@@ -55,12 +64,16 @@ def command(
     inputs: tuple[str, ...],
     protocol: str | None,
     layers: bool,
+    invoke_timeout: float | None,
+    allow_differing: bool,
     out: Path,
     as_json: bool,
 ) -> None:
     """Bench each MODEL (a .tflite file or the name of a bundled model) on each board.
 
     Without arguments: the bundled person model on XIAO ESP32-S3, Grove Vision AI and Grove Vision AI WE2.
+
+    Exits with 1 if a run failed, or if its outputs differ from the reference's.
     """
     from harness import bench
     from harness.cli import bench_view
@@ -77,6 +90,7 @@ def command(
             port=port,
             drive=drive,
             profile_layers=layers,
+            invoke_timeout_s=invoke_timeout,
             out=out,
             observer=observer,
         )
@@ -84,4 +98,6 @@ def command(
         bench_view.print_json(result)
     else:
         bench_view.print_table(result)
-    sys.exit(130 if result.interrupted else 1 if result.failures else 0)
+    wrong = [] if allow_differing else result.differing
+    bench_view.print_failures(result, wrong)
+    sys.exit(130 if result.interrupted else 1 if result.failures or wrong else 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -167,9 +167,20 @@ def print_table(result: Result) -> None:
             print(terminal.printable(line))
     for path in result.paths:
         print(terminal.printable(f"recorded: {_short(path)}"))
-    for failure in result.failures:
-        message = f"harness: error: {failure.model} on {failure.board}: {failure.message}"
-        print(terminal.printable(message), file=sys.stderr)
+
+
+def print_failures(result: Result, differing: Sequence[Record]) -> None:
+    """Print what failed, a line a run, on standard error; `differing` are runs with wrong outputs."""
+    from harness.cli import terminal
+
+    lines = [f"{f.model} on {f.board}: {f.message}" for f in result.failures]
+    lines += [
+        f"{record.model.name} on {record.board.id}: its outputs differ from the reference's "
+        f"({_outputs(record)}); the record is marked, and --allow-differing lets this pass"
+        for record in differing
+    ]
+    for line in lines:
+        print(terminal.printable(f"harness: error: {line}"), file=sys.stderr)
     if result.interrupted:
         kept = "what was measured is recorded" if result.records else "nothing had been measured yet"
         print(f"harness: interrupted; {kept}", file=sys.stderr)
@@ -227,13 +238,14 @@ def _spread(us: list[float]) -> float:
 
 def _outputs(record: Record) -> str:
     verdict = record.verification
+    by = "" if verdict.max_ulp is None else f" {verdict.max_ulp} ULP"
     match verdict.verdict:
         case "exact":
             return "exact"
         case "within_tolerance":
-            return f"within {verdict.max_ulp} ULP"
+            return f"within{by}" if by else "as printed"
         case "differs":
-            return f"DIFFER by {verdict.max_ulp} ULP"
+            return f"DIFFER by{by}" if by else "DIFFER"
     return "not available"
 
 

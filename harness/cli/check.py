@@ -23,16 +23,12 @@ if TYPE_CHECKING:
 @click.option(
     "--address", metavar="ADDRESS", help="Where in flash the model goes, as 0x400000 [the usual place]."
 )
-@click.option(
-    "--compile", "compile_first", is_flag=True, help="Compile for the board's NPU first, judge that."
-)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(
-    model: str, board: str, firmware: str | None, address: str | None, compile_first: bool, as_json: bool
-) -> None:
+def command(model: str, board: str, firmware: str | None, address: str | None, as_json: bool) -> None:
     """Say whether MODEL, a .tflite file or a bundled model, will run on a board; every reason with a remedy.
 
-    The exit code is 0 for yes and 1 for no.
+    It is judged as a bench would run it: for a board with an NPU it is compiled with Vela first, where it is
+    not yet. The exit code is 0 for yes and 1 for no.
     """
     from harness import boards
     from harness.check import firmware as firmwares
@@ -45,7 +41,6 @@ def command(
         profile,
         firmwares.choose(profile, firmware),
         address=None if address is None else _address(address),
-        compile_first=compile_first,
     )
     if as_json:
         import json
@@ -67,32 +62,47 @@ def _address(text: str) -> int:
 
 
 def _as_dict(found: Verdict) -> dict[str, Any]:
+    from harness.check.verdict import notes
     from harness.cli.ram_view import arena_dict, memories_dict
 
+    made, ram = found.compiled, found.ram
     return {
-        "model": found.model,
-        "board": found.board,
+        "model": found.model.name,
+        "board": found.board.id,
         "firmware": {"name": found.firmware.name, "source": found.firmware.source},
-        "compiled": found.compiled,
+        "compiled": found.is_compiled_first,
+        "vela": {
+            "version": made.version,
+            "accelerator": made.accelerator,
+            "npu_operators": made.npu_operators,
+            "cpu_operators": list(made.cpu_operators),
+            "cpu_reasons": list(made.cpu_reasons),
+        }
+        if made
+        else None,
         "runs": found.runs,
         "reasons": [asdict(reason) for reason in found.reasons],
-        "notes": list(found.notes),
-        "arena": arena_dict(found.ram),
-        "memory": memories_dict(found.ram),
+        "notes": list(notes(found)),
+        "arena": {**arena_dict(ram), "assumptions": list(ram.assumptions)},
+        "memory": memories_dict(ram),
     }
 
 
 def _show(found: Verdict) -> None:
+    from harness.check.verdict import notes
     from harness.errors import printable
 
-    what = f"{found.model}{' (compiled by Vela)' if found.compiled else ''}"
-    where = f"on {found.board} with the firmware '{found.firmware.name}'"
+    what = f"{found.model.name}{' (compiled by Vela)' if found.is_compiled_first else ''}"
+    where = f"on {found.board.id} with the firmware '{found.firmware.name}'"
     click.echo(printable(f"{'yes' if found.runs else 'no'}: {what} {where}"))
     for number, reason in enumerate(found.reasons, 1):
         click.echo(printable(f"  {number}. {reason.what}"))
         click.echo(printable(f"     -> {reason.remedy}"))
     if found.runs:
-        used = found.ram.needed
-        click.echo(f"  arena: {used.used_bytes:,} bytes used{'' if used.exact else ' or more'} (estimated)")
-    for note in found.notes:
+        ram = found.ram
+        more = "" if ram.needed.exact else " or more"
+        click.echo(f"  arena: {ram.needed.used_bytes:,} bytes used{more} (estimated)")
+        for assumption in ram.assumptions:
+            click.echo(printable(f"         {assumption}"))
+    for note in notes(found):
         click.echo(printable(f"  note: {note}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +116,8 @@ def _text(compiled: Compiled, profile: Profile, files: list[str], time: Time) ->
     from harness.cli.forecast_view import rounded, time_text
 
     megahertz = float(compiled.summary["core_clock"]) / 1e6
-    left = ", ".join(compiled.cpu_operators) or "none"
+    counts = Counter(compiled.cpu_operators)
+    left = ", ".join(f"{name} ({n})" if n > 1 else name for name, n in counts.items()) or "none"
     if compiled.npu_operators:
         on_npu = [
             f"  NPU time        {rounded(compiled.seconds * 1e3)} ms estimated by Vela "

@@ -54,7 +54,7 @@ def command(
     behind the other from the start of the board's region for models.
     """
     from harness.cli import bench_view, flash_view, terminal
-    from harness.runner.flashing import flash_board
+    from harness.runner.api import flash_board
 
     with bench_view.flash_progress() as progress:
         flashed = flash_board(

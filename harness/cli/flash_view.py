@@ -9,23 +9,22 @@ if TYPE_CHECKING:
 
 
 def lines(flashed: Flashed) -> list[str]:
-    """Return what the flash step did, a line a region; one line where it had nothing to do."""
-    kept = [*flashed.kept, *(o.region for o in flashed.outcomes if o.did == "same")]
+    """Return what the flash step did, a line a region; one line if it had nothing to do."""
+    there = [f"{kept.what} (by {kept.known_by})" for kept in flashed.there]
     told = [
         f"flashed: {flashed.board}: {o.region}, {o.bytes:,} bytes at {o.address:#x} in {o.seconds:.2f} s "
         f"({o.bytes / max(o.seconds, 1e-6) / 1000:,.0f} kB/s); verified: {o.verified}"
-        for o in flashed.outcomes
-        if o.did == "written"
+        for o in flashed.written
     ]
     if not told:
-        return [f"flashed: {flashed.board}: nothing, it already holds {' and '.join(kept)}"]
-    return [*told, *(f"flashed: {flashed.board}: not {name}, it is there already" for name in kept)]
+        return [f"flashed: {flashed.board}: nothing, it already holds {' and '.join(there)}"]
+    return [*told, *(f"flashed: {flashed.board}: not {each}, it is there already" for each in there)]
 
 
 def as_json(flashed: Flashed) -> dict[str, Any]:
     """Return what the flash step did as JSON takes it."""
     return {
         "board": flashed.board,
-        "written": [vars(outcome) for outcome in flashed.outcomes if outcome.did == "written"],
-        "kept": [*flashed.kept, *(o.region for o in flashed.outcomes if o.did == "same")],
+        "written": [vars(outcome) for outcome in flashed.written],
+        "kept": [vars(kept) for kept in flashed.there],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,14 @@ import click
 from harness.errors import HarnessError, printable
 
 if TYPE_CHECKING:
-    from harness.emulator.npu.trace import Departure, Entry
+    from harness.boards import Profile
+    from harness.emulator.npu.layers import Layer
+    from harness.emulator.npu.runner import Interpreter
+    from harness.emulator.npu.trace import Departure, Entry, Trace
     from harness.models.npu.jobs import Job
     from harness.models.tflite import Model
+
+    Rows = list[tuple[Entry, int]]
 
 _DEFAULT_BOARD = "grove_vision_ai_we2"
 
@@ -95,12 +101,12 @@ def run(
     differs, and the exit status is 1.
     """
     from harness import boards
-    from harness.emulator.npu import trace as tracing
-    from harness.emulator.npu.runner import Interpreter
+    from harness.emulator.apart import apart
     from harness.models import tensors, tflite
-    from harness.models.npu import accelerator, cycles
-    from harness.models.npu.jobs import Job
+    from harness.models.npu import accelerator
 
+    # Several threads wait for one another, which takes longer than the products where the computer is busy.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     profile = boards.load(board or _DEFAULT_BOARD)
     if profile.vela is None:
         raise HarnessError(f"{profile.id} has no NPU; give a board that has one with --board")
@@ -113,19 +119,39 @@ def run(
             f"{file}: compiled for {built_for}, and {profile.id} has {profile.vela.accelerator}; compile the "
             f"model again with `harness compile MODEL --board {profile.id}`"
         )
-    npu = accelerator.named(built_for)
-    interpreter = Interpreter(model, npu)
     origin = _source(source, model, file) if source else None
-    record, outputs, reference = tracing.run(interpreter, tensors.load(inputs, model), origin)
+    arrays = tensors.load(inputs, model)
+    facts, rows, found = apart(lambda: _run(model, file, profile, arrays, origin), f"running {file}")
+    rows = rows if trace or as_json else []
+    if as_json:
+        facts["trace"] = [{**asdict(row), "estimated_cycles": cycles} for row, cycles in rows]
+        click.echo(json.dumps(facts, indent=1))
+    else:
+        _show(facts, rows, found)
+    if found is not None:
+        raise click.exceptions.Exit(1)
+
+
+def _run(
+    model: Model, file: str, profile: Profile, arrays: Sequence[Any], origin: Model | None
+) -> tuple[dict[str, Any], Rows, Departure | None]:
+    """Run `model` once: facts, the operations executed with their estimated cycles, where it departed.
+
+    With a source the operations end at the first one that differs.
+    """
+    from harness.emulator.npu import trace as tracing
+    from harness.models.npu import accelerator, cycles
+    from harness.models.npu.jobs import Job
+
+    assert profile.vela is not None
+    interpreter, record, outputs, reference = _traced(model, file, arrays, origin)
     found = tracing.departure(record, reference, outputs) if origin else None
+    steps = [step for step in interpreter.steps if isinstance(step, Job)]
+    npu = accelerator.named(steps[0].configuration.accelerator)
     memories = cycles.memories(profile.vela.settings())
-    costs = {
-        (step.operator.index, cost.index): cost
-        for step in interpreter.steps
-        if isinstance(step, Job)
-        for cost in cycles.estimate(step.operations, npu, memories)
-    }
-    estimated_cycles = _total(interpreter.steps, npu, memories)
+    costs = [(step.operator.index, cycles.estimate(step.operations, npu, memories)) for step in steps]
+    estimated_cycles = sum(cycles.total(job) for _, job in costs)
+    by_place = {(step, cost.index): cost.cycles for step, job in costs for cost in job}
     facts = {
         "model": file,
         "npu": npu.name,
@@ -143,35 +169,31 @@ def run(
         "reference": None if origin is None else ("equal" if found is None else "different"),
         "departure": asdict(found) if found else None,
     }
-    rows = record.named() if trace or as_json else []
+    rows = record.named()
     if found is not None:
         rows = rows[: record.entries.index(found.entry) + 1]
-    if as_json:
-        facts["trace"] = [
-            {**asdict(row), "estimated_cycles": costs[row.step, row.index].cycles} for row in rows
-        ]
-        click.echo(json.dumps(facts, indent=1))
-    else:
-        _show(facts, rows, costs, found)
-    if found is not None:
-        raise click.exceptions.Exit(1)
+    return facts, [(row, by_place[row.step, row.index]) for row in rows], found
 
 
-def _total(steps: Sequence[Any], npu: Any, memories: Any) -> int:
-    from harness.models.npu import cycles
-    from harness.models.npu.jobs import Job
+def _traced(
+    model: Model, file: str, arrays: Sequence[Any], origin: Model | None
+) -> tuple[Interpreter, Trace, list[Any], list[Layer]]:
+    """Load and run `model` with a trace; raises HarnessError where it cannot be run."""
+    from harness.emulator.npu import trace as tracing
+    from harness.emulator.npu.runner import Interpreter
+    from harness.emulator.tflm import TflmError
 
-    return sum(
-        cycles.total(cycles.estimate(step.operations, npu, memories))
-        for step in steps
-        if isinstance(step, Job)
-    )
+    try:
+        interpreter = Interpreter(model)
+        return interpreter, *tracing.run(interpreter, arrays, origin)
+    except TflmError as error:
+        raise HarnessError(f"{file}: TFLite-Micro refuses what is left to the CPU: {error}") from None
 
 
 def _jobs(model: Model, file: str) -> list[Job]:
     """Return what `model` has for an NPU; raises HarnessError where that is nothing, or not to be decoded."""
     from harness.models import ethosu
-    from harness.models.npu.faults import NpuFault
+    from harness.models.npu.faults import NotModelled, NpuFault
     from harness.models.npu.jobs import jobs
 
     built_for = ethosu.accelerator(model)
@@ -186,8 +208,12 @@ def _jobs(model: Model, file: str) -> list[Job]:
         )
     try:
         return jobs(model)
+    except NotModelled as fault:
+        raise HarnessError(f"{file}: {fault}") from None
     except NpuFault as fault:
-        raise HarnessError(f"{file}: its command stream is damaged: {fault.where}{fault.reason}") from None
+        raise HarnessError(
+            f"{file}: an NPU cannot run its commands: {fault.where}{fault.reason}; compile the model again"
+        ) from None
 
 
 def _source(source: str, model: Model, file: str) -> Model:
@@ -218,9 +244,8 @@ def _layers(model: Model, file: str, source: str | None) -> dict[tuple[int, int]
 
     They are found by running both; where one cannot be run there are none, and standard error says why.
     """
-    from harness.emulator.npu import trace as tracing
-    from harness.emulator.npu.runner import Interpreter
-    from harness.models import tensors, tflite, vela
+    from harness.emulator.apart import apart
+    from harness.models import tflite, vela
 
     if source is not None:
         origin = _source(source, model, file)
@@ -230,16 +255,20 @@ def _layers(model: Model, file: str, source: str | None) -> dict[tuple[int, int]
             return {}
         origin = tflite.parse(compiled.source, compiled.name)
     try:
-        record, _, _ = tracing.run(Interpreter(model), tensors.load([], model), origin)
+        return apart(lambda: _named(model, file, origin), f"running {file}")
     except HarnessError as error:
         click.echo(f"layers are not named: {error}", err=True)
         return {}
+
+
+def _named(model: Model, file: str, origin: Model) -> dict[tuple[int, int], str]:
+    from harness.models import tensors
+
+    _, record, _, _ = _traced(model, file, tensors.load([], model), origin)
     return {(e.step, e.index): e.layer for e in record.named() if e.layer is not None}
 
 
-def _show(
-    facts: dict[str, Any], rows: Sequence[Entry], costs: dict[tuple[int, int], Any], found: Departure | None
-) -> None:
+def _show(facts: dict[str, Any], rows: Rows, found: Departure | None) -> None:
     from harness.cli.terminal import console, table
     from harness.cli.terminal import facts as show_facts
 
@@ -274,11 +303,11 @@ def _show(
                     _size(row.ofm) or f"{row.bytes} bytes",
                     _size(row.block),
                     row.weights or None,
-                    costs[row.step, row.index].cycles,
+                    cycles,
                     row.digest,
                     row.layer or "",
                 )
-                for row in rows
+                for row, cycles in rows
             ),
         )
 

@@ -20,7 +20,7 @@ def command(file: Path, board: str, slot: int | None, out: Path | None, as_json:
     """Convert FILE, a TFLite model or a firmware image, to the UF2 file that the board's drive takes."""
     from harness.cli import terminal
     from harness.errors import HarnessError
-    from harness.runner.flashing import uf2
+    from harness.runner.placing import uf2
 
     made = uf2(file, board, slot)
     target = out or file.with_suffix(".uf2")

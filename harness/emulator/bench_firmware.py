@@ -1,4 +1,4 @@
-"""A firmware that speaks the `bench` protocol, as a state machine: bytes in, bytes out, one invoke a step.
+"""A firmware that speaks the `bench` protocol, as a state machine: bytes in, bytes out, work for the engine.
 
 It answers MLPerf Tiny's text commands on the same port. What it does here on a host is what
 firmware/PROTOCOL.md asks of a device; an engine stands in for flash memory and TFLite-Micro.
@@ -6,14 +6,17 @@ firmware/PROTOCOL.md asks of a device; an engine stands in for flash memory and 
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from dataclasses import dataclass
+from functools import partial
 
-from harness.emulator.engine import DeviceInfo, Engine, EngineError
+from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded, MemoryUse, TensorSpec
 from harness.emulator.firmware import Firmware
 from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.receiver import Receiver
 from harness.emulator.run_progress import SAMPLES_PER_FRAME, RunProgress
+from harness.emulator.work import Then, Work
 from harness.wire import messages as m
 from harness.wire.framing import Decoder, Text, body_limit, encode, encoded_size
 
@@ -43,38 +46,39 @@ class BenchFirmware(Firmware):
         *,
         boot: int,
         limits: Limits | None = None,
-        text: MlperfText | None = None,
+        benchmark: str | None = None,
     ) -> None:
+        """`benchmark` is MLPerf Tiny's name for the model (vww01); None: the firmware speaks no text."""
         super().__init__()
         self._info = info
         self._engine = engine
         self._boot = boot
         self._limits = limits or Limits()
-        self._text = text
+        self._work = Work(engine)
+        self._text = MlperfText(info, engine, self._work, benchmark, self) if benchmark else None
         longest = encoded_size(m.DATA_OVERHEAD + self._limits.max_block)
-        self._decoder = Decoder(longest, text=text is not None)
+        self._decoder = Decoder(longest, text=self._text is not None)
         self._last_receive = 0
         self._session = 0
         self._max_frame = 0
         self._last_number = 0
         self._last_reply = b""
-        self._selected = False
-        self._inputs: list[bytearray] = []
-        self._dirty: set[int] = set()
         self._receiver = self._new_receiver()
         self._run = RunProgress()
-        if text is not None:
-            self._out += text.banner()
+        self._pass_on_text()
 
     # ---- driving it
 
     @property
     def busy(self) -> bool:
         """See Firmware.busy."""
+        return self._invoke_due or self._work.ready
+
+    @property
+    def _invoke_due(self) -> bool:
         run = self._run
-        if run.state == m.RunState.WARMING:
-            return True
-        return run.state == m.RunState.MEASURING and run.kept < self._limits.sample_buffer
+        room = run.state == m.RunState.WARMING or run.kept < self._limits.sample_buffer
+        return run.going and room and not self._work.going
 
     @property
     def buffered(self) -> int:
@@ -87,33 +91,40 @@ class BenchFirmware(Firmware):
         if now - self._last_receive > SILENCE_S * self._info.tick_hz:
             self._decoder.drop_partial()
         self._last_receive = now
+        if self._text is not None:
+            data = self._text.give_way(data)
         for item in self._decoder.feed(data):
-            if isinstance(item, Text):
-                assert self._text is not None
-                self._out += self._text.command(item.command, self)
-            else:
+            if not isinstance(item, Text):
                 self._on_body(item)
+            elif self._text is not None:
+                self._text.command(item.command)
+                self._pass_on_text()
 
     def step(self) -> None:
         """See Firmware.step."""
+        if self._invoke_due:
+            self._work.invoke(self._run.profile and not self._run.warmup, self._on_invoked)
+        self._work.poll()
+        self._pass_on_text()
+
+    def _on_invoked(self, outcome: Loaded | Invoked | EngineError) -> None:
         run = self._run
-        if not self.busy:
-            return
-        try:
-            self._push_inputs()
-            if run.state == m.RunState.WARMING:
-                self._engine.invoke()
-                run.warmup -= 1
-            else:
-                run.ticks.append(self._engine.invoke(run.profile))
-        except EngineError as error:
-            run.state, run.error, run.text = m.RunState.FAILED, error.code, error.text
-        if run.state == m.RunState.WARMING and run.warmup == 0:
-            run.state = m.RunState.MEASURING
-        if run.state == m.RunState.MEASURING and run.done == run.n:
-            run.state = m.RunState.DONE
-        if run.state not in (m.RunState.WARMING, m.RunState.MEASURING) or self._batch_due():
+        if isinstance(outcome, EngineError):
+            run.state, run.error, run.text = m.RunState.FAILED, outcome.code, outcome.text
+        elif run.state == m.RunState.WARMING:
+            run.warmup -= 1
+            if run.warmup == 0:
+                run.state = m.RunState.MEASURING
+        elif isinstance(outcome, Invoked):
+            run.ticks.append(outcome.ticks)
+            if run.done == run.n:
+                run.state = m.RunState.DONE
+        if not run.going or self._batch_due():
             self._send_samples()
+
+    def _pass_on_text(self) -> None:
+        if self._text is not None:
+            self._out += self._text.take_output()
 
     # ---- frames in
 
@@ -148,6 +159,7 @@ class BenchFirmware(Firmware):
             self._max_frame = hello.max_frame
         if common and session and session != self._session:
             self._session, self._last_number, self._last_reply = session, 0, b""
+            self._work.cancel()
             self._receiver = self._new_receiver()
             self._run = RunProgress()
         capabilities = m.Capability.MEMORY | m.Capability.PROFILE
@@ -155,6 +167,8 @@ class BenchFirmware(Firmware):
             capabilities |= m.Capability.OPERATORS
         if self._text is not None:
             capabilities |= m.Capability.MLPERF_TEXT
+        if self._engine.alive:
+            capabilities |= m.Capability.ALIVE
         self._send(
             number,
             session,
@@ -194,22 +208,30 @@ class BenchFirmware(Firmware):
                 text = f"request {self._last_number + 1} expected"
                 self._send(number, self._session, m.Refusal(m.ErrorCode.SEQUENCE, 0, self._last_number, text))
             return
+        self._last_number, self._last_reply = number, b""
+        reply: m.Message | None
         try:
             if isinstance(message, EngineError):
                 raise message
             reply = self._reply(message)
         except EngineError as error:
-            reply = m.Refusal(error.code, 0, error.detail & 0xFFFFFFFF, error.text)
-        self._last_number = number
-        self._last_reply = encode(m.pack(number, self._session, reply))
-        self._out += self._last_reply
+            reply = _refusal(error)
+        if reply is not None:
+            self._answer(number, reply)
         if isinstance(message, m.Abort) and self._run.end_untold:
             self._run.end_untold = False
             self._send_samples()
 
+    def _answer(self, number: int, reply: m.Message) -> None:
+        """Send a reply, unless the host has gone on to another request meanwhile."""
+        if number == self._last_number:
+            self._last_reply = encode(m.pack(number, self._session, reply))
+            self._out += self._last_reply
+
     # ---- requests
 
-    def _reply(self, message: m.Message) -> m.Message:
+    def _reply(self, message: m.Message) -> m.Message | None:
+        """Carry out a request; None: the reply comes later."""
         match message:
             case m.Identify():
                 info = self._info
@@ -227,20 +249,25 @@ class BenchFirmware(Firmware):
             case m.GetModel(index):
                 return self._flash_entry(index)
             case m.Select(address):
-                return self._select(address)
+                self._refuse_while_busy()
+                self.text_select(address, partial(self._selected, self._last_number))
+                return None
+            case m.Digest(address, length):
+                self._refuse_while_busy()
+                data = self._engine.read(address, length)
+                return m.Digested(address, length, hashlib.sha256(data).digest())
             case m.GetTensor(kind, index):
                 return self._tensor(kind, index)
             case m.StartRun():
                 return self._start(message)
             case m.GetRun():
-                run = self._run
-                return m.RunStatus(run.id, run.state, run.error, run.done, run.text)
+                return self._status()
             case m.GetOutput(index, _, offset, length):
                 return self._output(index, offset, length)
             case m.GetMemory():
                 return self._memory()
             case m.GetLayer(index):
-                layers = self._engine.layers()
+                layers = self._work.layers
                 label, ticks = layers[index] if index < len(layers) else ("", 0)
                 return m.LayerTime(len(layers), index, ticks, label)
             case m.GetOperators(offset):
@@ -249,10 +276,12 @@ class BenchFirmware(Firmware):
             case m.GetClock():
                 return m.Clock(self._engine.ticks() & 0xFFFFFFFFFFFFFFFF)
             case m.Abort():
+                self._work.cancel()
                 if self._run.going:
                     self._run.state, self._run.end_untold = m.RunState.ABORTED, True
                 return m.Aborted(self._run.id, 0, self._run.done)
             case m.Reset():
+                self._work.cancel()
                 self.reset_asked = True
                 return m.Resetting()
         raise EngineError(m.ErrorCode.UNKNOWN_TYPE, "not a request")
@@ -260,24 +289,24 @@ class BenchFirmware(Firmware):
     def _flash_entry(self, index: int) -> m.Message:
         models = self._engine.models()
         if index >= len(models):
-            return m.FlashEntry(len(models), index, 0, 0, bytes(32), "")
+            return m.FlashEntry(len(models), index, 0, "")
         entry = models[index]
-        return m.FlashEntry(len(models), index, entry.address, entry.size, entry.sha256, entry.name)
+        return m.FlashEntry(len(models), index, entry.address, entry.name)
 
-    def _select(self, address: int) -> m.Message:
-        self._refuse_while_running()
-        self._selected, self._inputs = False, []
-        self._receiver.lose_input()
-        self._run = RunProgress()
-        self._engine.select(address)
-        self._selected = True
-        self._inputs = [bytearray(spec.bytes) for spec in self._engine.inputs()]
-        self._dirty = set()
-        return m.Selected(len(self._inputs), len(self._engine.outputs()))
+    def _selected(self, number: int, outcome: Loaded | Invoked | EngineError) -> None:
+        if isinstance(outcome, Loaded):
+            self._answer(number, m.Selected(len(outcome.inputs), len(outcome.outputs)))
+        elif isinstance(outcome, EngineError):
+            self._answer(number, _refusal(outcome))
+
+    def _status(self) -> m.Message:
+        run = self._run
+        busy = self._work.ticks if self._work.model else 0  # else it is being loaded, not run
+        return m.RunStatus(run.id, run.state, run.error, run.done, run.warmup, busy, 0, 0, run.text)
 
     def _tensor(self, kind: int, index: int) -> m.Message:
-        self._refuse_without_model()
-        specs = self._engine.outputs() if kind == m.TensorKind.OUTPUT else self._engine.inputs()
+        model = self._model()
+        specs: tuple[TensorSpec, ...] = model.outputs if kind == m.TensorKind.OUTPUT else model.inputs
         if index >= len(specs):
             raise EngineError(m.ErrorCode.BAD_ARGUMENT, f"tensor {index} of {len(specs)}")
         spec = specs[index]
@@ -294,8 +323,8 @@ class BenchFirmware(Firmware):
         )
 
     def _start(self, start: m.StartRun) -> m.Message:
-        self._refuse_while_running()
-        self._refuse_without_model()
+        self._refuse_while_busy()
+        self._model()
         if start.run == 0 or start.n == 0:
             raise EngineError(m.ErrorCode.BAD_ARGUMENT, "run and n must be above 0")
         state = m.RunState.WARMING if start.warmup else m.RunState.MEASURING
@@ -305,21 +334,21 @@ class BenchFirmware(Firmware):
         return m.Running(start.run)
 
     def _output(self, index: int, offset: int, length: int) -> m.Message:
-        self._refuse_while_running()
+        self._refuse_while_busy()
         if self._run.done == 0:
             raise EngineError(m.ErrorCode.NO_RUN, "no run has brought outputs")
-        count = len(self._engine.outputs())
+        count = len(self._work.outputs)
         if index >= count:
             raise EngineError(m.ErrorCode.BAD_ARGUMENT, f"output {index} of {count}")
         if not self._run.outputs >> index & 1:
             raise EngineError(m.ErrorCode.BAD_ARGUMENT, f"output {index} was not asked for with the run")
-        whole = self._engine.read_output(index)
+        whole = self._work.outputs[index]
         length = min(length, self._limits.max_block, body_limit(self._max_frame) - m.MAX_OUTPUT_OVERHEAD)
         part = whole[offset : offset + max(length, 0)]
         return m.Output(index, 0, offset, len(whole), zlib.crc32(whole), part)
 
     def _memory(self) -> m.Message:
-        use = self._engine.memory()
+        use = self._work.model.memory if self._work.model else MemoryUse()
         figures = (
             use.arena_used,
             use.arena_head,
@@ -330,34 +359,30 @@ class BenchFirmware(Firmware):
         )
         return m.MemoryFigures(*(m.NOT_REPORTED if figure is None else figure for figure in figures))
 
-    def _refuse_while_running(self) -> None:
-        if self._run.going:
+    def _refuse_while_busy(self) -> None:
+        if self._run.going or self._work.going:
             raise EngineError(m.ErrorCode.BUSY, "a run is under way")
 
-    def _refuse_without_model(self) -> None:
-        if not self._selected:
+    def _model(self) -> Loaded:
+        """Return the selected model; raises EngineError without one."""
+        if self._work.model is None:
             raise EngineError(m.ErrorCode.NO_MODEL, "no model is selected")
+        return self._work.model
 
     # ---- what text commands do (see TextDevice)
 
-    def text_needs_model(self) -> None:
+    def text_refuses(self) -> None:
         """See TextDevice."""
-        self._refuse_while_running()
-        if not self._selected:
-            models = self._engine.models()
-            if not models:
-                raise EngineError(m.ErrorCode.NO_MODEL, "no model in flash")
-            self._select(models[0].address)
+        self._refuse_while_busy()
 
-    def text_loads(self, data: bytes) -> None:
+    def text_select(self, address: int, then: Then) -> None:
         """See TextDevice."""
-        if self._inputs:
-            fits = data[: len(self._inputs[0])]
-            self._write_input(0, 0, fits)
+        self._receiver.lose_input()
+        self._run = RunProgress()
+        self._work.load(address, then)
 
     def text_infers(self) -> None:
         """See TextDevice."""
-        self._push_inputs()
         self._run = RunProgress()
 
     # ---- tensors and samples
@@ -366,19 +391,13 @@ class BenchFirmware(Firmware):
         return Receiver(self._limits.max_block, self._input_size, self._write_input, self._read_input)
 
     def _input_size(self, index: int) -> int | None:
-        return len(self._inputs[index]) if index < len(self._inputs) else None
+        return len(self._work.inputs[index]) if index < len(self._work.inputs) else None
 
     def _write_input(self, index: int, offset: int, data: bytes) -> None:
-        self._inputs[index][offset : offset + len(data)] = data
-        self._dirty.add(index)
+        self._work.inputs[index][offset : offset + len(data)] = data
 
     def _read_input(self, index: int, offset: int, length: int) -> memoryview:
-        return memoryview(self._inputs[index])[offset : offset + length]
-
-    def _push_inputs(self) -> None:
-        for index in sorted(self._dirty):
-            self._engine.write_input(index, 0, bytes(self._inputs[index]))
-        self._dirty.clear()
+        return memoryview(self._work.inputs[index])[offset : offset + length]
 
     def _batch_due(self) -> bool:
         run = self._run
@@ -394,3 +413,7 @@ class BenchFirmware(Firmware):
 
     def _send(self, number: int, session: int, message: m.Message) -> None:
         self._out += encode(m.pack(number, session, message))
+
+
+def _refusal(error: EngineError) -> m.Refusal:
+    return m.Refusal(error.code, 0, error.detail & 0xFFFFFFFF, error.text)

@@ -10,19 +10,20 @@ from harness.boards import Profile
 from harness.emulator.bench_firmware import BenchFirmware
 from harness.emulator.boot import App, Rom
 from harness.emulator.controls import BoardReset, Boot, Controls
-from harness.emulator.engine import DeviceInfo, Engine, Line
+from harness.emulator.engine import DeviceInfo, Engine, Line, Runtime
+from harness.emulator.engine_process import EngineTemplate, ProcessEngine
 from harness.emulator.firmware import Firmware
 from harness.emulator.flash_memory import BoardFlash
-from harness.emulator.mlperf_firmware import MlperfText
+from harness.emulator.mlperf_firmware import MlperfFirmware
+from harness.emulator.model_flash import ModelFlash
 from harness.emulator.sscma_firmware import SscmaFirmware
-from harness.emulator.tflm_engine import TflmEngine
 from harness.errors import HarnessError, nearest
 from harness.firmware import virtual
-from harness.models import ethosu
-from harness.models.resolve import resolve
 
 _SLICE_S = 0.05
 """How long a reset can go unnoticed by what waits for the line."""
+_BENCHMARK = "vww01"
+"""What MLPerf Tiny's text calls the model, whatever it is."""
 
 
 class BoardLine:
@@ -31,6 +32,7 @@ class BoardLine:
     def __init__(self, line: Line, controls: Controls) -> None:
         self._line = line
         self._controls = controls
+        self._woken = False
 
     def read(self, timeout: float | None) -> bytes:
         """See Line.read; raises BoardReset."""
@@ -40,12 +42,18 @@ class BoardLine:
             data = b"" if self._controls.resetting else self._line.read(max(0.0, min(left, _SLICE_S)))
             if self._controls.resetting:
                 raise BoardReset
-            if data or (deadline is not None and time.monotonic() >= deadline):
+            woken, self._woken = self._woken, False
+            if data or woken or (deadline is not None and time.monotonic() >= deadline):
                 return data
 
     def write(self, data: bytes) -> None:
         """See Line.write."""
         self._line.write(data)
+
+    def wake(self) -> None:
+        """See Line.wake."""
+        self._woken = True
+        self._line.wake()
 
     def out_of_reset(self) -> Boot:
         """Wait until the board is let out of reset, and return what it boots into."""
@@ -57,10 +65,11 @@ class BoardLine:
 class VirtualBoard:
     """A board with its flash memory; what is in RAM goes with each reset."""
 
-    def __init__(self, profile: Profile, flash: BoardFlash, rom: Rom) -> None:
+    def __init__(self, profile: Profile, flash: BoardFlash, rom: Rom, engines: EngineTemplate) -> None:
         self.profile = profile
         self.flash = flash
         self._rom = rom
+        self._engines = engines
         self._boots = 0
 
     def power_on(self, line: BoardLine, boot: Boot = Boot.APPLICATION) -> None:
@@ -68,16 +77,26 @@ class VirtualBoard:
         while True:
             self._boots += 1
             try:
-                app = self._rom.boot(line, boot)
-                engine = TflmEngine(self.profile, self.flash, app.regions)
-                self._report_models(line, engine)
-                self._firmware(app, engine).serve(line)
+                self._run(line, self._rom.boot(line, boot))
                 boot = Boot.APPLICATION
             except BoardReset:
                 boot = line.out_of_reset()
 
-    def _firmware(self, app: App, engine: Engine) -> Firmware:
-        return FIRMWARES[app.protocol](self._info(app), engine, self._boots)
+    def _run(self, line: BoardLine, app: App) -> None:
+        """Run the firmware that was found in flash until the board is reset."""
+        models = ModelFlash(self.profile, self.flash, app.regions)
+        if not models.models():
+            # What the firmware would stumble over.
+            line.write(f"no model in flash at {self.profile.flash.model_region.offset:#x}\r\n".encode())
+        engine = ProcessEngine(models, self._engines, self._ticks, line.wake)
+        try:
+            FIRMWARES[app.protocol](self._info(app), engine, self._boots).serve(line)
+        finally:
+            engine.cancel()
+
+    def _ticks(self) -> int:
+        """Return the counter of the board's clock, which is this computer's here."""
+        return time.monotonic_ns() * self.profile.clock_hz // 1_000_000_000
 
     def _info(self, app: App) -> DeviceInfo:
         profile = self.profile
@@ -92,29 +111,26 @@ class VirtualBoard:
             tick_hz=profile.clock_hz,
         )
 
-    def _report_models(self, line: BoardLine, engine: TflmEngine) -> None:
-        """Print what the firmware would stumble over: no model, or one for another NPU."""
-        found = engine.found()
-        if not found:
-            line.write(f"no model in flash at {self.profile.flash.model_region.offset:#x}\r\n".encode())
-        for address, model in found.items():
-            built_for = ethosu.accelerator(model)
-            npu = self.profile.vela.accelerator if self.profile.vela else None
-            if built_for and built_for != npu:
-                line.write(f"model at {address:#x}: {_mismatch(built_for, npu)}\r\n".encode())
 
+def engines_of(profile: Profile, flash: BoardFlash) -> EngineTemplate:
+    """Return what engines for a board come from; to be called before there are threads."""
 
-def _mismatch(built_for: str, npu: str | None) -> str:
-    if npu is None:
-        return f"compiled for {built_for}, and there is no NPU"
-    # Arm's driver prints the logarithm (ethos-u-core-driver, handle_optimizer_config).
-    macs = [int(name.rsplit("-", 1)[1]).bit_length() - 1 for name in (npu, built_for)]
-    return f"NPU config mismatch: npu.macs_per_cc={macs[0]} optimizer.macs_per_cc={macs[1]}"
+    def prepare() -> Callable[[], Runtime]:
+        from harness.emulator.tflm import import_runtime
+        from harness.emulator.tflm_engine import TflmRuntime
+
+        import_runtime()
+        return lambda: TflmRuntime(profile, flash)
+
+    return EngineTemplate(prepare)
 
 
 def _bench(info: DeviceInfo, engine: Engine, boots: int) -> Firmware:
-    text = MlperfText(info, engine, "vww01")
-    return BenchFirmware(info, engine, boot=secrets.randbits(32), text=text)
+    return BenchFirmware(info, engine, boot=secrets.randbits(32), benchmark=_BENCHMARK)
+
+
+def _mlperf(info: DeviceInfo, engine: Engine, boots: int) -> Firmware:
+    return MlperfFirmware(info, engine, _BENCHMARK)
 
 
 def _sscma(info: DeviceInfo, engine: Engine, boots: int) -> Firmware:
@@ -123,8 +139,7 @@ def _sscma(info: DeviceInfo, engine: Engine, boots: int) -> Firmware:
 
 FIRMWARES: dict[str, Callable[[DeviceInfo, Engine, int], Firmware]] = {
     "bench": _bench,
-    # The bench firmware answers MLPerf Tiny's text on the same port.
-    "mlperf-tiny": _bench,
+    "mlperf-tiny": _mlperf,
     "sscma": _sscma,
 }
 """Protocol of an image -> what makes the firmware that runs for it, given how often the board has booted."""
@@ -148,6 +163,8 @@ def load_models(profile: Profile, flash: BoardFlash, names: Sequence[str]) -> No
     Raises:
         HarnessError: a name is no model, or there is no room left.
     """
+    from harness.models.resolve import resolve
+
     behind = None
     for name in names:
         model = resolve(name)

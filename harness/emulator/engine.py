@@ -13,10 +13,13 @@ class EngineError(Exception):
     """A request that the engine refuses, as the device will report it."""
 
     def __init__(self, code: ErrorCode, text: str, detail: int = 0) -> None:
-        super().__init__(text)
+        super().__init__(code, text, detail)
         self.code = code
         self.text = text
         self.detail = detail
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,9 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model in flash: address and size in bytes, SHA-256 as 32 bytes."""
+    """Something in flash that begins like a model, and the name that it gives itself."""
 
     address: int
-    size: int
-    sha256: bytes
     name: str
 
 
@@ -69,38 +70,63 @@ class DeviceInfo:
     operators: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is ready to run."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    memory: MemoryUse
+
+
+@dataclass(frozen=True)
+class Invoked:
+    """An invoke: the ticks that it took, its outputs, and (operator, ticks) in order if it was profiled."""
+
+    ticks: int
+    outputs: tuple[bytes, ...]
+    layers: tuple[tuple[str, int], ...] = ()
+
+
+class Runtime(Protocol):
+    """What runs models; every call takes as long as its work does, and may raise EngineError."""
+
+    def load(self, address: int) -> Loaded:
+        """Make the model at a flash address ready to run, in place of the one before."""
+
+    def invoke(self, inputs: Sequence[bytes], profile: bool) -> Invoked:
+        """Run the model that is loaded once, on these inputs."""
+
+
 class Engine(Protocol):
-    """Flash memory with models in it, and the interpreter that runs one of them."""
+    """Flash memory with models in it, and the interpreter that runs one of them, a piece of work at a time.
+
+    `alive`: it works beside its firmware, which goes on meanwhile. An engine that is not has done its work
+    when `begin_load` or `begin_invoke` comes back.
+    """
+
+    alive: bool
 
     def models(self) -> Sequence[ModelEntry]:
-        """Return the models found in flash."""
+        """Return where something in flash begins like a model, in order."""
 
-    def select(self, address: int) -> None:
-        """Make the model at `address` current; raises EngineError."""
-
-    def inputs(self) -> Sequence[TensorSpec]:
-        """Return the inputs of the current model (empty where none is selected)."""
-
-    def outputs(self) -> Sequence[TensorSpec]:
-        """Return the outputs of the current model."""
-
-    def write_input(self, index: int, offset: int, data: bytes) -> None:
-        """Set bytes of an input; they hold for every invoke until written again."""
-
-    def invoke(self, profile: bool = False) -> int:
-        """Run the current model once and return the time it took in ticks; raises EngineError."""
-
-    def read_output(self, index: int) -> bytes:
-        """Return an output of the last invoke."""
-
-    def memory(self) -> MemoryUse:
-        """Return RAM figures for the current model."""
-
-    def layers(self) -> Sequence[tuple[str, int]]:
-        """Return (operator, ticks) of the last profiled invoke."""
+    def read(self, address: int, length: int) -> bytes:
+        """Return flash as the core reads it; raises EngineError for a range that may not hold a model."""
 
     def ticks(self) -> int:
         """Return the device's free-running tick counter."""
+
+    def begin_load(self, address: int) -> None:
+        """Begin to make the model at `address` ready to run; raises EngineError, here or from `poll`."""
+
+    def begin_invoke(self, inputs: Sequence[bytes], profile: bool) -> None:
+        """Begin to run the model that was loaded last, on these inputs; raises as `begin_load` does."""
+
+    def poll(self) -> Loaded | Invoked | None:
+        """Return what was begun once it is done, None before; raises EngineError if it failed."""
+
+    def cancel(self) -> None:
+        """Break off what was begun, at once; the model that was loaded stays."""
 
 
 class LineClosed(Exception):
@@ -113,8 +139,11 @@ class Line(Protocol):
     def read(self, timeout: float | None) -> bytes:
         """Return what has arrived; wait up to `timeout` seconds (None: without end) for the first byte.
 
-        Returns b"" when nothing came in time; raises LineClosed.
+        Returns b"" when nothing came in time, or when woken; raises LineClosed.
         """
 
     def write(self, data: bytes) -> None:
         """Send all of `data`; raises LineClosed."""
+
+    def wake(self) -> None:
+        """Have a `read` that waits, or the next one, come back at once; from any thread."""

@@ -1,4 +1,4 @@
-"""What every firmware of a virtual board is to the board: bytes in, bytes out, one piece of work a step."""
+"""What every firmware of a virtual board is to the board: bytes in, bytes out, work for its engine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Firmware(ABC):
 
     @abstractmethod
     def step(self) -> None:
-        """Do one invoke, if one is due."""
+        """Begin an invoke if one is due, and carry on with what the engine has done."""
 
     def take_output(self) -> bytes:
         """Return the bytes that are due on the line, and forget them."""
@@ -53,11 +53,15 @@ class Firmware(ABC):
         The device's state outlives the line: serve the next line with the same object.
         """
         while True:
-            if self._out:
-                line.write(self.take_output())
+            self._write(line)
             if self.reset_asked:
                 return Exit.RESET
             data = line.read(0 if self.busy else None)
             if data:
                 self.receive(data)
+                self._write(line)  # before work that may take long
             self.step()
+
+    def _write(self, line: Line) -> None:
+        if self._out:
+            line.write(self.take_output())

@@ -123,6 +123,7 @@ class AttachedLine:
         self._on_reset = on_reset
         self._change = threading.Condition()
         self._stopping = False
+        self._woken = False
         self._away_until: float | None = None
         self._late = 0.0
         self._threads = [
@@ -147,7 +148,7 @@ class AttachedLine:
             thread.join()
 
     def read(self, timeout: float | None) -> bytes:
-        """See Line.read. Comes back early, with nothing, when an event befalls the board."""
+        """See Line.read. Comes back early, with nothing, when woken or when an event befalls the board."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._change:
             while True:
@@ -156,7 +157,8 @@ class AttachedLine:
                 if event is not None:
                     break
                 data = self._line.to_device.take(now)
-                if data or (deadline is not None and now >= deadline):
+                woken, self._woken = self._woken, False
+                if data or woken or (deadline is not None and now >= deadline):
                     return data
                 at = self._line.next_event_s()
                 until = [
@@ -183,6 +185,12 @@ class AttachedLine:
             # An answer leaves when the board has its question, not when this computer came to look at it.
             sent_at = max(self._line.to_device.arrived_at, time.monotonic() - REACTION_S)
             self._line.to_host.send(sent_at, data)
+            self._change.notify_all()
+
+    def wake(self) -> None:
+        """See Line.wake."""
+        with self._change:
+            self._woken = True
             self._change.notify_all()
 
     def _pump_in(self) -> None:

@@ -1,20 +1,30 @@
 """MLPerf Tiny's serial API as its devices answer it: one text command in, its whole answer out.
 
 The wording of the answers is that of MLPerf Tiny's own device code (benchmark/api of mlcommons/tiny), which
-its runner matches by regular expression.
+its runner matches by regular expression. A firmware that also speaks bench has `MlperfText` beside it;
+`MlperfFirmware` speaks nothing else.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from harness.emulator.engine import DeviceInfo, Engine, EngineError
+from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded
+from harness.emulator.firmware import Firmware
+from harness.emulator.work import Then, Work
+from harness.wire.framing import DELIMITER, TEXT_LIMIT, Decoder, Text
+from harness.wire.messages import ErrorCode
 from harness.wire.session import VIRTUAL
 
 PROFILE = "ULPMark for tinyML Firmware V0.0.1"
 MAX_BUFFER = 1 << 20
 """Bytes that `db load` can ask for."""
+MOST_WAITING = 6
+"""Commands that are kept while one is under way, as by a device's buffer; further ones are lost."""
 
 _READY = "m-ready\r\n"
 _HELP = (
@@ -34,23 +44,27 @@ _HEX = "0123456789abcdefABCDEF"
 class TextDevice(Protocol):
     """The device that text commands work on, beside whatever else it speaks."""
 
-    def text_needs_model(self) -> None:
-        """Select the first model in flash where none is; raises EngineError without one, or during a run."""
+    def text_refuses(self) -> None:
+        """Raise EngineError while the model is not to be touched."""
 
-    def text_loads(self, data: bytes) -> None:
-        """Put `data` into the begin of the first input."""
+    def text_select(self, address: int, then: Then) -> None:
+        """Begin to load the model at a flash address."""
 
     def text_infers(self) -> None:
-        """Ready the inputs; outputs of an earlier run are about to go."""
+        """Take note that outputs of an earlier run are about to go."""
 
 
 class MlperfText:
-    """The text interface to an engine's current model; `model` is MLPerf Tiny's name for it (vww01)."""
+    """The text interface to the model at hand; `benchmark` is MLPerf Tiny's name for it (vww01)."""
 
-    def __init__(self, info: DeviceInfo, engine: Engine, model: str) -> None:
+    def __init__(
+        self, info: DeviceInfo, engine: Engine, work: Work, benchmark: str, device: TextDevice
+    ) -> None:
         self._info = info
         self._engine = engine
-        self._model = model
+        self._work = work
+        self._benchmark = benchmark
+        self._device = device
         self._size = 0
         self._buffer = bytearray()
         # The API has no version; the name must tell that no time of this board is measured.
@@ -58,47 +72,98 @@ class MlperfText:
         self._name = info.board + virtual
         # What the device's clock is ahead by, as invokes here do not take the time that they report.
         self._ahead = 0
+        self._waiting: deque[str] = deque()
+        self._going = False
+        self._out = bytearray(b"m-init-done\r\n" + _READY.encode())
 
-    def banner(self) -> bytes:
-        """Return what the device prints when it starts."""
-        return b"m-init-done\r\n" + _READY.encode()
+    def take_output(self) -> bytes:
+        """Return what is due on the line, and forget it."""
+        out = bytes(self._out)
+        self._out.clear()
+        return out
 
-    def command(self, text: str, device: TextDevice) -> bytes:
-        """Return the answer to a command (given without its terminator), `m-ready` included."""
+    def give_way(self, data: bytes) -> bytes:
+        """End the command that is under way if a 00 comes; return what is left of the bytes."""
+        if not self._going or DELIMITER not in data:
+            return data
+        self._waiting.clear()
+        self._work.cancel()
+        self._finish("e-[ended by a 00 on the line]\r\n")
+        return data[data.index(DELIMITER) :]
+
+    def command(self, text: str) -> None:
+        """Carry out a command (given without its terminator), once those before it are done."""
+        if self._going:
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.append(text)
+            return
         words = [word for word in text.split(" ") if word]
         try:
-            lines = self._answer(words, device) if words else ""
+            if words and words[0] in ("db", "infer", "results"):
+                self._with_model(words)
+            else:
+                self._say(self._answer(words) + _READY)
         except EngineError as error:
-            lines = f"e-[{error.text}]\r\n"
-        return (lines + _READY).encode("ascii", "replace")
+            self._fail(error)
 
-    def _answer(self, words: list[str], device: TextDevice) -> str:
-        if words[0] in ("db", "infer", "results"):
-            device.text_needs_model()
+    def _with_model(self, words: list[str]) -> None:
+        """Carry out a command that needs a model: the first in flash, if none is selected."""
+        self._device.text_refuses()
+        if self._work.model is not None:
+            self._carry_out(words)
+            return
+        models = self._engine.models()
+        if not models:
+            raise EngineError(ErrorCode.NO_MODEL, "no model in flash")
+        self._going = True
+        self._device.text_select(models[0].address, partial(self._loaded, words))
+
+    def _loaded(self, words: list[str], outcome: Loaded | Invoked | EngineError) -> None:
+        if isinstance(outcome, EngineError):
+            self._fail(outcome)
+        else:
+            self._carry_out(words)
+
+    def _carry_out(self, words: list[str]) -> None:
+        if words[0] == "infer":
+            self._infer(words[1:])
+        else:
+            self._finish(self._db(words[1:]) if words[0] == "db" else self._results())
+
+    def _finish(self, lines: str) -> None:
+        """Say the last lines of an answer, and go on to the next command."""
+        self._going = False
+        self._say(lines + _READY)
+        while self._waiting and not self._going:
+            self.command(self._waiting.popleft())
+
+    def _fail(self, error: EngineError) -> None:
+        self._finish(f"e-[{error.text}]\r\n")
+
+    def _say(self, lines: str) -> None:
+        self._out += lines.encode("ascii", "replace")
+
+    def _answer(self, words: list[str]) -> str:
         match words:
+            case []:
+                return ""
             case ["name", *_]:
                 return f"m-name-dut-[{self._name}]\r\n"
             case ["profile", *_]:
-                return f"m-profile-[{PROFILE}]\r\nm-model-[{self._model}]\r\n"
+                return f"m-profile-[{PROFILE}]\r\nm-model-[{self._benchmark}]\r\n"
             case ["timestamp", *_]:
-                return self._timestamp()
+                return self._lap(self._now())
             case ["help", *_]:
                 return PROFILE + "\r\n" + _HELP
-            case ["db", *rest]:
-                return self._db(rest, device)
-            case ["infer", *rest]:
-                return self._infer(rest, device)
-            case ["results", *_]:
-                return self._results()
         return f"e-[Unknown command: {words[0]}]\r\n"
 
-    def _timestamp(self) -> str:
-        return self._lap(self._engine.ticks() + self._ahead)
+    def _now(self) -> int:
+        return self._engine.ticks() + self._ahead
 
     def _lap(self, ticks: int) -> str:
         return f"m-lap-us-{ticks * 1_000_000 // self._info.tick_hz}\r\n"
 
-    def _db(self, rest: list[str], device: TextDevice) -> str:
+    def _db(self, rest: list[str]) -> str:
         match rest:
             case []:
                 return "e-[Command 'db' requires a subcommand]\r\n"
@@ -116,7 +181,9 @@ class MlperfText:
             case ["print", *_]:
                 return self._print()
         answer = self._append(rest[0])
-        device.text_loads(bytes(self._buffer))
+        if self._work.inputs:
+            first = self._work.inputs[0]
+            first[: len(self._buffer)] = self._buffer[: len(first)]
         return answer
 
     def _append(self, digits: str) -> str:
@@ -136,27 +203,101 @@ class MlperfText:
         shown = bytes(self._buffer).ljust(self._size, b"\x00")
         return "".join("m-buffer-" + shown[at : at + 8].hex("-") + "\r\n" for at in range(0, len(shown), 8))
 
-    def _infer(self, rest: list[str], device: TextDevice) -> str:
+    def _infer(self, rest: list[str]) -> None:
         n = _leading_number(rest[0]) if rest else 1
         warmup = _leading_number(rest[1]) if len(rest) > 1 else 10
         if n <= 0:
-            return "e-[Inference iterations must be >0]\r\n"
-        if warmup < 0:
-            return "e-[Inference warmup must be >=0]\r\n"
-        device.text_infers()
-        out = f"m-warmup-start-{warmup}\r\n"
-        for _ in range(warmup):
-            self._engine.invoke()
-        out += f"m-warmup-done\r\nm-infer-start-{n}\r\n"
-        start = self._engine.ticks() + self._ahead
-        end = start + sum(self._engine.invoke() for _ in range(n))
+            self._finish("e-[Inference iterations must be >0]\r\n")
+        elif warmup < 0:
+            self._finish("e-[Inference warmup must be >=0]\r\n")
+        else:
+            self._going = True
+            self._device.text_infers()
+            self._say(f"m-warmup-start-{warmup}\r\n")
+            self._invoke(_Inferring(warmup, n))
+
+    def _invoke(self, inferring: _Inferring) -> None:
+        """Begin the next inference; the timed ones begin after the warm-up."""
+        if inferring.warmup == 0 and inferring.start is None:
+            inferring.start = self._now()
+            self._say(f"m-warmup-done\r\nm-infer-start-{inferring.left}\r\n{self._lap(inferring.start)}")
+        self._work.invoke(False, partial(self._invoked, inferring))
+
+    def _invoked(self, inferring: _Inferring, outcome: Loaded | Invoked | EngineError) -> None:
+        if isinstance(outcome, EngineError):
+            self._fail(outcome)
+            return
+        if inferring.warmup:
+            inferring.warmup -= 1
+        elif isinstance(outcome, Invoked):
+            inferring.left -= 1
+            inferring.ticks += outcome.ticks
+        if inferring.left:
+            self._invoke(inferring)
+            return
+        assert inferring.start is not None
+        end = inferring.start + inferring.ticks
         self._ahead = end - self._engine.ticks()
-        return out + self._lap(start) + self._lap(end) + "m-infer-done\r\n" + self._results()
+        self._finish(self._lap(end) + "m-infer-done\r\n" + self._results())
 
     def _results(self) -> str:
-        spec = self._engine.outputs()[0]
-        values = dequantised(self._engine.read_output(0), spec.type, spec.scale, spec.zero_point)
+        assert self._work.model is not None
+        spec = self._work.model.outputs[0]
+        values = dequantised(self._work.outputs[0], spec.type, spec.scale, spec.zero_point)
         return "m-results-[" + ",".join(f"{value:0.3f}" for value in values) + "]\r\n"
+
+
+@dataclass
+class _Inferring:
+    """An `infer` under way: inferences still to do, when the timed ones began, ticks of those done."""
+
+    warmup: int
+    left: int
+    start: int | None = None
+    ticks: int = 0
+
+
+class MlperfFirmware(Firmware):
+    """One boot of a firmware that speaks MLPerf Tiny's text alone."""
+
+    def __init__(self, info: DeviceInfo, engine: Engine, benchmark: str) -> None:
+        super().__init__()
+        self._work = Work(engine)
+        self._text = MlperfText(info, engine, self._work, benchmark, self)
+        self._decoder = Decoder(TEXT_LIMIT, text=True)
+        self._out += self._text.take_output()
+
+    @property
+    def busy(self) -> bool:
+        """See Firmware.busy."""
+        return self._work.ready
+
+    @property
+    def buffered(self) -> int:
+        """See Firmware.buffered."""
+        return self._decoder.buffered + len(self._out)
+
+    def receive(self, data: bytes) -> None:
+        """See Firmware.receive."""
+        for item in self._decoder.feed(self._text.give_way(data)):
+            if isinstance(item, Text):
+                self._text.command(item.command)
+        self._out += self._text.take_output()
+
+    def step(self) -> None:
+        """See Firmware.step."""
+        self._work.poll()
+        self._out += self._text.take_output()
+
+    def text_refuses(self) -> None:
+        """See TextDevice: commands come one after the other."""
+
+    def text_select(self, address: int, then: Then) -> None:
+        """See TextDevice."""
+        self._work.load(address, then)
+
+    def text_infers(self) -> None:
+        """See TextDevice: nobody else knows of outputs."""
 
 
 _FORMATS = {"int8": "b", "uint8": "B", "int16": "h", "int32": "i", "float32": "f"}

@@ -9,28 +9,33 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 from harness.errors import BoardError
 
-START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 1.0
+START_PATIENCE_S = 300.0
+"""For a board to print its port: what it does before that is a matter of this computer's speed."""
+STOP_PATIENCE_S = 1.0
 
 
 class BoardProcess:
-    """A running virtual board; `url` is the port that it answers on."""
+    """A running virtual board."""
 
-    def __init__(self, board: str, options: Sequence[str] = (), *, listen: str | None = None) -> None:
+    def __init__(
+        self, board: str, options: Sequence[str] = (), *, listen: str | None = None, wait: bool = True
+    ) -> None:
         """Start the board and wait until its port is there.
 
         Args:
             board: a board id or the path of a profile.
             options: further options of `harness emulate`.
             listen: where it listens; by default a pty, or a loopback socket where there are no ptys.
+            wait: False returns at once; whoever asks for `url` first waits then, and gets the error.
 
         Raises:
-            BoardError: the process ended, or printed no URL within 30 s; with what it said.
+            BoardError: the process ended, or printed no URL within `START_PATIENCE_S`; with what it said.
         """
         if listen is None:
             listen = "socket://127.0.0.1:0" if sys.platform == "win32" else "pty"
@@ -44,21 +49,29 @@ class BoardProcess:
             stderr=self._log,
             start_new_session=True,
         )
+        self._board = board
+        if wait:
+            _ = self.url
+
+    @cached_property
+    def url(self) -> str:
+        """The port that the board answers on; raises BoardError if it does not start."""
         try:
-            self.url = self._first_line()
+            url = self._first_line()
         except BaseException:
             self.stop()
             raise
-        if not self.url:
+        if not url:
             self.stop()
-            raise BoardError(f"the virtual {Path(board).stem} did not start: {self.last_words()}")
+            raise BoardError(f"the virtual {Path(self._board).stem} did not start: {self.last_words()}")
+        return url
 
     def _first_line(self) -> str:
         import threading
 
         assert self._process.stdout is not None
         # A watchdog closes the pipe of a board that hangs before it listens; readline() has no time-out.
-        watchdog = threading.Timer(START_TIMEOUT_S, self._process.kill)
+        watchdog = threading.Timer(START_PATIENCE_S, self._process.kill)
         watchdog.daemon = True
         watchdog.start()
         try:
@@ -85,22 +98,24 @@ class BoardProcess:
         return self._process.poll()
 
     def last_words(self) -> str:
-        """Return the last line that a process which has ended printed to standard error, or how it ended."""
+        """Return how a process that has ended came to its end: by its own last line, or by a signal."""
+        code = self.exit_code
+        if code is not None and code < 0:
+            return f"ended by a signal ({signal.strsignal(-code) or -code})"
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
         if lines:
             return lines[-1].removeprefix("harness: error: ")
-        code = self.exit_code
-        if code is not None and code < 0:
-            return f"ended by a signal ({signal.strsignal(-code) or -code})"
         return f"without a word (status {code})"
 
     def stop(self) -> None:
         """End the process; killed where it does not go by itself."""
+        if "url" not in self.__dict__:
+            self._process.kill()  # it does not listen yet, to nobody and nothing
         if self._process.stdin:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
-        deadline = time.monotonic() + STOP_TIMEOUT_S
+        deadline = time.monotonic() + STOP_PATIENCE_S
         while self._process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
         if self._process.poll() is None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from harness import boards
 from harness.boards.profile import TOUCH_BAUD
-from harness.emulator.board import BoardLine, VirtualBoard, load_firmware, load_models
+from harness.emulator.board import BoardLine, VirtualBoard, engines_of, load_firmware, load_models
 from harness.emulator.boot import Wiring, rom
 from harness.emulator.controls import Boot, Controls
 from harness.emulator.engine import Line
@@ -42,15 +42,15 @@ class EndpointLine:
 
     def read(self, timeout: float | None) -> bytes:
         """See Line.read."""
-        if timeout is not None:
-            return self._endpoint.read(READ_BYTES, timeout)
-        while not (data := self._endpoint.read(READ_BYTES, 1.0)):
-            pass
-        return data
+        return self._endpoint.read(READ_BYTES, 1.0 if timeout is None else timeout)
 
     def write(self, data: bytes) -> None:
         """See Line.write."""
         self._endpoint.write(data)
+
+    def wake(self) -> None:
+        """See Line.wake."""
+        self._endpoint.wake()
 
 
 def run(
@@ -84,6 +84,7 @@ def run(
     require_runtime()
     profile = boards.load(board)
     flash = BoardFlash(profile, flash_directory)
+    engines = engines_of(profile, flash)
     with contextlib.ExitStack() as stack:
         if flash_directory is not None:
             stack.callback(_hold(flash_directory).release)
@@ -121,11 +122,15 @@ def run(
         print(endpoint.url, flush=True)
         if profile.flash.uf2 and not lifeline:
             print(f"its drive appears in {drives}", file=sys.stderr)
-        power = VirtualBoard(profile, flash, rom(profile, flash, Wiring(has_lines, drives or Path())))
+        board_rom = rom(profile, flash, Wiring(has_lines, drives or Path()))
+        power = VirtualBoard(profile, flash, board_rom, engines)
         end: Line = EndpointLine(endpoint)
-        if line is not None:
-            end = stack.enter_context(line.attach(endpoint, lambda: press(Boot.APPLICATION)))
         with contextlib.suppress(KeyboardInterrupt):
+            # Its host is what powers a board; what it prints then would be lost if nobody was there.
+            while not loader and not controls.resetting and not endpoint.wait_for_host(1.0):
+                pass
+            if line is not None:
+                end = stack.enter_context(line.attach(endpoint, lambda: press(Boot.APPLICATION)))
             power.power_on(BoardLine(end, controls), Boot.LOADER if loader else Boot.APPLICATION)
 
 

@@ -20,6 +20,8 @@ class SimulatedClock:
         self.time = 0.0
         self.rate = rate
         self.spent = 0.0
+        self.alarm: float | None = None
+        """When the board wants to be looked at again, if nothing comes before, by its port's time."""
 
     def now(self) -> float:
         """Return the board's time in seconds."""
@@ -28,6 +30,10 @@ class SimulatedClock:
     def spend(self, seconds: float) -> None:
         """Let the board compute for so long."""
         self.spent += seconds / self.rate
+
+    def wake_at(self, time: float) -> None:
+        """Have the board look at its work at a time of its own."""
+        self.alarm = time / self.rate
 
 
 class SimulatedPort:
@@ -97,7 +103,7 @@ class SimulatedPort:
 
     def _restart(self, at: float) -> None:
         self.boots += 1
-        self._clock.time, self._clock.spent = at, 0.0
+        self._clock.time, self._clock.spent, self._clock.alarm = at, 0.0, None
         self._firmware = self._boot(self._clock, self.boots)
         self._device_free = self._booted_at = at
         self._line.to_host.send(at, self._firmware.take_output())
@@ -135,15 +141,18 @@ class SimulatedPort:
     def _device_moment(self) -> float | None:
         if self._firmware.busy:
             return self._device_free
-        due = self._line.to_device.due()
-        return None if due is None else max(due, self._device_free)
+        due = [at for at in (self._line.to_device.due(), self._clock.alarm) if at is not None]
+        return max(min(due), self._device_free) if due else None
 
     def _run_device(self) -> None:
         self._clock.time, self._clock.spent = self._time, 0.0
+        if self._clock.alarm is not None and self._clock.alarm <= self._time:
+            self._clock.alarm = None
         self._line.to_device.take(self._booted_at)  # nobody was there to hear it
         data = self._line.to_device.take(self._time)
         if data:
             self._firmware.receive(data)
+            self._line.to_host.send(self._time, self._firmware.take_output())
         self._firmware.step()
         self._device_free = self._time + self._clock.spent
         self._line.to_host.send(self._device_free, self._firmware.take_output())

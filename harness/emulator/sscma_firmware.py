@@ -13,9 +13,10 @@ import json
 import math
 from collections.abc import Callable
 
-from harness.emulator.engine import DeviceInfo, Engine, EngineError
+from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded
 from harness.emulator.firmware import Firmware
 from harness.emulator.mlperf_firmware import dequantised
+from harness.emulator.work import Work
 
 LONGEST_COMMAND = 4095
 OK, EINVAL, EBUSY, EUNKNOWN = 0, 5, 7, 10
@@ -34,6 +35,7 @@ class SscmaFirmware(Firmware):
         super().__init__()
         self._info = info
         self._engine = engine
+        self._work = Work(engine)
         self._boot = boot
         self._id = hashlib.sha256(info.board.encode()).hexdigest()[:8]
         self._pending = bytearray()
@@ -42,6 +44,7 @@ class SscmaFirmware(Firmware):
         self._camera_option = "0"
         self._left = 0  # inferences still to do; -1: for ever
         self._count = 0
+        self._starting = False
         self._show_image = False
         self._invoke_name = "INVOKE"
         self._queries: dict[str, Callable[[], object]] = {
@@ -55,7 +58,7 @@ class SscmaFirmware(Firmware):
             "SENSORS": lambda: [self._sensor() | {"opts": _OPTIONS}],
             "SENSOR": self._sensor,
             "INFO": lambda: {"crc16_maxim": 0, "info": ""},
-            "INVOKE": lambda: int(self._left != 0),
+            "INVOKE": lambda: int(self._left != 0 or self._work.going),
             "SAMPLE": lambda: 0,
         }
         self._out += f"{info.board}: {info.firmware_name} {info.firmware_version}\r\n".encode(
@@ -68,7 +71,11 @@ class SscmaFirmware(Firmware):
     @property
     def busy(self) -> bool:
         """See Firmware.busy."""
-        return self._left != 0
+        return self._invoke_due or self._work.ready
+
+    @property
+    def _invoke_due(self) -> bool:
+        return self._left != 0 and not self._starting and not self._work.going
 
     @property
     def buffered(self) -> int:
@@ -90,18 +97,18 @@ class SscmaFirmware(Firmware):
 
     def step(self) -> None:
         """See Firmware.step."""
-        if self._left == 0:
-            return
-        if self._left > 0:
-            self._left -= 1
-        try:
-            self._show_picture()
-            ticks = self._engine.invoke()
-        except EngineError as error:
+        if self._invoke_due:
+            self._left -= self._left > 0
+            self._work.invoke(False, self._invoked)
+        self._work.poll()
+
+    def _invoked(self, outcome: Loaded | Invoked | EngineError) -> None:
+        if isinstance(outcome, EngineError):
             self._left = 0
             self._say(EVENT, self._invoke_name, EUNKNOWN, {"count": self._count})
-            self._out += f"{error.text}\r\n".encode("ascii", "replace")
+            self._out += f"{outcome.text}\r\n".encode("ascii", "replace")
             return
+        ticks = outcome.ticks if isinstance(outcome, Invoked) else 0
         data: dict[str, object] = {
             "count": self._count,
             "perf": [8, round(ticks * 1000 / self._info.tick_hz), 1],
@@ -124,9 +131,10 @@ class SscmaFirmware(Firmware):
         if name.endswith("?") and not equals and name[:-1] in self._queries:
             self._say(REPLY, command, OK, self._queries[name[:-1]]())
         elif name == "BREAK":
-            self._left = 0
+            self._stop()
             self._say(REPLY, command, OK, self._engine.ticks() * 1000 // self._info.tick_hz)
         elif name == "RST":
+            self._stop()
             self.reset_asked = True
         elif equals and name in ("MODEL", "SENSOR", "INVOKE"):
             self._execute(command, name, arguments.split(","))
@@ -139,7 +147,8 @@ class SscmaFirmware(Firmware):
         except ValueError:
             self._say(REPLY, command, EINVAL, {})
             return
-        self._left = 0
+        if name != "INVOKE":
+            self._stop()
         if name == "MODEL":
             code = self._choose_model(numbers[0])
             shown = {"model": self._model_entry(numbers[0])} if code == OK else {}
@@ -160,24 +169,46 @@ class SscmaFirmware(Firmware):
         return OK
 
     def _start(self, command: str, numbers: list[int]) -> None:
+        """Begin a series of inferences; the model is loaded first, unless it is."""
+        self._left = 0
         if self._model is None or self._camera_state != _CAMERA_ON:
             self._say(REPLY, command, EBUSY if self._model else EINVAL, {})
-            return
-        try:
-            self._engine.select(self._engine.models()[self._model - 1].address)
-        except EngineError as error:
-            self._out += f"{error.text}\r\n".encode("ascii", "replace")
-            self._say(REPLY, command, EUNKNOWN, {})
             return
         self._invoke_name = command
         self._left, self._count = max(numbers[0], -1), 0
         self._show_image = len(numbers) < 3 or numbers[2] != 1
+        address = self._engine.models()[self._model - 1].address
+        if self._work.model is not None and self._work.address == address:
+            self._started()
+        elif not self._starting:  # else the same command came again while its model is being loaded
+            self._starting = True
+            self._work.load(address, self._loaded)
+
+    def _loaded(self, outcome: Loaded | Invoked | EngineError) -> None:
+        self._starting = False
+        if isinstance(outcome, EngineError):
+            self._left = 0
+            self._out += f"{outcome.text}\r\n".encode("ascii", "replace")
+            self._say(REPLY, self._invoke_name, EUNKNOWN, {})
+            return
+        for place, data in enumerate(self._work.inputs):
+            picture = bytes(range(256)) * (len(data) // 256 + 1)
+            self._work.inputs[place][:] = picture[: len(data)]
+        self._started()
+
+    def _started(self) -> None:
+        assert self._model is not None
         reply = {
             "model": self._model_entry(self._model),
             "algorithm": _ALGORITHM | {"config": {"tscore": 60}},
             "sensor": self._sensor(),
         }
-        self._say(REPLY, command, OK, reply)
+        self._say(REPLY, self._invoke_name, OK, reply)
+
+    def _stop(self) -> None:
+        """End what is under way, at once."""
+        self._left, self._starting = 0, False
+        self._work.cancel()
 
     # ---- what it shows
 
@@ -186,7 +217,8 @@ class SscmaFirmware(Firmware):
 
     def _model_entry(self, id: int) -> dict[str, int]:
         entry = self._engine.models()[id - 1]
-        return {"id": id, "type": _CLASSIFIER, "address": entry.address, "size": entry.size}
+        # The size of a model that is found by its own header is 0 on the stock firmware, too.
+        return {"id": id, "type": _CLASSIFIER, "address": entry.address, "size": 0}
 
     def _sensor(self) -> dict[str, object]:
         option = self._camera_option
@@ -198,18 +230,13 @@ class SscmaFirmware(Firmware):
             "opt_detail": _OPTIONS[option],
         }
 
-    def _show_picture(self) -> None:
-        for index, spec in enumerate(self._engine.inputs()):
-            ramp = bytes(range(256)) * (spec.bytes // 256 + 1)
-            self._engine.write_input(index, 0, ramp[: spec.bytes])
-
     def _classes(self) -> list[list[int]]:
         """Return [[score in percent, class]] of the best class in the first output."""
-        outputs = self._engine.outputs()
-        if not outputs:
+        model = self._work.model
+        if model is None or not model.outputs:
             return []
-        spec = outputs[0]
-        values = dequantised(self._engine.read_output(0), spec.type, spec.scale, spec.zero_point)
+        spec = model.outputs[0]
+        values = dequantised(self._work.outputs[0], spec.type, spec.scale, spec.zero_point)
         known = [value for value in values if math.isfinite(value)]
         if not known:
             return []

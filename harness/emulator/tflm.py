@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class TflmError(Exception):
@@ -45,7 +46,7 @@ class Interpreter:
             TflmError: an operator is missing, the arena is too small, or the model is malformed.
             HarnessError: the wheel is not installed on this machine.
         """
-        runtime = _runtime()
+        runtime = import_runtime()
         with _native_stderr() as printed:
             try:
                 self._interpreter: Any = runtime.Interpreter.from_bytes(model, arena_size=arena_bytes)
@@ -76,7 +77,8 @@ class Interpreter:
 
     def output(self, index: int) -> np.ndarray:
         """Return a copy of output `index` as the last invoke left it."""
-        return np.array(self._interpreter.get_output(index))
+        output: np.ndarray = self._interpreter.get_output(index)
+        return output.copy()
 
 
 def require_runtime() -> None:
@@ -89,7 +91,8 @@ def require_runtime() -> None:
         )
 
 
-def _runtime() -> Any:
+def import_runtime() -> Any:
+    """Return the wheel's module; raises HarnessError if it is not installed on this machine."""
     require_runtime()
     from tflite_micro import runtime
 

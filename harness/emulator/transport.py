@@ -25,6 +25,8 @@ from harness.errors import HarnessError
 
 # A peer that has the port open but does not read gets this long before bytes are dropped, as on a real line.
 STALL_S = 5.0
+HUNG_UP_LOOK_S = 0.005
+"""How often a pseudo-terminal is looked at that no host has open: poll() cannot wait for one to come."""
 
 
 class Endpoint(Protocol):
@@ -43,6 +45,10 @@ class Endpoint(Protocol):
 
         Comes back early when woken.
         """
+        ...
+
+    def wait_for_host(self, timeout: float) -> bool:
+        """Wait until a host has opened the port; False if none did in time, or when woken."""
         ...
 
     def write(self, data: bytes) -> None:
@@ -170,7 +176,19 @@ class PtyEndpoint:
             if left <= 0:
                 return b""
             if events:  # hung up: poll answers at once until a host opens the port
-                time.sleep(min(0.005, max(0.0, left)))
+                time.sleep(min(HUNG_UP_LOOK_S, max(0.0, left)))
+
+    def wait_for_host(self, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            events = dict(self._poll.poll(0))
+            if self._waker.inside.fileno() in events:
+                self._waker.clear()
+                return False
+            if not events.get(self._master, 0) & select.POLLHUP:
+                return True
+            time.sleep(HUNG_UP_LOOK_S)
+        return False
 
     def _check_speed(self, hung_up: bool) -> None:
         # The setting outlives the host that made it: nobody there, no speed.
@@ -254,17 +272,10 @@ class SocketEndpoint:
         deadline = time.monotonic() + timeout
         while True:
             left = max(0.0, deadline - time.monotonic())
-            ready, _, _ = select.select([self._peer or self._server, self._waker.inside], [], [], left)
-            if self._waker.inside in ready:
-                self._waker.clear()
-                return b""
-            if not ready:
+            if not self._ready(left):
                 return b""
             if self._peer is None:
-                peer, _ = self._server.accept()
-                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._peer = peer
-                self._opened()
+                self._accept()
                 continue
             try:
                 data = self._peer.recv(limit)
@@ -276,6 +287,25 @@ class SocketEndpoint:
             received = self._received(data)
             if received is not None:
                 return received
+
+    def wait_for_host(self, timeout: float) -> bool:
+        if self._peer is None and self._ready(timeout):
+            self._accept()
+        return self._peer is not None
+
+    def _ready(self, timeout: float) -> bool:
+        """Wait for the host, or for one to come; False if nothing came in time, or when woken."""
+        ready, _, _ = select.select([self._peer or self._server, self._waker.inside], [], [], timeout)
+        if self._waker.inside in ready:
+            self._waker.clear()
+            return False
+        return bool(ready)
+
+    def _accept(self) -> None:
+        peer, _ = self._server.accept()
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._peer = peer
+        self._opened()
 
     def _opened(self) -> None:
         """A host has come."""

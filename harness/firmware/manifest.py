@@ -64,6 +64,13 @@ class Image(_Table):
         return self
 
     @property
+    def sha256(self) -> str:
+        """The SHA-256 of the file in hex; of several parts, that of their digests one behind the other."""
+        if len(self.parts) == 1:
+            return self.parts[0].sha256
+        return hashlib.sha256(b"".join(bytes.fromhex(part.sha256) for part in self.parts)).hexdigest()
+
+    @property
     def label(self) -> str:
         """A name for messages: protocol, version, and what it runs on."""
         kind = "the virtual " if self.runs_on == "virtual" else ""
@@ -101,6 +108,19 @@ def find(board: str, protocol: str, runs_on: RunsOn) -> Image | None:
         if (image.board, image.protocol, image.runs_on) == (board, protocol, runs_on):
             return image
     return None
+
+
+def for_board(board: Profile, protocol: str, runs_on: RunsOn) -> Image | None:
+    """Return the image that makes `board` speak `protocol`; None if there is none.
+
+    No manifest lists a virtual board of the user's own: its image needs the profile alone.
+    """
+    found = find(board.id, protocol, runs_on)
+    if found is None and runs_on == "virtual" and protocol in board.protocols.supported:
+        from harness.firmware import virtual
+
+        found = virtual.image(board, protocol)
+    return found
 
 
 def contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from harness.boards import Profile
 from harness.errors import HarnessError
 from harness.firmware import container, espimage
 from harness.firmware.espimage import Partition, Segment
+
+if TYPE_CHECKING:
+    from harness.firmware.manifest import Image
 
 VERSION = "1.0+virtual"
 PROJECT = "harness-virtual-"
@@ -145,28 +149,32 @@ _HEADER = """\
 """
 
 
+def image(board: Profile, protocol: str) -> Image:
+    """Return the manifest's entry of a virtual image; raises HarnessError as `build` does."""
+    from harness.firmware.manifest import Image, Part
+
+    built = build(board, protocol)
+    return Image(
+        board=board.id,
+        protocol=protocol,
+        version=VERSION,
+        runs_on="virtual",
+        source=SOURCE,
+        build=build_hash(board, built),
+        part=tuple(
+            Part(name=name, offset=offset, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+            for name, offset, data in built
+        ),
+    )
+
+
 def _entries() -> Iterator[str]:
     from harness import boards
-    from harness.firmware.manifest import Image, Part, to_toml
+    from harness.firmware.manifest import to_toml
 
     for board in boards.all_profiles():
         for protocol in board.protocols.supported:
-            built = build(board, protocol)
-            parts = tuple(
-                Part(name=name, offset=offset, size=len(data), sha256=hashlib.sha256(data).hexdigest())
-                for name, offset, data in built
-            )
-            yield to_toml(
-                Image(
-                    board=board.id,
-                    protocol=protocol,
-                    version=VERSION,
-                    runs_on="virtual",
-                    source=SOURCE,
-                    build=build_hash(board, built),
-                    part=parts,
-                )
-            )
+            yield to_toml(image(board, protocol))
 
 
 if __name__ == "__main__":

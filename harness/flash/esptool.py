@@ -26,7 +26,8 @@ from harness.wire.port import open_serial
 TIMEOUT_S = 3.0
 """esptool's own default: a port that has it already is not configured anew for every command."""
 ROM_BAUD = 115200
-_ATTEMPTS = 3
+_ATTEMPTS = 7
+"""esptool's own default. Each is a reset, and half a second in which the chip may answer."""
 
 
 class EspLoader:

@@ -20,14 +20,14 @@ from harness.flash.drives import Drive
 from harness.flash.method import Outcome, Progress, Region, Target
 from harness.wire.port import PortError, open_serial
 
-APPEAR_S = 15.0
+APPEAR_S = 60.0
 """How long a drive may take to appear after the touch; systems take their time to mount it."""
 BUTTON_WAIT_S = 60.0
 TOUCH_S = 0.1
 TOUCH_EVERY_S = 2.0
-TAKE_S = 60.0
+TAKE_S = 120.0
 """How long a drive may take to burn a file, after it has been written, before it goes away."""
-BACK_S = 10.0
+BACK_S = 30.0
 """How long the port may take to come back after the drive has gone."""
 LOOK_EVERY_S = 0.01
 CHUNK_BYTES = 64 << 10

@@ -42,12 +42,16 @@ Fewer can be what was under way when the reset that was asked for came."""
 BLOCK_BYTES = {"xmodem1k": 1024, "xmodem": 128}
 
 RESET_WAIT_S = 3.0
-"""How long a board that was reset by itself may take to show its boot loader."""
+"""How long a board that was reset by itself may take to show its boot loader; then it is reset again."""
+RESETS = 10
+"""Its window is short, and a busy computer may sleep through it."""
 BUTTON_WAIT_S = 60.0
-ANSWER_S = 15.0
+ANSWER_S = 30.0
 """How long the boot loader may take over burning what it was sent."""
-BOOT_S = 2.0
+BOOT_S = 30.0
+"""How long the boot loader may take from leaving it to starting the firmware, or saying why it does not."""
 BOOTED = b"jump_addr"
+REJECTED = b"himax_sec_SB_image_process FAIL"
 RETRIES = 10
 RESTARTS = 2
 """Resets in the middle of a file after which that file is sent once more."""
@@ -73,6 +77,10 @@ class _Modem(XMODEM):
 
 class _WasReset(BoardError):
     """The board started anew while it was sent a file, as when its button is pressed late."""
+
+
+class _WindowMissed(BoardError):
+    """The board did not show its boot loader: it is not there, or it started its firmware."""
 
 
 class We2Loader:
@@ -134,7 +142,7 @@ class We2Loader:
         # In silence: a byte sent into the window after the reboot would lead back here.
         heard = bytearray()
         deadline = self._port.now() + BOOT_S
-        while BOOTED not in heard and self._port.now() < deadline:
+        while BOOTED not in heard and REJECTED not in heard and self._port.now() < deadline:
             heard += self._port.read(4096, deadline - self._port.now())
 
     def _send(self, what: str, data: bytes, report: Callable[[int], None]) -> None:
@@ -222,18 +230,27 @@ def enter(target: Target) -> Iterator[We2Loader]:
 def _reach_menu(target: Target, port: Port) -> bytes:
     """Have the board reset, and lead its boot loader to receiving; return all that was heard."""
     if target.restart is not None and target.restart(port):
-        patience = RESET_WAIT_S
-    elif target.press is not None:
-        target.press("reset")
-        patience = RESET_WAIT_S
-    else:
+        with contextlib.suppress(_WindowMissed):
+            return _flood_anew(target, port, RESET_WAIT_S)
+    if target.press is None:
         target.ask(
             f"{target.profile.name} on {target.port}: press its RESET button now (waiting "
             f"{BUTTON_WAIT_S:.0f} s)"
         )
-        patience = BUTTON_WAIT_S
-    # What was said before the reset is of no account; the window is open for longer than this.
-    port.pause(SETTLE_S)
+        return _flood_anew(target, port, BUTTON_WAIT_S)
+    for left in reversed(range(RESETS)):
+        target.press("reset")
+        try:
+            return _flood_anew(target, port, RESET_WAIT_S)
+        except _WindowMissed:
+            if not left:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _flood_anew(target: Target, port: Port, patience: float) -> bytes:
+    """Flood a board that is being reset; what it said before is of no account."""
+    port.pause(SETTLE_S)  # the window is open for longer than this
     port.reset_buffers()
     return _flood(target, port, patience)
 
@@ -246,7 +263,7 @@ def _flood(target: Target, port: Port, patience: float) -> bytes:
     while not _receiving(heard):
         now = port.now()
         if now >= deadline:
-            raise BoardError(_not_reached(target, bytes(heard), patience))
+            raise _WindowMissed(_not_reached(target, bytes(heard), patience))
         if now >= key_at:
             port.write(KEY)
             # A flood until the menu is there; from then on a choice, repeated where it got lost.

@@ -1,9 +1,9 @@
-"""What Vela made before: compiled models with their sources, found by request or by what they became.
+"""What was made before and is kept: compiled models with their sources, and other entries by kind.
 
-A directory of entries, each complete or absent: it is filled under a temporary name and renamed. Each
-has a SHA-256 over all of it, so what was damaged since is dropped and made anew. Nothing depends on the
-cache but time, and the int8 source behind a compiled model (`vela.source_of`). It is in the user's cache
-directory, or where HARNESS_CACHE_DIR says; where that cannot be written, nothing is kept.
+A directory of entries for each kind, each complete or absent: it is filled under a temporary name and
+renamed. Each has a SHA-256 over all of it, so what was damaged since is dropped and made anew. Nothing
+depends on the cache but time, and the int8 source behind a compiled model (`vela.source_of`). It is in the
+user's cache directory, or where HARNESS_CACHE_DIR says; where that cannot be written, nothing is kept.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,8 @@ from typing import Any
 from harness import assets
 
 _FORMAT = 1  # of an entry; entries of another are not looked at
-
+_VELA = "vela"
+_ABANDONED_S = 3600.0  # an entry that is still being filled after this belongs to a process that was ended
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -42,13 +45,15 @@ def key(request: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load(name: str) -> Entry | None:
-    """Return the entry `name`, None where there is none; a damaged one is removed and is none."""
-    path = _entries() / name
+def load(name: str, kind: str = _VELA) -> Entry | None:
+    """Return the entry `name` of a kind, None where there is none; a damaged one is removed and is none."""
+    path = _entries(kind) / name
     try:
         meta = json.loads((path / "entry.json").read_bytes())
         files = {file: (path / file).read_bytes() for file in meta["files"]}
         if meta["sha256"] == _digest(files, meta["facts"]):
+            with contextlib.suppress(OSError):
+                os.utime(path)  # `store` lets go of what was not used for longest
             return Entry(files, meta["facts"])
     except FileNotFoundError:
         if not path.exists():
@@ -59,13 +64,18 @@ def load(name: str) -> Entry | None:
     return None
 
 
-def store(name: str, entry: Entry, *, output: str) -> None:
-    """Keep an entry, findable too by the SHA-256 of its file `output`; what cannot be written is let go."""
+def store(
+    name: str, entry: Entry, *, kind: str = _VELA, output: str | None = None, most_bytes: int | None = None
+) -> None:
+    """Keep an entry of a kind; what cannot be written is let go.
+
+    With `output` it can be found, too, by the SHA-256 of its file of that name. With `most_bytes` the entries
+    of its kind that were not used for longest go, until all of them take no more.
+    """
     meta = {"files": list(entry.files), "facts": entry.facts, "sha256": _digest(entry.files, entry.facts)}
-    entries, by_output = _entries(), _by_output()
+    entries = _entries(kind)
     with contextlib.suppress(OSError):
         entries.mkdir(parents=True, exist_ok=True)
-        by_output.mkdir(parents=True, exist_ok=True)
         filling = Path(tempfile.mkdtemp(prefix=".filling-", dir=entries))
         try:
             for file, data in entry.files.items():
@@ -76,7 +86,31 @@ def store(name: str, entry: Entry, *, output: str) -> None:
                 filling.rename(entries / name)
         finally:
             shutil.rmtree(filling, ignore_errors=True)
-        write_atomically(by_output / _sha256(entry.files[output]), name.encode())
+        if output is not None:
+            by_output = _by_output(kind)
+            by_output.mkdir(parents=True, exist_ok=True)
+            write_atomically(by_output / _sha256(entry.files[output]), name.encode())
+        if most_bytes is not None:
+            _trim(entries, name, most_bytes)
+
+
+def _trim(entries: Path, newest: str, most_bytes: int) -> None:
+    """Remove what was used longest ago, but not `newest`, until `most_bytes` are left; raises OSError."""
+    aged: list[tuple[float, Path]] = []
+    now = time.time()
+    for path in entries.iterdir():
+        with contextlib.suppress(OSError):
+            used = path.stat().st_mtime
+            if path.name.startswith(".filling-"):
+                if now - used > _ABANDONED_S:
+                    shutil.rmtree(path, ignore_errors=True)
+            else:
+                aged.append((used if path.name != newest else math.inf, path))
+    total = 0
+    for _, path in sorted(aged, reverse=True):
+        total += sum(file.stat().st_size for file in path.iterdir())
+        if total > most_bytes and path.name != newest:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def find_output(sha256: str) -> Entry | None:
@@ -91,6 +125,27 @@ def find_output(sha256: str) -> Entry | None:
     if entry is None or sha256 not in {_sha256(data) for data in entry.files.values()}:
         return None
     return entry
+
+
+def find_beginning(file: str, data: bytes) -> Entry | None:
+    """Return the entry whose `file` is what `data` begins with, None if there is none.
+
+    For whoever reads flash memory, which does not tell where a file ends.
+    """
+    for path in sorted(_entries().glob(f"*/{file}")):
+        if _begins(data, path) and (entry := load(path.parent.name)) is not None:
+            return entry
+    return None
+
+
+def _begins(data: bytes, path: Path) -> bool:
+    """Say whether `data` begins with a file; most are told apart by their first few bytes."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4096)
+            return data.startswith(head) and data.startswith(file.read(), len(head))
+    except OSError:
+        return False
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -123,9 +178,9 @@ def _digest(files: Mapping[str, bytes], facts: Mapping[str, Any]) -> str:
     return _sha256(json.dumps([digests, facts], sort_keys=True).encode())
 
 
-def _entries() -> Path:
-    return assets.user_cache() / "vela" / "entries"
+def _entries(kind: str = _VELA) -> Path:
+    return assets.user_cache() / kind / "entries"
 
 
-def _by_output() -> Path:
-    return assets.user_cache() / "vela" / "by-output"
+def _by_output(kind: str = _VELA) -> Path:
+    return assets.user_cache() / kind / "by-output"

@@ -1,8 +1,9 @@
 """The child process of `harness.models.reference`: one model, its inputs on stdin, its outputs on stdout.
 
 Run as a script, away from the package, with nothing but NumPy and the runtime. The request is a line of
-JSON ({"model": bytes, "inputs": [[dtype, shape], ...], "invokes": n}), the model, then the inputs' bytes;
-the answer a line of JSON ({"outputs": [[dtype, shape], ...]} or {"error": text}) and the outputs' bytes.
+JSON ({"model": bytes, "inputs": [[dtype, shape], ...], "invokes": n, "reference": whether by the reference
+kernels}), the model, then the inputs' bytes; the answer a line of JSON ({"outputs": [[dtype, shape], ...]} or
+{"error": text}) and the outputs' bytes.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ def _run(request: IO[bytes]) -> list[Any]:
 
     header = json.loads(request.readline())
     model = request.read(header["model"])
-    interpreter = Interpreter(
-        model_content=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
-    )
+    optimised = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    kernels = OpResolverType.BUILTIN_REF if header["reference"] else optimised
+    interpreter = Interpreter(model_content=model, experimental_op_resolver_type=kernels, num_threads=1)
     interpreter.allocate_tensors()
     inputs = []
     for kind, shape in header["inputs"]:

@@ -5,13 +5,18 @@ A specification is one of
     FILE.npy        the tensor itself, in exactly the input's shape and type
     FILE.npz        several of them, by input name, or in order where the names are not the model's
     FILE.png, .jpg, .jpeg, .bmp     a picture for an input [1, height, width, 1 or 3]
-    random:SEED     uniform over the type's range; floats over [-1, 1)
+    random:SEED     random values that make sense for the input, the same on every machine
 
 A picture is turned upright, resized to the input (bilinear), made grey or RGB, and its 0..255 spread
 linearly over the whole range of the input's type: int8 gets pixel - 128, uint8 the pixel, int16
 257 * pixel - 32768. Whatever real range a model was quantised for, 0..1, -1..1 or 0..255, its converter
 chose scale and zero point such that this range is the picture's; so does TFLite-Micro's person detection
 example. Floats get pixel / 255.
+
+Random values are uniform: over the range of the type, over [-1, 1) for floats, and over -1000..1000 (or
+0..1000) for whole numbers of 32 and 64 bits that have no scale, so that their products do not overflow. What
+is an index, an axis, a shape, a divisor or the like to the operators of the model is in the bounds that they
+set (`harness.models.meaning`).
 """
 
 from __future__ import annotations
@@ -23,8 +28,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, printable
 from harness.models.graph import Model, Tensor
+from harness.models.meaning import Meaning, OneOf, Underivable, Within, meanings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 DEFAULT = "random:0"
 _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _TYPES = _INTEGERS | {"float16", "float32", "float64", "bool"}
+_PLAIN = 1000
 _LARGEST_HEADER = 16384  # bytes; NumPy itself writes about 128
 _PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP"}
 
@@ -56,20 +63,21 @@ def load(specs: Sequence[str], model: Model) -> list[np.ndarray]:
     specs = list(specs) or [DEFAULT]
     if len(specs) == 1 and specs[0].startswith("random:"):
         generator = np.random.default_rng(_seed(specs[0]))
-        return [_random(generator, tensor) for tensor in inputs]
+        wanted = meanings(model)
+        return [_random(generator, tensor, wanted.get(tensor.index)) for tensor in inputs]
     if len(specs) == 1 and Path(specs[0]).suffix.lower() == ".npz":
         return _archive(specs[0], inputs)
     if len(specs) != len(inputs):
         names = ", ".join(_described(tensor) for tensor in inputs)
         raise InputError(f"{len(specs)} input(s) given, the model takes {len(inputs)}: {names}")
-    return [_one(spec, tensor) for spec, tensor in zip(specs, inputs, strict=True)]
+    return [_one(spec, model, tensor) for spec, tensor in zip(specs, inputs, strict=True)]
 
 
-def _one(spec: str, tensor: Tensor) -> np.ndarray:
+def _one(spec: str, model: Model, tensor: Tensor) -> np.ndarray:
     import numpy as np
 
     if spec.startswith("random:"):
-        return _random(np.random.default_rng(_seed(spec)), tensor)
+        return _random(np.random.default_rng(_seed(spec)), tensor, meanings(model).get(tensor.index))
     path = Path(spec)
     suffix = path.suffix.lower()
     if suffix in _PICTURES:
@@ -93,16 +101,45 @@ def _seed(spec: str) -> int:
     return int(text)
 
 
-def _random(generator: np.random.Generator, tensor: Tensor) -> np.ndarray:
+def _random(generator: np.random.Generator, tensor: Tensor, wanted: Meaning | None) -> np.ndarray:
     import numpy as np
 
     dtype = np.dtype(tensor.type)
+    if isinstance(wanted, Underivable):
+        operator = f"operator {wanted.operator.index} ({printable(wanted.operator.label)})"
+        raise InputError(
+            f"no random value makes sense for {_described(tensor)}: {operator} reads it as its input "
+            f"{wanted.place}, and what it has to be does not follow from the model; give it with --input "
+            "FILE.npy (one --input for each input)"
+        )
+    if isinstance(wanted, OneOf):
+        chosen = wanted.candidates[generator.integers(len(wanted.candidates))]
+        return chosen.astype(dtype).reshape(tensor.shape)
+    if isinstance(wanted, Within):
+        return _between(generator, wanted, tensor.shape, dtype)
     if dtype.kind == "f":
         return generator.uniform(-1, 1, tensor.shape).astype(dtype)
     if dtype.kind == "b":
         return generator.integers(0, 2, tensor.shape).astype(dtype)
     limits = np.iinfo(dtype)
-    return generator.integers(limits.min, limits.max, tensor.shape, dtype, endpoint=True)
+    low, high = limits.min, limits.max
+    if dtype.itemsize >= 4 and tensor.quantization is None:
+        low, high = max(low, -_PLAIN), _PLAIN
+    return generator.integers(low, high, tensor.shape, dtype, endpoint=True)
+
+
+def _between(
+    generator: np.random.Generator, wanted: Within, shape: tuple[int, ...], dtype: np.dtype
+) -> np.ndarray:
+    import numpy as np
+
+    if wanted.low.dtype.kind == "f":
+        return generator.uniform(wanted.low, wanted.high, shape).astype(dtype)
+    low, high = wanted.low, wanted.high
+    if dtype.kind in "iu":
+        least, most = np.iinfo(dtype).min, min(np.iinfo(dtype).max, 2**63 - 1)
+        low, high = (np.clip(end, least, most) for end in (low, high))
+    return generator.integers(low, high, shape, endpoint=True).astype(dtype)
 
 
 def _archive(spec: str, inputs: Sequence[Tensor]) -> list[np.ndarray]:
@@ -191,3 +228,13 @@ def _listed(names: Iterable[str]) -> str:
 
 def _described(tensor: Tensor) -> str:
     return f"{tensor.name!r} {tensor.type} {list(tensor.shape)}"
+
+
+def digest(inputs: Sequence[np.ndarray]) -> str:
+    """Return the SHA-256 over the bytes of all tensors in order, in hex."""
+    import hashlib
+
+    every = hashlib.sha256()
+    for array in inputs:
+        every.update(array.tobytes())
+    return every.hexdigest()

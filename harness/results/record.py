@@ -133,12 +133,17 @@ class Outputs(_Part):
 
 
 class Verification(_Part):
-    """Outputs against the desktop runtime: largest difference in units of the last place."""
+    """Outputs against the desktop runtime: largest difference in units of the last place.
+
+    `rule` is by what they were judged, an output type a phrase; `reason` says why there is no verdict, or
+    which output differs.
+    """
 
     verdict: Literal["exact", "within_tolerance", "differs", "not_available"]
     reference: str | None = None
     max_ulp: int | None = None
     tolerance_ulp: int = 1
+    rule: str | None = None
     reason: str | None = None
 
 

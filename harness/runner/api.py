@@ -7,30 +7,52 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import BoardError, HarnessError
-from harness.models import reference
+from harness import boards as profiles
+from harness.errors import BoardError, HarnessError, nearest
+from harness.firmware.manifest import Image
+from harness.flash.checks import check
+from harness.flash.method import Progress, quiet
+from harness.models import ethosu, reference, tensors
+from harness.models.tflite import Model
 from harness.models.vela import VelaError
 from harness.results import store
 from harness.results.record import Record, Verification
-from harness.runner.connect import connection
-from harness.runner.flash import Flashed
+from harness.runner.adding import examine
+from harness.runner.attached import AUTO, EMULATED, choose_port, serial_number
+from harness.runner.flash import Flashed, Written, flash, model_region
+from harness.runner.greet import Greeted, greet, greet_flashed
 from harness.runner.measure import Measurement, measure
+from harness.runner.missing import EVERYTHING, missing, prove
+from harness.runner.placing import place_models
 from harness.runner.plan import Job, Plan, Settings, Skip, plan
 from harness.runner.prepare import Prepared, prepare
-from harness.runner.reach import AUTO, EMULATED
-from harness.runner.recording import make_record, verify
+from harness.runner.reach import Reach, Shelf, port_kind
+from harness.runner.recording import Benched, make_record, nothing_came_of
+from harness.runner.verify import verify
+from harness.wire.patience import Patience
+from harness.wire.session import NoAnswer, Session
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
+NONE = "none"
+"""What stands for no firmware where one is named."""
 
 INTERRUPTED = "interrupted by the user"
 """Said in a record of what ended its run."""
+
+SLOWER_THAN_ESTIMATED = 20
+"""How many times longer than its estimate an invoke may take before it is taken to have no end."""
+SHORTEST_INVOKE_LIMIT_S, UNKNOWN_INVOKE_LIMIT_S = 60.0, 600.0
+EMULATED_INVOKE_LIMIT_S = 600.0
+EMULATED_PATIENCE = Patience(request_s=60.0, slow_request_s=600.0)
+"""An emulated board is as fast as this computer lets it, whatever the board's own time would be."""
 
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One name or path, or several."""
@@ -55,6 +77,11 @@ class Result:
     failures: list[Failure] = field(default_factory=list)
     flashed: list[Flashed] = field(default_factory=list)
     interrupted: bool = False
+
+    @property
+    def differing(self) -> list[Record]:
+        """The runs whose outputs are not the reference's: their times are not those of a sound model."""
+        return [record for record in self.records if record.verification.verdict == "differs"]
 
     def frame(self) -> pd.DataFrame:
         """Return the runs as a DataFrame, a row a run (see `harness.results.frame`)."""
@@ -93,6 +120,7 @@ def bench(
     port: str | None = None,
     drive: Path | str | None = None,
     profile_layers: bool = True,
+    invoke_timeout_s: float | None = None,
     out: Path | str = "results",
     observer: Observer | None = None,
 ) -> Result:
@@ -108,13 +136,21 @@ def bench(
         port: a pyserial URL, "emulated", "auto" = the attached board, or None = that, or an emulated one.
         drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
         profile_layers: time each operator, too.
+        invoke_timeout_s: how long one invoke may take; None = 20 times its estimate, and at least a minute.
         out: the store that records go to.
 
     Raises:
         HarnessError: what was asked for cannot be done; nothing has been flashed or written then.
     """
     settings = Settings(
-        invokes, warmup, _names(inputs), protocol, port, profile_layers, Path(drive) if drive else None
+        invokes,
+        warmup,
+        _names(inputs),
+        protocol,
+        port,
+        profile_layers,
+        Path(drive) if drive else None,
+        invoke_timeout_s,
     )
     planned: Plan = plan(_names(models), _names(boards), protocol)
     if port not in (None, AUTO, EMULATED) and len({job.board.id for job in planned.jobs}) > 1:
@@ -124,18 +160,30 @@ def bench(
     observer = observer or Observer()
     directory = store.ensure_writable(out)
     result = Result(skipped=list(planned.skipped))
-    prepared = _prepare_all(planned, settings, result, named=bool(_names(boards)))
-    for number, ready in enumerate(prepared, 1):
-        try:
-            observer.job(ready.job, number, len(prepared))
-            _run(ready, settings, directory, observer, result)
-        except KeyboardInterrupt:
-            result.interrupted = True
-            break
-        except HarnessError as error:
-            if number == 1 and not isinstance(error, BoardError):
-                raise  # a port that is not there: nothing has been measured that could be lost
-            result.failures.append(Failure(ready.job.model.name, ready.job.board.id, str(error)))
+    with ExitStack() as stack:
+        shelf = stack.enter_context(Shelf(settings.drive))
+        references = _References(stack, settings.warmup + settings.invokes)
+        emulated = []
+        for job in planned.jobs:
+            with suppress(HarnessError):  # told when it is this board's turn
+                if choose_port(port, job.board, settings.drive) == EMULATED:
+                    shelf.start(job.board)  # it boots while the rest is prepared
+                    emulated.append(job)
+        prepared = _prepare_all(planned, settings, result, named=bool(_names(boards)))
+        for ready in prepared:
+            if ready.job in emulated:
+                _decode_ahead(ready.deployed)
+        for number, ready in enumerate(prepared, 1):
+            try:
+                observer.job(ready.job, number, len(prepared))
+                _run(ready, settings, shelf, references.of(ready), directory, observer, result)
+            except KeyboardInterrupt:
+                result.interrupted = True
+                break
+            except HarnessError as error:
+                if number == 1 and not isinstance(error, BoardError):
+                    raise  # a port that is not there: nothing has been measured that could be lost
+                result.failures.append(Failure(ready.job.model.name, ready.job.board.id, str(error)))
     return result
 
 
@@ -174,38 +222,138 @@ def _prepare_all(planned: Plan, settings: Settings, result: Result, named: bool)
     return prepared
 
 
-def _run(prepared: Prepared, settings: Settings, directory: Path, observer: Observer, result: Result) -> None:
+def _run(
+    prepared: Prepared,
+    settings: Settings,
+    shelf: Shelf,
+    expected: reference.Reference | str,
+    directory: Path,
+    observer: Observer,
+    result: Result,
+) -> None:
     """Run one job; whatever ends it, samples that came are recorded."""
-    held: list[Measurement] = []
+    job = prepared.job
+    port = choose_port(settings.port, job.board, settings.drive)
     with ExitStack() as stack:
-        expected = _start_reference(prepared, settings, stack)
-        link = stack.enter_context(connection(prepared, settings, observer.progress))
-        result.flashed.append(link.flashed)
-        observer.flashed(link.flashed)
+        reached = stack.enter_context(shelf.reach(job.board, port))
+        ready = _bring(reached, prepared, settings, observer, result)
+        session = stack.enter_context(ready.greeted.session)
+        board = Benched(
+            session.protocol, port, port_kind(port), serial_number(port), ready.virtual, ready.image
+        )
+        held: list[Measurement] = []
 
         def keep(verification: Verification, ended_by: str | None = None) -> None:
-            record = make_record(prepared, settings, link, held[0], verification, ended_by)
+            record = make_record(prepared, settings, board, held[0], verification, ended_by)
             path = _write(record, directory, prepared, result)
             result.records.append(record)
             result.paths.append(path)
             observer.recorded(record, path)
+            if ended_by is None and (why := nothing_came_of(record)):
+                result.failures.append(Failure(prepared.job.model.name, prepared.job.board.id, why))
+
+        def hold(taken: Measurement) -> None:
+            taken.notes += ready.notes
+            held.append(taken)
 
         try:
-            measure(link.session, prepared, settings, observer.progress, held.append)
+            measure(ready.greeted, ready.address, prepared, settings, observer.progress, hold)
         except (KeyboardInterrupt, BoardError) as error:
             if held and held[0].samples:
                 why = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error)
                 with _undisturbed():
-                    keep(verify(held[0], why), why)
+                    keep(verify(held[0], None, why), why)
             raise
         try:
-            verification = verify(held[0], expected)
+            verification = verify(held[0], prepared.source, expected)
         except KeyboardInterrupt:  # the board is done, the desktop runtime is not
             with _undisturbed():
-                keep(verify(held[0], INTERRUPTED))
+                keep(verify(held[0], None, INTERRUPTED))
             raise
         with _undisturbed():
             keep(verification)
+
+
+def _decode_ahead(model: Model) -> None:
+    """Decode what an emulated NPU will want, which is no part of the run; what is damaged, the run tells."""
+    if ethosu.is_compiled(model):
+        from harness.models.npu.ahead import decode_ahead
+        from harness.models.npu.faults import NpuFault
+
+        with suppress(NpuFault):
+            decode_ahead(model)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A board that is proven to hold what it is to run, and that has been greeted."""
+
+    greeted: Greeted
+    address: int
+    virtual: bool
+    image: Image | None
+    notes: tuple[str, ...]
+
+
+def _bring(
+    reached: Reach, prepared: Prepared, settings: Settings, observer: Observer, result: Result
+) -> _Ready:
+    """Greet, flash what is missing, and greet again; the caller closes the session."""
+    board, model = reached.board, prepared.deployed
+    protocol = settings.protocol or board.protocols.default
+    patience = _patience(prepared, settings, reached.emulated)
+    greeted = greet(reached, protocol, patience)
+    lacking, virtual = EVERYTHING, reached.emulated
+    written: Written | None = None
+    if isinstance(greeted, Greeted):
+        virtual = virtual or greeted.identity.virtual
+        with _closing(greeted.session):
+            lacking = missing(board, protocol, greeted, virtual, model)
+    if lacking.firmware or lacking.model:
+        if isinstance(greeted, Greeted):
+            greeted.session.close()
+        regions = [model_region(board, model)] if lacking.model else []
+        try:
+            written = flash(reached, regions, protocol if lacking.firmware else None, observer.progress)
+        except HarnessError as error:
+            if isinstance(greeted, NoAnswer):
+                kind = BoardError if isinstance(error, BoardError) else HarnessError
+                raise kind(f"{greeted}; nor can it be flashed: {error}") from error
+            raise
+        virtual = virtual or written.virtual
+        greeted = greet_flashed(reached, protocol, patience)
+    assert isinstance(greeted, Greeted)
+    with _closing(greeted.session):
+        flashed = Flashed(board.id, written.outcomes if written else (), lacking.kept)
+        result.flashed.append(flashed)
+        observer.flashed(flashed)
+        image = (written.image if written else None) or lacking.image
+        address, believed = prove(greeted, board, protocol, image, model, lacking.model)
+    return _Ready(greeted, address, virtual, image, (believed,) if believed else ())
+
+
+@contextmanager
+def _closing(session: Session) -> Iterator[None]:
+    """Close the session if what is done with it fails; else leave it open."""
+    try:
+        yield
+    except BaseException:
+        session.close()
+        raise
+
+
+def _patience(prepared: Prepared, settings: Settings, emulated: bool) -> Patience:
+    """Return how long to wait for the board; an invoke's part of it comes from the estimate of its time."""
+    limit = settings.invoke_timeout_s
+    if limit is None:
+        estimated = prepared.time.seconds
+        limit = (
+            UNKNOWN_INVOKE_LIMIT_S
+            if estimated is None
+            else max(SHORTEST_INVOKE_LIMIT_S, SLOWER_THAN_ESTIMATED * estimated)
+        )
+        limit = max(limit, EMULATED_INVOKE_LIMIT_S) if emulated else limit
+    return replace(EMULATED_PATIENCE if emulated else Patience(), invoke_s=limit)
 
 
 @contextmanager
@@ -221,21 +369,33 @@ def _undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _start_reference(prepared: Prepared, settings: Settings, stack: ExitStack) -> reference.Reference | str:
-    """Start the desktop runtime, which works while the board does; or say why there is none."""
-    if prepared.source is None:
-        return "the int8 model that this file was compiled from is not known here"
-    try:
-        ran = reference.start(
-            prepared.source.data, prepared.inputs, invokes=settings.warmup + settings.invokes
-        )
-    except reference.ReferenceError as error:
-        return str(error)
-    return stack.enter_context(ran)
+class _References:
+    """What the desktop runtime makes of each model and its inputs: run once, however many boards do."""
+
+    def __init__(self, stack: ExitStack, invokes: int) -> None:
+        self._stack = stack
+        self._invokes = invokes
+        self._started: dict[tuple[str, str], reference.Reference | str] = {}
+
+    def of(self, prepared: Prepared) -> reference.Reference | str:
+        """Return the run for a job, which goes on while the board works; or say why there is none."""
+        if prepared.source is None:
+            return "the int8 model that this file was compiled from is not known here"
+        key = prepared.source.sha256, tensors.digest(prepared.inputs)
+        if key not in self._started:
+            self._started[key] = self._start(prepared.source, prepared.inputs)
+        return self._started[key]
+
+    def _start(self, source: Model, inputs: list[np.ndarray]) -> reference.Reference | str:
+        try:
+            ran = reference.start(source.data, inputs, invokes=self._invokes)
+        except reference.ReferenceError as error:
+            return str(error)
+        return self._stack.enter_context(ran)
 
 
 def _write(record: Record, directory: Path, prepared: Prepared, result: Result) -> Path:
-    """Add a record to the store, or to another place where that fails, and return its path."""
+    """Add a record to the store, or to another place if that fails, and return its path."""
     try:
         return store.write(record, directory)
     except HarnessError as error:
@@ -244,3 +404,49 @@ def _write(record: Record, directory: Path, prepared: Prepared, result: Result) 
         message = f"{error}; the record is in {path} instead"
         result.failures.append(Failure(prepared.job.model.name, prepared.job.board.id, message))
         return path
+
+
+def flash_board(
+    board_name: str,
+    port: str = "auto",
+    *,
+    firmware: str | None = None,
+    models: Sequence[str] = (),
+    drive: Path | None = None,
+    options: dict[str, object] | None = None,
+    progress: Progress = quiet,
+) -> Flashed:
+    """Flash firmware and models onto a board.
+
+    Args:
+        board_name: a board id or the path of a profile.
+        port: a pyserial URL, "auto" = the attached board, or "emulated".
+        firmware: a protocol, the path of an image, "none", or None = the board's default protocol where
+            there are no models, else none.
+        models: paths or names of models, each with @ADDRESS where it is not to be placed by itself.
+        drive: where the boot loader's drive is; None = look for it.
+        options: of the flashing method.
+        progress: called with a region's name, the bytes of it that are done, and all of them.
+
+    Raises:
+        HarnessError: what was asked for cannot be done: before a byte is sent.
+        BoardError: the boot loader does not answer, or refuses.
+    """
+    board = profiles.load(board_name)
+    if firmware is None:
+        firmware = NONE if models else board.protocols.default
+    regions = place_models(board, models)
+    protocol = None
+    if firmware in board.protocols.supported:
+        protocol = firmware
+    elif firmware != NONE:
+        if not Path(firmware).exists():
+            known = nearest(firmware, [*board.protocols.supported, NONE])
+            raise HarnessError(f"no file and no protocol '{firmware}'{known}")
+        regions.insert(0, examine(board, Path(firmware)))
+    elif not models:
+        raise HarnessError("nothing to flash: --firmware none, and no --model")
+    check(board, regions)
+    with Shelf(drive) as shelf, shelf.reach(board, choose_port(port, board, drive)) as reached:
+        written = flash(reached, regions, protocol, progress, options)
+    return Flashed(board.id, written.outcomes)

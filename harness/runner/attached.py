@@ -12,8 +12,12 @@ from harness import boards
 from harness.boards import Profile
 from harness.errors import HarnessError
 from harness.flash import drives
-from harness.runner.reach import AUTO, DRIVE, EMULATED
 from harness.wire.holders import Holder, holders
+
+AUTO = "auto"
+EMULATED = "emulated"
+DRIVE = "drive:"
+"""How the place of a board begins of which only the boot loader's drive is there."""
 
 
 @dataclass(frozen=True)

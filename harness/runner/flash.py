@@ -1,4 +1,4 @@
-"""Flash: bring firmware and model onto the board, as far as it does not hold them already."""
+"""Flash: write what is missing through the board's boot loader, and have it verified."""
 
 from __future__ import annotations
 
@@ -7,47 +7,58 @@ from dataclasses import dataclass
 
 from harness.boards import Profile
 from harness.errors import HarnessError
-from harness.firmware import manifest, virtual
-from harness.firmware.manifest import RunsOn
+from harness.firmware import manifest
+from harness.firmware.manifest import Image, RunsOn
 from harness.flash.checks import check, refuse_virtual
 from harness.flash.method import Outcome, Region, enter
 from harness.models.tflite import Model
+from harness.runner.missing import Kept
 from harness.runner.reach import Reach
-from harness.wire.session import Identity, Session
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Flashed:
-    """What the flash step did on a board; `kept` names what it held already."""
+    """What the flash step did on a board, and what the board held already."""
 
     board: str
     outcomes: tuple[Outcome, ...]
-    kept: tuple[str, ...]
+    kept: tuple[Kept, ...] = ()
 
     @property
-    def wrote(self) -> bool:
-        """Whether any byte of flash was written."""
-        return any(outcome.did == "written" for outcome in self.outcomes)
+    def written(self) -> tuple[Outcome, ...]:
+        """The regions that were written."""
+        return tuple(outcome for outcome in self.outcomes if outcome.did == "written")
+
+    @property
+    def there(self) -> tuple[Kept, ...]:
+        """What was not written: by what the firmware said, or by what the boot loader found."""
+        same = (Kept(o.region, o.verified) for o in self.outcomes if o.did == "same")
+        return (*self.kept, *same)
 
 
-def firmware_regions(board: Profile, protocol: str, runs_on: RunsOn) -> list[Region]:
-    """Return the firmware image for a board as regions.
+@dataclass(frozen=True)
+class Written:
+    """What a boot loader did.
 
-    Raises HarnessError where there is none, with how to get one, or where it is damaged.
+    Attributes:
+        outcomes: what became of each region.
+        virtual: whether the board is a virtual one, by its boot loader's account.
+        image: the firmware image that was written; None if the firmware was left alone.
     """
-    image = manifest.find(board.id, protocol, runs_on)
-    if image is None and runs_on == "virtual" and protocol in board.protocols.supported:
-        # A board of the user's own: no manifest lists it, and its virtual image needs the profile alone.
-        return [
-            Region(name, offset, data, "firmware") for name, offset, data in virtual.build(board, protocol)
-        ]
+
+    outcomes: tuple[Outcome, ...]
+    virtual: bool
+    image: Image | None
+
+
+def firmware_image(board: Profile, protocol: str, runs_on: RunsOn) -> Image:
+    """Return the firmware image for a board; raises HarnessError if there is none, with how to get one."""
+    image = manifest.for_board(board, protocol, runs_on)
     if image is None:
         raise HarnessError(no_image(board, protocol, runs_on))
-    return [
-        Region(part.name, part.offset, data, "firmware") for part, data in manifest.contents(image, board)
-    ]
+    return image
 
 
 def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
@@ -76,55 +87,14 @@ def model_region(board: Profile, model: Model) -> Region:
     return Region(name, board.flash.model_region.offset, model.data, "model")
 
 
-def missing(
-    board: Profile, protocol: str, session: Session, identity: Identity, virtual: bool, model: Model
-) -> tuple[bool, bool]:
-    """Say whether firmware and model are to be flashed, by what the running firmware reports."""
-    image = manifest.find(board.id, protocol, "virtual" if virtual else "hardware")
-    # A firmware that cannot say what build it is, is taken to be the one that it should be.
-    says = "build" in session.features
-    outdated = says and image is not None and image.build is not None and identity.build_hash != image.build
-    return outdated, held_at(session, model) is None
-
-
-def held_at(session: Session, model: Model) -> int | None:
-    """Return the flash address at which the device holds exactly `model`; None where it does not say so.
-
-    A firmware that gives no digests is believed by the size of the model, and one that has its model built in
-    to have been built with this one (see `trust`).
-    """
-    import hashlib
-
-    for entry in session.models():
-        if "flash-models" not in session.features:
-            return entry.address
-        # A device cannot see the file's size, only how far the model in it reaches; padding may follow.
-        padding_only = entry.size > 0 and not model.data[entry.size :].strip(b"\x00\xff")
-        digest = hashlib.sha256(model.data[: entry.size]).hexdigest()
-        if padding_only and entry.sha256 in (digest, None):
-            return entry.address
-    return None
-
-
-def trust(session: Session) -> str | None:
-    """Return what has to be believed about the model on the device; None where it was checked."""
-    if "flash-models" not in session.features:
-        return f"{session.protocol} does not tell which model is built into the firmware: not checked"
-    if "digests" not in session.features:
-        return f"{session.protocol} gives no digest of the model in flash: checked by its size alone"
-    return None
-
-
 def flash(
     reach: Reach,
     regions: Sequence[Region],
     protocol: str | None,
     progress: Progress,
     options: dict[str, object] | None = None,
-) -> tuple[list[Outcome], bool]:
+) -> Written:
     """Write regions, and the firmware that speaks `protocol` before them (None: leave the firmware).
-
-    Returns what became of each, and whether the board is a virtual one by its boot loader's account.
 
     Raises:
         HarnessError: a region that the board cannot take, or no firmware for it: before a byte is sent.
@@ -133,13 +103,19 @@ def flash(
     board = reach.board
     check(board, regions)
     if reach.emulated and protocol is not None:
-        check(board, [*firmware_regions(board, protocol, "virtual"), *regions])
+        check(board, [*_firmware(board, firmware_image(board, protocol, "virtual")), *regions])
     with enter(reach.target(options)) as loader:
-        first = (
-            firmware_regions(board, protocol, "virtual" if loader.virtual else "hardware") if protocol else []
+        image = (
+            firmware_image(board, protocol, "virtual" if loader.virtual else "hardware") if protocol else None
         )
-        every = [*first, *regions]
+        every = [*(_firmware(board, image) if image else ()), *regions]
         check(board, every)
         if not loader.virtual:
             refuse_virtual(board, every)
-        return loader.write(every, progress), loader.virtual
+        return Written(tuple(loader.write(every, progress)), loader.virtual, image)
+
+
+def _firmware(board: Profile, image: Image) -> list[Region]:
+    return [
+        Region(part.name, part.offset, data, "firmware") for part, data in manifest.contents(image, board)
+    ]

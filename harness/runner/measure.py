@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.errors import BoardError
-from harness.models.tflite import Model
-from harness.runner.flash import held_at, trust
+from harness.runner.greet import Greeted
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
 from harness.wire.session import (
@@ -36,6 +35,8 @@ class Measurement:
     memory: Memory | None = None
     outputs: list[bytes] | None = None
     outputs_reason: str | None = None
+    printed: list[float] | None = None
+    """The first output as real numbers, of a protocol that prints them and gives no tensors."""
     layers: list[tuple[str, int]] = field(default_factory=list)
     drift_ppm: float | None = None
     drift_uncertainty_ppm: float | None = None
@@ -46,57 +47,59 @@ class Measurement:
 
 
 def measure(
-    session: Session,
+    greeted: Greeted,
+    address: int,
     prepared: Prepared,
     settings: Settings,
     progress: Progress,
     keep: Callable[[Measurement], None],
 ) -> None:
-    """Run the model on the device.
+    """Run the model at `address` in flash, which has been proven to be the right one.
 
     Args:
         keep: called once, as soon as there is something to keep; what it was given fills up from then on.
 
     Raises:
-        BoardError: it does not hold the model, refuses it, or stopped answering.
+        BoardError: the board refuses the model, or stopped answering.
     """
-    identity = session.identify()
+    session, identity = greeted.session, greeted.identity
     batch = session.batch(settings.invokes)
     taken = Measurement(identity, identity.tick_hz * batch, -(-settings.invokes // batch))
     if batch > 1:
         taken.notes.append(f"each sample is the mean of {batch} invokes")
     keep(taken)
     try:
-        info = session.select(find_model(session, prepared.deployed))
+        info = session.select(address)
         taken.memory = session.memory()
-        if (believed := trust(session)) is not None:
-            taken.notes.append(believed)
         taken.streamed = "load" in session.features
         if taken.streamed:
             _stream(session, prepared, info, progress)
         else:
             taken.notes.append(f"{session.protocol} takes no tensors: the model ran on what the camera saw")
-
-        def on_sample(index: int, ticks: int) -> None:
-            taken.samples.append(ticks)
-            progress("invoke", len(taken.samples), settings.invokes)
-
-        try:
-            run = session.run(
-                settings.warmup, settings.invokes, profile=settings.profile_layers, on_sample=on_sample
-            )
-        except RunInterrupted as error:
-            taken.samples = list(error.run.samples)
-            raise
-        taken.samples = list(run.samples)
-        taken.drift_ppm, taken.drift_uncertainty_ppm = run.drift_ppm, run.drift_uncertainty_ppm
-        taken.complete = run.complete
+        _invoke(session, settings, taken, progress)
         taken.memory = session.memory() or taken.memory
         if settings.profile_layers:
             taken.layers = session.layers() or []
         _collect_outputs(session, len(info.outputs), taken)
     finally:
         taken.incidents = list(session.incidents)
+
+
+def _invoke(session: Session, settings: Settings, taken: Measurement, progress: Progress) -> None:
+    def on_sample(index: int, ticks: int) -> None:
+        taken.samples.append(ticks)
+        progress("invoke", len(taken.samples), taken.requested)
+
+    try:
+        run = session.run(
+            settings.warmup, settings.invokes, profile=settings.profile_layers, on_sample=on_sample
+        )
+    except RunInterrupted as error:
+        taken.samples = list(error.run.samples)
+        raise
+    taken.samples = list(run.samples)
+    taken.drift_ppm, taken.drift_uncertainty_ppm = run.drift_ppm, run.drift_uncertainty_ppm
+    taken.complete = run.complete
 
 
 def _stream(session: Session, prepared: Prepared, info: ModelInfo, progress: Progress) -> None:
@@ -118,23 +121,10 @@ def _shifted(progress: Progress, before: int, total: int) -> Callable[[int, int]
     return lambda part, _: progress("stream", before + part, total)
 
 
-def find_model(session: Session, model: Model) -> int:
-    """Return the flash address at which the device holds exactly `model`.
-
-    Raises:
-        BoardError: it holds other models, or none.
-    """
-    address = held_at(session, model)
-    if address is not None:
-        return address
-    held = session.models()
-    names = ", ".join(f"{entry.name or 'a model'} at {entry.address:#x}" for entry in held) or "no model"
-    raise BoardError(f"the board does not hold {model.name}: in its flash is {names}; flash the model first")
-
-
 def _collect_outputs(session: Session, count: int, taken: Measurement) -> None:
     if "outputs" not in session.features:
         taken.outputs_reason = f"the protocol {session.protocol} has no outputs"
+        taken.printed = session.printed()
         return
     try:
         outputs = [session.output(index) for index in range(count)]

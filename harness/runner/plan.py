@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import boards
 from harness.boards import Profile
 from harness.check import firmware
-from harness.check import reasons as checking
+from harness.check.verdict import judge
 from harness.errors import HarnessError, nearest
 from harness.models import resolve
 from harness.models.tflite import Model
@@ -31,6 +31,7 @@ class Settings:
         port: a pyserial URL, "emulated", "auto" = the attached board, or None = that, or an emulated one.
         profile_layers: time each operator, too.
         drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
+        invoke_timeout_s: how long one invoke may take; None = by the estimate (see `Patience`).
     """
 
     invokes: int = 10
@@ -40,6 +41,7 @@ class Settings:
     port: str | None = None
     profile_layers: bool = True
     drive: Path | None = None
+    invoke_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         for name, count, least in (("invokes", self.invokes, 1), ("warmup", self.warmup, 0)):
@@ -47,6 +49,9 @@ class Settings:
                 raise HarnessError(f"{name} is {count!r}; it is a whole number")
             if count < least:
                 raise HarnessError(f"{name} is {count}; at least {least} makes sense")
+        limit = self.invoke_timeout_s
+        if limit is not None and not 0 < limit < float("inf"):
+            raise HarnessError(f"an invoke cannot be given {limit} s; give a number above 0")
 
 
 @dataclass(frozen=True)
@@ -104,19 +109,9 @@ def plan(models: Sequence[str], board_names: Sequence[str], protocol: str | None
     return Plan(tuple(jobs), tuple(skipped))
 
 
-def why_not(
-    model: Model, board: Profile, protocol: str | None = None, *, after_vela: bool = False
-) -> str | None:
-    """Return why `board` cannot run `model`, in a sentence; None where nothing is known against it.
+def why_not(model: Model, board: Profile, protocol: str | None = None) -> str | None:
+    """Return why `board` cannot run `model`, in a line; None where nothing is known against it.
 
     `protocol` is what its firmware speaks, None the board's default: firmwares differ in what they can run.
-    An int8 model for a board with an NPU is judged as what Vela takes, with `after_vela` as what is flashed.
     """
-    against = checking.reasons(
-        model,
-        board,
-        firmware.speaking(board, protocol),
-        will_compile=not after_vela,
-        after_vela=after_vela,
-    )
-    return "; ".join(str(reason) for reason in against) or None
+    return judge(model, board, firmware.speaking(board, protocol)).why_not

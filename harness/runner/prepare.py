@@ -1,4 +1,4 @@
-"""Prepare: test tensors, the file that goes on the board, and the reference that it is held against."""
+"""Prepare: what a run needs before any board: test tensors, the file to flash, the estimate of its time."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.check import forecast
-from harness.errors import HarnessError
-from harness.models import ethosu, tensors, tflite, vela
+from harness.check.forecast import Time
+from harness.models import tensors
 from harness.models.tflite import Model
 from harness.models.vela import Compiled
-from harness.runner.plan import Job, Settings, why_not
+from harness.runner.deploy import deploy
+from harness.runner.plan import Job, Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,11 +22,9 @@ class Prepared:
     """What a run needs.
 
     Attributes:
-        deployed: the file that the board gets.
-        source: the model that computes the same on a desktop; None for a Vela file that came alone.
-        compiled: Vela's account of the compilation; None where there was none, or nothing for the NPU in it,
-            or the file came compiled and its source or its settings are not known here.
+        deployed, source, compiled: see `harness.runner.deploy.Deployed`.
         inputs: one array for each input of the model, in its order.
+        time: an invoke, estimated: how long it may take, and what a virtual board's time is worth.
     """
 
     job: Job
@@ -33,25 +32,20 @@ class Prepared:
     source: Model | None
     compiled: Compiled | None
     inputs: list[np.ndarray]
+    time: Time
 
 
 def prepare(job: Job, settings: Settings) -> Prepared:
-    """Make test tensors and, for a board that wants it, compile with Vela.
+    """Make test tensors, compile for a board that wants it, and estimate the time.
 
     Raises:
         VelaError: Vela refuses the model.
-        HarnessError: inputs of the wrong shape or type, or what goes on the board does not fit it.
+        InputError: inputs of the wrong shape or type, or random ones asked for where none make sense.
     """
     try:
         inputs = tensors.load(settings.inputs, job.model)
     except tensors.InputError as error:
         raise tensors.InputError(f"{job.model.name}: {error}") from None
-    deployed, compiled = forecast.deployed(job.model, job.board)
-    if ethosu.accelerator(job.model):
-        made = vela.source_of(job.model.sha256)
-        source = tflite.parse(made.source, f"the source of {job.model.name}") if made else None
-        return Prepared(job, job.model, source, compiled, inputs)
-    against = why_not(deployed, job.board, settings.protocol, after_vela=True)
-    if against:
-        raise HarnessError(f"{deployed.name}: {against}")
-    return Prepared(job, deployed, job.model, compiled, inputs)
+    made = deploy(job.model, job.board)
+    time = forecast.time(made.file, job.board, made.compiled)
+    return Prepared(job, made.file, made.source, made.compiled, inputs, time)

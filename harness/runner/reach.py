@@ -9,22 +9,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from harness.boards import Profile
 from harness.emulator.process import BoardProcess
 from harness.emulator.tflm import require_runtime
-from harness.errors import BoardError
+from harness.errors import BoardError, HarnessError
 from harness.flash.method import Target
+from harness.runner.attached import DRIVE, EMULATED, choose_port
 from harness.runner.emulated import flash_directory
 from harness.wire.port import Port, PortMissing, SerialPort
-
-AUTO = "auto"
-EMULATED = "emulated"
-DRIVE = "drive:"
-"""What the place of a board begins with of which only the boot loader's drive is there."""
 
 PortKind = Literal["emulated", "serial", "pty", "socket", "rfc2217"]
 
@@ -80,8 +76,6 @@ class Reach:
 
     def _port(self) -> str:
         """Return the port that has come with the firmware, once the drive has gone; raises PortMissing."""
-        from harness.runner.attached import choose_port
-
         found = choose_port(None, self.board)
         if found == EMULATED or found.startswith(DRIVE):
             raise PortMissing(f"no port of {self.board.id}: its firmware does not start, or it is unplugged")
@@ -101,37 +95,87 @@ class VirtualPort(SerialPort):
         super().__init__(process.url, baud)
 
     def reopen(self) -> None:
-        """Open (again); raises BoardError with the process's last words where it has ended."""
-        if self._process.exit_code is not None:
-            raise BoardError(f"the virtual board ended: {self._process.last_words()}")
+        """Open (again); raises BoardError with the process's last words if it has ended."""
+        if (told := ended(self._process)) is not None:
+            raise BoardError(told)
         super().reopen()
 
 
-@contextmanager
-def reach(board: Profile, port: str, drive: Path | None = None) -> Iterator[Reach]:
-    """Yield the board on `port`; an emulated one is started, and ends with the context.
+def ended(process: BoardProcess | None) -> str | None:
+    """Return how a virtual board ended, in its last words; None if it runs, or if there is none."""
+    if process is None or process.exit_code is None:
+        return None
+    return f"the virtual board ended: {process.last_words()}"
 
-    Raises HarnessError where this computer cannot run one, BoardError where it does not start.
-    """
-    if port != EMULATED:
-        url = None if port.startswith(DRIVE) else port
-        yield Reach(board, port, url, drives=(drive,) if drive else ())
-        return
+
+class Shelf:
+    """The boards of a bench: each is reached once, and an emulated one lives as long as the shelf."""
+
+    def __init__(self, drive: Path | None = None) -> None:
+        """`drive`: where the boot loader's drive of an attached board is; None = look for it."""
+        self._drive = drive
+        self._stack = ExitStack()
+        self._emulated: dict[str, Reach] = {}
+        """By the profile's hash."""
+
+    def start(self, board: Profile) -> None:
+        """Switch an emulated board on, which takes its time, and do not wait for it.
+
+        Raises HarnessError if this computer cannot run one.
+        """
+        running = self._emulated.get(board.sha256)
+        if running is None or ended(running.process) is not None:
+            self._emulated[board.sha256] = self._stack.enter_context(_emulated(board))
+
+    @contextmanager
+    def reach(self, board: Profile, port: str) -> Iterator[Reach]:
+        """Yield the board at `port`; an emulated one is started if it does not run.
+
+        Whatever goes wrong on an emulated board that has ended is told with its last words.
+
+        Raises HarnessError if this computer cannot run one, BoardError if it does not start.
+        """
+        if port != EMULATED:
+            url = None if port.startswith(DRIVE) else port
+            yield Reach(board, port, url, drives=(self._drive,) if self._drive else ())
+            return
+        self.start(board)
+        reached = self._emulated[board.sha256]
+        assert reached.process is not None
+        reached = replace(reached, url=reached.process.url)
+        # Whoever comes next finds a board that has run for a while, with something in its flash.
+        self._emulated[board.sha256] = replace(reached, blank=False, starting=False)
+        try:
+            yield reached
+        except HarnessError as error:
+            if (told := ended(reached.process)) is None:
+                raise
+            raise BoardError(told) from error
+
+    def __enter__(self) -> Shelf:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+@contextmanager
+def _emulated(board: Profile) -> Iterator[Reach]:
+    """Yield an emulated board that has just been switched on, its `url` not known yet."""
     require_runtime()
     with ExitStack() as stack:
         flash, blank = stack.enter_context(flash_directory(board))
         drives = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-")))
+        options = ["--flash", str(flash), "--drive", str(drives)]
         process = stack.enter_context(
-            BoardProcess(
-                str(board.path), ["--flash", str(flash), "--drive", str(drives)], listen=_listen(board)
-            )
+            BoardProcess(str(board.path), options, listen=_listen(board), wait=False)
         )
         # A board whose loader is entered by DTR and RTS is entered by them; the others have buttons.
         press = None if board.flash.enter == "dtr_rts" else process.press
         yield Reach(
             board,
-            port,
-            process.url,
+            EMULATED,
+            None,
             press=press,
             drives=(drives,),
             blank=blank,

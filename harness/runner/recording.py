@@ -5,53 +5,63 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from harness.boards import Profile
 from harness.check.forecast import Time
-from harness.check.forecast import time as time_of_board
-from harness.errors import HarnessError
-from harness.models import compare, ethosu, inspect, reference
+from harness.firmware.manifest import Image
+from harness.models import ethosu, inspect, tensors
 from harness.models.kernel_library import library
 from harness.results import record as records
 from harness.results.record import Record
 from harness.results.store import new_id
 from harness.results.usable import NO_MODEL_RAN
 from harness.runner import provenance
-from harness.runner.connect import Connection
 from harness.runner.measure import Measurement
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
+from harness.runner.reach import PortKind
+from harness.runner.verify import SELFTEST
 from harness.wire.session import Identity
 
-if TYPE_CHECKING:
-    import numpy as np
 
-# Capabilities by which a firmware says that its figures are not those of a model on a board.
-EMULATED_CLOCK = "emulated"
-SELFTEST = "selftest"
+@dataclass(frozen=True)
+class Benched:
+    """The board that ran, and how it was reached.
+
+    Attributes:
+        virtual: whether it is a virtual board, by what started it, its boot loader or its firmware.
+        image: the firmware image that it is proven to hold; None if none is.
+    """
+
+    protocol: str
+    port: str
+    port_kind: PortKind
+    serial_number: str | None
+    virtual: bool
+    image: Image | None
+
 
 NOT_MODELLED = "not modelled in the time: "
 """Begins each note on what an estimated time leaves out."""
 
+EMULATED_CLOCK = "emulated"
+"""Capability by which a firmware says that its times are not those of a board."""
+
 WRONG_CLOCK_PPM = 20_000.0
 """No clock that a chip runs from, not even an RC oscillator, is as far off as this."""
-
-TOLERANCE_ULP = 1
-"""A difference that kernels of another instruction set may show: a rounding at a tie."""
 
 
 def make_record(
     prepared: Prepared,
     settings: Settings,
-    connection: Connection,
+    board: Benched,
     taken: Measurement,
     verification: records.Verification,
     interrupted: str | None = None,
 ) -> Record:
     """Return the record of a run; `interrupted` says what ended it before its time, where something did."""
     job, identity = prepared.job, taken.identity
-    virtual = connection.virtual
+    virtual = board.virtual
     origins = _origins(identity, virtual)
     clock_hz = identity.clock_hz or job.board.clock_hz
     notes = [*taken.notes, interrupted] if interrupted else list(taken.notes)
@@ -60,7 +70,7 @@ def make_record(
     drift_ppm = taken.drift_ppm if origins.time == "measured" else None
     if drift_ppm is not None:
         notes.append(_of_the_clock(drift_ppm, taken.drift_uncertainty_ppm or 0.0))
-    forecast = time_of_board(prepared.deployed, job.board, prepared.compiled) if virtual else None
+    forecast = prepared.time if virtual else None
     if forecast is not None:
         notes += _caveats(forecast)
     # A time that would be a guess is none.
@@ -74,16 +84,17 @@ def make_record(
             profile_sha256=job.board.sha256,
             clock_hz=clock_hz,
             memory_bytes=job.board.arena.size_bytes,
-            serial_number=connection.serial_number,
-            port=connection.port,
-            port_kind=connection.port_kind,
+            serial_number=board.serial_number,
+            port=board.port,
+            port_kind=board.port_kind,
         ),
         firmware=records.Firmware(
-            protocol=connection.session.protocol,
+            protocol=board.protocol,
             name=identity.firmware_name,
             version=identity.firmware_version,
             build_hash=identity.build_hash or None,
             kernels=identity.kernels or None,
+            image_sha256=board.image.sha256 if board.image else None,
         ),
         model=_model(prepared),
         inputs=_inputs(prepared, settings, taken),
@@ -118,10 +129,21 @@ def make_record(
     )
 
 
+def nothing_came_of(record: Record) -> str | None:
+    """Return why a run has nothing to show, neither a time nor outputs that were compared; None if it has."""
+    compared = record.verification.verdict != "not_available"
+    if record.invoke.ticks or compared:
+        return None
+    return (
+        "nothing came of the run: no time is known for the model, and its outputs were not compared "
+        f"({record.verification.reason}); the record in the store says what there is"
+    )
+
+
 def _inputs(prepared: Prepared, settings: Settings, taken: Measurement) -> records.Inputs:
     if not taken.streamed:
         return records.Inputs(spec=["the board's camera"], sha256="")
-    return records.Inputs(spec=list(settings.inputs), sha256=inputs_digest(prepared.inputs))
+    return records.Inputs(spec=list(settings.inputs), sha256=tensors.digest(prepared.inputs))
 
 
 @dataclass(frozen=True)
@@ -142,43 +164,6 @@ def _origins(identity: Identity, virtual: bool) -> _Origins:
     if EMULATED_CLOCK in identity.capabilities:
         return _Origins("emulated", "emulated", "emulated board")
     return _Origins("measured", "measured", "device")
-
-
-def inputs_digest(inputs: list[np.ndarray]) -> str:
-    """Return the SHA-256 over the bytes of all input tensors in order, in hex."""
-    digest = hashlib.sha256()
-    for array in inputs:
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def verify(taken: Measurement, expected: reference.Reference | str) -> records.Verification:
-    """Hold the device's outputs against the desktop runtime's; a str says why that did not run."""
-    import numpy as np
-
-    no_model = SELFTEST in taken.identity.capabilities
-    if taken.outputs is None or isinstance(expected, str) or no_model:
-        reason = expected if isinstance(expected, str) else taken.outputs_reason
-        reason = NO_MODEL_RAN if no_model else reason
-        return records.Verification(verdict="not_available", reason=reason, tolerance_ulp=TOLERANCE_ULP)
-    name = "{} {}, reference kernels".format(*reference.runtime())
-    try:
-        arrays = expected.result()
-        got = [
-            np.frombuffer(data, array.dtype).reshape(array.shape)
-            for data, array in zip(taken.outputs, arrays, strict=True)
-        ]
-        ulp = compare.max_ulp(got, arrays)
-    except (HarnessError, ValueError) as error:
-        return records.Verification(
-            verdict="not_available", reference=name, reason=str(error), tolerance_ulp=TOLERANCE_ULP
-        )
-    return records.Verification(
-        verdict="exact" if ulp == 0 else "within_tolerance" if ulp <= TOLERANCE_ULP else "differs",
-        reference=name,
-        max_ulp=ulp,
-        tolerance_ulp=TOLERANCE_ULP,
-    )
 
 
 def _model(prepared: Prepared) -> records.Model:

@@ -13,13 +13,17 @@ from harness.errors import BoardError
 from harness.wire import messages as m
 from harness.wire.bench_link import BenchLink
 from harness.wire.clock import ClockCheck, Reading
-from harness.wire.port import Port, PortLost
-from harness.wire.reconnect import RECONNECT_S, RESTARTS
+from harness.wire.patience import DEFAULT, Countdown, Patience
+from harness.wire.port import Port
+from harness.wire.reconnect import RESTARTS, stayed_away
 from harness.wire.run_view import NotOfThisRun, RunView
+from harness.wire.run_watch import RunWatch
 from harness.wire.session import (
+    DeviceRefused,
     DeviceReset,
     FlashModel,
     Identity,
+    InvokeOutlasts,
     Memory,
     ModelInfo,
     NoAnswer,
@@ -38,10 +42,10 @@ LARGEST_COUNT = 4096
 LONGEST_NAMES = 65536
 OUTPUT_PART = 4096
 CLOCK_READINGS = 3
-SHORTEST_POLL_S = 0.1
-LONGEST_POLL_S = 8.0
+BUSY_POLL_S = 0.5
 
 _T = TypeVar("_T")
+_M = TypeVar("_M", bound=m.Message)
 
 
 class BenchSession(Session):
@@ -63,14 +67,14 @@ class BenchSession(Session):
         }
     )
 
-    def __init__(self, port: Port, *, timeout_s: float = 5.0, invoke_timeout_s: float = 30.0) -> None:
-        self._invoke_timeout = invoke_timeout_s
-        self._view: RunView | None = None
+    def __init__(self, port: Port, patience: Patience = DEFAULT) -> None:
+        self._watch: RunWatch | None = None
         self._run_id = 0
         self._address: int | None = None
         self._loaded: dict[int, bytes] = {}
         self._identity: Identity | None = None
-        self._link = BenchLink(port, timeout_s, self._on_stream)
+        self._proven: dict[tuple[int, int], bytes] = {}
+        self._link = BenchLink(port, patience, self._on_stream)
         self.incidents = self._link.incidents
         self._tensors = TensorStream(self._link)
 
@@ -95,11 +99,20 @@ class BenchSession(Session):
         """See Session.models."""
         return self._again(self._models)
 
+    def digest(self, address: int, length: int) -> str | None:
+        """See Session.digest."""
+        ask = partial(self._ask_slowly, m.Digest(address, length), m.Digested)
+        got = self._again(partial(self._when_free, ask))
+        if (got.address, got.length) != (address, length):
+            raise self._link.absurd(f"the digest of {got.length} bytes at 0x{got.address:x}, not asked for")
+        self._proven[address, length] = got.sha256
+        return got.sha256.hex()
+
     def select(self, address: int) -> ModelInfo:
         """See Session.select."""
         self._loaded.clear()
         self._address = None
-        info = self._again(partial(self._select, address))
+        info = self._again(partial(self._when_free, partial(self._select, address)))
         self._address = address
         return info
 
@@ -156,12 +169,10 @@ class BenchSession(Session):
         try:
             while True:
                 try:
-                    check.start(self._clock_readings())
                     self._run_id = self._run_id % 0xFFFF + 1
-                    self._view = view = RunView(self._run_id, n - len(samples), take)
-                    self._link.ask(m.StartRun(view.id, flags, warmup, view.n, mask), m.Running)
-                    self._follow(view, warmup)
-                    check.end(self._clock_readings())
+                    view = RunView(self._run_id, n - len(samples), take)
+                    start = m.StartRun(view.id, flags, warmup, view.n, mask)
+                    self._run_once(start, view, check, tick_hz)
                     break
                 except DeviceReset as error:
                     resets = resets + 1 if len(samples) == had else 1
@@ -171,16 +182,51 @@ class BenchSession(Session):
                     self._restore(str(error))
                     if had == n:
                         break
-            if view.state == m.RunState.FAILED:
-                why = self._link.ask(m.GetRun(), m.RunStatus).text
-                raise BoardError(f"the model failed to run on the board: {why or 'invoke failed'}")
-            if len(samples) < n:
-                ended = f"ended the run ({view.state.name}) after {len(samples)} of {n} samples"
-                raise BoardError(f"the board at {self._link.port.url} {ended}")
+            self._check_end(view, len(samples), n)
         except BoardError as error:
             raise RunInterrupted(str(error), result()) from error
-        self._view = None
+        self._watch = None
         return result()
+
+    def _run_once(self, start: m.StartRun, view: RunView, check: ClockCheck, tick_hz: int) -> None:
+        """Start a run and follow it to its end."""
+        check.start(self._clock_readings())
+        self._watch = watch = RunWatch(self._link, view, tick_hz)
+        # The reply may get lost on the way from a device that then hears nothing until an invoke has ended.
+        patience = self._link.patience
+        slow = None if self._link.alive else patience.request_s + patience.invoke_s
+        self._link.ask(start, m.Running, seconds=slow)
+        try:
+            watch.follow()
+        except InvokeOutlasts:
+            self._break_off()
+            raise
+        check.end(self._clock_readings())
+
+    def _break_off(self) -> None:
+        """End an invoke that does not end, so that the board is usable again: if need be by a reset."""
+        link = self._link
+        ended = Countdown(link.port, link.patience.request_s)
+        with contextlib.suppress(BoardError):  # what is told is that the invoke has not ended
+            try:
+                link.ask(m.Abort(), m.Aborted, seconds=ended.seconds)
+                while link.ask(m.GetRun(), m.RunStatus).busy and not ended.over:
+                    link.port.pause(ended.wait(BUSY_POLL_S))
+                if not ended.over:
+                    self._watch = None
+                    return
+            except NoAnswer:
+                pass
+            link.ask(m.Reset(), m.Resetting)
+
+    def _check_end(self, view: RunView, done: int, n: int) -> None:
+        """Raise BoardError if a run came to another end than its last sample."""
+        if view.state == m.RunState.FAILED:
+            why = self._link.ask(m.GetRun(), m.RunStatus).text
+            raise BoardError(f"the model failed to run on the board: {why or 'invoke failed'}")
+        if done < n:
+            ended = f"ended the run ({view.state.name}) after {done} of {n} samples"
+            raise BoardError(f"the board at {self._link.port.url} {ended}")
 
     def memory(self) -> Memory | None:
         """See Session.memory."""
@@ -231,18 +277,18 @@ class BenchSession(Session):
 
     def abort(self) -> None:
         """See Session.abort."""
-        self._link.ask(m.Abort(), m.Aborted, timeout=self._invoke_timeout)
-        self._view = None
+        self._ask_slowly(m.Abort(), m.Aborted)
+        self._watch = None
 
     def reset(self) -> None:
         """See Session.reset."""
         boot = self._link.device.boot
         with contextlib.suppress(DeviceReset):  # raised if it resets before its reply is out
             self._link.ask(m.Reset(), m.Resetting)
-        deadline = self._link.port.now() + RECONNECT_S
+        away = Countdown(self._link.port, self._link.patience.slow_request_s)
         while self._link.device.boot == boot:
-            if self._link.port.now() > deadline:
-                raise NoAnswer(f"the board at {self._link.port.url} did not reset within {RECONNECT_S:g} s")
+            if away.over:
+                raise stayed_away(self._link.port, away.seconds)
             self._link.regreet()
         self._tensors.forget()
         self._address = None
@@ -251,8 +297,8 @@ class BenchSession(Session):
     def close(self) -> None:
         """See Session.close."""
         try:
-            if self._view is not None:
-                self._link.write(m.Abort(), self._link.next_number())
+            if self._watch is not None:
+                self._link.tell(m.Abort())
         except BoardError:
             pass  # the line is gone, and the device with it
         finally:
@@ -288,12 +334,11 @@ class BenchSession(Session):
             entry = self._link.ask(m.GetModel(len(found)), m.FlashEntry)
             total = self._link.plausible(entry.total, LARGEST_COUNT, "models in flash")
             if total:
-                digest = entry.sha256.hex() if any(entry.sha256) else None
-                found.append(FlashModel(len(found), entry.address, entry.size, entry.name, digest))
+                found.append(FlashModel(len(found), entry.address, entry.name))
         return found
 
     def _select(self, address: int) -> ModelInfo:
-        got = self._link.ask(m.Select(address), m.Selected, timeout=self._invoke_timeout)
+        got = self._ask_slowly(m.Select(address), m.Selected)
         return ModelInfo(
             tuple(self._tensor(m.TensorKind.INPUT, i) for i in range(got.inputs)),
             tuple(self._tensor(m.TensorKind.OUTPUT, i) for i in range(got.outputs)),
@@ -336,50 +381,32 @@ class BenchSession(Session):
 
     # ---- the run
 
-    def _follow(self, view: RunView, warmup: int) -> None:
-        """Take samples until the run is over. The device is asked again where it falls silent.
+    def _ask_slowly(self, request: m.Message, reply: type[_M]) -> _M:
+        """Ask for what takes a device long."""
+        return self._link.ask(request, reply, seconds=self._link.patience.slow_request_s)
 
-        A device looks at the line between invokes. So it must say something, and bring its next sample, in
-        the time that one invoke may take; the first sample comes after the warm-up.
-        """
+    def _when_free(self, action: Callable[[], _T]) -> _T:
+        """Do `action`, if need be once an invoke that an earlier session began has ended, or been ended."""
+        try:
+            return action()
+        except DeviceRefused as error:
+            if error.code != m.ErrorCode.BUSY.name:
+                raise
         link = self._link
-        wait = link.answer_time.wait
-        now = link.port.now()
-        silent_at, poll_at = now + self._invoke_timeout, now + wait
-        stuck_at = now + self._invoke_timeout * (warmup + 1)
-        while not view.over:
-            before = view.next
-            try:
-                heard = link.receive(max(0.0, min(poll_at, silent_at, stuck_at) - link.port.now()))
-                now = link.port.now()
-                if heard:
-                    wait = max(link.answer_time.wait, SHORTEST_POLL_S)
-                    silent_at, poll_at = now + self._invoke_timeout, now + wait
-                if view.next > before:
-                    stuck_at = now + self._invoke_timeout
-                    link.write(m.SamplesAck(view.id, 0, view.next))
-                elif now >= min(silent_at, stuck_at):
-                    what = "sign of life" if now >= silent_at else "sample"
-                    raise NoAnswer(
-                        f"the board at {link.port.url} gave no {what} for {self._invoke_timeout:g} s "
-                        f"in a run, after {view.next} of {view.n} samples"
-                    )
-                if now >= poll_at or view.gap:
-                    view.gap = False
-                    link.write(m.SamplesAck(view.id, m.RESEND, view.next))
-                    wait = min(wait * 2, LONGEST_POLL_S)
-                    poll_at = now + wait
-            except PortLost as error:
-                link.survive(error)
-                poll_at = link.port.now()
-                silent_at = stuck_at = poll_at + self._invoke_timeout
+        patience = Countdown(link.port, link.patience.invoke_s)
+        while link.ask(m.GetRun(), m.RunStatus).busy:
+            if patience.over:
+                self.reset()
+                break
+            link.port.pause(patience.wait(BUSY_POLL_S))
+        return action()
 
-    def _on_stream(self, number: int, message: m.Ack | m.Samples) -> None:
+    def _on_stream(self, number: int, message: m.Message) -> None:
         if isinstance(message, m.Ack):
             self._tensors.on_ack(number, message)
-        elif self._view is not None:
+        elif self._watch is not None:
             try:
-                self._view.take(message)
+                self._watch.take(message)
             except NotOfThisRun as error:
                 raise self._link.absurd(str(error)) from error
 
@@ -392,14 +419,27 @@ class BenchSession(Session):
                 self._restore(str(error))
         return action()
 
+    def _prove_again(self) -> None:
+        """Raise BoardError if what came back under the port's name is not what went away."""
+        before = self._identity
+        if before is not None and self._identify() != before:
+            raise BoardError(f"another board or firmware has come back at {self._link.port.url}")
+        for (address, length), digest in self._proven.items():
+            if self._ask_slowly(m.Digest(address, length), m.Digested).sha256 != digest:
+                raise BoardError(
+                    f"the board at {self._link.port.url} came back with something else in its flash at "
+                    f"0x{address:x}"
+                )
+
     def _restore(self, reason: str) -> None:
         """After a reset: greet, select and load as before."""
         self._link.incidents.note("reset", f"{reason}; model and inputs were set up again")
-        self._view = None
+        self._watch = None
         for attempt in range(RESTARTS):
             try:
                 self._link.regreet()
                 self._tensors.forget()
+                self._prove_again()
                 if self._address is not None:
                     self._select(self._address)
                     self._tensors.send(iter(sorted(self._loaded.items())), {}, {}, None)
@@ -409,6 +449,6 @@ class BenchSession(Session):
                     raise
 
 
-def connect(port: Port, *, timeout_s: float = 5.0) -> BenchSession:
+def connect(port: Port, patience: Patience) -> BenchSession:
     """Greet the device on `port`; see harness.wire.session.connect."""
-    return BenchSession(port, timeout_s=timeout_s)
+    return BenchSession(port, patience)

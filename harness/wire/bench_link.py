@@ -13,6 +13,7 @@ from harness.wire import messages as m
 from harness.wire.framing import Decoder, encode, encoded_size
 from harness.wire.greeting import greet
 from harness.wire.pace import SMALLEST_BLOCK, AnswerTime
+from harness.wire.patience import DEFAULT, Countdown, Patience
 from harness.wire.port import Port, PortLost
 from harness.wire.reconnect import come_back, stayed_away
 from harness.wire.session import DeviceRefused, DeviceReset, Incidents, NoAnswer
@@ -22,32 +23,32 @@ HOST_MAX_FRAME = 65536
 """Line bytes of the longest frame that this client takes."""
 LARGEST_BLOCK = 32768
 SLOWEST_LINE = 11520
-"""Bytes a second of the slowest line that replies are waited for on: 115200 baud."""
+"""Bytes a second of the slowest line on which a long reply is not asked for twice: 115200 baud."""
 LONGEST_WAIT_S = AnswerTime.LONGEST_S
 """Between two tries of a request."""
 LONGEST_SLOW_WAIT_S = 2.0
-"""The same where a device may be busy: its buffer must hold all the tries meanwhile."""
+"""The same if a device may be busy: its buffer must hold all the tries meanwhile."""
 GREET_AGAIN_S = 1.0
-HELLO_S = 2.0
-"""How long one try to take a session up again lasts, before the port is looked at."""
 
 _R = TypeVar("_R", bound=m.Message)
 
 
 class BenchLink:
-    """A greeted device. `on_stream(number, message)` gets what is no reply; `device` is its Welcome."""
+    """A greeted device; `device` is its Welcome.
 
-    def __init__(
-        self, port: Port, timeout_s: float, on_stream: Callable[[int, m.Ack | m.Samples], None]
-    ) -> None:
+    `on_stream(number, message)` gets what is no reply to `ask`.
+    """
+
+    def __init__(self, port: Port, patience: Patience, on_stream: Callable[[int, m.Message], None]) -> None:
         self.port = port
-        self.timeout = timeout_s
+        self.patience = patience
         self._on_stream = on_stream
         self._token = secrets.randbits(32) | 1
         self._decoder = Decoder(HOST_MAX_FRAME)
         self._number = 0
         self._awaited: int | None = None
         self._reply: m.Message | None = None
+        self._posted: tuple[m.Message, int] | None = None
         self._welcome: m.Welcome | None = None
         self.answer_time = AnswerTime()
         self.incidents = Incidents(port)
@@ -55,44 +56,56 @@ class BenchLink:
         """Blocks and requests that were sent more than once."""
         self.device = self._greet()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the device replies while it invokes, too."""
+        return bool(self.device.capabilities & m.Capability.ALIVE)
+
+    # ---- requests
+
     def ask(
-        self, request: m.Message, reply: type[_R], timeout: float | None = None, reply_bytes: int = 0
+        self, request: m.Message, reply: type[_R], seconds: float | None = None, reply_bytes: int = 0
     ) -> _R:
         """Send a request until its reply is there; a device carries it out once, however often it arrives.
 
-        Raises DeviceRefused, NoAnswer, DeviceReset.
+        Args:
+            seconds: the patience for a reply that may take long; None: that for any other.
+            reply_bytes: bytes of the reply, if they are many.
+
+        Raises:
+            DeviceRefused, NoAnswer, DeviceReset.
         """
-        number = self.next_number()
-        self._awaited, self._reply = number, None
-        patience = self.timeout if timeout is None else timeout
-        first = self.port.now()
-        deadline = first + patience
-        sent = 0
-        wait = self.answer_time.wait
-        longest = LONGEST_WAIT_S if timeout is None else LONGEST_SLOW_WAIT_S
+        self._awaited, self._reply = self._next_number(), None
+        patience = Countdown(self.port, self.patience.request_s if seconds is None else seconds)
+        longest = LONGEST_WAIT_S if seconds is None else LONGEST_SLOW_WAIT_S
+        first, sent, wait = self.port.now(), 0, self.answer_time.wait
         while self._reply is None:
             try:
-                self.write(request, number)
+                self._write_request(request, self._awaited)
                 sent += 1
-                again = self.port.now() + wait + reply_bytes / SLOWEST_LINE
-                while self._reply is None and self.port.now() < min(again, deadline):
-                    self.receive(min(again, deadline) - self.port.now())
+                self._await_reply(patience, wait + reply_bytes / SLOWEST_LINE)
             except PortLost as error:
                 self.survive(error)
-                deadline = self.port.now() + patience
+                patience.renew()
                 continue
-            if self._reply is None:
-                if self.port.now() >= deadline:
-                    raise NoAnswer(
-                        f"the board at {self.port.url} did not answer {type(request).__name__} "
-                        f"within {patience:g} s"
-                    )
-                wait = min(wait * 2, longest)
-        self.retransmissions += sent - 1
-        if sent == 1 and not reply_bytes and timeout is None:
-            self.answer_time.answered(self.port.now() - first)
+            if self._reply is None and patience.over:
+                raise NoAnswer(
+                    f"the board at {self.port.url} did not answer {type(request).__name__} "
+                    f"within {patience.seconds:g} s"
+                )
+            wait = min(wait * 2, longest)
         self._awaited = None
-        got = self._reply
+        self.retransmissions += sent - 1
+        if sent == 1 and not reply_bytes and seconds is None:
+            self.answer_time.answered(self.port.now() - first)
+        return self._checked_reply(request, self._reply, reply)
+
+    def _await_reply(self, patience: Countdown, seconds: float) -> None:
+        again = Countdown(self.port, seconds, within=patience)
+        while self._reply is None and not again.over:
+            self.receive(again.wait())
+
+    def _checked_reply(self, request: m.Message, got: m.Message, reply: type[_R]) -> _R:
         if isinstance(got, m.Refusal):
             code = m.ErrorCode(got.code).name if got.code in set(m.ErrorCode) else f"error {got.code}"
             text = got.text or "no reason given"
@@ -102,6 +115,21 @@ class BenchLink:
         if not isinstance(got, reply):
             raise self.absurd(f"{type(got).__name__} in reply to {type(request).__name__}")
         return got
+
+    def post(self, request: m.Message) -> None:
+        """Send a request, or once more the one that is unanswered; its reply goes to `on_stream`."""
+        if self._posted is None:
+            self._posted = request, self._next_number()
+        self.write(*self._posted)
+
+    def tell(self, request: m.Message) -> None:
+        """Send a request once, and do not wait for its reply."""
+        self._write_request(request, self._next_number())
+
+    def _write_request(self, request: m.Message, number: int) -> None:
+        if self._posted is not None:
+            self.write(*self._posted)  # a device takes no request before the one that precedes it
+        self.write(request, number)
 
     def receive(self, timeout: float) -> bool:
         """Take what the device says within `timeout` seconds; return whether it said anything to us."""
@@ -120,6 +148,7 @@ class BenchLink:
         return heard
 
     def _dispatch(self, number: int, message: m.Message) -> None:
+        posted = self._posted is not None and number == self._posted[1]
         if isinstance(message, m.Ack | m.Samples):
             self._on_stream(number, message)
         elif isinstance(message, m.Welcome):
@@ -129,39 +158,41 @@ class BenchLink:
                 raise DeviceReset(
                     f"the board at {self.port.url} was reset, or another program has greeted it"
                 )
+        elif posted:
+            self._posted = None
+            self._on_stream(number, message)
         elif number == self._awaited:
             self._reply = message
 
     def write(self, message: m.Message, number: int = 0) -> None:
-        """Send a message; requests go through `ask`."""
+        """Send a message; requests go through `ask`, `post` or `tell`."""
         self.port.write(encode(m.pack(number, self._token, message)))
 
-    def next_number(self) -> int:
-        """Return the number of the next request."""
+    def _next_number(self) -> int:
         self._number = (self._number + 1) & 0xFFFF
         return self._number
 
     # ---- greeting, and coming back
 
     def _greet(self) -> m.Welcome:
-        heard = self._decoder.take_noise
         return self._checked(
-            greet(self.port, self.timeout, "the bench protocol", self._hello, self._overhear, heard)
+            greet(
+                self.port,
+                Countdown(self.port, self.patience.first_sign_s),
+                "bench",
+                "the bench protocol",
+                self._hello,
+                self._overhear,
+                lambda: self._decoder.outside,
+            )
         )
 
-    def _overhear(self, deadline: float) -> m.Welcome | None:
-        """Return the answer to a greeting that has been sent, None where none comes by `deadline`."""
-        while self._welcome is None and self.port.now() < deadline:
-            self.receive(deadline - self.port.now())
-        return self._welcome
+    def _hello(self) -> None:
+        self.write(m.Hello(m.OLDEST_VERSION, m.VERSION, 0, HOST_MAX_FRAME))
 
-    def _hello(self, deadline: float) -> m.Welcome | None:
-        self._welcome = None
-        wait = self.answer_time.wait
-        while self._welcome is None and self.port.now() < deadline:
-            self.write(m.Hello(m.OLDEST_VERSION, m.VERSION, 0, HOST_MAX_FRAME))
-            self._overhear(min(self.port.now() + wait, deadline))
-            wait = min(wait * 2, GREET_AGAIN_S)
+    def _overhear(self, seconds: float) -> m.Welcome | None:
+        """Return the answer to a greeting once it is there; waits so long for the next bytes."""
+        self.receive(seconds)
         return self._welcome
 
     def _checked(self, welcome: m.Welcome) -> m.Welcome:
@@ -182,26 +213,36 @@ class BenchLink:
         )
 
     def survive(self, error: PortLost) -> None:
-        """Wait for a port that went away; raises where it stays away, DeviceReset after a reboot."""
+        """Wait for a port that went away; raises if it stays away, DeviceReset after a reboot."""
         self.incidents.note("port-lost", str(error))
         boot = self.device.boot
-        self.device = self._checked(come_back(self.port, True, self._take_up))
+        self.device = self._checked(come_back(self.port, self.patience.slow_request_s, True, self._take_up))
         if self.device.boot != boot:
-            self._number = 0
+            self._begin_anew()
             raise DeviceReset(f"the board at {self.port.url} went away and came back reset")
         self.incidents.note("reconnected", f"port {self.port.url} came back; the board had kept its state")
 
     def regreet(self) -> None:
-        """Greet a device that has lost its session; raises where it does not come back."""
-        self.device = self._checked(come_back(self.port, False, self._take_up))
-        self._number = 0
+        """Greet a device that has lost its session; raises if it does not come back."""
+        self.device = self._checked(come_back(self.port, self.patience.slow_request_s, False, self._take_up))
+        self._begin_anew()
 
-    def _take_up(self, deadline: float) -> m.Welcome:
+    def _begin_anew(self) -> None:
+        self._number = 0
+        self._posted = None
+
+    def _take_up(self, patience: Countdown) -> m.Welcome:
         self._decoder.drop_partial()
-        welcome = self._hello(min(deadline, self.port.now() + HELLO_S))
-        if welcome is None:
-            raise stayed_away(self.port)
-        return welcome
+        self._welcome = None
+        wait = self.answer_time.wait
+        while not patience.over:
+            self._hello()
+            again = Countdown(self.port, wait, within=patience)
+            while not again.over:
+                if (welcome := self._overhear(again.wait())) is not None:
+                    return welcome
+            wait = min(wait * 2, GREET_AGAIN_S)
+        raise stayed_away(self.port, self.patience.slow_request_s)
 
     def plausible(self, count: int, most: int, what: str) -> int:
         """Return `count`; raises BoardError where it is above `most`."""
@@ -216,10 +257,10 @@ class BenchLink:
         )
 
 
-def ask_for_reset(port: Port, *, timeout_s: float = 1.0) -> bool:
-    """Have the bench firmware on an open port reset its board; False where none answers in time."""
+def ask_for_reset(port: Port, patience: Patience = DEFAULT) -> bool:
+    """Have the bench firmware on an open port reset its board; False if none answers in time."""
     try:
-        link = BenchLink(port, timeout_s, lambda number, message: None)
+        link = BenchLink(port, patience, lambda number, message: None)
         with contextlib.suppress(DeviceReset):  # raised if it resets before its reply is out
             link.ask(m.Reset(), m.Resetting)
     except (NoAnswer, DeviceRefused):

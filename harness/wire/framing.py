@@ -100,11 +100,10 @@ class Decoder:
             self._drop()
         self._overrun = False
 
-    def take_noise(self) -> bytes:
-        """Return what was kept of bytes outside frames, the unfinished chunk included, and forget it."""
-        noise = bytes(self.noise + self._pending)[-self._noise_limit :]
-        self.noise.clear()
-        return noise
+    @property
+    def outside(self) -> bytes:
+        """The last bytes that stood outside frames, the unfinished chunk included."""
+        return bytes(self.noise + self._pending)[-self._noise_limit :]
 
     def _extend(self, part: bytes, found: list[bytes | Text]) -> None:
         if not part:

@@ -1,4 +1,4 @@
-"""The first words on a line, and what seems to be at its other end where they are not answered."""
+"""The first words on a line, and what is at its other end if it does not answer them."""
 
 from __future__ import annotations
 
@@ -8,64 +8,132 @@ from typing import TypeVar
 
 from harness.wire import messages as m
 from harness.wire.framing import Decoder, encode
+from harness.wire.patience import Countdown
 from harness.wire.port import Port
 from harness.wire.session import NoAnswer
 
-SHARE_TO_ASK = 0.2
-"""Part of a greeting's time-out that goes into finding out what else is there."""
+FIRST_ROUND_S = 0.25
+LONGEST_ROUND_S = 2.0
+"""Between two greetings. What a board that is still starting has not read yet must fit its line's buffer."""
+CONFIRM_S = 1.0
+SURE = 20
+"""Answers in another protocol, each to what was sent after a greeting, that say that it is not understood.
+
+So many, for on a bad line a greeting may get lost again and again.
+"""
 
 _T = TypeVar("_T")
 
-_SIGNS: tuple[tuple[bytes, str], ...] = (
-    (rb"m-ready|m-init-done|m-name-dut|e-\[", "it speaks MLPerf Tiny's text: use --protocol mlperf-tiny"),
+_PROBE = m.Hello(0, 0, 0, 512)  # of no version, so that it does not begin a session
+_ASKING = encode(m.pack(0, 1, _PROBE)) + b"\r\nAT+ID?\r\n%name%"
+"""Makes a device show which protocol it speaks: it answers at least one of these."""
+
+_HINTS = {
+    "bench": "it speaks the bench protocol: use --protocol bench",
+    "mlperf-tiny": "it speaks MLPerf Tiny's text: use --protocol mlperf-tiny",
+    "sscma": "it speaks the vendor's AT commands: use --protocol sscma, or flash the bench firmware",
+}
+_ANSWERS = {
+    "mlperf-tiny": re.compile(rb"m-name-[^-\r\n]+-\["),
+    "sscma": re.compile(rb'"name"\s*:\s*"ID\?"'),
+}
+"""What is said in answer to `_ASKING` alone. Bench answers in frames."""
+
+_BOOT = re.compile(rb"ESP-ROM:|1st BL |bootloader pass|himax_sec_SB_image_process PASS")
+"""What a boot begins with or gets past: earlier text is not about what the board does now."""
+_STUCK = (
+    (rb"waiting for download", "it is in the ESP32's boot loader: reset it, or flash a firmware"),
+    (rb"\[1\] Xmodem download|C{3,}\Z|\x15{3,}\Z", "it is in its XMODEM boot loader: reset it to leave that"),
     (
-        rb'\{\s*"type"\s*:',
-        "it speaks the vendor's AT commands: use --protocol sscma, or flash the bench firmware",
+        rb"invalid header: \S+|csum err:\S+|mismatch chip ID|SHA-256 comparison failed"
+        rb"|load partition table error|No bootable app partitions|cannot run here"
+        rb"|himax_sec_SB_image_process FAIL[^\r\n]*|bootloader fail[^\r\n]*",
+        "no firmware boots on it ({}): flash one",
     ),
-    (rb"waiting for download|ESP-ROM:", "it is in the ESP32's boot loader: reset it, or flash a firmware"),
-    (rb"CCC|\x15\x15\x15", "it waits for an XMODEM transfer: reset it to leave the boot loader"),
 )
-
-_ASKING = encode(m.pack(0, 1, m.Hello(m.OLDEST_VERSION, m.VERSION, 0, 512))) + b"\r\nAT+ID?\r\nname%"
-"""Bytes that make a device show which protocol it speaks. The greeting is of a session that nobody uses."""
-
-
-def _what_answers(heard: bytes) -> str:
-    """Return a clause about `heard`, the bytes that came from the device and were not what was asked for."""
-    if Decoder(4096).feed(b"\x00" + heard + b"\x00"):
-        return "it speaks the bench protocol: use --protocol bench"
-    for pattern, text in _SIGNS:
-        if re.search(pattern, heard):
-            return text
-    if not heard:
-        return "it sent nothing: check the port, and that a firmware with this protocol is on the board"
-    shown = heard[:40].decode("ascii", "backslashreplace")
-    return f"it sent something else ({shown!r}): check the baud rate and the firmware"
+"""Text after which a board does nothing but wait to be flashed or reset, as its real loader prints it."""
+_HEARD = (
+    (rb"m-ready|m-init-done|e-\[", _HINTS["mlperf-tiny"]),
+    (rb'\{\s*"type"\s*:', _HINTS["sscma"]),
+    (rb"ESP-ROM:", "it is in the ESP32's boot loader: reset it, or flash a firmware"),
+)
+"""What is told, at last, of a device that has said no more than this."""
 
 
 def greet(
     port: Port,
-    timeout_s: float,
+    patience: Countdown,
+    protocol: str,
     speaks: str,
-    call: Callable[[float], _T | None],
-    listen: Callable[[float], _T | None],
+    say: Callable[[], None],
+    hear: Callable[[float], _T | None],
     heard: Callable[[], bytes],
 ) -> _T:
     """Return what the device answers to a greeting; raises NoAnswer with what seems to be there instead.
 
+    A board that is still starting is waited for. What shows that something else is there ends the wait: an
+    answer in another protocol to what was asked after the greeting, as a line keeps order, time and again; or
+    the text of a boot that got nowhere.
+
     Args:
-        speaks: what the device should speak, in words.
-        call: greets until the time that it is given, and returns the answer, None where there is none.
-        listen: the same without a word of its own, after the device was asked for all protocols.
-        heard: returns the last bytes that came and were not understood.
+        protocol, speaks: what the device should speak, by name and in words.
+        say: sends a greeting.
+        hear: reads for at most so many seconds, and returns the answer once it is there.
+        heard: returns the last bytes that came and were not the answer.
     """
-    deadline = port.now() + timeout_s
-    answer = call(deadline - SHARE_TO_ASK * timeout_s)
-    if answer is None:
-        port.write(_ASKING)
-        answer = listen(deadline)
-    if answer is None:
-        raise NoAnswer(
-            f"no board that speaks {speaks} at {port.url} within {timeout_s:.3g} s; {_what_answers(heard())}"
-        )
-    return answer
+    round_s, asking, understood = FIRST_ROUND_S, b"", 0
+    while not patience.over:
+        stuck, answered = _stuck(heard()), _answers_in(heard(), protocol)
+        say()
+        port.write(asking)
+        lasts = Countdown(port, CONFIRM_S if stuck else round_s, within=patience)
+        while not lasts.over and _answers_in(heard(), protocol) <= answered:
+            answer = hear(lasts.wait())
+            if answer is not None:
+                return answer
+        understood += _answers_in(heard(), protocol) > answered
+        if understood == SURE or (stuck and _stuck(heard())):
+            raise _nobody(port, speaks, "", heard())
+        round_s, asking = min(2 * round_s, LONGEST_ROUND_S), _ASKING
+    raise _nobody(port, speaks, f" within {patience.seconds:.3g} s", heard())
+
+
+def _nobody(port: Port, speaks: str, within: str, heard: bytes) -> NoAnswer:
+    return NoAnswer(f"no board that speaks {speaks} at {port.url}{within}; {_what_answers(heard)}")
+
+
+def _answers_in(heard: bytes, protocol: str) -> int:
+    """Return how often a device has answered `_ASKING` in another protocol than this."""
+    return sum(count for name, count in _answers(heard).items() if name != protocol)
+
+
+def _answers(heard: bytes) -> dict[str, int]:
+    frames = Decoder(4096).feed(b"\x00" + heard + b"\x00")
+    from_device = [body for body in frames if isinstance(body, bytes) and body[1] & m.FROM_DEVICE]
+    counts = {name: len(pattern.findall(heard)) for name, pattern in _ANSWERS.items()}
+    return {"bench": len(from_device), **counts}
+
+
+def _stuck(heard: bytes) -> str | None:
+    """Return a clause about a board that gets no further than its boot loader; None if it may yet."""
+    last = max((start.start() for start in _BOOT.finditer(heard)), default=0)
+    for pattern, clause in _STUCK:
+        if match := re.search(pattern, heard[last:]):
+            return clause.format(match[0].decode("ascii", "backslashreplace"))
+    return None
+
+
+def _what_answers(heard: bytes) -> str:
+    """Return a clause about `heard`, the bytes that came from the device and were not what was asked for."""
+    answered = next((name for name, count in _answers(heard).items() if count), None)
+    if answered is not None:
+        return _HINTS[answered]
+    if clause := _stuck(heard):
+        return clause
+    for pattern, clause in _HEARD:
+        if re.search(pattern, heard):
+            return clause
+    if not heard:
+        return "it sent nothing: check the port, and that a firmware with this protocol is on the board"
+    shown = heard[:40].decode("ascii", "backslashreplace")
+    return f"it sent something else ({shown!r}): check the baud rate and the firmware"

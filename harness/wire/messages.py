@@ -1,4 +1,4 @@
-"""The messages of the `bench` protocol, version 1: little-endian, laid out as in firmware/PROTOCOL.md.
+"""The messages of the `bench` protocol, version 2: little-endian, laid out as in firmware/PROTOCOL.md.
 
 A body is a header (mark, type, number, session) and a payload: a fixed part, then strings (a length byte and
 UTF-8 each), then in some types a rest of plain bytes.
@@ -13,13 +13,15 @@ from typing import ClassVar, Self
 
 from harness.wire.framing import MARK
 
-VERSION = 1
-OLDEST_VERSION = 1
+VERSION = 2
+OLDEST_VERSION = 2
 
 HEADER = struct.Struct("<BBHI")
 NOT_REPORTED = 0xFFFFFFFF
 FIRST_STREAM_TYPE = 0x20
 """Types below are requests; from here on messages are parts of a stream and have no reply of their own."""
+FROM_DEVICE = 0x40
+"""Bit of the type in all that a device sends."""
 MAX_RANK = 8
 CONTROL_LIMIT = 512
 """Line bytes that a device holds in reserve for requests, beyond the window for tensor data."""
@@ -80,6 +82,7 @@ class Capability(IntFlag):
     MLPERF_TEXT = 8
     EMULATED = 16
     SELFTEST = 32
+    ALIVE = 64
 
 
 class TensorKind(IntEnum):
@@ -247,16 +250,14 @@ class GetModel(Message):
 
 @dataclass(frozen=True)
 class FlashEntry(Message):
-    """One model in flash. With `index` at or above `total` every further field is zero."""
+    """Where something in flash begins like a model. With `index` at or above `total` the rest is zero."""
 
     TYPE = 0x43
-    FIXED = struct.Struct("<HHII32s")
+    FIXED = struct.Struct("<HHI")
     STRINGS = 1
     total: int
     index: int
     address: int
-    size: int
-    sha256: bytes
     name: str
 
 
@@ -341,15 +342,23 @@ class GetRun(Message):
 
 @dataclass(frozen=True)
 class RunStatus(Message):
-    """Where the last run is; `text` says why where it failed."""
+    """Where the last run is; `text` says why it failed.
+
+    `warmup`: untimed invokes still to do. `busy`: ticks since the invoke that is under way began, 0 for none.
+    `operator` of `operators`: how far that invoke is, 0 of 0 if not known.
+    """
 
     TYPE = 0x47
-    FIXED = struct.Struct("<HBBI")
+    FIXED = struct.Struct("<HBBIIQHH")
     STRINGS = 1
     run: int
     state: int
     error: int
     done: int
+    warmup: int
+    busy: int
+    operator: int
+    operators: int
     text: str
 
 
@@ -462,7 +471,7 @@ class Clock(Message):
 
 @dataclass(frozen=True)
 class Abort(Message):
-    """Ends the run after the invoke that is under way."""
+    """Ends the run: at once if the device can break off an invoke, else after the one that is under way."""
 
     TYPE = 0x0D
 
@@ -490,6 +499,27 @@ class Resetting(Message):
     """The last thing that a device says before it resets."""
 
     TYPE = 0x4E
+
+
+@dataclass(frozen=True)
+class Digest(Message):
+    """Asks for the SHA-256 of a range of flash."""
+
+    TYPE = 0x0F
+    FIXED = struct.Struct("<II")
+    address: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Digested(Message):
+    """The SHA-256 of a range of flash, as the core reads it."""
+
+    TYPE = 0x4F
+    FIXED = struct.Struct("<II32s")
+    address: int
+    length: int
+    sha256: bytes
 
 
 @dataclass(frozen=True)
@@ -591,11 +621,11 @@ class Samples(Message):
 
 HOST_MESSAGES: tuple[type[Message], ...] = (
     Hello, Identify, GetModel, Select, GetTensor, StartRun, GetRun, GetOutput, GetMemory, GetLayer,
-    GetOperators, GetClock, Abort, Reset, Open, Data, Probe, SamplesAck,
+    GetOperators, GetClock, Abort, Reset, Digest, Open, Data, Probe, SamplesAck,
 )  # fmt: skip
 DEVICE_MESSAGES: tuple[type[Message], ...] = (
     Welcome, Identified, FlashEntry, Selected, TensorDescription, Running, RunStatus, Output, MemoryFigures,
-    LayerTime, OperatorNames, Clock, Aborted, Resetting, Refusal, Ack, Samples,
+    LayerTime, OperatorNames, Clock, Aborted, Resetting, Digested, Refusal, Ack, Samples,
 )  # fmt: skip
 BY_TYPE: dict[int, type[Message]] = {kind.TYPE: kind for kind in HOST_MESSAGES + DEVICE_MESSAGES}
 

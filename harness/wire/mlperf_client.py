@@ -6,13 +6,17 @@ A sample here is such a batch (see `Session.batch`).
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import re
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
 from harness.errors import BoardError, HarnessError
+from harness.wire.bench_client import BenchSession
 from harness.wire.greeting import greet
+from harness.wire.patience import DEFAULT, Countdown, Patience
 from harness.wire.port import Port, PortLost
 from harness.wire.reconnect import RESTARTS, come_back
 from harness.wire.session import (
@@ -22,6 +26,7 @@ from harness.wire.session import (
     FlashModel,
     Identity,
     Incidents,
+    InvokeOutlasts,
     ModelInfo,
     NoAnswer,
     OnSample,
@@ -35,7 +40,7 @@ from harness.wire.text_lines import Lines
 BYTES_A_COMMAND = 31
 """Input bytes in one `db` command, as MLPerf Tiny's runner sends them."""
 MOST_BATCHES = 10
-ASK_AGAIN_S = 1.0
+READ_BYTES = 65536
 
 _T = TypeVar("_T")
 _READY = "m-ready"
@@ -51,20 +56,28 @@ class MlperfSession(Session):
     protocol = "mlperf-tiny"
     features = frozenset({"load"})
 
-    def __init__(self, port: Port, *, timeout_s: float = 5.0, invoke_timeout_s: float = 30.0) -> None:
+    def __init__(self, port: Port, patience: Patience = DEFAULT) -> None:
         self._port = port
-        self._timeout = timeout_s
-        self._invoke_timeout = invoke_timeout_s
+        self._patience = patience
         self._lines = Lines()
         self._data: bytes | None = None
         self.incidents = Incidents(port)
         self.results: list[float] = []
         """The values of the first output after the last run, de-quantised by the device."""
-        self._name = self._greet()
+        self._identity: Identity | None = None
+        self._name = self._greet(Countdown(port, patience.first_sign_s))
 
     def identify(self) -> Identity:
-        """See Session.identify."""
-        answer = self._command("profile", self._timeout)
+        """See Session.identify. A firmware that speaks bench, too, is named by what it says in it."""
+        if self._identity is None:
+            self._identity = self._survive(self._identify)
+        return self._identity
+
+    def _identify(self) -> Identity:
+        told = self._identity_in_bench()
+        if told is not None:
+            return dataclasses.replace(told, tick_hz=_TICK_HZ, resolution_ticks=1)
+        answer = self._command("profile")
         version = _first(r"m-profile-\[(.*)\]", answer) or ""
         virtual = VIRTUAL if self._name.endswith(VIRTUAL) else ""
         return Identity(
@@ -80,10 +93,19 @@ class MlperfSession(Session):
             capabilities=frozenset(),
         )
 
+    def _identity_in_bench(self) -> Identity | None:
+        try:
+            return BenchSession(self._port, self._patience).identify()
+        except NoAnswer:
+            return None
+        finally:
+            self._lines = Lines()
+            self._synchronise()
+
     def models(self) -> list[FlashModel]:
         """Return the one model that is compiled into the firmware, under MLPerf Tiny's name for it."""
-        name = _first(r"m-model-\[(.*)\]", self._command("profile", self._timeout))
-        return [FlashModel(0, 0, 0, name, None)] if name else []
+        name = _first(r"m-model-\[(.*)\]", self._command("profile"))
+        return [FlashModel(0, 0, name)] if name else []
 
     def select(self, address: int) -> ModelInfo:
         """Do nothing: the firmware has one model, and the API does not describe its tensors."""
@@ -116,7 +138,6 @@ class MlperfSession(Session):
         count = -(-n // batch)
         samples: list[int] = []
         first_incident = len(self.incidents)
-        patience = self._invoke_timeout
 
         def result() -> Run:
             return Run(
@@ -129,19 +150,21 @@ class MlperfSession(Session):
 
         try:
             if warmup:
-                # One alone tells how long the others may take.
-                patience += 2 * self._survive(partial(self._infer, 1, 0, patience)) / 1e6 * (batch + warmup)
+                # Alone: if it does not end, that shows after the patience for one.
+                self._survive(partial(self._infer, 1, 0, 0, count))
                 warmup -= 1
-            else:
-                patience *= batch
             while len(samples) < count:
                 before = 0 if samples else warmup
-                samples.append(self._survive(partial(self._infer, batch, before, patience)))
+                samples.append(self._survive(partial(self._infer, batch, before, len(samples), count)))
                 if on_sample is not None:
                     on_sample(len(samples) - 1, samples[-1])
         except BoardError as error:
             raise RunInterrupted(str(error), result()) from error
         return result()
+
+    def printed(self) -> list[float] | None:
+        """See Session.printed."""
+        return self.results
 
     def abort(self) -> None:
         """Do nothing: the API cannot end a run, and a run here is over when `run` returns."""
@@ -157,12 +180,12 @@ class MlperfSession(Session):
     # ---- the commands
 
     def _send_tensor(self, data: bytes, progress: Progress | None) -> None:
-        self._command(f"db load {len(data)}", self._timeout, expect=f"m-[Expecting {len(data)} bytes]")
+        self._command(f"db load {len(data)}", expect=f"m-[Expecting {len(data)} bytes]")
         answer: list[str] = []
         for at in range(0, len(data), BYTES_A_COMMAND):
             part = data[at : at + BYTES_A_COMMAND]
             try:
-                answer = self._command("db " + part.hex(), self._timeout)
+                answer = self._command("db " + part.hex())
             except DeviceRefused as error:  # there is nothing wrong with what was sent
                 raise DeviceRefused(f"{error}; {_BAD_LINE}", error.code) from error
             if progress is not None:
@@ -172,10 +195,15 @@ class MlperfSession(Session):
                 f"the board at {self._port.url} did not confirm {len(data)} bytes of input; {_BAD_LINE}"
             )
 
-    def _infer(self, n: int, warmup: int, timeout: float) -> int:
-        """Return T1 - T0 in microseconds."""
+    def _infer(self, n: int, warmup: int, done: int, count: int) -> int:
+        """Return T1 - T0 in microseconds; `done` of `count` samples are there so far."""
         command = f"infer {n} {warmup}"
-        answer = self._command(command, timeout, expect="m-infer-done")
+        invoke_s = self._patience.invoke_s
+        try:
+            answer = self._command(command, "m-infer-done", seconds=invoke_s * (n + warmup))
+        except NoAnswer as error:
+            self._break_off()
+            raise InvokeOutlasts(invoke_s, self._port, done, count) from error
         laps = [int(lap) for lap in re.findall(r"^m-lap-us-(\d+)$", "\n".join(answer), re.MULTILINE)]
         if len(laps) != 2 or laps[1] < laps[0]:
             raise BoardError(
@@ -186,69 +214,79 @@ class MlperfSession(Session):
         self.results = [float(value) for value in re.findall(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", values)]
         return laps[1] - laps[0]
 
-    def _command(self, command: str, timeout: float, expect: str | None = None) -> list[str]:
-        """Return the lines before `m-ready`; raises DeviceRefused, DeviceReset, NoAnswer."""
-        self._port.write(command.encode("ascii") + b"%")
-        return self._answer(command, self._port.now() + timeout, expect)
+    def _break_off(self) -> None:
+        """End an `infer` that does not end, on a device that looks at the line meanwhile."""
+        with contextlib.suppress(BoardError):  # what is told is that the invoke has not ended
+            self._port.write(b"\x00")
+            self._settle()
 
-    def _answer(self, command: str, deadline: float, expect: str | None) -> list[str]:
+    def _command(self, command: str, expect: str | None = None, seconds: float | None = None) -> list[str]:
+        """Return the lines before `m-ready`; raises DeviceRefused, DeviceReset, NoAnswer.
+
+        `seconds`: the patience for the answer, None: that for any command that does not invoke.
+        """
+        self._port.write(command.encode("ascii") + b"%")
+        patience = Countdown(self._port, self._patience.request_s if seconds is None else seconds)
+        name = command.split(" ")[0]
         got: list[str] = []
-        started = self._port.now()
         while True:
             while (line := self._lines.next()) is not None:
                 if line == _STARTED:
                     raise DeviceReset(f"the board at {self._port.url} was reset")
                 if line.startswith("e-["):
-                    self._settle(deadline)
-                    raise DeviceRefused(f"the board refused '{command.split(' ')[0]}': {line[3:-1]}", "ERROR")
+                    self._settle()
+                    raise DeviceRefused(f"the board refused '{name}': {line[3:-1]}", "ERROR")
                 if line != _READY:
                     got.append(line)
                 elif expect is None or any(expect in had for had in got):
                     return got
-            if self._port.now() >= deadline:
-                what = command.split(" ")[0]
-                waited = deadline - started
-                raise NoAnswer(f"the board at {self._port.url} did not answer '{what}' within {waited:g} s")
-            self._lines.feed(self._port.read(4096, max(0.0, deadline - self._port.now())))
+            if patience.over:
+                raise NoAnswer(
+                    f"the board at {self._port.url} did not answer '{name}' within {patience.seconds:g} s"
+                )
+            self._lines.feed(self._port.read(READ_BYTES, patience.wait()))
 
-    def _settle(self, deadline: float) -> None:
-        """After an error, wait for the `m-ready` that follows it."""
-        self._wait_for(f"({_READY})", deadline)
+    def _settle(self) -> None:
+        """Wait for the `m-ready` that follows an error."""
+        self._wait_for(f"({_READY})", self._patience.request_s)
 
     # ---- greeting, and coming back
 
-    def _greet(self) -> str:
+    def _greet(self, patience: Countdown) -> str:
         """Return the device's name; raises NoAnswer with what seems to be there instead."""
         name = greet(
             self._port,
-            self._timeout,
+            patience,
+            self.protocol,
             "MLPerf Tiny's API",
-            self._ask_name,
-            partial(self._wait_for, _NAME),
+            lambda: self._port.write(b"name%"),
+            partial(self._hear, _NAME),
             lambda: self._lines.heard,
         )
-        # Answers to names asked twice may still come; that to a timestamp comes after them.
+        self._synchronise()
+        return name
+
+    def _synchronise(self) -> None:
+        """Leave behind what the device still answers to earlier questions: a timestamp comes after it."""
         self._port.write(b"timestamp%")
-        if self._wait_for(r"(m-lap-us-\d+)", self._port.now() + self._timeout) is None:
+        if self._wait_for(r"(m-lap-us-\d+)", self._patience.request_s) is None:
             raise NoAnswer(f"the board at {self._port.url} gave its name but no timestamp")
-        self._settle(self._port.now() + self._timeout)
-        return name
+        self._settle()
 
-    def _ask_name(self, deadline: float) -> str | None:
-        name = None
-        while name is None and self._port.now() < deadline:
-            self._port.write(b"name%")
-            name = self._wait_for(_NAME, min(self._port.now() + ASK_AGAIN_S, deadline))
-        return name
+    def _wait_for(self, pattern: str, seconds: float) -> str | None:
+        patience = Countdown(self._port, seconds)
+        found = self._hear(pattern, 0.0)
+        while found is None and not patience.over:
+            found = self._hear(pattern, patience.wait())
+        return found
 
-    def _wait_for(self, pattern: str, deadline: float) -> str | None:
-        while True:
-            while (line := self._lines.next()) is not None:
-                if match := re.fullmatch(pattern, line):
-                    return match.group(1)
-            if self._port.now() >= deadline:
-                return None
-            self._lines.feed(self._port.read(4096, max(0.0, deadline - self._port.now())))
+    def _hear(self, pattern: str, seconds: float) -> str | None:
+        """Return what the first line that fits brings, once it is there; waits so long for the next bytes."""
+        self._lines.feed(self._port.read(READ_BYTES, seconds))
+        while (line := self._lines.next()) is not None:
+            if match := re.fullmatch(pattern, line):
+                return match.group(1)
+        return None
 
     def _survive(self, action: Callable[[], _T]) -> _T:
         """Do `action`, again where the board was reset or the port away: every action here stands alone."""
@@ -261,13 +299,14 @@ class MlperfSession(Session):
                 if restarts > RESTARTS:
                     raise
                 self.incidents.note("reset" if isinstance(error, DeviceReset) else "port-lost", str(error))
-                come_back(self._port, isinstance(error, PortLost), self._take_up)
+                lost = isinstance(error, PortLost)
+                come_back(self._port, self._patience.slow_request_s, lost, self._take_up)
                 text = f"the board at {self._port.url} answers again; the input was loaded again"
                 self.incidents.note("reconnected", text)
 
-    def _take_up(self, deadline: float) -> None:
+    def _take_up(self, patience: Countdown) -> None:
         self._lines = Lines()
-        self._greet()
+        self._greet(patience)
         if self._data is not None:
             self._send_tensor(self._data, None)
 
@@ -279,6 +318,6 @@ def _first(pattern: str, lines: list[str]) -> str | None:
     return None
 
 
-def connect(port: Port, *, timeout_s: float = 5.0) -> MlperfSession:
+def connect(port: Port, patience: Patience) -> MlperfSession:
     """Greet the device on `port`; see harness.wire.session.connect."""
-    return MlperfSession(port, timeout_s=timeout_s)
+    return MlperfSession(port, patience)

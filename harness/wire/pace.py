@@ -56,12 +56,14 @@ class BlockSize:
     MEMORY = 1_000_000
     UNSEEN = 0.02
 
+    FIRST = 2048
+    """While it is not known what the line carries: at 9600 baud such a block takes 2 s."""
     LINE_S = 0.05
     LEAST_FOR_LINE = 1024
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
-        self._for_line = largest
+        self._for_line = self.FIRST
         self._bytes = 8192.0
         self._lost = 0.0
 

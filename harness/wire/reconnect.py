@@ -5,47 +5,48 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from harness.wire.patience import Countdown
 from harness.wire.port import Port, PortError, PortLost
 from harness.wire.session import DeviceReset, NoAnswer
 
-RECONNECT_S = 15.0
-"""How long a port or a board may stay away."""
 REOPEN_EVERY_S = 0.1
+TRY_S = 2.0
+"""How long one greeting is waited for before the port is looked at again."""
 RESTARTS = 3
 """Interruptions in a row, without a sample between them, after which a run is given up."""
 
 _T = TypeVar("_T")
 
 
-def come_back(port: Port, lost: bool, greet: Callable[[float], _T]) -> _T:
-    """Return what `greet(deadline)` does once it succeeds; `lost`: the port is to be opened again first.
+def come_back(port: Port, away_s: float, lost: bool, greet: Callable[[Countdown], _T]) -> _T:
+    """Return what `greet(patience)` does once it succeeds; `lost`: the port is to be opened again first.
 
-    Raises PortLost, NoAnswer or DeviceReset where port or board stay away for `RECONNECT_S` seconds.
+    Raises PortLost, NoAnswer or DeviceReset if port or board stay away for `away_s` seconds.
     """
-    deadline = port.now() + RECONNECT_S
+    away = Countdown(port, away_s)
     while True:
         try:
             if lost:
-                _reopen(port, deadline)
-            return greet(deadline)
+                _reopen(port, away)
+            return greet(Countdown(port, TRY_S, within=away))
         except (PortLost, NoAnswer, DeviceReset) as error:
-            if port.now() >= deadline:
+            if away.over:
                 raise
             lost = isinstance(error, PortLost)
 
 
-def stayed_away(port: Port) -> NoAnswer:
-    """Return the error to raise where a board that should come back does not."""
-    return NoAnswer(f"the board at {port.url} did not come back within {RECONNECT_S:g} s")
+def stayed_away(port: Port, away_s: float) -> NoAnswer:
+    """Return the error to raise if a board that should come back does not."""
+    return NoAnswer(f"the board at {port.url} did not come back within {away_s:g} s")
 
 
-def _reopen(port: Port, deadline: float) -> None:
-    """Open `port` as soon as it is back; raises PortLost where it is not by `deadline`."""
+def _reopen(port: Port, away: Countdown) -> None:
+    """Open `port` as soon as it is back; raises PortLost if it is not in time."""
     while True:
         try:
             port.reopen()
             return
         except PortError as error:
-            if port.now() >= deadline:
+            if away.over:
                 raise PortLost(f"port {port.url} did not come back: {error}") from error
-        port.pause(REOPEN_EVERY_S)
+        port.pause(away.wait(REOPEN_EVERY_S))

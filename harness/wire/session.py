@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from harness.errors import BoardError, HarnessError, nearest
+from harness.wire.patience import DEFAULT, Patience
 from harness.wire.port import Port
 
 VIRTUAL = "+virtual"
@@ -30,6 +31,17 @@ class DeviceReset(BoardError):
 
 class NoAnswer(BoardError):
     """The device did not answer in time, or what answered is something else."""
+
+
+class InvokeOutlasts(NoAnswer):
+    """An invoke has taken longer than the patience for one."""
+
+    def __init__(self, invoke_s: float, port: Port, done: int, n: int) -> None:
+        """`done` of `n` samples are there."""
+        super().__init__(
+            f"an invoke has not ended after {invoke_s:g} s on the board at {port.url}, "
+            f"after {done} of {n} samples"
+        )
 
 
 @dataclass(frozen=True)
@@ -57,13 +69,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class FlashModel:
-    """A model in the board's flash: address and size in bytes; `sha256` in hex, None where not reported."""
+    """Where a model is in the board's flash, by its own account, and what it calls itself."""
 
     index: int
     address: int
-    size: int
     name: str
-    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -150,7 +160,7 @@ class Session(ABC):
 
     "tensors", "load", "memory", "outputs", "layers", "clock": described, taken, reported, given, timed, read;
     "flash-models": it runs one of the models in flash, not one that is built into the firmware;
-    "digests": it gives the digests of these models; "build": the build hash of the firmware;
+    "digests": it tells what flash holds (see `digest`); "build": the build hash of the firmware;
     "board-id": the board names itself by the id of its profile.
     """
 
@@ -170,6 +180,13 @@ class Session(ABC):
     @abstractmethod
     def models(self) -> list[FlashModel]:
         """Return the models in the device's flash."""
+
+    def digest(self, address: int, length: int) -> str | None:
+        """Return the SHA-256, in hex, of `length` bytes of flash as the core reads them at `address`.
+
+        None if the protocol cannot tell. Raises DeviceRefused for a range that may hold no model.
+        """
+        return None
 
     @abstractmethod
     def select(self, address: int) -> ModelInfo:
@@ -191,8 +208,9 @@ class Session(ABC):
     ) -> Run:
         """Invoke `warmup` times untimed and `n` times timed; `on_sample(index, ticks)` comes with each.
 
-        Survives a reset or a lost port where the board comes back; raises RunInterrupted, with the samples
-        that did arrive in its `run`, where it does not.
+        Survives a reset or a lost port if the board comes back; raises RunInterrupted, with the samples that
+        did arrive in its `run`, if it does not, if the model fails, or if an invoke outlasts the patience for
+        one. Then the invoke is broken off as far as the device can, so that it is usable again.
         """
 
     def memory(self) -> Memory | None:
@@ -201,6 +219,10 @@ class Session(ABC):
 
     def output(self, index: int) -> bytes | None:
         """Return an output tensor of the last run, or None where the protocol has no tensors."""
+        return None
+
+    def printed(self) -> list[float] | None:
+        """Return the first output of the last run as real numbers, or None if the protocol prints none."""
         return None
 
     def layers(self) -> list[tuple[str, int]] | None:
@@ -239,16 +261,16 @@ PROTOCOLS: dict[str, str] = {
     "mlperf-tiny": "harness.wire.mlperf_client",
     "sscma": "harness.wire.sscma_client",
 }
-"""Protocol name -> module that defines `connect(port, *, timeout_s) -> Session`."""
+"""Protocol name -> module that defines `connect(port, patience) -> Session`."""
 
 
-def connect(protocol: str, port: Port, *, timeout_s: float = 5.0) -> Session:
-    """Greet the device on `port`; `timeout_s` bounds every wait for an answer.
+def connect(protocol: str, port: Port, *, patience: Patience = DEFAULT) -> Session:
+    """Greet the device on `port`; `patience` says how long it is waited for, then and later.
 
-    Raises HarnessError for an unknown protocol, NoAnswer where the device is silent or speaks something else.
+    Raises HarnessError for an unknown protocol, NoAnswer if the device is silent or something else answers.
     """
     if protocol not in PROTOCOLS:
         raise HarnessError(f"unknown protocol '{protocol}'{nearest(protocol, PROTOCOLS)}")
-    session = importlib.import_module(PROTOCOLS[protocol]).connect(port, timeout_s=timeout_s)
+    session = importlib.import_module(PROTOCOLS[protocol]).connect(port, patience)
     assert isinstance(session, Session)
     return session

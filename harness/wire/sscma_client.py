@@ -6,19 +6,22 @@ tensors, and reports no RAM. A sample is `perf[1]` of an event, in whole millise
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from harness.errors import BoardError, HarnessError
 from harness.wire.at_replies import Replies
 from harness.wire.greeting import greet
+from harness.wire.patience import DEFAULT, Countdown, Patience
 from harness.wire.port import Port, PortLost
-from harness.wire.reconnect import RECONNECT_S, RESTARTS, come_back
+from harness.wire.reconnect import RESTARTS, come_back, stayed_away
 from harness.wire.session import (
     DeviceRefused,
     FlashModel,
     Identity,
     Incidents,
+    InvokeOutlasts,
     ModelInfo,
     NoAnswer,
     OnSample,
@@ -34,6 +37,9 @@ CODES = (
 REPLY, EVENT, LOG = 0, 1, 2
 READ_BYTES = 65536
 ASK_AGAIN_S = 1.0
+DO_AGAIN_S = 5.0
+"""The same for a command that does something: it must not come again while the first is still at work."""
+_GREETING = "0@ID?"
 
 _T = TypeVar("_T")
 
@@ -44,10 +50,9 @@ class SscmaSession(Session):
     protocol = "sscma"
     features = frozenset({"flash-models"})
 
-    def __init__(self, port: Port, *, timeout_s: float = 5.0, invoke_timeout_s: float = 30.0) -> None:
+    def __init__(self, port: Port, patience: Patience = DEFAULT) -> None:
         self._port = port
-        self._timeout = timeout_s
-        self._invoke_timeout = invoke_timeout_s
+        self._patience = patience
         self._replies = Replies()
         self._events: list[dict[str, Any]] = []
         self._tag = 0
@@ -55,7 +60,7 @@ class SscmaSession(Session):
         self._boots: int | None = None
         self._going = False  # a run was started and has not been seen to end
         self.incidents = Incidents(port)
-        self._id = self._greet()
+        self._id = self._greet(Countdown(port, patience.first_sign_s))
         self._boots = self._boot_count()
 
     def identify(self) -> Identity:
@@ -78,21 +83,21 @@ class SscmaSession(Session):
     def models(self) -> list[FlashModel]:
         """See Session.models."""
         return [
-            FlashModel(index, address, size, f"model {id}", None)
-            for index, (id, address, size) in enumerate(self._model_list())
+            FlashModel(index, address, f"model {id}")
+            for index, (id, address) in enumerate(self._model_list())
         ]
 
     def select(self, address: int) -> ModelInfo:
         """See Session.select. The firmware does not describe tensors."""
         models = self._model_list()
-        id = next((id for id, there, _ in models if there == address), None)
+        id = next((id for id, there in models if there == address), None)
         if id is None:
-            known = ", ".join(f"0x{there:x}" for _, there, _ in models) or "none"
+            known = ", ".join(f"0x{there:x}" for _, there in models) or "none"
             raise DeviceRefused(
                 f"the board at {self._port.url} has no model at 0x{address:x}; in its flash: {known}",
                 "NO_MODEL",
             )
-        self._execute(f"MODEL={id}", self._invoke_timeout)
+        self._execute(f"MODEL={id}", self._patience.slow_request_s)
         self._address = address
         return ModelInfo((), ())
 
@@ -147,7 +152,7 @@ class SscmaSession(Session):
                 except PortLost as error:
                     why = str(error)
                     self.incidents.note("port-lost", why)
-                    come_back(self._port, True, self._take_up)
+                    come_back(self._port, self._patience.slow_request_s, True, self._take_up)
                     self.incidents.note("reconnected", f"port {self._port.url} came back")
                     self._look_for_reset()
                 fruitless = fruitless + 1 if len(samples) == had else 0
@@ -168,14 +173,16 @@ class SscmaSession(Session):
         self._write("RST")
         before = self._boots
 
-        def greet_anew(deadline: float) -> None:
-            self._take_up(deadline)
+        away_s = self._patience.slow_request_s
+
+        def greet_anew(patience: Countdown) -> None:
+            self._take_up(patience)
             boots = self._boot_count()
             if boots == before and before is not None:
-                raise NoAnswer(f"the board at {self._port.url} did not reset within {RECONNECT_S:g} s")
+                raise stayed_away(self._port, away_s)
             self._boots = boots
 
-        come_back(self._port, False, greet_anew)
+        come_back(self._port, away_s, False, greet_anew)
         self._address = None
 
     def close(self) -> None:
@@ -193,48 +200,47 @@ class SscmaSession(Session):
     def _invoke(self, warmup: int, n: int, take: Callable[[int], None]) -> None:
         """Start warmup + n inferences and take the times of the last n, as far as their events come."""
         self._events.clear()
-        total = warmup + n
         self._going = True
-        self._execute(f"INVOKE={total},0,1", self._timeout)
-        mine = (str(self._tag), "")  # some firmware gives events no tag
-        first_count: int | None = None
-        seen = taken = 0
-        deadline = self._port.now() + self._invoke_timeout
-        ask_at = self._port.now() + ASK_AGAIN_S
-        while taken < n:
+        self._execute(f"INVOKE={warmup + n},0,1", self._patience.slow_request_s)
+        series = _Series(warmup, n, (str(self._tag), ""))  # some firmware gives events no tag
+        invoke = Countdown(self._port, self._patience.invoke_s)
+        quiet = Countdown(self._port, ASK_AGAIN_S)
+        while True:
             for event in self._take_events():
-                if event["name"].rpartition("@")[0] not in mine:
+                if event["name"].rpartition("@")[0] not in series.names:
                     continue  # of a run that was begun before, the reply to which was lost
-                deadline = self._port.now() + self._invoke_timeout
-                ask_at = self._port.now() + ASK_AGAIN_S
+                invoke.renew()
+                quiet.renew()
                 found = self._read_event(event)
-                if found is None:
-                    continue
-                count, milliseconds = found
-                if count is None:
-                    count = seen
-                seen += 1
-                first_count = count if first_count is None else first_count
-                if count - first_count >= warmup and taken < n:
-                    taken += 1
-                    take(milliseconds)
-            if taken == n:
+                if found is not None and series.counts(found[0]):
+                    take(found[1])
+            if series.whole:
                 self._going = False
-                break
-            now = self._port.now()
-            if now >= deadline:
-                raise NoAnswer(
-                    f"the board at {self._port.url} gave no event for {self._invoke_timeout:g} s in a run, "
-                    f"after {taken} of {n} samples"
-                )
-            if now >= ask_at:
-                # Events have no acknowledgement: where the device has stopped, the rest were lost.
-                if self._ask("INVOKE?", self._invoke_timeout, int) == 0 and not self._events:
+                return
+            if invoke.over:
+                self._outlasts(series)
+            if quiet.over:
+                if not self._at_work(invoke, series) and not self._events:
                     self._going = False
                     return
-                ask_at = self._port.now() + ASK_AGAIN_S
-                continue
-            self._receive(min(deadline, ask_at) - now)
+                quiet.renew()
+            self._receive(min(invoke.wait(), quiet.wait()))
+
+    def _at_work(self, invoke: Countdown, series: _Series) -> bool:
+        """Return whether the device still invokes: if it has stopped, events that are missing were lost."""
+        try:
+            return self._ask("INVOKE?", invoke, int) != 0
+        except NoAnswer:
+            if self._events:
+                return True
+            self._outlasts(series)
+
+    def _outlasts(self, series: _Series) -> NoReturn:
+        """Raise InvokeOutlasts after ending the run, so that the board is usable again if it can be."""
+        with contextlib.suppress(BoardError):  # what is told is that the invoke has not ended
+            self._execute("BREAK", self._patience.request_s)
+            self._going = False
+        raise InvokeOutlasts(self._patience.invoke_s, self._port, series.taken, series.n)
 
     def _take_events(self) -> list[dict[str, Any]]:
         events, self._events = self._events, []
@@ -261,42 +267,39 @@ class SscmaSession(Session):
         if not sensors or not isinstance(sensors[0], dict):
             raise BoardError(f"the board at {self._port.url} has no camera, and the stock firmware needs one")
         chosen = sensors[0]
-        self._execute(f"SENSOR={chosen.get('id', 1)},1,{chosen.get('opt_id', 0)}", self._timeout)
+        self._execute(f"SENSOR={chosen.get('id', 1)},1,{chosen.get('opt_id', 0)}", self._patience.request_s)
 
     # ---- commands
 
-    def _model_list(self) -> list[tuple[int, int, int]]:
-        """Return (id, address, size) of the models in flash."""
+    def _model_list(self) -> list[tuple[int, int]]:
+        """Return (id, address) of the models in flash."""
         found = []
         for entry in self._query("MODELS", list):
-            values = [
-                entry.get(key) if isinstance(entry, dict) else None for key in ("id", "address", "size")
-            ]
+            values = [entry.get(key) if isinstance(entry, dict) else None for key in ("id", "address")]
             if not all(_is_count(value) for value in values):
-                raise BoardError(f"the board at {self._port.url} lists a model without id, address or size")
-            id, address, size = (int(value or 0) for value in values)
-            found.append((id, address, size))
+                raise BoardError(f"the board at {self._port.url} lists a model without id or address")
+            id, address = (int(value or 0) for value in values)
+            found.append((id, address))
         return found
 
     def _query(self, name: str, kind: type[_T]) -> _T:
-        return self._ask(f"{name}?", self._timeout, kind)
+        return self._ask(f"{name}?", Countdown(self._port, self._patience.request_s), kind)
 
-    def _execute(self, command: str, timeout: float) -> None:
-        self._ask(command, timeout, object)
+    def _execute(self, command: str, seconds: float) -> None:
+        self._ask(command, Countdown(self._port, seconds), object, DO_AGAIN_S)
 
-    def _ask(self, command: str, timeout: float, kind: type[_T]) -> _T:
+    def _ask(self, command: str, patience: Countdown, kind: type[_T], again_s: float = ASK_AGAIN_S) -> _T:
         """Send a command, again if need be, and return the data of its reply; raises DeviceRefused, NoAnswer.
 
         Neither commands nor replies have a checksum: a refusal, or data that is no `kind`, may be what the
         line made of something else, and counts when it comes twice.
         """
-        deadline = self._port.now() + timeout
         body = command.split("=")[0]
         before = False
         while True:
             self._tag += 1
             self._write(f"{self._tag}@{command}")
-            reply = self._await(f"{self._tag}@{body}", min(self._port.now() + ASK_AGAIN_S, deadline))
+            reply = self._await(f"{self._tag}@{body}", Countdown(self._port, again_s, within=patience))
             if reply is not None:
                 code, data = reply.get("code"), reply.get("data")
                 if code == 0 and isinstance(data, kind):
@@ -306,17 +309,18 @@ class SscmaSession(Session):
                 if before:
                     raise DeviceRefused(f"the board refused AT+{body}: {_code_name(code)}", _code_name(code))
                 before = True
-            elif self._port.now() >= deadline:
-                raise NoAnswer(f"the board at {self._port.url} did not answer AT+{body} within {timeout:g} s")
+            elif patience.over:
+                raise NoAnswer(
+                    f"the board at {self._port.url} did not answer AT+{body} within {patience.seconds:g} s"
+                )
 
-    def _await(self, name: str, deadline: float) -> dict[str, Any] | None:
-        """Return the reply to the tagged command `name`, or None where it does not come by `deadline`."""
-        while True:
-            for reply in self._receive(max(0.0, deadline - self._port.now())):
+    def _await(self, name: str, patience: Countdown) -> dict[str, Any] | None:
+        """Return the reply to the tagged command `name`, or None if it does not come in time."""
+        while not patience.over:
+            for reply in self._receive(patience.wait()):
                 if _answers(reply, name):
                     return reply
-            if self._port.now() >= deadline:
-                return None
+        return None
 
     def _write(self, command: str) -> None:
         self._port.write(f"AT+{command}\r".encode("ascii"))
@@ -335,23 +339,31 @@ class SscmaSession(Session):
 
     # ---- greeting, and coming back
 
-    def _greet(self) -> str:
+    def _greet(self, patience: Countdown) -> str:
         """Return the device's id; raises NoAnswer with what seems to be there instead."""
+        self._refused = False
         self._port.write(b"\r")  # ends whatever stands in the device's command buffer
-        speaks = "the stock firmware's AT commands"
         return greet(
-            self._port, self._timeout, speaks, self._ask_id, self._overhear, lambda: self._replies.heard
+            self._port,
+            patience,
+            self.protocol,
+            "the stock firmware's AT commands",
+            lambda: self._write(_GREETING),
+            self._hear_id,
+            lambda: self._replies.heard,
         )
 
-    def _ask_id(self, deadline: float) -> str | None:
-        try:
-            return self._ask("ID?", deadline - self._port.now(), str)
-        except NoAnswer:
-            return None
-
-    def _overhear(self, deadline: float) -> None:
-        while self._port.now() < deadline:
-            self._receive(deadline - self._port.now())
+    def _hear_id(self, seconds: float) -> str | None:
+        """Return the device's id once it is there; waits so long for the next bytes."""
+        for reply in self._receive(seconds):
+            if _answers(reply, _GREETING):
+                code, data = reply.get("code"), reply.get("data")
+                if code == 0 and isinstance(data, str):
+                    return data
+                if code != 0 and self._refused:
+                    raise DeviceRefused(f"the board refused AT+ID?: {_code_name(code)}", _code_name(code))
+                self._refused = code != 0
+        return None
 
     def _boot_count(self) -> int | None:
         count = self._query("STAT", dict).get("boot_count")
@@ -368,9 +380,35 @@ class SscmaSession(Session):
             self.select(self._address)
         return True
 
-    def _take_up(self, deadline: float) -> None:
+    def _take_up(self, patience: Countdown) -> None:
         self._replies = Replies()
-        self._id = self._greet()
+        self._id = self._greet(patience)
+
+
+class _Series:
+    """The events of one INVOKE: `taken` of `n` times, after those of the warm-up; `names` are its tags."""
+
+    def __init__(self, warmup: int, n: int, names: tuple[str, ...]) -> None:
+        self._warmup = warmup
+        self.n = n
+        self.names = names
+        self.taken = 0
+        self._seen = 0
+        self._first: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all times are there."""
+        return self.taken == self.n
+
+    def counts(self, count: int | None) -> bool:
+        """Say whether the event with this running number (None: it has none) brings one of the times."""
+        count = self._seen if count is None else count
+        self._seen += 1
+        self._first = count if self._first is None else self._first
+        due = count - self._first >= self._warmup and not self.whole
+        self.taken += due
+        return due
 
 
 def _answers(reply: dict[str, Any], name: str) -> bool:
@@ -390,6 +428,6 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def connect(port: Port, *, timeout_s: float = 5.0) -> SscmaSession:
+def connect(port: Port, patience: Patience) -> SscmaSession:
     """Greet the device on `port`; see harness.wire.session.connect."""
-    return SscmaSession(port, timeout_s=timeout_s)
+    return SscmaSession(port, patience)

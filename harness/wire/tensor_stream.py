@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.wire import messages as m
 from harness.wire.bench_link import BenchLink
 from harness.wire.pace import AnswerTime, BlockSize
+from harness.wire.patience import Countdown
 from harness.wire.port import PortLost
 from harness.wire.sender import Sender, TransferRefused
 from harness.wire.session import DeviceRefused, NoAnswer, Progress
@@ -34,6 +35,7 @@ class TensorStream:
         self._wait = AnswerTime(FIRST_WAIT_S)
         self._block = BlockSize(link.device.max_block)
         self._timed: tuple[int, float] | None = None
+        self._key = 0
 
     @property
     def block(self) -> int:
@@ -67,66 +69,36 @@ class TensorStream:
         lost_before = sender.lost
         for key, (index, data) in unfinished.items():
             sender.add(key, index, 0, data, self._block.size)
-        key = max(unfinished, default=0)
-        more = True
-        arrived = (0, 0)
         self._timed = None
-        started = now = link.port.now()
-        sent = 0
-        stuck_at, probe_at = now + link.timeout, now + self._wait.wait
+        arrivals = _Arrivals(unfinished, loaded, progress, link.port.now())
+        stuck = Countdown(link.port, link.patience.request_s)
+        probe_at = link.port.now() + self._wait.wait
         while True:
-            while more and len(unfinished) < QUEUED:
-                item = next(feed, None)
-                if item is None:
-                    more = False
-                elif item[1]:
-                    key += 1
-                    unfinished[key] = item
-                    sender.add(key, item[0], 0, item[1], self._block.size)
+            self._queue(feed, unfinished)
             if sender.idle:
                 link.retransmissions += sender.lost - lost_before
                 return
             try:
                 self._fill_line()
-                heard = link.receive(max(0.0, min(probe_at, stuck_at) - link.port.now()))
+                heard = link.receive(stuck.wait(max(0.0, probe_at - link.port.now())))
             except PortLost as error:
                 link.survive(error)
                 heard, self._timed = False, None
+                stuck.renew()
                 probe_at = link.port.now()
-                stuck_at = probe_at + link.timeout
             except TransferRefused as refused:
-                index, data = next(iter(unfinished.values()))
-                raise DeviceRefused(
-                    f"the board refused {len(data)} bytes for input {index}: {_REFUSALS[refused.status]} "
-                    f"({refused.status.name})",
-                    refused.status.name,
-                ) from refused
+                raise _refusal(refused.status, *next(iter(unfinished.values()))) from refused
             now = link.port.now()
             if heard:
                 self._learn(now)
                 probe_at = now + self._wait.wait
-                for done in sender.finished:
-                    index, data = unfinished.pop(done)
-                    loaded[index] = data
-                    stuck_at = now + link.timeout
-                    sent += len(data)
-                    if now > started:
-                        self._block.fit(sent / (now - started))
-                    if progress is not None:
-                        progress(len(data), len(data))
-                sender.finished.clear()
-                if sender.idle:
-                    continue
-                if (latest := sender.arrived()) != arrived:
-                    arrived = latest
-                    stuck_at = now + link.timeout
-                    if progress is not None and arrived[1]:
-                        progress(arrived[1], len(unfinished[arrived[0]][1]))
-                if self._block.size * 2 < sender.block:
+                if arrivals.take(sender, self._block, now):
+                    stuck.renew()
+                if not sender.idle and self._block.size * 2 < sender.block:
                     sender.restart(self._block.size)
-            if now >= stuck_at:
+            if stuck.over and not sender.idle:
                 raise NoAnswer(
-                    f"the board at {link.port.url} took no more tensor data for {link.timeout:g} s"
+                    f"the board at {link.port.url} took no more tensor data for {stuck.seconds:g} s"
                 )
             if now >= probe_at:
                 number, message = sender.probe()
@@ -134,6 +106,14 @@ class TensorStream:
                 self._timed = None
                 self._wait.silent()
                 probe_at = now + self._wait.wait
+
+    def _queue(self, feed: Iterator[tuple[int, bytes]], unfinished: dict[int, tuple[int, bytes]]) -> None:
+        """Have `QUEUED` tensors on their way, as long as there are more."""
+        while len(unfinished) < QUEUED and (item := next(feed, None)) is not None:
+            if item[1]:
+                self._key += 1
+                unfinished[self._key] = item
+                self._sender.add(self._key, item[0], 0, item[1], self._block.size)
 
     def _fill_line(self) -> None:
         self._sender.limit = max(4 * self._block.size, LEAST_IN_FLIGHT)
@@ -152,3 +132,49 @@ class TensorStream:
         for block, there in self._sender.outcomes:
             self._block.seen(block, there)
         self._sender.outcomes.clear()
+
+
+class _Arrivals:
+    """What of the tensors that are being sent has arrived, and who is to be told."""
+
+    def __init__(
+        self,
+        unfinished: dict[int, tuple[int, bytes]],
+        loaded: dict[int, bytes],
+        progress: Progress | None,
+        now: float,
+    ) -> None:
+        self._unfinished = unfinished
+        self._loaded = loaded
+        self._progress = progress
+        self._started = now
+        self._bytes = 0
+        self._last = (0, 0)
+
+    def take(self, sender: Sender, block: BlockSize, now: float) -> bool:
+        """Take note of what has arrived by `now`; return whether anything has since the last time."""
+        news = bool(sender.finished)
+        for key in sender.finished:
+            index, data = self._unfinished.pop(key)
+            self._loaded[index] = data
+            self._bytes += len(data)
+            if now > self._started:
+                block.fit(self._bytes / (now - self._started))
+            self._tell(len(data), len(data))
+        sender.finished.clear()
+        if not sender.idle and (latest := sender.arrived()) != self._last:
+            self._last, news = latest, True
+            if latest[1]:
+                self._tell(latest[1], len(self._unfinished[latest[0]][1]))
+        return news
+
+    def _tell(self, done: int, total: int) -> None:
+        if self._progress is not None:
+            self._progress(done, total)
+
+
+def _refusal(status: m.TransferStatus, index: int, data: bytes) -> DeviceRefused:
+    return DeviceRefused(
+        f"the board refused {len(data)} bytes for input {index}: {_REFUSALS[status]} ({status.name})",
+        status.name,
+    )

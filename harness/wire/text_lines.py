@@ -25,7 +25,8 @@ class Lines:
         self.heard = (self.heard + data)[-LONGEST_LINE:]
         *whole, self._pending = (self._pending + data).split(b"\n")
         self._pending = self._pending[-LONGEST_LINE:]
-        self._whole += [line.strip(b"\r\x00").decode("ascii", "replace") for line in whole]
+        # No line holds a 00, but the frames of another protocol end in one.
+        self._whole += [line.rpartition(b"\x00")[2].strip(b"\r").decode("ascii", "replace") for line in whole]
 
     def next(self) -> str | None:
         """Return the next whole line, without its end; None where there is none yet."""

@@ -22,7 +22,8 @@ from harness.emulator.process import BoardProcess
 from harness.models import reference
 from harness.results import store
 from harness.runner import Observer
-from harness.runner.flashing import flash_board
+from harness.runner.api import flash_board
+from harness.runner.missing import Kept
 from harness.runner.plan import Job
 
 SMALL, OTHER = "cifar10_mbv2_035_32_int8", "mnist_mbv2_035_32_int8"
@@ -130,7 +131,7 @@ def test_a_board_started_by_hand_is_given_the_model_that_it_lacks(tmp_path: Path
         result = harness.bench([OTHER], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path)
     assert result.records[0].verification.verdict == "exact"
     [flashed] = result.flashed
-    assert flashed.kept == ("bench firmware",)
+    assert flashed.kept == (Kept("bench firmware", "its build hash"),)
     assert [outcome.region for outcome in flashed.outcomes] == [OTHER]
 
 
@@ -152,7 +153,10 @@ def test_a_second_bench_of_the_same_model_flashes_nothing_and_says_so(
     assert f"flashed: {board}: {SMALL}" in first.stdout
     assert first.stdout.count("verified: ") == (4 if board == "xiao_esp32s3" else 2)
     said = [line for line in second.stdout.splitlines() if line.startswith("flashed: ")]
-    assert said == [f"flashed: {board}: nothing, it already holds bench firmware and {said_model(board)}"]
+    assert said == [
+        f"flashed: {board}: nothing, it already holds bench firmware (by its build hash) and "
+        f"{said_model(board)} (by the SHA-256 of its flash)"
+    ]
 
 
 def said_model(board: str) -> str:
@@ -160,16 +164,17 @@ def said_model(board: str) -> str:
 
 
 def test_another_model_is_flashed_alone_and_another_protocol_s_firmware_too(tmp_path: Path) -> None:
-    def flashed(model: str) -> tuple[list[str], tuple[str, ...]]:
+    def flashed(model: str) -> tuple[list[str], list[str]]:
         result = harness.bench(
             [model], ["grove_vision_ai"], port="emulated", invokes=1, warmup=0, out=tmp_path
         )
-        return [o.region for o in result.flashed[0].outcomes], result.flashed[0].kept
+        [done] = result.flashed
+        return [outcome.region for outcome in done.written], [kept.what for kept in done.there]
 
     flashed(SMALL)
-    assert flashed(OTHER) == ([OTHER], ("bench firmware",))
+    assert flashed(OTHER) == ([OTHER], ["bench firmware"])
     flash_board("grove_vision_ai", "emulated", firmware="sscma")
-    assert flashed(OTHER) == (["firmware", OTHER], ())
+    assert flashed(OTHER) == (["firmware", OTHER], [])
 
 
 def test_ctrl_c_while_the_desktop_runtime_still_works_keeps_the_whole_run(

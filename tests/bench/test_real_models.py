@@ -100,3 +100,42 @@ def test_a_vela_file_that_came_without_its_source_runs_but_is_held_against_nothi
     assert record.outputs.sha256
     assert record.verification.verdict == "not_available"
     assert "not known" in (record.verification.reason or "")
+
+
+def verdict(board: str, path: Path, protocol: str, out: Path) -> str:
+    """Bench a model and return what was found of its outputs; "refused" if the protocol cannot load it."""
+    result = harness.bench(
+        path, board, port="emulated", protocol=protocol, invokes=2, warmup=0, inputs="random:4", out=out
+    )
+    graph = tflite.read(path).subgraphs[0]
+    if protocol == "mlperf-tiny" and len(graph.inputs) > 1:
+        assert "loads one input" in result.failures[0].message
+        return "refused"
+    assert not result.failures, (board, path.name, protocol, result.failures)
+    [record] = result.records
+    assert tflite.read(path).sha256 in (record.model.sha256, record.model.source_sha256)
+    return record.verification.verdict
+
+
+@pytest.mark.interop
+@pytest.mark.soak
+@pytest.mark.parametrize("protocol", ["bench", "mlperf-tiny", "sscma"])
+@pytest.mark.parametrize("board", BOARDS)
+def test_every_file_that_check_says_yes_to_is_benched_right(
+    shared: Path, tmp_path: Path, board: str, protocol: str
+) -> None:
+    profile = boards.load(board)
+    files = sorted([*(shared / "models").glob("*.tflite"), *(shared / "cases").glob("*.tflite")])
+    found = {
+        path.name: verdict(board, path, protocol, tmp_path)
+        for path in files
+        if why_not(tflite.read(path), profile, protocol) is None
+    }
+    print(f"\n{board}, {protocol}: {found}")
+    assert len(found) >= 8
+    allowed = {
+        "bench": {"exact", "within_tolerance"},
+        "mlperf-tiny": {"within_tolerance", "refused", "not_available"},
+        "sscma": {"not_available"},
+    }
+    assert set(found.values()) <= allowed[protocol], found

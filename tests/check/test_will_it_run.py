@@ -18,6 +18,7 @@ from harness.models.estimate import demands, estimate
 from harness.models.npu.jobs import jobs
 from harness.results import store
 from harness.results.record import Record
+from tests.bench.test_odd_models import counter
 from tests.results.making import record
 
 PERSON = "person_mbv2_035_96_int8"
@@ -37,16 +38,41 @@ def run(*arguments: str | Path) -> Result:
 def test_yes_is_exit_code_0_and_no_is_1_with_what_to_do() -> None:
     yes = run("check", PERSON, "--board", "xiao_esp32s3")
     assert (yes.exit_code, yes.stdout[:4]) == (0, "yes:")
-    no = run("check", PERSON, "--board", "we2")
+    no = run("check", PERSON, "--board", "xiao_esp32s3", "--address", "0x10000")
     assert (no.exit_code, no.stdout[:3]) == (1, "no:")
-    assert "-> run `harness compile" in no.stdout
+    assert "-> use 0x400000 to" in no.stdout
 
 
-def test_compiling_first_judges_what_vela_makes() -> None:
-    found = json.loads(run("check", PERSON, "--board", "we2", "--compile", "--json").stdout)
+def test_a_model_for_a_board_with_an_npu_is_judged_as_a_bench_compiles_it() -> None:
+    found = json.loads(run("check", PERSON, "--board", "we2", "--json").stdout)
     assert found["runs"]
     assert found["compiled"]
     assert found["arena"]["npu_scratch_bytes"] > 100_000
+    assert (found["vela"]["npu_operators"], found["vela"]["cpu_operators"]) == (1, [])
+    said = run("check", PERSON, "--board", "we2").stdout
+    assert said.startswith(f"yes: {PERSON} (compiled by Vela) on grove_vision_ai_we2")
+    assert "note: a bench compiles it for ethos-u55-64 with Vela" in said
+    assert "note: all of it runs on the NPU" in said
+
+
+def test_what_vela_puts_on_the_npu_is_no_matter_of_tflite_micros_kernels(tmp_path: Path) -> None:
+    """TFLite-Micro has no kernel for uint8, the NPU has."""
+    out = Builder()
+    main = out.subgraph("main")
+    x = main.input("x", (1, 8, 8, 4), "uint8", Scale(0.5))
+    y = main.output("y", (1, 4, 4, 4), "uint8", Scale(0.5))
+    options = {"stride_h": 2, "stride_w": 2, "filter_height": 2, "filter_width": 2}
+    main.operator("MAX_POOL_2D", [x], [y], padding="VALID", **options)
+    (tmp_path / "m.tflite").write_bytes(out.finish())
+    assert run("check", tmp_path / "m.tflite", "--board", "xiao_esp32s3").exit_code == 1
+    assert run("check", tmp_path / "m.tflite", "--board", "we2").exit_code == 0
+
+
+def test_the_arena_says_how_many_resource_variables_it_is_for(tmp_path: Path) -> None:
+    (tmp_path / "counter.tflite").write_bytes(counter().finish())
+    said = run("check", tmp_path / "counter.tflite", "--board", "xiao_esp32s3").stdout
+    assert "it holds for a firmware that provides for 1 resource variable, as many as the model names" in said
+    assert "resource variable" not in run("check", PERSON, "--board", "xiao_esp32s3").stdout
 
 
 def left_over(path: Path) -> Path:
@@ -71,11 +97,9 @@ class TestWhatUsersRunInto:
 
     def test_invoke_failed_for_an_operator_that_vela_left_on_the_cpu(self, tmp_path: Path) -> None:
         path = left_over(tmp_path / "left.tflite")
-        found = json.loads(
-            run("check", path, "--board", "we2", "--compile", "--firmware", "sscma", "--json").stdout
-        )
+        found = json.loads(run("check", path, "--board", "we2", "--firmware", "sscma", "--json").stdout)
         assert [r["kind"] for r in found["reasons"]] == ["unregistered operator"]
-        assert "CUMSUM that Vela left on the CPU" in found["reasons"][0]["what"]
+        assert "CUMSUM (operator 1 of subgraph 0) that Vela left on the CPU" in found["reasons"][0]["what"]
         assert "Invoke failed" in found["reasons"][0]["what"]
         assert any("Vela left 1 operator" in note for note in found["notes"])
 
@@ -92,13 +116,13 @@ class TestWhatUsersRunInto:
         y = main.output("y", (1, 1280, 1280, 3), "int8", Scale(0.5))
         main.operator("ADD", [x, x], [y])
         (tmp_path / "large.tflite").write_bytes(out.finish())
-        done = run("check", tmp_path / "large.tflite", "--board", "we2", "--compile")
+        done = run("check", tmp_path / "large.tflite", "--board", "we2")
         assert done.exit_code == 1
         assert "tensor arena" in done.stdout
         assert "-> take smaller inputs" in done.stdout
 
     def test_the_boot_loaders_window_and_the_drive_that_goes_are_said_beforehand(self) -> None:
-        we2 = run("check", PERSON, "--board", "we2", "--compile").stdout
+        we2 = run("check", PERSON, "--board", "we2").stdout
         assert "listens for 100 ms after a reset" in we2
         we1 = run("check", PERSON, "--board", "grove_vision_ai").stdout
         assert "GROVEAI disappears by itself" in we1
@@ -232,7 +256,7 @@ def float_conv(path: Path, type: str = "float32") -> Path:
 class TestAModelOfWhichVelaPutsNothingOnTheNpu:
     def test_it_is_judged_as_it_runs_on_the_cpu(self, tmp_path: Path) -> None:
         path = float_conv(tmp_path / "float.tflite")
-        found = json.loads(run("check", path, "--board", "we2", "--compile", "--json").stdout)
+        found = json.loads(run("check", path, "--board", "we2", "--json").stdout)
         assert (found["runs"], found["compiled"]) == (True, False)
         assert "Vela finds nothing in it for the NPU: it runs on the Arm Cortex-M55 alone" in found["notes"]
 
@@ -382,9 +406,9 @@ def test_times_are_written_without_an_exponent() -> None:
     assert [rounded(v) for v in (2345.6, 54.23, 0.000467, 0)] == ["2,350", "54.2", "0.000467", "0"]
 
 
-def test_a_note_does_not_name_the_firmware_twice() -> None:
-    shown = run("check", PERSON, "--board", "we2").stdout
-    assert "the firmware 'sscma' would refuse it: that firmware does not register" in shown
+def test_a_note_does_not_name_the_firmware_twice(tmp_path: Path) -> None:
+    shown = run("check", float_conv(tmp_path / "m.tflite"), "--board", "we2").stdout
+    assert "the firmware 'sscma' would refuse it: that firmware does not register CONV_2D" in shown
 
 
 def test_calibrating_a_profile_of_ones_own_keeps_what_it_says(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from harness.models import ethosu, tflite, vela
 from harness.models.build import Builder, Scale
 from harness.models.npu.jobs import jobs
 from harness.models.npu.operations import Dma
+from tests.emulator.npu.streaming import stream
 
 
 def _model() -> bytes:
@@ -199,7 +200,7 @@ def test_a_damaged_stream_names_the_file_and_one_that_only_faults_is_still_liste
     assert "NPU_SET_OFM_BASE0          0x7fffffff" in listed.stdout
     path.write_bytes(data[:place] + b"\xff\x03\x00\x00" + data[place + 4 :])
     refused = CliRunner().invoke(command, ["disasm", str(path)])
-    assert str(refused.exception).startswith(f"{path}: its command stream is damaged: unknown command")
+    assert str(refused.exception).startswith(f"{path}: an NPU cannot run its commands: unknown command")
 
 
 @pytest.mark.parametrize(("accelerator", "listed"), [("ethos-u65-256", True), ("ethos-u85-256", False)])
@@ -233,3 +234,41 @@ def test_the_time_of_a_run_has_unit_and_origin(files: tuple[Path, Path]) -> None
     assert re.search(r"NPU time +0\.0\d+ ms, [\d,]+ cycles at 400 MHz \(estimated from the commands", shown)
     facts = json.loads(_invoke("run", files[1], "--json").output)
     assert facts["estimated_seconds"] == pytest.approx(facts["estimated_cycles"] / facts["clock_hz"])
+
+
+def test_a_model_with_variables_is_compared_with_its_source(tmp_path: Path) -> None:
+    source, compiled = tmp_path / "stream.tflite", tmp_path / "stream_vela.tflite"
+    source.write_bytes(stream(on_cpu=True))
+    settings = boards.load("grove_vision_ai_we2").vela
+    assert settings is not None
+    result = vela.compile(
+        source.read_bytes(), "stream", accelerator=settings.accelerator, settings=settings.settings()
+    )
+    compiled.write_bytes(result.data)
+    found = _invoke("run", compiled, "--source", source)
+    assert found.exit_code == 0
+    assert "equal to the reference kernels" in found.output
+    assert "CONV_2D 'state1/y'" in _invoke("disasm", compiled, "--source", source).output
+
+
+def test_an_operator_that_tflite_micro_refuses_is_an_error_of_one_line(tmp_path: Path) -> None:
+    builder = Builder()
+    graph = builder.subgraph("main")
+    x = graph.input("x", (1, 4, 4, 8), "uint8", Scale(0.1, 128))
+    middle = graph.tensor("middle", (1, 4, 4, 8), "uint8", Scale(0.1, 128))
+    y = graph.output("y", (1, 80, 80, 8), "uint8", Scale(0.1, 128))
+    graph.operator("MAXIMUM", [x, x], [middle], version=2)
+    size = graph.constant("size", np.array([80, 80], np.int32))
+    graph.operator("RESIZE_BILINEAR", [middle, size], [y], version=3)
+    compiled = tmp_path / "resize_vela.tflite"
+    settings = boards.load("grove_vision_ai_we2").vela
+    assert settings is not None
+    result = vela.compile(
+        builder.finish(), "resize", accelerator=settings.accelerator, settings=settings.settings()
+    )
+    compiled.write_bytes(result.data)
+    refused = CliRunner().invoke(command, ["run", str(compiled)])
+    assert re.fullmatch(
+        r".*resize_vela\.tflite: TFLite-Micro refuses what is left to the CPU: .*requires float or int8.*",
+        str(refused.exception),
+    )

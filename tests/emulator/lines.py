@@ -30,3 +30,6 @@ class MemoryLine:
     def write(self, data: bytes) -> None:
         """See Line.write."""
         self.received += data
+
+    def wake(self) -> None:
+        """See Line.wake: what waits here comes back by itself."""

@@ -12,7 +12,10 @@ from harness.boards import Profile
 from harness.emulator.board import BoardLine, VirtualBoard, load_firmware, load_models
 from harness.emulator.boot import App, Wiring, rom
 from harness.emulator.controls import BoardReset, Boot, Controls
+from harness.emulator.engine import EngineError
+from harness.emulator.engine_process import EngineTemplate
 from harness.emulator.flash_memory import BoardFlash
+from harness.emulator.tflm_engine import TflmRuntime
 from harness.firmware import espimage, virtual
 from harness.models import bundled, vela
 from tests.emulator.lines import MemoryLine
@@ -134,8 +137,15 @@ def started(board: Profile, flash: BoardFlash) -> str:
     line = MemoryLine()
     controls = Controls(dtr_rts=False, touch_baud=None)
     with pytest.raises(_Over):
-        VirtualBoard(board, flash, rom(board, flash, WIRED)).power_on(_Once(line, controls))
+        VirtualBoard(board, flash, rom(board, flash, WIRED), _NoEngines()).power_on(_Once(line, controls))
     return line.received.decode("ascii", "replace")
+
+
+class _NoEngines(EngineTemplate):
+    """A boot needs no engine."""
+
+    def __init__(self) -> None:
+        pass
 
 
 class _Over(Exception):
@@ -156,7 +166,7 @@ def test_the_firmware_complains_of_flash_without_a_model() -> None:
     assert "no model" not in started(board, flash)
 
 
-def test_the_firmware_complains_of_a_model_for_another_npu() -> None:
+def test_a_model_for_another_npu_fails_with_the_words_of_arm_s_driver() -> None:
     board = boards.load("grove_vision_ai_we2")
     assert board.vela
     flash = BoardFlash(board)
@@ -165,7 +175,10 @@ def test_the_firmware_complains_of_a_model_for_another_npu() -> None:
         bundled.build(SMALL), SMALL, accelerator="ethos-u55-128", settings=board.vela.settings()
     )
     flash.program(0x400000, made.data)
-    assert "NPU config mismatch: npu.macs_per_cc=6 optimizer.macs_per_cc=7" in started(board, flash)
+    runtime = TflmRuntime(board, flash)
+    [image] = runtime.load(0x400000).inputs
+    with pytest.raises(EngineError, match=r"npu\.macs_per_cc=6 optimizer\.macs_per_cc=7"):
+        runtime.invoke([bytes(image.bytes)], False)
 
 
 def test_the_core_of_a_we1_reads_words_the_right_way_round_and_flash_holds_them_swapped() -> None:

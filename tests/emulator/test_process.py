@@ -12,6 +12,7 @@ import pytest
 
 from harness.emulator.process import BoardProcess
 from harness.errors import BoardError
+from harness.wire.port import open_port
 
 
 def test_a_board_that_does_not_start_says_why() -> None:
@@ -26,6 +27,22 @@ def test_a_board_that_crashed_is_said_to_have() -> None:
         while board.exit_code is None:
             time.sleep(0.01)
         assert board.last_words() == "ended by a signal (Segmentation fault)"
+
+
+def test_a_board_that_breaks_is_told_by_the_last_line_of_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "sitecustomize.py"
+    broken.write_text(
+        "import harness.emulator.board as board\n"
+        "def fail(*_): raise ValueError('the board has a screw loose')\n"
+        "board.VirtualBoard.power_on = fail\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with BoardProcess("we2") as board, open_port(board.url):
+        while board.exit_code is None:
+            time.sleep(0.01)
+        assert board.last_words() == "ValueError: the board has a screw loose"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes end otherwise there")

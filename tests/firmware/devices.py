@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from harness import boards
 from harness.emulator.bench_firmware import BenchFirmware
 from harness.emulator.engine import DeviceInfo
 from harness.emulator.faults import Damage, parse_faults
 from harness.emulator.firmware import Firmware
 from harness.emulator.line import VirtualLine
-from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.process import BoardProcess
 from harness.emulator.simulation import SimulatedClock, SimulatedPort
 from harness.models import reference, tflite
@@ -39,10 +39,13 @@ class Device(ABC):
 
     name: str
     address = 0x400000
+    """Where the model is."""
     selftest = True
     """Whether it runs the selftest engine."""
     simulated = False
     """Whether its time is virtual, so that patience costs nothing."""
+    alive = False
+    """Whether its line is served apart from its engine: that can be broken off, and tells no operators."""
 
     def __init__(self, model: tflite.Model) -> None:
         self.model = model
@@ -55,6 +58,11 @@ class Device(ABC):
     def session(self, faults: str = "") -> BenchSession:
         """Greet the device."""
         return BenchSession(self.port(faults))
+
+    @property
+    def flash(self) -> tuple[int, int]:
+        """Begin and end of the flash that may hold models; here no more than the model's file."""
+        return self.address, self.address + len(self.model.data)
 
     @property
     def input_bytes(self) -> list[int]:
@@ -98,9 +106,9 @@ class PythonDevice(SimulatedDevice):
     """The virtual board's firmware, with the selftest engine."""
 
     name = "python"
+    alive = True
 
     def boot(self, clock: SimulatedClock, boots: int) -> Firmware:
-        engine = SelftestEngine(self.model, clock.now, clock.spend)
         info = DeviceInfo(
             board="simulated",
             firmware_name="python",
@@ -111,7 +119,7 @@ class PythonDevice(SimulatedDevice):
             clock_hz=0,
             tick_hz=TICK_HZ,
         )
-        return BenchFirmware(info, engine, boot=boots, text=MlperfText(info, engine, "vww01"))
+        return BenchFirmware(info, SelftestEngine(self.model, clock), boot=boots, benchmark="vww01")
 
 
 class CoreDevice(SimulatedDevice):
@@ -210,11 +218,14 @@ class EmulatedDevice(ProcessDevice):
     """The virtual board: `harness emulate` with TFLite-Micro in it."""
 
     name = "emulate"
+    board = boards.load("xiao_esp32s3")
+    flash = (board.flash.model_region.offset, board.flash.model_region.end)
     selftest = False
+    alive = True
 
     def __init__(self) -> None:
         super().__init__(resolve("cifar10_mbv2_035_32_int8"))
-        board = BoardProcess("xiao_esp32s3", ["--model", self.model.name])
+        board = BoardProcess(self.board.id, ["--model", self.model.name])
         self.url = self._stack.enter_context(board).url
 
     def expected(self, *inputs: bytes) -> list[bytes]:
@@ -260,6 +271,7 @@ class QemuDevice(ProcessDevice):
 
     name = "qemu"
     address = 0x60000000
+    flash = (address, address + (16 << 20))
 
     def __init__(self, build: Path, model: tflite.Model, *options: str) -> None:
         super().__init__(model)

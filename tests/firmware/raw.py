@@ -8,7 +8,7 @@ from harness.wire import messages as m
 from harness.wire.framing import Decoder, encode
 from harness.wire.port import Port
 
-PATIENCE_S = 3.0
+PATIENCE_S = 20.0
 QUIET_S = 0.1
 
 _M = TypeVar("_M", bound=m.Message)
@@ -72,5 +72,5 @@ class RawHost:
         if session is not None:
             self.session = session
         self.number = 0
-        self.say(m.Hello(1, 1, 0, 65536))
+        self.say(m.Hello(2, 2, 0, 65536))
         return self.hear(m.Welcome)[1]

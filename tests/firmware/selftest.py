@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from harness.emulator.engine import EngineError, MemoryUse, ModelEntry, TensorSpec
+from harness.emulator.engine import EngineError, Invoked, Loaded, MemoryUse, ModelEntry, TensorSpec
+from harness.emulator.simulation import SimulatedClock
 from harness.models import tflite
 from harness.models.build import Builder, Scale
 from harness.wire.messages import ErrorCode
@@ -50,73 +51,74 @@ def expected_output(size: int, index: int, *inputs: bytes) -> bytes:
     return bytes(out)
 
 
-def asking_to(letter: str, ticks: int = 0) -> bytes:
-    """Return the begin of an input 0 that asks for something: f = fail, h = hang, n = nothing, w = wait."""
-    return MARK + letter.encode() + struct.pack("<I", ticks)
+def asking_to(letter: str, ticks: int = 0, operators: int = 1) -> bytes:
+    """Return the begin of an input 0 that asks for an invoke of so many operators, each doing this.
+
+    f = fail, h = hang, n = nothing, w = wait so many ticks, s = wait and not be broken off (stubborn).
+    """
+    return MARK + letter.encode() + struct.pack("<IH", ticks, operators)
 
 
 class SelftestEngine:
-    """The engine for the virtual board's firmware, so that it can be held against the C core."""
+    """The engine for the virtual board's firmware, so that it can be held against the C core.
+
+    Its line is served while it works, as a chip with a core for it does: any invoke can be broken off.
+    """
 
     ADDRESS = 0x400000
+    alive = True
 
-    def __init__(self, held: tflite.Model, now: Callable[[], float], spend: Callable[[float], None]) -> None:
+    def __init__(self, held: tflite.Model, clock: SimulatedClock) -> None:
         self._model = held
-        self._now = now
-        self._spend = spend
-        self._selected = False
+        self._clock = clock
         graph = held.subgraphs[0]
-        self._inputs = [_spec(graph.tensors[i]) for i in graph.inputs]
-        self._outputs = [_spec(graph.tensors[i]) for i in graph.outputs]
-        self._data = [bytearray(spec.bytes) for spec in self._inputs]
-        self._results = [bytes(spec.bytes) for spec in self._outputs]
-        self._layers: list[tuple[str, int]] = []
+        self._inputs = tuple(_spec(graph.tensors[i]) for i in graph.inputs)
+        self._outputs = tuple(_spec(graph.tensors[i]) for i in graph.outputs)
+        self._outcome: Loaded | Invoked | None = None
+        self._done_at = 0.0
 
     def models(self) -> Sequence[ModelEntry]:
-        held = self._model
-        return [ModelEntry(self.ADDRESS, held.extent, bytes.fromhex(held.sha256), held.description)]
+        return [ModelEntry(self.ADDRESS, self._model.description)]
 
-    def select(self, address: int) -> None:
-        if address != self.ADDRESS:
-            raise EngineError(ErrorCode.NO_MODEL, "no model at that address", address)
-        self._selected = True
-        self._data = [bytearray(spec.bytes) for spec in self._inputs]
-
-    def inputs(self) -> Sequence[TensorSpec]:
-        return self._inputs if self._selected else ()
-
-    def outputs(self) -> Sequence[TensorSpec]:
-        return self._outputs if self._selected else ()
-
-    def write_input(self, index: int, offset: int, data: bytes) -> None:
-        self._data[index][offset : offset + len(data)] = data
-
-    def invoke(self, profile: bool = False) -> int:
-        asked, ticks = b"", LEAST_TICKS
-        if self._data[0].startswith(MARK):
-            asked, ticks = struct.unpack_from("<cI", self._data[0], len(MARK))
-            ticks += LEAST_TICKS
-        if asked == b"f":
-            raise EngineError(ErrorCode.INVOKE_FAILED, "the input asked the selftest engine to fail", 1)
-        self._spend(ticks / TICK_HZ)
-        self._results = [
-            expected_output(spec.bytes, k, *map(bytes, self._data)) for k, spec in enumerate(self._outputs)
-        ]
-        self._layers = [("selftest", ticks)] if profile else []
-        return ticks
-
-    def read_output(self, index: int) -> bytes:
-        return self._results[index]
-
-    def memory(self) -> MemoryUse:
-        used = sum(-(-spec.bytes // 16) * 16 for spec in (*self._inputs, *self._outputs))
-        return MemoryUse(arena_used=used, arena_head=used, arena_tail=0, arena_size=ARENA_BYTES)
-
-    def layers(self) -> Sequence[tuple[str, int]]:
-        return self._layers
+    def read(self, address: int, length: int) -> bytes:
+        data = self._model.data
+        if not self.ADDRESS <= address < address + length <= self.ADDRESS + len(data):
+            raise EngineError(ErrorCode.BAD_ARGUMENT, "not all within the flash for models", address)
+        return data[address - self.ADDRESS :][:length]
 
     def ticks(self) -> int:
-        return int(self._now() * TICK_HZ)
+        return int(self._clock.now() * TICK_HZ)
+
+    def begin_load(self, address: int) -> None:
+        if address != self.ADDRESS:
+            raise EngineError(ErrorCode.NO_MODEL, "no model at that address", address)
+        used = sum(-(-spec.bytes // 16) * 16 for spec in (*self._inputs, *self._outputs))
+        memory = MemoryUse(arena_used=used, arena_head=used, arena_tail=0, arena_size=ARENA_BYTES)
+        self._take(0, Loaded(self._inputs, self._outputs, memory))
+
+    def begin_invoke(self, inputs: Sequence[bytes], profile: bool) -> None:
+        asked, ticks, operators = b"", 0, 1
+        if inputs[0].startswith(MARK):
+            asked, ticks, operators = struct.unpack_from("<cIH", inputs[0], len(MARK))
+        if asked == b"f":
+            raise EngineError(ErrorCode.INVOKE_FAILED, "the input asked the selftest engine to fail", 1)
+        ticks = LEAST_TICKS + ticks * max(operators, 1)
+        results = tuple(expected_output(spec.bytes, k, *inputs) for k, spec in enumerate(self._outputs))
+        self._take(ticks, Invoked(ticks, results, (("selftest", ticks),) if profile else ()))
+
+    def _take(self, ticks: int, outcome: Loaded | Invoked) -> None:
+        self._outcome = outcome
+        self._done_at = self._clock.now() + ticks / TICK_HZ
+        self._clock.wake_at(self._done_at)
+
+    def poll(self) -> Loaded | Invoked | None:
+        if self._clock.now() < self._done_at - 0.5 / TICK_HZ:
+            return None
+        outcome, self._outcome = self._outcome, None
+        return outcome
+
+    def cancel(self) -> None:
+        self._outcome = None
 
 
 TICK_HZ = 1_000_000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
 import json
 import random
 import zlib
@@ -13,6 +15,7 @@ import pytest
 from harness.wire import messages as m
 from harness.wire.bench_client import BenchSession
 from harness.wire.framing import encode
+from harness.wire.patience import Patience
 from harness.wire.session import DeviceRefused, RunInterrupted
 from tests.firmware.devices import Device, settle
 from tests.firmware.raw import RawHost
@@ -22,11 +25,21 @@ from tests.wire.test_vectors import message
 pytestmark = pytest.mark.interop
 
 VECTORS = json.loads(
-    (Path(__file__).resolve().parents[1] / "vectors/bench-v1.json").read_text(encoding="utf-8")
+    (Path(__file__).resolve().parents[1] / "vectors/bench-v2.json").read_text(encoding="utf-8")
 )
 HOST_TYPES = {kind.__name__ for kind in m.HOST_MESSAGES}
 LONG = 1 << 20
 """Invokes of a run that is not to end by itself."""
+
+
+def waits_for_a_run(device: Device) -> list[m.Message]:
+    """Return the requests that are refused while a run or an invoke is under way."""
+    return [
+        m.Select(device.address),
+        m.StartRun(2, 0, 0, 1, 0),
+        m.GetOutput(0, 0, 0, 1),
+        m.Digest(device.address, 1),
+    ]
 
 
 def tensors(device: Device, seed: int) -> list[bytes]:
@@ -58,10 +71,10 @@ def selected(device: Device) -> RawHost:
     return host
 
 
-def filled(host: RawHost, data: bytes) -> None:
-    """Load `data` into the begin of input 0 by hand."""
-    host.say(m.Open(1, 0, 0, 0, 0, len(data), len(data), zlib.crc32(data)), 1)
-    host.say(m.Data(1, 0, 0, data), 2)
+def filled(host: RawHost, data: bytes, transfer: int = 1) -> None:
+    """Load `data` into the begin of input 0 by hand; `transfer` counts what was opened in the session."""
+    host.say(m.Open(transfer, m.REPLACE, 0, 0, 0, len(data), len(data), zlib.crc32(data)), 2 * transfer - 1)
+    host.say(m.Data(transfer, 0, 0, data), 2 * transfer)
     host.hear(m.Ack)
     assert host.hear(m.Ack)[1].status == m.TransferStatus.COMPLETE
 
@@ -76,8 +89,8 @@ def test_a_model_is_found_run_and_read_back(device: Device) -> None:
         assert identity.board
         assert identity.engine
         [found] = session.models()
-        assert (found.address, found.size) == (device.address, device.model.extent)
-        assert found.sha256 is not None
+        assert found.address == device.address
+        assert session.digest(device.address, len(device.model.data)) == device.model.sha256
         info = session.select(device.address)
         graph = device.model.subgraphs[0]
         for got, index in zip((*info.inputs, *info.outputs), (*graph.inputs, *graph.outputs), strict=True):
@@ -150,10 +163,39 @@ def test_what_was_said_to_a_device_is_answered_before_the_next_test_begins(devic
     """The tests' own ground: answers to greetings that were sent again while a device booted."""
     port = device.port()
     for _ in range(20):
-        port.write(encode(m.pack(1, 0x0DD, m.Hello(1, 1, 0, 65536))))
+        port.write(encode(m.pack(1, 0x0DD, m.Hello(2, 2, 0, 65536))))
     settle(port)
     host = RawHost(port)
     host.greet()
+
+
+# ---- what is in flash
+
+
+def test_a_digest_is_that_of_the_bytes_in_flash(device: Device) -> None:
+    host = raw(device)
+    data = device.model.data
+    for start, length in ((0, len(data)), (0, 1), (1, 63), (64, 64), (3, 120), (len(data) - 1, 1)):
+        part = data[start : start + length]
+        assert host.ask(m.Digest(device.address + start, length), m.Digested) == m.Digested(
+            device.address + start, length, hashlib.sha256(part).digest()
+        )
+
+
+def test_a_digest_is_of_flash_for_models_alone(device: Device) -> None:
+    host = raw(device)
+    first, end = device.flash
+    host.ask(m.Digest(first, 1), m.Digested)
+    host.ask(m.Digest(end - 1, 1), m.Digested)
+    last = min(4096, end - first)
+    block = host.ask(m.Digest(end - last, last), m.Digested)
+    assert (block.address, block.length) == (end - last, last)
+    for address, length in (
+        *((first, 0), (end, 0), (end, 1), (end - 1, 2), (first - 1, 1), (first - 1, 2)),
+        *((0, 1), (0, 0xFFFFFFFF), (first, 0xFFFFFFFF), (0xFFFFFFFF, 1), (0xFFFFFFFF, 2)),
+    ):
+        if address >= 0:
+            assert host.refused(m.Digest(address, length)) == m.ErrorCode.BAD_ARGUMENT, (address, length)
 
 
 # ---- golden vectors
@@ -176,7 +218,7 @@ def test_each_message_of_the_vectors_is_understood_byte_by_byte(device: Device, 
             port.write(line[at : at + portion])
         if vector["message"] == "Hello":
             number, welcome = host.hear(m.Welcome)
-            assert (welcome.version, welcome.oldest, welcome.newest) == (0, 1, 1)
+            assert (welcome.version, welcome.oldest, welcome.newest) == (0, m.OLDEST_VERSION, m.VERSION)
         else:
             number, refusal = host.hear(m.Refusal)
             assert refusal.code == m.ErrorCode.NO_SESSION, vector["name"]
@@ -201,7 +243,7 @@ def test_stream_messages_are_answered_as_the_vectors_say(device: Device) -> None
     if device.input_bytes[-1] < VECTORS["transfer"]["input_bytes"]:
         pytest.skip("the model has no input as small as the vectors'")
     host = selected(device)
-    host.say(m.Hello(1, 1, 0, 65536))  # the same session again: nothing changes
+    host.say(m.Hello(2, 2, 0, 65536))  # the same session again: nothing changes
     largest = host.hear(m.Welcome)[1].max_block
     last = len(device.input_bytes) - 1
     size = device.input_bytes[last]
@@ -232,7 +274,7 @@ def test_stream_messages_are_answered_as_the_vectors_say(device: Device) -> None
 
 def test_a_greeting_settles_on_the_newest_common_version(device: Device) -> None:
     host = RawHost(device.port())
-    for oldest, newest, common in [(1, 1, 1), (1, 9, 1), (0, 1, 1), (2, 9, 0), (0, 0, 0), (3, 1, 0)]:
+    for oldest, newest, common in [(2, 2, 2), (2, 9, 2), (0, 2, 2), (3, 9, 0), (0, 1, 0), (4, 2, 0)]:
         host.say(m.Hello(oldest, newest, 0, 4096), number=9)
         number, welcome = host.hear(m.Welcome)
         assert (number, welcome.version) == (9, common)
@@ -310,7 +352,7 @@ def test_what_is_no_request_of_this_version_is_told_apart(device: Device) -> Non
         assert number == host.number
         return got.code, got.detail
 
-    for kind in (0x00, 0x0F, 0x1F):
+    for kind in (0x00, 0x10, 0x1F):
         assert refusal(kind, b"") == (m.ErrorCode.UNKNOWN_TYPE, kind)
     for kind in HOST_TYPES - {"Data", "Open", "Probe", "SamplesAck"}:
         sound = m.BY_TYPE[getattr(m, kind).TYPE].FIXED.size
@@ -335,7 +377,7 @@ def test_errors_before_a_model_is_selected(device: Device) -> None:
     for address in (0, device.address + 1, device.address + 4096, 0xFFFFFFFF):
         assert host.refused(m.Select(address)) == m.ErrorCode.NO_MODEL
     empty = host.ask(m.GetModel(1), m.FlashEntry)
-    assert (empty.total, empty.address, empty.size, empty.name) == (1, 0, 0, "")
+    assert (empty.total, empty.address, empty.name) == (1, 0, "")
     assert host.ask(m.GetLayer(0), m.LayerTime) == m.LayerTime(0, 0, 0, "")
     host.say(m.Open(1, 0, 0, 0, 0, 1, 1, 0), 1)
     assert host.hear(m.Ack)[1].status == m.TransferStatus.BAD_INPUT
@@ -368,7 +410,7 @@ def test_no_output_frame_is_longer_than_the_host_takes(device: Device) -> None:
     host.hear(m.Samples)
     whole = host.ask(m.GetOutput(0, 0, 0, 4096), m.Output)
     for most in (40, 33, 8):
-        host.say(m.Hello(1, 1, 0, most))
+        host.say(m.Hello(2, 2, 0, most))
         host.hear(m.Welcome)
         part = host.ask(m.GetOutput(0, 0, 0, 4096), m.Output)
         assert part == dataclasses.replace(whole, data=whole.data[: max(0, most - 31)])
@@ -377,7 +419,7 @@ def test_no_output_frame_is_longer_than_the_host_takes(device: Device) -> None:
 def test_errors_during_a_run(device: Device) -> None:
     host = selected(device)
     host.ask(m.StartRun(1, 0, LONG, 1, 1), m.Running)
-    for request in (m.Select(device.address), m.StartRun(2, 0, 0, 1, 0), m.GetOutput(0, 0, 0, 1)):
+    for request in waits_for_a_run(device):
         assert host.refused(request) == m.ErrorCode.BUSY
     status = host.ask(m.GetRun(), m.RunStatus)
     assert (status.run, status.state, status.done) == (1, m.RunState.WARMING, 0)
@@ -522,6 +564,248 @@ def test_a_sample_is_the_time_of_one_invoke(device: Device) -> None:
         assert 0.03 * tick_hz <= sample
 
 
+# ---- invokes that take long
+
+LONG_ENOUGH_S = 60.0
+"""For a host or device that is starved by others; nothing takes so long."""
+
+
+def needs(device: Device, letter: str = "w") -> None:
+    """Skip unless the engine takes as long as it is told to, and is as stubborn."""
+    if not device.selftest:
+        pytest.skip("needs an engine that takes as long as it is told to")
+    if letter == "s" and device.alive:
+        pytest.skip("no invoke is too stubborn for it")
+
+
+def taking(device: Device, host: RawHost, seconds: float, operators: int, letter: str = "w") -> float:
+    """Make each invoke take so long, in so many operators ("s": stubborn ones); return the tick rate."""
+    needs(device, letter)
+    tick_hz = host.ask(m.Identify(), m.Identified).tick_hz
+    filled(host, asking_to(letter, int(seconds / operators * tick_hz), operators))
+    return tick_hz
+
+
+def anything(host: RawHost, patience_s: float = LONG_ENOUGH_S) -> m.Message:
+    return host.hear(m.Message, patience_s)[1]  # type: ignore[type-abstract]
+
+
+def in_an_invoke(host: RawHost) -> m.RunStatus:
+    """Return what the device says of its run once an invoke is under way."""
+    until = host.port.now() + LONG_ENOUGH_S
+    while host.port.now() < until:
+        status = host.ask(m.GetRun(), m.RunStatus)
+        if status.busy:
+            return status
+    raise AssertionError("no invoke is under way")
+
+
+def test_a_device_tells_how_far_an_invoke_is(device: Device) -> None:
+    host = selected(device)
+    tick_hz = taking(device, host, 0xFFFF / 40, 0xFFFF)
+    host.ask(m.StartRun(1, 0, 3, 1, 0), m.Running)
+    told = [in_an_invoke(host)]
+    until = host.port.now() + LONG_ENOUGH_S
+    while len(told) < 12 and host.port.now() < until:
+        host.port.pause(0.02)
+        status = host.ask(m.GetRun(), m.RunStatus)
+        if device.alive or status.operator > told[-1].operator:
+            told.append(status)
+    assert len(told) == 12
+    for status in told:
+        assert (status.run, status.state, status.done, status.warmup) == (1, m.RunState.WARMING, 0, 3)
+        assert status.operators == (0 if device.alive else 0xFFFF)
+        assert status.busy >= status.operator / 40 * tick_hz * 0.99
+    assert all(earlier.busy < later.busy for earlier, later in itertools.pairwise(told))
+    aborts(host)
+
+
+def test_an_invoke_of_90_s_in_virtual_time(device: Device) -> None:
+    if not device.simulated:
+        pytest.skip("takes 90 s where time is not virtual")
+    an_invoke_of_90_s(device)
+
+
+@pytest.mark.soak
+def test_an_invoke_of_90_s(device: Device) -> None:
+    an_invoke_of_90_s(device)
+
+
+def an_invoke_of_90_s(device: Device) -> None:
+    host = selected(device)
+    tick_hz = taking(device, host, 90.0, 45)
+    host.ask(m.StartRun(1, 0, 0, 1, 0), m.Running)
+    told: list[m.RunStatus] = []
+    while True:
+        host.number += 1
+        host.say(m.GetRun(), host.number)
+        got = anything(host)
+        if isinstance(got, m.Samples):
+            break
+        assert isinstance(got, m.RunStatus)
+        told.append(got)
+        host.port.pause(2.0)
+    assert (got.state, got.first) == (m.RunState.DONE, 0)
+    assert 90.0 * 0.999 * tick_hz <= int.from_bytes(got.ticks, "little")
+    within = [status for status in told if status.busy]
+    assert len(within) >= 10
+    for earlier, later in itertools.pairwise(within):
+        assert earlier.busy < later.busy
+        assert earlier.operator <= later.operator
+    operators = 0 if device.alive else 45
+    for status in within:
+        assert (status.state, status.done, status.operators) == (m.RunState.MEASURING, 0, operators)
+    assert within[-1].busy > 60.0 * tick_hz
+
+
+def test_in_an_invoke_a_device_answers_what_it_answers_in_a_run(device: Device) -> None:
+    host = selected(device)
+    taking(device, host, 1000.0, 1000 if device.simulated else 40_000)
+    host.ask(m.StartRun(1, 0, 1, 1, 0), m.Running)
+    in_an_invoke(host)
+    for request in waits_for_a_run(device):
+        assert host.refused(request) == m.ErrorCode.BUSY
+    assert host.ask(m.Identify(), m.Identified).tick_hz
+    first, second = (host.ask(m.GetClock(), m.Clock).ticks for _ in range(2))
+    assert first < second
+    assert host.ask(m.GetTensor(0, 0), m.TensorDescription).size == device.input_bytes[0]
+    assert host.ask(m.GetModel(0), m.FlashEntry).address == device.address
+    assert host.ask(m.GetMemory(), m.MemoryFigures).arena_used
+    assert host.ask(m.GetLayer(0), m.LayerTime).total == 0
+    host.say(m.Open(2, m.REPLACE, 0, 0, 0, 1, 1, 0), 3)
+    assert host.hear(m.Ack)[1].status == m.TransferStatus.BUSY
+    assert text(host, b"name%").startswith(b"m-name-dut-[")
+    assert text(host, b"infer%") == b"e-[a run is under way]\r\nm-ready\r\n"
+    host.say(m.Hello(2, 2, 0, 65536))  # the session goes on
+    host.hear(m.Welcome)
+    assert host.ask(m.GetRun(), m.RunStatus).state == m.RunState.WARMING
+    aborts(host)
+    filled(host, bytes(16), 3)
+    host.ask(m.StartRun(2, 0, 0, 1, 0), m.Running)
+    assert host.hear(m.Samples)[1].state == m.RunState.DONE
+
+
+def aborts(host: RawHost) -> m.Samples:
+    """End the run; return the frame that tells of it, which must be in keeping with the reply."""
+    aborted = host.ask(m.Abort(), m.Aborted)
+    while True:
+        samples = anything(host)
+        assert isinstance(samples, m.Samples)
+        if samples.state == m.RunState.ABORTED:
+            break
+    assert samples.first + len(samples.ticks) // 8 == aborted.done
+    status = host.ask(m.GetRun(), m.RunStatus)
+    assert (status.state, status.done, status.busy) == (m.RunState.ABORTED, aborted.done, 0)
+    return samples
+
+
+def test_abort_waits_for_an_invoke_that_cannot_be_broken_off(device: Device) -> None:
+    host = selected(device)
+    seconds = 50.0 if device.simulated else 1.0
+    taking(device, host, seconds, 25, "s")
+    host.ask(m.StartRun(1, 0, 0, LONG, 0), m.Running)
+    in_an_invoke(host)
+    before = host.port.now()
+    done = host.ask(m.Abort(), m.Aborted).done
+    if device.simulated:
+        status = host.ask(m.GetRun(), m.RunStatus)
+        assert (status.state, status.operators) == (m.RunState.MEASURING, 25)
+        assert host.refused(m.StartRun(2, 0, 0, 1, 0)) == m.ErrorCode.BUSY
+    ended = host.hear(m.Samples, LONG_ENOUGH_S)[1]
+    while ended.state != m.RunState.ABORTED:
+        ended = host.hear(m.Samples, LONG_ENOUGH_S)[1]
+    assert ended.first + len(ended.ticks) // 8 == done, "the invoke that was under way brings no sample"
+    assert not device.simulated or host.port.now() - before > seconds / 2
+    host.ask(m.StartRun(2, 0, 0, 1, 0), m.Running)
+    assert host.hear(m.Samples, LONG_ENOUGH_S)[1].state == m.RunState.DONE
+
+
+@pytest.mark.parametrize("letter", ["w", "s"])
+def test_reset_works_in_an_invoke(device: Device, letter: str) -> None:
+    host = RawHost(device.port())
+    boot = host.greet().boot
+    host.ask(m.Select(device.address), m.Selected)
+    taking(device, host, 1000.0, 1000 if device.simulated else 40_000, letter)
+    host.ask(m.StartRun(1, 0, 0, 1, 0), m.Running)
+    in_an_invoke(host)
+    host.ask(m.Reset(), m.Resetting)
+    session = BenchSession(host.port)
+    measure(session, device, 1)
+    again = RawHost(host.port)
+    assert again.greet().boot != boot
+
+
+@pytest.mark.parametrize("letter", ["w", "s"])
+def test_a_host_gives_up_on_an_invoke_that_does_not_end_and_the_device_is_usable(
+    device: Device, letter: str
+) -> None:
+    """An engine that can break off is aborted, one that cannot is reset with all of the device."""
+    needs(device, letter)
+    patience = Patience(invoke_s=60.0) if device.simulated else Patience(request_s=4.0, invoke_s=1.0)
+    host = RawHost(device.port())
+    boot = host.greet().boot
+    tick_hz = host.ask(m.Identify(), m.Identified).tick_hz
+    session = BenchSession(host.port, patience)
+    session.select(device.address)
+    session.load(0, asking_to(letter, int(0.03 * tick_hz), 0xFFFF).ljust(device.input_bytes[0], b"\0"))
+    before = host.port.now()
+    with pytest.raises(RunInterrupted, match=f"not ended after {patience.invoke_s:g} s") as gave_up:
+        session.run(0, 3)
+    took = host.port.now() - before
+    assert gave_up.value.run.samples == []
+    assert took >= patience.invoke_s
+    if device.simulated:
+        assert took < patience.invoke_s + patience.request_s + 3.0
+    measure(session, device, 1)
+    assert (host.greet().boot == boot) == (letter == "w")
+
+
+def test_another_session_gives_up_a_run_in_an_invoke(device: Device) -> None:
+    host = selected(device)
+    taking(device, host, 1000.0, 1000 if device.simulated else 40_000)
+    host.ask(m.StartRun(1, 0, 0, LONG, 0), m.Running)
+    in_an_invoke(host)
+    host.greet(session=0x77)
+    status = host.ask(m.GetRun(), m.RunStatus)
+    assert (status.run, status.state) == (0, m.RunState.IDLE)
+    while status.busy:
+        status = host.ask(m.GetRun(), m.RunStatus)
+    host.ask(m.Select(device.address), m.Selected)
+    host.ask(m.StartRun(1, 0, 0, 1, 0), m.Running)
+    assert host.hear(m.Samples)[1].state == m.RunState.DONE
+
+
+def test_an_invoke_that_cannot_be_broken_off_outlives_its_session(device: Device) -> None:
+    host = selected(device)
+    taking(device, host, 50.0 if device.simulated else 1.0, 25, "s")
+    host.ask(m.StartRun(1, 0, 0, LONG, 0), m.Running)
+    in_an_invoke(host)
+    host.greet(session=0x78)
+    status = host.ask(m.GetRun(), m.RunStatus)
+    assert (status.run, status.state, status.done) == (0, m.RunState.IDLE, 0)
+    if device.simulated:
+        assert status.busy
+        for request in waits_for_a_run(device):
+            assert host.refused(request) == m.ErrorCode.BUSY
+    while status.busy:
+        status = host.ask(m.GetRun(), m.RunStatus)
+    assert (status.run, status.operator, status.operators) == (0, 0, 0)
+    host.ask(m.Select(device.address), m.Selected)
+
+
+def test_a_failed_invoke_of_a_session_that_is_gone_is_not_told_to_the_next(device: Device) -> None:
+    host = selected(device)
+    taking(device, host, 1000.0, 1000 if device.simulated else 40_000)
+    host.ask(m.StartRun(1, 0, 0, LONG, 0), m.Running)
+    in_an_invoke(host)
+    host.greet(session=0x79)  # the engine breaks off, which is a failure of its own kind
+    status = host.ask(m.GetRun(), m.RunStatus)
+    while status.busy:
+        status = host.ask(m.GetRun(), m.RunStatus)
+    assert status == m.RunStatus(0, m.RunState.IDLE, 0, 0, 0, 0, 0, 0, "")
+    host.hear_nothing()
+
+
 def test_the_clock_runs_on(device: Device) -> None:
     host = raw(device)
     identity = host.ask(m.Identify(), m.Identified)
@@ -632,6 +916,28 @@ def test_text_takes_the_first_model_where_none_is_selected(device: Device) -> No
     host = raw(device)
     host.hear_nothing()
     assert text(host, b"db 00%") == b"m-ready\r\n"
+    host.ask(m.StartRun(1, 0, 0, 1, 1), m.Running)
+    host.hear(m.Samples)
+
+
+@pytest.mark.parametrize("letter", ["w", "s"])
+def test_a_greeting_gets_through_while_a_long_inference_goes_on(device: Device, letter: str) -> None:
+    host = selected(device)
+    host.hear_nothing()
+    seconds = 50.0 if device.simulated else 1.0
+    taking(device, host, seconds, 25, letter)
+    host.port.write(b"infer 100000 0%")
+    host.port.pause(seconds / 5)
+    before = host.port.now()
+    host.greet(session=0x80)
+    assert not device.simulated or host.port.now() - before < seconds / 10
+    status = host.ask(m.GetRun(), m.RunStatus)
+    assert status.run == 0
+    while status.busy:
+        if device.simulated:
+            assert host.refused(m.Select(device.address)) == m.ErrorCode.BUSY
+        status = host.ask(m.GetRun(), m.RunStatus)
+    host.ask(m.Select(device.address), m.Selected)
     host.ask(m.StartRun(1, 0, 0, 1, 1), m.Running)
     host.hear(m.Samples)
 

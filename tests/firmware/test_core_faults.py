@@ -15,7 +15,7 @@ from harness.wire.session import RunInterrupted
 from tests.firmware.devices import CoreDevice, PosixDevice
 from tests.firmware.raw import RawHost
 from tests.firmware.selftest import TICK_HZ, asking_to
-from tests.firmware.test_conformance import filled
+from tests.firmware.test_conformance import filled, text
 
 pytestmark = pytest.mark.interop
 
@@ -108,7 +108,7 @@ def test_what_arrives_during_a_long_invoke_is_no_silence_of_the_line(
 def test_what_arrives_during_long_inferences_in_text_is_no_silence_of_the_line(
     checked: Path, two_inputs: tflite.Model
 ) -> None:
-    """A frame that began right behind the command is whole when the rest comes, three seconds later."""
+    """A frame that began while an operator of three seconds ran is whole when the rest comes."""
     slow = asking_to("w", 3 * TICK_HZ)
     with CoreDevice(checked, two_inputs) as device:
         host = RawHost(device.port())
@@ -116,11 +116,68 @@ def test_what_arrives_during_long_inferences_in_text_is_no_silence_of_the_line(
         host.ask(m.Select(device.address), m.Selected)
         filled(host, slow)
         frame = encode(m.pack(host.number + 1, host.session, m.Identify()))
-        host.port.write(b"infer 1 0%" + frame[:5])
-        host.port.pause(3.2)
+        host.port.write(b"infer 1 0%")
+        host.port.pause(0.5)
+        host.port.write(frame[:5])
+        host.port.pause(2.7)
         host.port.write(frame[5:])
         host.number += 1
         assert host.hear(m.Identified)[0] == host.number
+
+
+def test_only_silence_that_a_look_has_shown_drops_what_came_in_part(
+    checked: Path, two_inputs: tflite.Model
+) -> None:
+    """In an invoke of operators of five seconds the line is looked at every five seconds."""
+    with CoreDevice(checked, two_inputs) as device:
+        host = RawHost(device.port())
+        host.greet()
+        host.ask(m.Select(device.address), m.Selected)
+        filled(host, asking_to("s", 5 * TICK_HZ, 20))
+        began = host.port.now()
+        host.ask(m.StartRun(1, 0, 0, 1, 0), m.Running)
+
+        def at(seconds: float, said: bytes) -> None:
+            host.port.pause(began + seconds - host.port.now())
+            host.port.write(said)
+
+        at(1.0, b"na")
+        at(9.0, b"me%")  # heard at 5 s and 10 s: nobody knows when they came
+        assert b"m-name-dut-[" in text(host, b"")
+        at(16.0, b"pro")
+        at(26.0, b"name%")  # at 25 s nothing had come since 20 s
+        assert b"m-name-dut-[" in text(host, b"")
+
+
+def test_time_that_goes_to_the_line_in_an_invoke_is_no_part_of_the_sample(
+    checked: Path, two_inputs: tflite.Model
+) -> None:
+    """Virtual time goes by with each look at the clock, of which requests have their share."""
+
+    def sample(requests: int) -> tuple[int, int]:
+        """Return the sample, and how long all took."""
+        with CoreDevice(checked, two_inputs) as device:
+            host = RawHost(device.port(baud=None))
+            host.greet()
+            host.ask(m.Select(device.address), m.Selected)
+            filled(host, asking_to("w", TICK_HZ // 10, 20))
+            began = host.ask(m.GetClock(), m.Clock).ticks
+            host.ask(m.StartRun(1, 0, 0, 1, 0), m.Running)
+            for _ in range(requests):
+                host.say(m.GetClock(), host.number)  # answered again, be it during the invoke
+                host.say(m.GetRun(), host.number + 1)
+                host.number += 1
+            while True:
+                _, got = host.hear(m.Message)  # type: ignore[type-abstract]
+                if isinstance(got, m.Samples):
+                    break
+            ended = host.ask(m.GetClock(), m.Clock).ticks
+            return int.from_bytes(got.ticks, "little"), ended - began
+
+    quiet, quiet_all = sample(0)
+    busy, busy_all = sample(200)
+    assert busy_all > quiet_all + 1000
+    assert quiet <= busy <= quiet + 20 * 10
 
 
 def test_the_core_says_that_all_is_well_between_any_two_invokes(

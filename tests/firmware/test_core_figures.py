@@ -131,7 +131,7 @@ def test_a_frame_ends_inferences_that_would_take_for_ever(checked: Path, two_inp
             assert text(host, b"").endswith(b"e-[interrupted]\r\nm-ready\r\n")
             host.port.write(command)
             host.port.pause(0.1)
-            assert host.greet().version == 1
+            assert host.greet().version == m.VERSION
 
 
 def test_what_is_said_in_text_keeps_the_watchdog_quiet(checked: Path, two_inputs: tflite.Model) -> None:

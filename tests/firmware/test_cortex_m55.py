@@ -20,6 +20,7 @@ pytestmark = pytest.mark.interop
 MOST_CODE_BYTES = 12 * 1024
 MOST_RAM_BYTES = 6 * 1024
 MOST_INSTRUCTIONS = 100
+MOST_BETWEEN_OPERATORS = 100
 NANOSECONDS_AN_INSTRUCTION = 1 << 10
 
 
@@ -78,7 +79,29 @@ def test_a_sample_holds_fewer_than_100_instructions_that_are_not_the_invoke(
     assert layers
     [(_, inside)] = layers
     around = (run.samples[-1] - inside) * tick_ns / NANOSECONDS_AN_INSTRUCTION
+    print(f"{around:.1f} instructions around an invoke")
     assert 10 < around < MOST_INSTRUCTIONS
+
+
+def test_a_sample_holds_fewer_than_100_instructions_more_for_each_further_operator(
+    cortex_m55: Path, two_inputs: tflite.Model
+) -> None:
+    """For the question whether to look at the line, and the selftest engine's own loop."""
+    require("qemu-system-arm")
+    operators = 1001
+    with (
+        QemuDevice(cortex_m55, two_inputs, "-icount", "shift=10") as device,
+        device.session() as session,
+    ):
+        tick_ns = 1e9 / session.identify().tick_hz
+        session.select(device.address)
+        samples = []
+        for count in (1, operators):
+            session.load(0, asking_to("n", 0, count).ljust(device.input_bytes[0], b"\0"))
+            samples.append(min(session.run(1, 5).samples))
+    further = (samples[1] - samples[0]) * tick_ns / NANOSECONDS_AN_INSTRUCTION / (operators - 1)
+    print(f"{further:.1f} instructions for each further operator")
+    assert 10 < further < MOST_BETWEEN_OPERATORS
 
 
 def test_a_watchdog_resets_a_cortex_m55_that_hangs(cortex_m55: Path, two_inputs: tflite.Model) -> None:

@@ -32,7 +32,7 @@ def custom() -> bytes:
 
 FLASH = [
     selftest.two_inputs(),
-    b"\xff\xff\xff\xffTFL3" + bytes(8),
+    b"\x08\0\0\0TFL3" + bytes(8),
     custom(),
     selftest.model(((1, 1024, 1024, 16), "int8")),
     selftest.model(*[((1, 4), "int8")] * 8),

@@ -16,14 +16,14 @@ from tests.firmware.builds import build, require
 
 pytestmark = pytest.mark.interop
 
-VECTORS = Path(__file__).resolve().parents[1] / "vectors/bench-v1.json"
+VECTORS = Path(__file__).resolve().parents[1] / "vectors/bench-v2.json"
 ACTIONS_BYTES = 512
 """Of the input of fuzz_device, before the bytes that are in flash."""
 
 EFFORT = pytest.mark.parametrize(
     "effort",
     [
-        pytest.param("-runs=20000", id="sample"),
+        pytest.param("-runs=10000", id="sample"),
         pytest.param("-max_total_time=600", id="ten-minutes", marks=pytest.mark.soak),
     ],
 )
@@ -54,13 +54,18 @@ def decoder_seeds() -> list[bytes]:
     return [*lines, b"".join(lines), b"name%db load 10%db 0102%infer 1 0%\r\n%%"]
 
 
-def device_seeds(data: bytes) -> list[bytes]:
+IDLE = struct.pack("<BB", 0xFE, 0)
+"""The action of saying nothing: in an invoke the device's look at the line ends with it."""
+
+
+def device_seeds(data: bytes, between: bytes = b"") -> list[bytes]:
     """Return a conversation with a model in flash that `data` is loaded into, cut into ever longer parts."""
     conversation: list[m.Message | bytes] = [
         *(
             m.Identify(),
             m.GetModel(0),
             m.GetModel(1),
+            m.Digest(0x400000, 400),
             m.Select(0x400000),
             m.GetTensor(0, 0),
             m.GetTensor(1, 0),
@@ -73,9 +78,19 @@ def device_seeds(data: bytes) -> list[bytes]:
             m.SamplesAck(1, 1, 0),
             m.GetOutput(0, 0, 1, 9),
             m.GetLayer(0),
+            m.GetRun(),
+            m.Digest(0x400000, 400),
+            b"name%infer 1%",
+            m.Open(2, 1, 0, 0, 0, 8, 8, 0),
         ),
         *(m.GetMemory(), m.GetOperators(0), m.GetClock(), m.StartRun(2, 0, 0, 200, 1), m.Abort()),
-        *(b"db load 4%db 0102%db 0304%", b"db print%infer 2 1%results%", b"timestamp%help%name%profile%"),
+        *(
+            b"infer 2 1%",
+            m.GetRun(),
+            b"db load 4%db 0102%db 0304%",
+            b"db print%infer 2 1%results%",
+            b"timestamp%help%name%profile%",
+        ),
     ]
     actions = [
         bytes([0xFF, len(step)]) + step
@@ -84,11 +99,11 @@ def device_seeds(data: bytes) -> list[bytes]:
         for step in conversation
     ]
     flash = selftest.two_inputs()
-    idle = struct.pack("<BB", 0xFE, 0)
     seeds = []
     for count in range(2, len(actions) + 1, 3):
-        said = b"".join(actions[:count])
-        said += idle * ((ACTIONS_BYTES - len(said)) // 2)
+        said = between.join(actions[:count])
+        assert len(said) <= ACTIONS_BYTES
+        said += IDLE * ((ACTIONS_BYTES - len(said)) // 2)
         seeds.append(said.ljust(ACTIONS_BYTES, b"\0") + flash)
     return seeds
 
@@ -100,9 +115,16 @@ def test_any_bytes_can_come_to_the_decoder(fuzzers: Path, tmp_path: Path, effort
 
 @EFFORT
 def test_any_sequence_of_messages_can_come_to_a_device(fuzzers: Path, tmp_path: Path, effort: str) -> None:
-    seeds = device_seeds(selftest.asking_to("w", 5))
+    # Invokes of 30 ms in 6 operators: what follows the start of a run comes in the middle of one.
+    seeds = device_seeds(selftest.asking_to("w", 5000, 6))
+    seeds += device_seeds(selftest.asking_to("s", 30000, 9), IDLE)
     # An engine that is told to hang, or to wait for an hour, does neither here: a fuzzer would find no end.
     seeds += [
-        device_seeds(data)[-1] for data in (selftest.asking_to("h"), selftest.asking_to("w", 0xFFFFFFFF))
+        device_seeds(data)[-1]
+        for data in (
+            selftest.asking_to("h"),
+            selftest.asking_to("w", 0xFFFFFFFF),
+            selftest.asking_to("s", 0xFFFFFFFF, 0xFFFF),
+        )
     ]
     fuzz(fuzzers / "fuzz_device", seeds, tmp_path, effort)

@@ -28,10 +28,9 @@ from harness.firmware import uf2file, virtual
 from harness.flash import drives, xmodem
 from harness.flash import uf2 as flash_uf2
 from harness.models import bundled, resolve
-from harness.runner import attached, flashing
+from harness.runner import api, attached, placing
 from harness.runner.attached import Attached
-from harness.runner.plan import Job, Settings
-from harness.runner.prepare import prepare
+from harness.runner.deploy import deploy
 from harness.wire.holders import holders
 from tests.flash.rig import A1101, ESP, WE1, WE2, running
 
@@ -64,7 +63,11 @@ def test_models_are_placed_one_behind_the_other_each_at_a_block(tmp_path: Path) 
     assert lines[0].startswith(f"flashed: {ESP.id}: {FIRST}, 43,408 bytes at 0x400000 in ")
     assert "verified: MD5, by the chip" in lines[0]
     assert " at 0x40b000 in " in lines[1]
-    assert json.loads(second.stdout) == {"board": ESP.id, "written": [], "kept": [FIRST, SECOND]}
+    assert json.loads(second.stdout) == {
+        "board": ESP.id,
+        "written": [],
+        "kept": [{"what": name, "known_by": "MD5, by the chip"} for name in (FIRST, SECOND)],
+    }
     cells = BoardFlash(ESP, tmp_path)
     assert cells.read(0x400000, 43408) == bundled.build(FIRST)
     assert cells.read(0x40B000, 43120) == bundled.build(SECOND)
@@ -158,7 +161,7 @@ def test_a_uf2_file_that_cannot_be_made_is_one_line(
     monkeypatch.chdir(tmp_path)
     Path("net.tflite").write_bytes(bundled.build(FIRST))
     Path("image.bin").write_bytes(b"image")
-    Path("compiled").write_bytes(prepare(Job(resolve.resolve(FIRST), WE2), Settings()).deployed.data)
+    Path("compiled").write_bytes(deploy(resolve.resolve(FIRST), WE2).file.data)
     assert expected in refusal(uf2.command, *arguments)
     assert not list(tmp_path.glob("*.uf2"))
     assert Path("net.tflite").read_bytes() == bundled.build(FIRST)
@@ -167,7 +170,7 @@ def test_a_uf2_file_that_cannot_be_made_is_one_line(
 @pytest.mark.parametrize("name", ["NET.TFLITE", "net"])
 def test_a_model_is_one_by_what_is_in_it_whatever_its_file_is_called(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bundled.build(FIRST))
-    made = flashing.uf2(tmp_path / name, "a1101")
+    made = placing.uf2(tmp_path / name, "a1101")
     assert (made.use, made.address) == ("model", 0x30000000)
 
 
@@ -177,7 +180,7 @@ def test_each_model_has_a_block_or_a_slot_of_its_own(tmp_path: Path) -> None:
     (odd / "net.tflite").write_bytes(bundled.build(FIRST))
 
     def places(board: Profile, *names: str) -> list[int]:
-        return [region.address for region in flashing.place_models(board, names)]
+        return [region.address for region in placing.place_models(board, names)]
 
     assert places(ESP, FIRST, str(odd / "net.tflite"), SECOND) == [0x400000, 0x40B000, 0x416000]
     assert places(ESP, f"{odd / 'net.tflite'}@0x500000", SECOND) == [0x500000, 0x50B000]
@@ -259,7 +262,7 @@ def test_a_drive_that_was_named_is_taken_wherever_it_is_mounted(
 
     thread = threading.Thread(target=board)
     thread.start()
-    done = flashing.flash_board("we1", firmware=str(tmp_path / "image.bin"), drive=drive)
+    done = api.flash_board("we1", firmware=str(tmp_path / "image.bin"), drive=drive)
     thread.join()
     assert [outcome.region for outcome in done.outcomes] == ["image.bin"]
     assert copied == [uf2file.build(b"image", 0x10000000, 0xEF32C892)]

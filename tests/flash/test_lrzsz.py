@@ -2,57 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
 import shutil
-import socket
-import subprocess
 import threading
-import time
 import tty
 from pathlib import Path
 
 import pytest
-import serial
 
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.rom import we2
 from harness.flash.method import Region, Target, enter
-from harness.flash.xmodem import CHOICE, QUESTION, READY, preamble
+from harness.flash.xmodem import QUESTION, READY, preamble
+from tests.flash.lrzsz import send, through
 from tests.flash.rig import WE2, blob, firmware, in_flash, running
 
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.skipif(shutil.which("rx") is None, reason="needs lrzsz"),
 ]
-
-
-def through(line: int, *command: str) -> bytes:
-    """Run a command on a line and return all that came on it meanwhile.
-
-    It goes by way of a socket: on a terminal lrzsz flushes what it does not want, the next prompt among it.
-    """
-    heard = bytearray()
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
-        theirs.close()
-        while True:
-            ready, _, _ = select.select([line, ours], [], [], 60)
-            if ours in ready:
-                data = b""
-                with contextlib.suppress(ConnectionResetError):
-                    data = ours.recv(4096)
-                if not data:
-                    break
-                os.write(line, data)
-            elif line in ready:
-                heard += os.read(line, 1)
-                with contextlib.suppress(OSError):  # it has all it wants
-                    ours.sendall(heard[-1:])
-        assert process.wait(10) == 0
-    return bytes(heard)
 
 
 class LrzszLoader:
@@ -109,25 +77,10 @@ def test_rx_receives_what_the_flasher_sends(tmp_path: Path, mode: str, block: in
 def test_sx_flashes_a_virtual_board(tmp_path: Path, options: list[str]) -> None:
     image = firmware(WE2)[0]
     model = Region("model", 0x900000, blob(WE2, 50_001).data, "model")
-    with running(WE2, tmp_path) as (process, _), serial.Serial(process.url, 921600, timeout=5) as port:
-        process.press("reset")
-        heard = bytearray()
-        deadline = time.monotonic() + 5
-        while READY not in heard and time.monotonic() < deadline:
-            port.write(b"1")
-            time.sleep(0.3 if CHOICE in heard else 0.01)
-            heard += port.read(port.in_waiting)
-        where = preamble(model.address).ljust(128, b"\xff")
-        for number, content in enumerate((image.data, where, model.data)):
-            (tmp_path / "file").write_bytes(content)
-            if number:
-                port.write(b"n")
-            size = options if number != 1 else []
-            heard = through(port.fileno(), "sx", "-b", *size, str(tmp_path / "file"))
-            while QUESTION not in heard:
-                heard += port.read(1)
-        port.write(b"y")
-        assert b"jump_addr" in port.read_until(b"jump_addr")
+    where = preamble(model.address).ljust(128, b"\xff")
+    with running(WE2, tmp_path) as (process, _):
+        said = send(process, [(image.data, options), (where, []), (model.data, options)])
+    assert b"jump_addr" in said
     assert in_flash(WE2, tmp_path, image) == image.data
     assert in_flash(WE2, tmp_path, model) == model.data
     behind = BoardFlash(WE2, tmp_path).read(0x900000 + 50_001, 100)

@@ -17,9 +17,8 @@ from harness.emulator.process import BoardProcess
 from harness.errors import HarnessError
 from harness.flash.method import Region, Target, enter
 from harness.models import resolve
+from harness.runner.deploy import deploy
 from harness.runner.emulated import flash_directory
-from harness.runner.plan import Job, Settings
-from harness.runner.prepare import prepare
 from tests.flash.rig import A1101, ESP, WE1, WE2, firmware
 
 MODEL, OTHER = "cifar10_mbv2_035_32_int8", "mnist_mbv2_035_32_int8"
@@ -28,7 +27,7 @@ CUTS = 100
 
 
 def what_is_flashed(board: Profile, name: str) -> list[Region]:
-    deployed = prepare(Job(resolve.resolve(name), board), Settings()).deployed
+    deployed = deploy(resolve.resolve(name), board).file
     return [*firmware(board), Region(name, board.flash.model_region.offset, deployed.data, "model")]
 
 

@@ -122,6 +122,31 @@ def test_a_crash_of_vela_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         compiled(bundled.build(MNIST))
 
 
+def test_a_model_is_compiled_that_velas_own_listing_of_cpu_operators_stumbles_over() -> None:
+    graph = Builder()
+    main = graph.subgraph("main")
+    x = main.input("x", (1, 4, 4, 10), "int8", Scale(0.1))
+    axis = main.constant("axis", np.array(3, np.int32))
+    y = main.output("y", (1, 4, 4), "int32")
+    main.operator("ARG_MAX", [x, axis], [y], version=2, output_type=2)
+    found = compiled(graph.finish())
+    assert found.npu_operators == 1
+    assert found.cycles > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell")
+def test_an_error_in_velas_own_python_is_no_refusal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    interpreter = tmp_path / "python"
+    code = "def listing():\n    {}['0']\nlisting()"
+    interpreter.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}"\n')
+    interpreter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    with pytest.raises(
+        VelaError, match=r"model: Vela crashed on the model in listing of its <string>: KeyError: '0'"
+    ):
+        compiled(bundled.build(MNIST))
+
+
 def test_the_cache_answers_the_same_request_without_vela(monkeypatch: pytest.MonkeyPatch) -> None:
     first = compiled(bundled.build(MNIST))
     monkeypatch.setattr(sys, "executable", "/nonexistent")

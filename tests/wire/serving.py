@@ -17,7 +17,6 @@ from harness.emulator.engine import Line, LineClosed
 from harness.emulator.faults import parse_faults
 from harness.emulator.firmware import Firmware
 from harness.emulator.line import VirtualLine
-from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.run import EndpointLine
 from harness.emulator.transport import Endpoint, listen
 from tests.wire.toy import INFO, ToyEngine
@@ -28,7 +27,7 @@ Boot = Callable[[int], Firmware]
 def boot_toy(boots: int) -> Firmware:
     """Return the bench firmware with a toy engine, as after the `boots`-th reset."""
     engine = ToyEngine(time.monotonic)
-    return BenchFirmware(INFO, engine, boot=boots, text=MlperfText(INFO, engine, "vww01"))
+    return BenchFirmware(INFO, engine, boot=boots, benchmark="vww01")
 
 
 class Rebooted(Exception):
@@ -93,6 +92,9 @@ class _Switched:
 
     def write(self, data: bytes) -> None:
         self._line.write(data)
+
+    def wake(self) -> None:
+        self._line.wake()
 
 
 @contextlib.contextmanager

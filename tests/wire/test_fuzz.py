@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.emulator.bench_firmware import BenchFirmware, Limits
-from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.sscma_firmware import SscmaFirmware
 from harness.errors import HarnessError
 from harness.wire import messages as m
 from harness.wire.at_replies import Replies
 from harness.wire.framing import Decoder, Text, encode
+from harness.wire.patience import Patience
 from harness.wire.port import PortLost
 from harness.wire.session import PROTOCOLS, connect
 from harness.wire.text_lines import LONGEST_LINE, Lines
@@ -112,12 +112,13 @@ def test_the_frame_decoder(cases: int, text: bool) -> None:
 def test_the_bench_device(cases: int) -> None:
     """Its state is the session: a greeting is understood after any noise, and noise does not end it."""
     engine = ToyEngine()
-    device = BenchFirmware(INFO, engine, boot=1, limits=LIMITS, text=MlperfText(INFO, engine, "vww01"))
+    device = BenchFirmware(INFO, engine, boot=1, limits=LIMITS, benchmark="vww01")
 
     sessions = itertools.count(0x10000000)
 
     def ask(number: int, session: int, message: m.Message) -> list[m.Message]:
         device.receive(encode(m.pack(number, session, message)))
+        device.step()
         bodies = Decoder(1 << 20).feed(device.take_output())
         return [m.unpack(body).message for body in bodies if isinstance(body, bytes)]
 
@@ -131,9 +132,9 @@ def test_the_bench_device(cases: int) -> None:
         device.take_output()
         # The next frame is understood, whatever came before it.
         session = next(sessions)
-        welcome = ask(0, session, m.Hello(1, 1, 0, 4096))[-1]
+        welcome = ask(0, session, m.Hello(2, 2, 0, 4096))[-1]
         assert isinstance(welcome, m.Welcome)
-        assert welcome.version == 1
+        assert welcome.version == 2
         assert isinstance(ask(1, session, m.Select(ADDRESS))[-1], m.Selected)
         # Noise does not end a session: the next request carries on where the last one was.
         device.receive(b"" if _greets(data) else data)
@@ -284,7 +285,7 @@ def test_a_client(protocol: str, cases: int) -> None:
     def check(answers: list[bytes]) -> None:
         port = NoisyPort(answers)
         with contextlib.suppress(HarnessError):
-            session = connect(protocol, port, timeout_s=1.0)
+            session = connect(protocol, port, patience=Patience(first_sign_s=1.0))
             session.identify()
             session.models()
             session.select(0)

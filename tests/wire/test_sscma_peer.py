@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 
 import pytest
 
+from harness.emulator.engine import Invoked
 from harness.emulator.sscma_firmware import SscmaFirmware
 from tests.wire.serving import toy_board
 from tests.wire.toy import ADDRESS, INFO, ToyEngine
@@ -17,10 +19,10 @@ pytestmark = pytest.mark.interop
 class SlowToy(ToyEngine):
     """A toy engine that takes the time that it reports, in earnest."""
 
-    def invoke(self, profile: bool = False) -> int:
-        ticks = super().invoke(profile)
-        time.sleep(ticks / 1e6)
-        return ticks
+    def invoke(self, inputs: Sequence[bytes], profile: bool) -> Invoked:
+        done = super().invoke(inputs, profile)
+        time.sleep(done.ticks / 1e6)
+        return done
 
 
 def boot_stock(boots: int) -> SscmaFirmware:

@@ -12,7 +12,7 @@ from harness.wire import messages as m
 from harness.wire.framing import Decoder, Text, encode
 
 ROOT = Path(__file__).resolve().parents[2]
-VECTORS = json.loads((ROOT / "tests/vectors/bench-v1.json").read_text(encoding="utf-8"))
+VECTORS = json.loads((ROOT / "tests/vectors/bench-v2.json").read_text(encoding="utf-8"))
 PROTOCOL = (ROOT / "firmware/PROTOCOL.md").read_text(encoding="utf-8")
 KINDS = {kind.__name__: kind for kind in m.HOST_MESSAGES + m.DEVICE_MESSAGES}
 
@@ -120,7 +120,12 @@ def test_the_receiver_answers_each_stream_message_as_the_vector_says() -> None:
 
 @pytest.mark.parametrize(
     ("table", "names"),
-    [("errors", m.ErrorCode), ("statuses", m.TransferStatus), ("states", m.RunState)],
+    [
+        ("errors", m.ErrorCode),
+        ("statuses", m.TransferStatus),
+        ("states", m.RunState),
+        ("capabilities", m.Capability),
+    ],
 )
 def test_tables_of_codes_are_those_of_the_vectors(table: str, names: type) -> None:
     assert VECTORS[table] == {str(int(code)): code.name for code in names}

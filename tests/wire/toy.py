@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
-from harness.emulator.engine import DeviceInfo, EngineError, MemoryUse, ModelEntry, TensorSpec
+from harness.emulator.engine import (
+    DeviceInfo,
+    EngineError,
+    Invoked,
+    Loaded,
+    MemoryUse,
+    ModelEntry,
+    TensorSpec,
+)
 from harness.wire.messages import ErrorCode
 
 TICK_HZ = 1_000_000
@@ -26,9 +35,41 @@ INPUTS = (
     TensorSpec("extra", "float32", (1, 5), 20, 0.0, 0),
 )
 OUTPUTS = (TensorSpec("scores", "int8", (1, 32), 32, 1 / 256, -128),)
+FLASH = hashlib.sha256(b"flash").digest() * 10_000
+"""What is in flash from `ADDRESS` on."""
 
 
-class ToyEngine:
+class BlockingEngine(ABC):
+    """An engine that does its work while its firmware waits, as on most chips."""
+
+    alive = False
+    _outcome: Loaded | Invoked | EngineError | None = None
+
+    @abstractmethod
+    def load(self, address: int) -> Loaded:
+        """See Runtime.load."""
+
+    @abstractmethod
+    def invoke(self, inputs: Sequence[bytes], profile: bool) -> Invoked:
+        """See Runtime.invoke."""
+
+    def begin_load(self, address: int) -> None:
+        self._outcome = self.load(address)
+
+    def begin_invoke(self, inputs: Sequence[bytes], profile: bool) -> None:
+        self._outcome = self.invoke(inputs, profile)
+
+    def poll(self) -> Loaded | Invoked | None:
+        outcome, self._outcome = self._outcome, None
+        if isinstance(outcome, EngineError):
+            raise outcome
+        return outcome
+
+    def cancel(self) -> None:
+        self._outcome = None
+
+
+class ToyEngine(BlockingEngine):
     """Its output is the SHA-256 of its inputs; its n-th invoke since boot takes `cost(n)` ticks."""
 
     def __init__(
@@ -41,46 +82,35 @@ class ToyEngine:
         self._cost = cost
         self._fail_at = fail_at
         self._selected = False
-        self._data = [bytearray(spec.bytes) for spec in INPUTS]
-        self._output = bytes(32)
+        self.flash = FLASH
         self.invokes = 0
         self.costs: list[int] = []
         """Ticks of every invoke, in order."""
 
     def models(self) -> Sequence[ModelEntry]:
-        return [ModelEntry(ADDRESS, 300_000, hashlib.sha256(b"toy").digest(), "toy")]
+        return [ModelEntry(ADDRESS, "toy")]
 
-    def select(self, address: int) -> None:
+    def read(self, address: int, length: int) -> bytes:
+        if not ADDRESS <= address < address + length <= ADDRESS + len(self.flash):
+            raise EngineError(ErrorCode.BAD_ARGUMENT, "not all in flash for models", address)
+        return self.flash[address - ADDRESS :][:length]
+
+    def load(self, address: int) -> Loaded:
         if address != ADDRESS:
             raise EngineError(ErrorCode.NO_MODEL, f"no model at 0x{address:x}", address)
         self._selected = True
+        memory = MemoryUse(arena_used=1000, arena_head=600, arena_tail=400, arena_size=4096)
+        return Loaded(INPUTS, OUTPUTS, memory)
 
-    def inputs(self) -> Sequence[TensorSpec]:
-        return INPUTS if self._selected else ()
-
-    def outputs(self) -> Sequence[TensorSpec]:
-        return OUTPUTS if self._selected else ()
-
-    def write_input(self, index: int, offset: int, data: bytes) -> None:
-        self._data[index][offset : offset + len(data)] = data
-
-    def invoke(self, profile: bool = False) -> int:
+    def invoke(self, inputs: Sequence[bytes], profile: bool) -> Invoked:
+        assert self._selected
         if self.invokes == self._fail_at:
             raise EngineError(ErrorCode.INVOKE_FAILED, "node 3 (CONV_2D) failed to invoke with status 1")
         ticks = self._cost(self.invokes)
         self.invokes += 1
         self.costs.append(ticks)
-        self._output = expected_output(*self._data)
-        return ticks
-
-    def read_output(self, index: int) -> bytes:
-        return self._output
-
-    def memory(self) -> MemoryUse:
-        return MemoryUse(arena_used=1000, arena_head=600, arena_tail=400, arena_size=4096)
-
-    def layers(self) -> Sequence[tuple[str, int]]:
-        return [("CONV_2D", 700), ("SOFTMAX", 300)]
+        layers = (("CONV_2D", 700), ("SOFTMAX", 300)) if profile else ()
+        return Invoked(ticks, (expected_output(*inputs),), layers)
 
     def ticks(self) -> int:
         return int(self._now() * TICK_HZ)

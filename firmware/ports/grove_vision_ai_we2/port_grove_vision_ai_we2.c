@@ -18,7 +18,7 @@ enum {
     RECEIVE_BYTES = 1 << 13,
     FLASH_BYTES = 14 << 20,
     FLASH_BLOCK_BYTES = 4096,
-    WATCHDOG_MS = 60000,
+    WATCHDOG_MS = 60000, /* the longest that an operator may take */
 };
 
 #define FIRST_MODEL 0x200000U /* what is below is the vendor's and the firmware's */

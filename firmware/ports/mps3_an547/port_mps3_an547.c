@@ -20,7 +20,7 @@ enum {
     SYSTEM_HZ = 32000000,
     UART_RECEIVE_IRQ = 33,
     WATCHDOG_HZ = 32768,
-    WATCHDOG_S = 30, /* the longest that an invoke may take */
+    WATCHDOG_S = 30, /* the longest that an operator may take */
 };
 
 #define FLASH_ADDRESS 0x60000000U

@@ -172,7 +172,8 @@ void port_write(const uint8_t *bytes, size_t length)
         outgoing_length += part;
         bytes += part;
         length -= part;
-        if (outgoing_length == sizeof outgoing) {
+        /* A frame, which alone ends in 00, goes out at once: in an invoke the next look at the line may be far. */
+        if (outgoing_length == sizeof outgoing || bytes[-1] == 0) {
             flush();
         }
     }

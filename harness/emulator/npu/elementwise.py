@@ -1,4 +1,4 @@
-"""Elementwise operations, up to and including scaling.
+"""Elementwise operations.
 
 ADD and SUB either multiply both inputs by 16-bit scales, or bring one input to the scale of the other:
 the one named by the scale mode is shifted left (20 bits for 8-bit inputs, 15 otherwise) and multiplied
@@ -8,13 +8,26 @@ A 32-bit MUL shifts its 64-bit product and ignores the scale; Vela passes the mu
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Hashable
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.emulator.npu.activation import Finish
+from harness.emulator.npu.feature_maps import Mapped
+from harness.emulator.npu.memory import Memory
 from harness.emulator.npu.rounding import Int64, rescale, saturate, shift_right
-from harness.models.npu.operations import BlockOperation, Elementwise
+from harness.emulator.npu.tables import Table, all_bytes
+from harness.models.npu.accelerator import Accelerator
+from harness.models.npu.operations import BlockOperation, Elementwise, FeatureMap
 
 _BOTH_16 = 0
 _OPA_32 = 1
+# From how many elements on a table of all pairs of bytes is worth its 65,536 entries.
+_WORTH_A_TABLE = 1 << 13
+
+Tables = dict[Hashable, Table]
 
 
 def _input_shift(bits: int) -> int:
@@ -81,3 +94,72 @@ def binary(op: BlockOperation, first: Int64, second: Int64) -> Int64:
     if mode is Elementwise.SHR:
         return shift_right(first, second, output.rounding)
     return saturate(first << np.clip(second, 0, 31))
+
+
+class Operation:
+    """An elementwise operation bound to its memory.
+
+    `tables` holds the tables of results that operations of equal registers share: the stripes of a cascade.
+    """
+
+    def __init__(self, op: BlockOperation, memory: Memory, accelerator: Accelerator, tables: Tables) -> None:
+        self._op = op
+        self._first, self._ofm = Mapped(memory, op.ifm), Mapped(memory, op.ofm, writing=True)
+        second = op.operand.feature_map if op.operand is not None else None
+        self._second = Mapped(memory, second) if second is not None else None
+        self._finish = Finish(op.output.activation, op.ofm, memory, accelerator)
+        self._table: Table | None = None
+        pairs = second is not None
+        if op.ifm.bits == 8 and (second is None or (second.bits == 8 and self._first.size >= _WORTH_A_TABLE)):
+            scaled = self._scaled_pairs if pairs else self._scaled_bytes
+            self._table = tables.setdefault(_parameters(op), Table(scaled, self._finish, op.ofm.type))
+
+    def run(self) -> None:
+        """Read the inputs, compute, write the output."""
+        first = self._first.read()
+        if self._second is not None:
+            second = self._second.read()
+            if self._table is not None:
+                self._ofm.write(self._table.of_two(first, second))
+                return
+            scaled = binary(self._op, _less(first, self._first.fm), _less(second, self._second.fm))
+        elif self._table is not None:
+            self._ofm.write(self._table.of_one(first))
+            return
+        else:
+            scaled = self._with_scalar(_less(first, self._first.fm))
+        self._ofm.write(self._finish(scaled))
+
+    def _with_scalar(self, first: Int64) -> Int64:
+        operand = self._op.operand
+        if operand is None:
+            return unary(self._op, first)
+        return binary(self._op, first, np.full((1, 1, 1), operand.scalar - operand.zero_point, np.int64))
+
+    def _scaled_bytes(self) -> Int64:
+        return self._with_scalar(all_bytes(self._op.ifm).reshape(256, 1, 1))
+
+    def _scaled_pairs(self) -> Int64:
+        assert self._second is not None
+        first, second = all_bytes(self._op.ifm), all_bytes(self._second.fm)
+        return binary(self._op, first[:, None], second[None])
+
+
+def _less(values: NDArray[Any], fm: FeatureMap) -> Int64:
+    """Return elements less their zero point, in 64 bits."""
+    return values.astype(np.int64) - fm.zero_point
+
+
+def _parameters(op: BlockOperation) -> Hashable:
+    """Return all that an element of the result depends on but the elements of the inputs."""
+    operand = op.operand
+    second = operand.feature_map if operand is not None else None
+    return (
+        op.operation.mode,
+        (op.ifm.type, op.ifm.zero_point),
+        (op.ofm.type, op.ofm.zero_point),
+        op.output,
+        (op.operand_scales, op.scale_mode, op.operand_rounding),
+        None if operand is None else (operand.scalar, operand.zero_point, operand.reversed),
+        None if second is None else second.type,
+    )

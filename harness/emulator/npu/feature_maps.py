@@ -94,7 +94,7 @@ def pieces(fm: FeatureMap) -> list[Piece]:
 
 
 def _view(memory: Memory, fm: FeatureMap, piece: Piece, writing: bool) -> NDArray[Any]:
-    """Return a piece as (height, width, channels), a view of the region's bytes wherever possible."""
+    """Return a piece's elements in memory, as strided as the piece is."""
     size = fm.bits // 8
     low, high = piece.span(size)
     region = memory.region(fm.region, writing)
@@ -109,31 +109,46 @@ def _view(memory: Memory, fm: FeatureMap, piece: Piece, writing: bool) -> NDArra
     return np.ndarray(piece.shape, dtype, data.data, piece.start - low, piece.strides)
 
 
-def read(memory: Memory, fm: FeatureMap) -> NDArray[Any]:
-    """Return the feature map's elements (height, width, depth) in its own type.
+class Mapped:
+    """A feature map in a memory: where its bytes lie is found, and checked, once.
 
-    The result may be a view of the region: use it before writing. Raises NpuFault where the feature map
-    reaches outside its region.
+    Raises NpuFault where it reaches outside its region, or its region is read-only and it is for writing.
     """
-    parts = pieces(fm)
-    if len(parts) == 1 and not parts[0].blocked:
-        return _view(memory, fm, parts[0], writing=False)
-    out = np.empty(fm.shape, fm.type)
-    for piece in parts:
-        target, view = _paired(out, piece, _view(memory, fm, piece, writing=False))
-        target[...] = view
-    return out
+
+    def __init__(self, memory: Memory, fm: FeatureMap, writing: bool = False) -> None:
+        self.fm = fm
+        self.size = fm.height * fm.width * fm.depth
+        self._parts = [(piece, _view(memory, fm, piece, writing)) for piece in pieces(fm)]
+
+    def read(self) -> NDArray[Any]:
+        """Return the elements (height, width, depth) in the map's own type; use them before the next write.
+
+        They may be a view of the region.
+        """
+        if len(self._parts) == 1 and not self._parts[0][0].blocked:
+            return self._parts[0][1]
+        out = np.empty(self.fm.shape, self.fm.type)
+        for piece, view in self._parts:
+            target, source = _paired(out, piece, view)
+            target[...] = source
+        return out
+
+    def write(self, values: NDArray[Any]) -> None:
+        """Store elements (height, width, depth) that are within the range of the map's type."""
+        data = values.astype(self.fm.type, copy=False)
+        for piece, view in self._parts:
+            source, target = _paired(data, piece, view)
+            target[...] = source
+
+
+def read(memory: Memory, fm: FeatureMap) -> NDArray[Any]:
+    """Return the elements of a feature map as `Mapped.read` does."""
+    return Mapped(memory, fm).read()
 
 
 def write(memory: Memory, fm: FeatureMap, values: NDArray[Any]) -> None:
-    """Store `values` (height, width, depth), already within the range of the feature map's type.
-
-    Raises NpuFault where the feature map reaches outside its region or the region is read-only.
-    """
-    data = values.astype(fm.type)
-    for piece in pieces(fm):
-        source, view = _paired(data, piece, _view(memory, fm, piece, writing=True))
-        view[...] = source
+    """Store the elements of a feature map as `Mapped.write` does."""
+    Mapped(memory, fm, writing=True).write(values)
 
 
 def _paired(whole: NDArray[Any], piece: Piece, view: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.emulator.npu.cpu import HANDLES, packed, schema
 from harness.models import reference
 from harness.models.tflite import Model
 
@@ -50,12 +51,17 @@ class Difference:
 
 
 def run(source: Model, inputs: Sequence[NDArray[Any]]) -> list[Layer]:
-    """Run the source model on the desktop runtime's reference kernels and return every operator's output.
+    """Run the source model on the desktop runtime's reference kernels and return every operator's output,
+    but for handles, which no runtime gives out.
 
     Raises ReferenceError where the runtime refuses the model.
     """
     graph = source.subgraphs[0]
-    produced = [op for op in graph.operators if op.outputs and op.outputs[0] >= 0]
+    produced = [
+        op
+        for op in graph.operators
+        if op.outputs and op.outputs[0] >= 0 and graph.tensors[op.outputs[0]].type not in HANDLES
+    ]
     wanted = [op.outputs[0] for op in produced]
     values = reference.run(_with_outputs(source, wanted), inputs)
     return [
@@ -66,16 +72,11 @@ def run(source: Model, inputs: Sequence[NDArray[Any]]) -> list[Layer]:
 
 def _with_outputs(source: Model, wanted: Sequence[int]) -> bytes:
     """Return the model with the tensors `wanted` as outputs of its first subgraph."""
-    import flatbuffers
-
-    from harness.emulator.npu.cpu import schema
 
     root: Any = schema().ModelT.InitFromPackedBuf(source.data, 0)
     root.subgraphs[0].outputs = list(wanted)
     root.signatureDefs = None
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(root.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return packed(root)
 
 
 def _volume(values: NDArray[Any]) -> NDArray[Any] | None:

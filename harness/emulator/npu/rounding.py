@@ -35,8 +35,96 @@ def divide_by_power(values: NDArray[Any], exponent: int | NDArray[Any]) -> NDArr
     return (values >> exponent) + (remainder > threshold)
 
 
-def _shifted(product: NDArray[Any], shift: int, mode: Rounding) -> NDArray[Any]:
-    """Shift exact products right, all by the same amount."""
+class Scaler:
+    """Multiplies by a scale and shifts right, saturating to 32 bits, with what stays worked out once.
+
+    `scale` (unsigned, up to 32 bits) and `shift` (0-63) are numbers, or arrays that broadcast along the
+    last axis of the values for scaling per channel. `bias`, of the same kind, is added first. `largest`
+    bounds the magnitude of the values, bias included; where the bound leaves room in 64 bits for every
+    product, the values are not looked at to find out.
+    """
+
+    def __init__(
+        self,
+        scale: int | NDArray[Any],
+        shift: int | NDArray[Any],
+        mode: Rounding,
+        *,
+        bias: NDArray[Any] | None = None,
+        largest: int | None = None,
+    ) -> None:
+        self._mode = mode
+        self._scale, self._bias = np.asarray(scale, np.int64), bias
+        self._shift = np.asarray(shift, np.int64)
+        if self._shift.size and (self._shift == self._shift.flat[0]).all():
+            self._shift = self._shift.reshape(-1)[:1].reshape(())
+        self._largest_scale = max(int(self._scale.max(initial=0)), 1)
+        # TFL never shifts by more than 32 bits at a time, so its rounding constants stay small.
+        self._narrow = mode is Rounding.TFL or int(self._shift.max(initial=0)) < 62
+        self._safe = largest is not None and self._fits(largest)
+        high = np.maximum(self._shift - 31, 0) if mode is Rounding.TFL else np.zeros_like(self._shift)
+        self._low = self._shift - high
+        self._half = np.where(self._low > 0, np.int64(1) << np.maximum(self._low - 1, 0), np.int64(0))
+        if mode is not Rounding.TRUNCATE and bias is not None and self._safe:
+            # (value + bias) * scale + half in one addition.
+            self._constant: NDArray[Any] | None = bias * self._scale + self._half
+        else:
+            self._constant = None
+        self._high = high if high.any() else None
+        if self._high is not None:
+            self._high_half = np.where(high > 0, np.int64(1) << np.maximum(high - 1, 0), np.int64(0))
+            # Ties go away from zero: where a value is negative, one less is added before the second shift.
+            self._ties = None if (high > 0).all() else -(high > 0).astype(np.int64)
+
+    def _fits(self, largest: int) -> bool:
+        return largest * self._largest_scale < _SAFE and self._narrow
+
+    def shifted(self, values: Int64) -> Int64:
+        """Return round((values + bias) * scale / 2**shift) without saturation, overwriting `values`."""
+        if self._constant is not None:
+            values *= self._scale
+            values += self._constant
+            return self._shift_away(values)
+        if self._bias is not None:
+            values += self._bias
+        if not self._safe and not self._fits(_magnitude(values)):
+            return self._exactly(values)
+        values *= self._scale
+        if self._mode is Rounding.TRUNCATE:
+            return np.sign(values) * (np.abs(values) >> self._shift)
+        values += self._half
+        return self._shift_away(values)
+
+    def __call__(self, values: Int64) -> Int64:
+        """Return round((values + bias) * scale / 2**shift) saturated to 32 bits, overwriting `values`."""
+        return saturate(self.shifted(values))
+
+    def _shift_away(self, values: Int64) -> Int64:
+        """Shift products, their first rounding constant added, by both shifts of the mode."""
+        values >>= self._low
+        if self._high is None:
+            return values
+        negative = values >> 63
+        if self._ties is not None:
+            negative &= self._ties
+        values += negative
+        values += self._high_half
+        values >>= self._high
+        return values
+
+    def _exactly(self, values: Int64) -> Int64:
+        """Scale in Python's integers, as products do not fit 64 bits, and saturate the results."""
+        shape = values.shape[-1:]
+        scale, shift = np.broadcast_to(self._scale, shape), np.broadcast_to(self._shift, shape)
+        out = np.empty(values.shape, dtype=object)
+        for channel in range(shape[0]):
+            product = values[..., channel].astype(object) * int(scale[channel])
+            out[..., channel] = _shift_exactly(product, int(shift[channel]), self._mode)
+        return saturate(out)
+
+
+def _shift_exactly(product: NDArray[Any], shift: int, mode: Rounding) -> NDArray[Any]:
+    """Shift Python's integers right."""
     if mode is Rounding.TRUNCATE:
         return np.sign(product) * (np.abs(product) >> shift)
     high = max(shift - 31, 0) if mode is Rounding.TFL else 0
@@ -45,45 +133,11 @@ def _shifted(product: NDArray[Any], shift: int, mode: Rounding) -> NDArray[Any]:
     return divide_by_power(first, high) if high else first
 
 
-def _shifted_by_channel(product: NDArray[Any], shift: NDArray[Any], mode: Rounding) -> NDArray[Any]:
-    """Shift exact products right, by an amount for each index of the last axis."""
-    if mode is Rounding.TRUNCATE:
-        return np.sign(product) * (np.abs(product) >> shift)
-    high = np.maximum(shift - 31, 0) if mode is Rounding.TFL else np.zeros_like(shift)
-    low = shift - high
-    half = np.where(low > 0, np.int64(1) << np.maximum(low - 1, 0), np.int64(0))
-    first = (product + half) >> low
-    return divide_by_power(first, high) if high.any() else first
-
-
 def rescale(
     values: Int64, scale: int | NDArray[Any], shift: int | NDArray[Any], mode: Rounding = Rounding.TFL
 ) -> Int64:
-    """Return round(values * scale / 2**shift) saturated to 32 bits.
-
-    `scale` (unsigned, up to 32 bits) and `shift` (0-63) are numbers, or arrays that broadcast along the
-    last axis of `values` for scaling per channel.
-    """
-    largest = int(np.max(scale))
-    # TFL never shifts by more than 32 bits at a time, so its rounding constants stay small.
-    fits = _magnitude(values) * max(largest, 1) < _SAFE and (mode is Rounding.TFL or np.max(shift) < 62)
-    product = values * scale if fits else values.astype(object) * scale
-    if not isinstance(shift, np.ndarray):
-        return saturate(_shifted(product, shift, mode))
-    if not fits:
-        return _rescale_exactly(product, shift, mode)
-    if shift.size and (shift == shift.flat[0]).all():
-        return saturate(_shifted(product, int(shift.flat[0]), mode))
-    return saturate(_shifted_by_channel(product, shift, mode))
-
-
-def _rescale_exactly(product: NDArray[Any], shift: NDArray[Any], mode: Rounding) -> Int64:
-    """Shift products that are Python integers, as they do not fit 64 bits, channel by channel."""
-    out = np.empty(product.shape, dtype=object)
-    shifts = np.broadcast_to(shift, product.shape[-1:])
-    for channel, amount in enumerate(shifts):
-        out[..., channel] = _shifted(product[..., channel], int(amount), mode)
-    return saturate(out)
+    """Return round(values * scale / 2**shift) saturated to 32 bits; see `Scaler`."""
+    return Scaler(scale, shift, mode)(values.copy())
 
 
 def saturate(values: NDArray[Any], low: int = INT32_MIN, high: int = INT32_MAX) -> Int64:

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from harness.emulator.npu import arena, cpu, program
 from harness.emulator.npu.executor import DEFAULT_LIMITS, Executor, Limits
 from harness.emulator.npu.memory import Bytes, Memory
+from harness.emulator.npu.variables import Variables
 from harness.emulator.tflm import Interpreter as CpuInterpreter
 from harness.models.npu.accelerator import Accelerator, named
+from harness.models.npu.ahead import decode_ahead
 from harness.models.npu.faults import NpuFault
 from harness.models.npu.jobs import Job
 from harness.models.npu.operations import Decoded
@@ -46,7 +49,8 @@ class Interpreter:
         operation may ask for.
 
         Raises:
-            NpuFault: a stream is for another NPU, malformed, or does not wait for what it uses.
+            NpuFault: a stream is for another NPU, malformed, or does not wait for what it uses; NotModelled
+                where the model uses variables in a way that is not modelled.
             ArenaError: the file's plan does not fit the arena, or is damaged.
             ModelError: `model` is bytes that are no model.
             TflmError: TFLite-Micro refuses the operators left on the CPU.
@@ -66,15 +70,22 @@ class Interpreter:
             raise arena.ArenaError(
                 f"the model's plan takes {self.plan.bytes} bytes of arena; {self.arena_bytes} are available"
             )
-        self._arena: Bytes = np.zeros(self.arena_bytes, np.uint8)
-        self._executors: dict[str, Executor] = {}
+        self._arena: Bytes = np.empty(self.arena_bytes, np.uint8)
+        self._initialise()
+        npu_steps = [step for step in self.steps if isinstance(step, Job)]
+        weights = decode_ahead(self.model, npu_steps, limits.weights)
+        self._npu: dict[int, Executor] = {}
         self._cpu: dict[int, CpuInterpreter] = {}
+        self._variables = Variables(self.model) if npu_steps else None
+        extractor: cpu.Extractor | None = None
         for number, step in enumerate(self.steps):
             if isinstance(step, Job):
                 target = accelerator or named(step.configuration.accelerator)
-                self._executors.setdefault(step.configuration.accelerator, Executor(target, limits))
-            else:
-                self._cpu[number] = self._load_segment(step)
+                memory = self._memory(step, target)
+                self._npu[number] = Executor(step.operations, memory, target, weights, limits)
+            elif isinstance(step, cpu.Segment):
+                extractor = extractor or cpu.Extractor(self.model)
+                self._cpu[number] = self._load_segment(extractor, step)
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -103,19 +114,33 @@ class Interpreter:
         """
         for number, step in enumerate(self.steps):
             if isinstance(step, Job):
-                self._run_npu(step, observe)
-            else:
+                watch = None if observe is None else partial(observe, step)
+                self._npu[number].run(watch)
+            elif isinstance(step, cpu.Segment):
                 self._run_cpu(step, self._cpu[number])
+            else:
+                assert self._variables is not None
+                self._variables.run(step, self._bytes)
 
     def output(self, index: int) -> np.ndarray:
         """Return a copy of output `index` as the last invoke left it."""
         return self._array(self.outputs[index].index)
 
     def reset(self) -> None:
-        """Set the arena and the variables of CPU operators back to what they are before the first invoke."""
-        self._arena[...] = 0
+        """Set the arena and all variables back to what they are before the first invoke."""
+        self._initialise()
+        if self._variables is not None:
+            self._variables.reset()
         for interpreter in self._cpu.values():
             interpreter.reset()
+
+    def _initialise(self) -> None:
+        """Clear the arena; variable tensors hold zeros in their scale, as TFLite-Micro resets them."""
+        self._arena[...] = 0
+        for index in self.plan.offsets:
+            tensor = self._graph.tensors[index]
+            if tensor.variable and tensor.type == "int8" and tensor.quantization is not None:
+                self._bytes(index)[...] = tensor.quantization.zero_points[0] & 0xFF
 
     def tensor(self, index: int) -> np.ndarray:
         """Return a copy of what the arena (or the file) holds where tensor `index` lies."""
@@ -138,20 +163,17 @@ class Interpreter:
         tensor = self._graph.tensors[index]
         return self._bytes(index).copy().view(tensor.type).reshape(tensor.shape)
 
-    def _run_npu(self, step: Job, observe: Observer | None) -> None:
-        executor = self._executors[step.configuration.accelerator]
+    def _memory(self, step: Job, target: Accelerator) -> Memory:
         regions = {number: self._bytes(tensor) for number, tensor in step.regions.items()}
         fixed = frozenset(
             number for number, tensor in step.regions.items() if self._graph.tensors[tensor].constant
         )
-        memory = Memory.for_accelerator(executor.accelerator, regions, fixed | {READ_ONLY_REGION})
-        watch = None if observe is None else lambda op, mem: observe(step, op, mem)
-        executor.run(step.operations, memory, watch)
+        return Memory.for_accelerator(target, regions, fixed | {READ_ONLY_REGION})
 
-    def _load_segment(self, part: cpu.Segment) -> CpuInterpreter:
+    def _load_segment(self, extractor: cpu.Extractor, part: cpu.Segment) -> CpuInterpreter:
         tensors = {index for op in part.operators for index in (*op.inputs, *op.outputs) if index >= 0}
         room = sum(self._graph.tensors[index].bytes for index in tensors)
-        return CpuInterpreter(cpu.extract(self.model, part), 2 * room + _CPU_OVERHEAD)
+        return CpuInterpreter(extractor.extract(part), 2 * room + _CPU_OVERHEAD)
 
     def _run_cpu(self, part: cpu.Segment, interpreter: CpuInterpreter) -> None:
         for position, index in enumerate(part.inputs):

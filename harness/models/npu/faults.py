@@ -14,6 +14,8 @@ class NpuFault(BoardError):
     `registers` the register values that took part, by name.
     """
 
+    kind = "NPU fault"
+
     def __init__(self, reason: str, operation: int = -1, registers: Mapping[str, int] | None = None) -> None:
         self.reason = reason
         self.operation = operation
@@ -27,7 +29,10 @@ class NpuFault(BoardError):
 
     def _text(self) -> str:
         shown = ", ".join(f"{name}={value:#x}" for name, value in self.registers.items())
-        return f"NPU fault: {self.where}{self.reason}" + (f" [{shown}]" if shown else "")
+        return f"{self.kind}: {self.where}{self.reason}" + (f" [{shown}]" if shown else "")
+
+    def __reduce__(self) -> tuple[type[NpuFault], tuple[str, int, dict[str, int]]]:
+        return type(self), (self.reason, self.operation, self.registers)
 
     def at(self, operation: int) -> NpuFault:
         """Return this fault placed at operation `operation`, unless it has a place already."""
@@ -35,4 +40,6 @@ class NpuFault(BoardError):
 
 
 class NotModelled(NpuFault):
-    """The stream uses a feature of the architecture that is not modelled here; the NPU itself may take it."""
+    """The model uses something of the NPU or around it that is not modelled here; a board may take it."""
+
+    kind = "not modelled"

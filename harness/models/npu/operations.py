@@ -230,6 +230,12 @@ class BlockOperation:
     weights: Range | None
     scales: Range | None
 
+    @property
+    def precision(self) -> dict[str, int]:
+        """The registers that say what its elements are, for a fault to name."""
+        registers = self.operation.registers
+        return {name: registers[name] for name in ("IFM_PRECISION", "OFM_PRECISION")}
+
 
 @dataclass(frozen=True)
 class Dma:

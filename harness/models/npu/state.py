@@ -29,10 +29,13 @@ from harness.models.npu.operations import (
 )
 from harness.models.npu.stream import Command
 
-# Largest output block (height, width, depth) and kernel of the architecture (Vela's `ofm_block_max`; its
-# pooling constraint of 256 rows and columns).
+# Largest output block (height, width, depth) of the architecture (Vela's `ofm_block_max`).
 MAX_BLOCK = (32, 64, 128)
-MAX_REACH = 256
+# Largest kernels, dilation counted: rows, and elements in all (ethos-u-vela 5.2,
+# `tflite_supported_operators.py`: `filter_height_range` and `filter_product_range` of pooling,
+# `dilated_height_range` and `dilated_product_range` of convolution). Columns have no limit of their own.
+MAX_POOLING = (256, 256 * 256)
+MAX_CONVOLUTION = (64, 64 * 64)
 
 
 def _signed(value: int, bits: int) -> int:
@@ -121,15 +124,18 @@ def _ofm(reader: _Reader) -> FeatureMap:
     return _feature_map(reader, "OFM", shape, bits, bool(precision & 1), reader.bits("OFM_PRECISION", 6, 2))
 
 
-def _kernel(reader: _Reader) -> Kernel:
+def _kernel(reader: _Reader, kind: str) -> Kernel:
     stride = reader.raw("KERNEL_STRIDE")
     dilation_x, dilation_y = (stride >> 3 & 1) + 1, (stride >> 4 & 1) + 1
     reach_y, reach_x = reader.raw("KERNEL_HEIGHT_M1"), reader.raw("KERNEL_WIDTH_M1")
     upscale = reader.bits("IFM_UPSCALE", 0, 2)
     if reach_y % dilation_y or reach_x % dilation_x:
         raise NpuFault("kernel size and dilation do not agree", registers={"KERNEL_STRIDE": stride})
-    if max(reach_y, reach_x) >= MAX_REACH:
-        raise NpuFault(f"kernel of {reach_y + 1}x{reach_x + 1}, the largest is {MAX_REACH}x{MAX_REACH}")
+    rows, elements = MAX_POOLING if kind == "POOL" else MAX_CONVOLUTION
+    if reach_y >= rows or (reach_y + 1) * (reach_x + 1) > elements:
+        raise NpuFault(
+            f"{kind} kernel of {reach_y + 1}x{reach_x + 1}; it may have {rows} rows and {elements:,} elements"
+        )
     if stride >> 5 & 1:
         raise NotModelled("kernel decomposition into 4x4 sub-kernels", registers={"KERNEL_STRIDE": stride})
     if upscale > 2:
@@ -227,7 +233,7 @@ def _block_operation(operation: Operation) -> BlockOperation:
     elementwise = kind == "ELEMENTWISE"
     ofm = _ofm(reader)
     bits, signed, layout = _ifm_precision(reader, "IFM")
-    kernel = _UNIT_KERNEL if elementwise else _kernel(reader)
+    kernel = _UNIT_KERNEL if elementwise else _kernel(reader, kind)
     if elementwise and reader.bits("IFM_UPSCALE", 0, 2):
         raise NotModelled("upscaling in an elementwise operation")
     height = _input_size(

@@ -644,6 +644,13 @@ def batch_matmul(d: Draw) -> None:
     d.graph.operator("BATCH_MATMUL", [first, second], [y], version=2, adj_x=False, adj_y=False)
 
 
+def arg_max(d: Draw) -> None:
+    shape = d.shape(8, 8, 30)
+    x = d.input(shape)
+    y = d.graph.output("y", shape[:3], "int32")
+    d.graph.operator("ARG_MAX", [x, d.ints("axis", 3)], [y], version=2, output_type=2)
+
+
 def unidirectional_sequence_lstm(d: Draw) -> None:
     """An integer LSTM (int8 activations, int16 cell) as TensorFlow's quantiser writes it."""
     batch, time, inputs, cells = d.one(1, 1, 2), d.size(1, 4), d.size(1, 10), d.size(2, 10)
@@ -651,7 +658,7 @@ def unidirectional_sequence_lstm(d: Draw) -> None:
     shape = (time, batch, inputs) if time_major else (batch, time, inputs)
     x = d.input(shape, Scale(d.factor(-7, -5), d.size(-20, 20)))
     g = d.graph
-    hidden = Scale(1 / 128, 0)
+    hidden = Scale(1 / 128, d.one(0, -4, 9))
     ins = [x]
     for name in "ifco":
         ins.append(g.constant(f"w{name}", d.weights((cells, inputs), 0), Scale(d.factor(-9, -6), 0)))
@@ -690,6 +697,7 @@ FAMILIES: tuple[Callable[[Draw], None], ...] = (
     hard_swish, relu, leaky_relu, absolute, exponential, rsqrt, prelu, quantize, softmax, resize_bilinear,
     resize_nearest_neighbor, mean, reduce_max, summed, pad, mirror_pad, concatenation, split, strided_slice,
     sliced, transpose, reshaped, residual, cpu_between, batch_matmul, unidirectional_sequence_lstm,
+    arg_max,
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.emulator.npu.rounding import Rounding, rescale, saturate, shift_right
+from harness.emulator.npu.rounding import Rounding, Scaler, rescale, saturate, shift_right
 
 VALUES = st.integers(-(1 << 39), (1 << 39) - 1)
 SCALES = st.integers(0, (1 << 32) - 1)
@@ -49,6 +49,28 @@ def test_a_scale_per_channel_rounds_as_defined(records: list[tuple[int, int, int
     values, scales, shifts = (np.array(column, np.int64) for column in zip(*records, strict=True))
     found = rescale(values[None], scales, shifts, mode)
     assert found[0].tolist() == [_expected(*record, mode) for record in records]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-(1 << 26), 1 << 26), st.integers(-(1 << 33), 1 << 33), SCALES, st.integers(0, 63)
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from(Rounding),
+    st.booleans(),
+)
+def test_a_bias_is_added_before_scaling_whether_or_not_a_bound_is_known(
+    records: list[tuple[int, int, int, int]], mode: Rounding, bounded: bool
+) -> None:
+    sums, bias, scales, shifts = (np.array(column, np.int64) for column in zip(*records, strict=True))
+    largest = int(np.abs(sums).max() + np.abs(bias).max()) if bounded else None
+    scaler = Scaler(scales, shifts, mode, bias=bias, largest=largest)
+    wanted = [_expected(value + extra, scale, shift, mode) for value, extra, scale, shift in records]
+    for _ in range(2):
+        assert scaler(np.tile(sums, (3, 1))).tolist() == [wanted] * 3
 
 
 @given(st.integers(-(1 << 31), (1 << 31) - 1), st.integers(0, 40), st.sampled_from(Rounding))

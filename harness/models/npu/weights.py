@@ -7,26 +7,40 @@ and input channels a micro-block holds.
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
-from ethosu import mlw_codec
 from numpy.typing import NDArray
 
 from harness.models.npu.accelerator import Accelerator
 from harness.models.npu.faults import NpuFault
+from harness.models.npu.operations import BlockOperation
 
 SUBKERNEL = 8
 RECORD_BYTES = 10
 WEIGHT_LIMIT = 255
+MOST_WEIGHTS = 1 << 24
+"""More than any operation has that fits a board's memories."""
 
 _UNIT_BITS = 12
 _MAX_CODED = 512
-_POPCOUNT = [bin(value).count("1") for value in range(1 << _UNIT_BITS)]
+# The fields of one chunk: 12 weights of up to 9 bits, 12 runs of up to 3, three unary words.
+_CHUNK_BYTES = 32
+
+
+def _field_sums(bits: int) -> list[int]:
+    """Return, for each value of 12 bits, the sum of its fields of `bits` bits."""
+    mask = (1 << bits) - 1
+    return [sum(v >> at & mask for at in range(0, _UNIT_BITS, bits)) for v in range(1 << _UNIT_BITS)]
+
+
+_SUMS = {bits: _field_sums(bits) for bits in (1, 2, 3)}
+_POPCOUNT = _SUMS[1]
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,34 @@ class Volume:
     input_bits: int
     depthwise: bool
     part_kernel_first: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Outputs, height, width, inputs."""
+        return self.outputs, self.height, self.width, self.inputs
+
+    @property
+    def size(self) -> int:
+        """How many weights it has."""
+        return math.prod(self.shape)
+
+
+def volume_of(op: BlockOperation) -> Volume:
+    """Return the volume that a convolution, depthwise or not, streams its weights from."""
+    kernel = op.kernel
+    depthwise = op.operation.kind == "DEPTHWISE"
+    return Volume(
+        outputs=op.ofm.depth,
+        height=kernel.height,
+        width=kernel.width,
+        inputs=1 if depthwise else op.ifm.depth,
+        dilation_y=kernel.dilation_y,
+        dilation_x=kernel.dilation_x,
+        block_depth=op.block.depth,
+        input_bits=op.ifm.bits,
+        depthwise=depthwise,
+        part_kernel_first=kernel.part_kernel_first and not depthwise,
+    )
 
 
 def _steps(stop: int, step: int) -> range:
@@ -114,18 +156,17 @@ def _check_stream(data: bytes, limit: int) -> None:
     The codec trusts its input: it ends the process on an underrun. Only as much is parsed here as tells
     where the next field is; `limit` is how many weights there may be.
     """
+    words = _words_at(data)
     bits = len(data) * 8
-    padded = data + bytes(16)
     position = total = 0
-    weight_bits = palette = run_bits = 0
+    weight_bits = palette = 0
     first = True
 
     def take(count: int) -> int:
         nonlocal position
         if position + count > bits:
-            raise NpuFault(f"the weight stream of {len(data)} bytes ends inside a slice")
-        at = position >> 3
-        value = int.from_bytes(padded[at : at + 4], "little") >> (position & 7) & (1 << count) - 1
+            raise _ends_inside(data)
+        value = words[position >> 3] >> (position & 7) & (1 << count) - 1
         position += count
         return value
 
@@ -141,7 +182,6 @@ def _check_stream(data: bytes, limit: int) -> None:
             return
         if run_bits in (4, 5):
             raise NpuFault("the weight stream has a reserved zero-run code")
-        runs = run_bits != 6
         count = take(15) + 1
         division, truncated, fresh = take(3), take(1), take(1)
         if first and not fresh:
@@ -160,40 +200,66 @@ def _check_stream(data: bytes, limit: int) -> None:
         elif division > 5:
             raise NpuFault("the weight stream has a reserved weight code")
         total += count
-        if total > limit:
-            raise NpuFault(f"the weight stream holds more than the {limit} weights of the operation")
-        total += _check_slice(
-            take, count, count + fresh, division, plain, bool(truncated), runs, run_bits, limit
-        )
+        if total <= limit:
+            head = _Slice(count, count + fresh, division, plain, bool(truncated), run_bits)
+            position, zeros = _walk_slice(data, words, position, head, limit)
+            total += zeros
         if total > limit:
             raise NpuFault(f"the weight stream holds more than the {limit} weights of the operation")
 
 
-def _check_slice(
-    take: Any,
-    count: int,
-    run_count: int,
-    division: int,
-    plain: bool,
-    truncated: bool,
-    runs: bool,
-    run_bits: int,
-    limit: int,
-) -> int:
-    """Walk the chunks of one slice; returns the zeros that its runs are sure to hold."""
+def _ends_inside(data: bytes) -> NpuFault:
+    return NpuFault(f"the weight stream of {len(data)} bytes ends inside a slice")
+
+
+def _words_at(data: bytes) -> list[int]:
+    """Return the 32-bit word that starts at each byte, with zeros behind the end for one chunk's fields."""
+    padded = np.frombuffer(data + bytes(_CHUNK_BYTES + 3), np.uint8).astype(np.uint32)
+    count = len(data) + _CHUNK_BYTES
+    words = padded[:count].copy()
+    for byte in (1, 2, 3):
+        words |= padded[byte : byte + count] << np.uint32(8 * byte)
+    found: list[int] = words.tolist()
+    return found
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Head of a slice: how many weights and runs of zeros, and how they are coded; 6 run bits: no runs."""
+
+    weights: int
+    runs: int
+    division: int
+    plain: bool
+    truncated: bool
+    run_bits: int
+
+
+def _walk_slice(data: bytes, words: list[int], position: int, head: _Slice, limit: int) -> tuple[int, int]:
+    """Walk the chunks of the slice at bit `position`; returns where it ends and its count of zeros."""
+    bits = len(data) * 8
+    count, run_count, division, plain = head.weights, head.runs, head.division, head.plain
+    truncated, run_bits = head.truncated, head.run_bits
+    runs = run_bits != 6
     symbols = 8 if plain and division > 5 else _UNIT_BITS
     mask = (1 << symbols) - 1
     run_length = _UNIT_BITS if run_bits < 3 else 8
+    run_mask = (1 << run_length) - 1
+    sums = _SUMS.get(run_bits, _POPCOUNT)
     weights = zeros = weights_read = zeros_read = pending = run_pending = 0
     carried = long_symbols = 0
     while True:
         balance = weights - zeros if runs else 0
-        weights_on = (balance < 8 or not runs) and weights < count
-        zeros_on = balance >= 0 and runs and zeros < run_count
-        unary = take(_UNIT_BITS) if weights_on and not plain else 0
+        weights_on = weights < count and (balance < 8 or not runs)
+        zeros_on = runs and zeros < run_count and balance >= 0
+        unary = 0
+        if weights_on and not plain:
+            unary = words[position >> 3] >> (position & 7)
+            position += _UNIT_BITS
         new_runs = 0
         if zeros_on:
-            ones = _POPCOUNT[take(run_length)]
+            ones = _POPCOUNT[words[position >> 3] >> (position & 7) & run_mask]
+            position += run_length
             new_runs = run_length - ones
             carried += ones << run_bits
             if carried > limit:
@@ -201,22 +267,39 @@ def _check_slice(
             zeros += new_runs
         new_weights = 0
         if weights_on:
+            new_weights = symbols
             long = _POPCOUNT[unary & mask]
-            second = _POPCOUNT[take(long)]
-            new_weights = symbols if truncated else symbols - second
-            long_symbols = long_symbols + 1 if not new_weights else 0
-            if long_symbols * 2 * _UNIT_BITS > _MAX_CODED:
-                raise NpuFault("the weight stream codes a value beyond 9 bits")
+            if long:
+                second = words[position >> 3] >> (position & 7) & (1 << long) - 1
+                position += long
+                if not truncated:
+                    new_weights -= _POPCOUNT[second]
+            if new_weights:
+                long_symbols = 0
+            else:
+                long_symbols += 1
+                if long_symbols * 2 * _UNIT_BITS > _MAX_CODED:
+                    raise NpuFault("the weight stream codes a value beyond 9 bits")
             weights += new_weights
-        for _ in range(min(pending, count - weights_read)):
-            take(division)
-        weights_read = min(count, weights_read + pending)
-        for _ in range(min(run_pending, run_count - zeros_read)):
-            carried += take(run_bits)
-        zeros_read = min(run_count, zeros_read + run_pending)
+        if pending:
+            fields = min(pending, count - weights_read)
+            weights_read += fields
+            position += fields * division
+        if run_pending:
+            fields = min(run_pending, run_count - zeros_read)
+            zeros_read += fields
+            if run_bits:
+                left = fields * run_bits
+                while left > 0:
+                    size = min(left, _UNIT_BITS)
+                    carried += sums[words[position >> 3] >> (position & 7) & (1 << size) - 1]
+                    position += size
+                    left -= size
+        if position > bits:
+            raise _ends_inside(data)
         pending, run_pending = new_weights, new_runs
         if not weights_on and not zeros_on:
-            return carried
+            return position, carried
 
 
 def decode_stream(data: bytes, expected: int) -> NDArray[np.int16]:
@@ -225,12 +308,28 @@ def decode_stream(data: bytes, expected: int) -> NDArray[np.int16]:
     Raises NpuFault where it is truncated, malformed, or holds fewer or more.
     """
     _check_stream(data, expected)
-    weights = np.array(mlw_codec.decode(bytearray(data)), np.int64)
+    from ethosu import mlw_codec
+
+    weights = np.array(array("h", mlw_codec.decode(bytearray(data))), np.int16)
     if weights.size != expected:
         raise NpuFault(f"the weight stream holds {weights.size} weights; the operation takes {expected}")
     if weights.size and np.abs(weights).max() > WEIGHT_LIMIT:
         raise NpuFault("the weight stream holds values beyond 9 bits")
-    return weights.astype(np.int16)
+    return weights
+
+
+@dataclass(frozen=True)
+class Key:
+    """What decides decoded weights: a digest of their stream, their volume, the accelerator's name."""
+
+    digest: str
+    volume: Volume
+    accelerator: str
+
+
+def key_of(data: bytes, volume: Volume, accelerator: Accelerator) -> Key:
+    """Return the key of a weight stream."""
+    return Key(blake2b(data, digest_size=16).hexdigest(), volume, accelerator.name)
 
 
 class WeightCache:
@@ -239,19 +338,26 @@ class WeightCache:
     def __init__(self, limit_bytes: int = 64 << 20) -> None:
         self._limit = limit_bytes
         self._held = 0
-        self._entries: OrderedDict[tuple[bytes, Volume, str], NDArray[np.int16]] = OrderedDict()
+        self._entries: OrderedDict[Key, NDArray[np.int16]] = OrderedDict()
 
-    def volume(self, data: bytes, volume: Volume, accelerator: Accelerator) -> NDArray[np.int16]:
-        """Return the weights of a stream as (outputs, height, width, inputs), 9-bit values."""
-        key = (blake2b(data, digest_size=16).digest(), volume, accelerator.name)
-        if key in self._entries:
-            self._entries.move_to_end(key)
-            return self._entries[key]
-        weights = decode_volume(data, volume, accelerator)
+    def add(self, key: Key, weights: NDArray[np.int16]) -> None:
+        """Hold decoded weights (outputs, height, width, inputs)."""
         self._entries[key] = weights
         self._held += weights.nbytes
         while self._held > self._limit and len(self._entries) > 1:
             self._held -= self._entries.popitem(last=False)[1].nbytes
+
+    def volume(self, data: bytes, volume: Volume, accelerator: Accelerator) -> NDArray[np.int16]:
+        """Return the weights of a stream as (outputs, height, width, inputs), 9-bit values.
+
+        Raises NpuFault where they are not held and the stream cannot be decoded.
+        """
+        key = key_of(data, volume, accelerator)
+        if key in self._entries:
+            self._entries.move_to_end(key)
+            return self._entries[key]
+        weights = decode_volume(data, volume, accelerator)
+        self.add(key, weights)
         return weights
 
 
@@ -259,11 +365,11 @@ def decode_volume(data: bytes, volume: Volume, accelerator: Accelerator) -> NDAr
     """Decode a stream and put its weights back into (outputs, height, width, inputs)."""
     order, expected = _order(volume, accelerator.ofm_ublock[2], accelerator.ifm_ublock[2])
     stream = decode_stream(data, expected)
-    flat = np.zeros(volume.outputs * volume.height * volume.width * volume.inputs, np.int16)
+    flat = np.zeros(volume.size, np.int16)
     valid = order >= 0
     flat[order[valid]] = stream[valid]
     flat.setflags(write=False)
-    return flat.reshape(volume.outputs, volume.height, volume.width, volume.inputs)
+    return flat.reshape(volume.shape)
 
 
 def scale_records(data: NDArray[np.uint8], channels: int) -> tuple[NDArray[np.int64], ...]:

@@ -1,4 +1,4 @@
-"""Flashing for its own sake: what `harness flash` and `harness uf2` do."""
+"""Place: where in flash models go that a person flashes by hand, and the UF2 files to do it with."""
 
 from __future__ import annotations
 
@@ -8,65 +8,14 @@ from pathlib import Path
 
 from harness import boards
 from harness.boards import Profile
-from harness.errors import HarnessError, nearest
+from harness.errors import HarnessError
 from harness.firmware import images
 from harness.flash.checks import check, free_places
-from harness.flash.method import Progress, Region, quiet
+from harness.flash.method import Region
 from harness.models import resolve
 from harness.runner.adding import address, examine
-from harness.runner.attached import choose_port
-from harness.runner.flash import Flashed, flash
-from harness.runner.plan import Job, Settings, why_not
-from harness.runner.prepare import prepare
-from harness.runner.reach import reach
-
-NONE = "none"
-
-
-def flash_board(
-    board_name: str,
-    port: str = "auto",
-    *,
-    firmware: str | None = None,
-    models: Sequence[str] = (),
-    drive: Path | None = None,
-    options: dict[str, object] | None = None,
-    progress: Progress = quiet,
-) -> Flashed:
-    """Flash firmware and models onto a board.
-
-    Args:
-        board_name: a board id or the path of a profile.
-        port: a pyserial URL, "auto" = the attached board, or "emulated".
-        firmware: a protocol, the path of an image, "none", or None = the board's default protocol where
-            there are no models, else none.
-        models: paths or names of models, each with @ADDRESS where it is not to be placed by itself.
-        drive: where the boot loader's drive is; None = look for it.
-        options: of the flashing method.
-        progress: called with a region's name, the bytes of it that are done, and all of them.
-
-    Raises:
-        HarnessError: what was asked for cannot be done: before a byte is sent.
-        BoardError: the boot loader does not answer, or refuses.
-    """
-    board = boards.load(board_name)
-    if firmware is None:
-        firmware = NONE if models else board.protocols.default
-    regions = place_models(board, models)
-    protocol = None
-    if firmware in board.protocols.supported:
-        protocol = firmware
-    elif firmware != NONE:
-        if not Path(firmware).exists():
-            known = nearest(firmware, [*board.protocols.supported, NONE])
-            raise HarnessError(f"no file and no protocol '{firmware}'{known}")
-        regions.insert(0, examine(board, Path(firmware)))
-    elif not models:
-        raise HarnessError("nothing to flash: --firmware none, and no --model")
-    check(board, regions)
-    with reach(board, choose_port(port, board, drive), drive) as reached:
-        outcomes, _ = flash(reached, regions, protocol, progress, options)
-    return Flashed(board.id, tuple(outcomes), ())
+from harness.runner.deploy import deploy
+from harness.runner.plan import why_not
 
 
 def place_models(board: Profile, names: Sequence[str]) -> list[Region]:
@@ -105,7 +54,7 @@ def _deployed(board: Profile, name: str) -> bytes:
     against = why_not(model, board)
     if against:
         raise HarnessError(f"{model.name}: {against}")
-    return prepare(Job(model, board), Settings()).deployed.data
+    return deploy(model, board).file.data
 
 
 def _is_model(path: Path) -> bool:

@@ -8,9 +8,9 @@ from ethosu import mlw_codec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.emulator.npu.weights import Volume, WeightCache, decode_stream, decode_volume, scale_records
 from harness.models.npu.accelerator import ACCELERATORS, Accelerator
 from harness.models.npu.faults import NpuFault
+from harness.models.npu.weights import Volume, WeightCache, decode_stream, decode_volume, scale_records
 
 VOLUMES = st.builds(
     Volume,

@@ -1,0 +1,93 @@
+"""How long a device is waited for: the one place that names every such time, and how it is used up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.wire.port import Port
+
+LONGEST_WAIT_S = 0.5
+"""At a time: what a wait that ends late may cost of a patience, at most."""
+PUNCTUAL_S = 0.25
+"""By how much a wait may end late before this process is taken to have stood still."""
+LAST_LOOK_S = 0.1
+_NOTHING_S = 1e-6
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds that a device is waited for; the defaults are for a board that is attached.
+
+    Attributes:
+        first_sign_s: how long a silent line may stay silent before the first answer to a greeting.
+        request_s: for the reply to a request, from a device that is not invoking or that replies meanwhile.
+        slow_request_s: the same for what takes long: to load a model, to hash flash, to end a run; and for a
+            port that has gone, or a board that was reset, to come back.
+        invoke_s: for one invoke.
+    """
+
+    first_sign_s: float = 5.0
+    request_s: float = 10.0
+    slow_request_s: float = 30.0
+    invoke_s: float = 60.0
+
+
+DEFAULT = Patience()
+
+
+class Countdown:
+    """A patience that is used up by waiting for a port, and by nothing else.
+
+    A wait that ends late says that this process stood still (stopped, or starved by others): the device may
+    have answered meanwhile, or may have stood still, too. So no more than was to be waited counts, and the
+    line is looked at once more before it is over.
+    """
+
+    def __init__(self, port: Port, seconds: float, within: Countdown | None = None) -> None:
+        """`within`: another one, which is used up meanwhile, and ends this one, too."""
+        self._now = port.now
+        self._within = within
+        self.seconds = seconds
+        self.renew()
+
+    def renew(self, seconds: float | None = None) -> None:
+        """Begin anew, with `seconds` left (None: all of them)."""
+        self._left = self.seconds if seconds is None else seconds
+        self._since = self._now()
+        self._waiting = 0.0
+        self._look_owed = self._look_given = False
+
+    def wait(self, at_most: float = math.inf) -> float:
+        """Return for how long the read that comes next may wait, in seconds; 0.5 at most."""
+        if self._within is not None:
+            at_most = self._within.wait(at_most)
+        self._use_up()
+        self._look_given, self._look_owed = self._look_owed, False
+        left = LAST_LOOK_S if self._look_given and self._used_up else self._left
+        self._waiting = max(0.0, min(left, at_most, LONGEST_WAIT_S))
+        return self._waiting
+
+    @property
+    def over(self) -> bool:
+        """Whether to give up; to be asked when what came with the last read has been looked at."""
+        self._use_up()
+        if self._within is not None and self._within.over:
+            return True
+        return self._used_up and not self._look_owed
+
+    @property
+    def _used_up(self) -> bool:
+        return self._left <= _NOTHING_S
+
+    def _use_up(self) -> None:
+        now = self._now()
+        spent = now - self._since
+        if spent > self._waiting + PUNCTUAL_S:
+            self._look_owed = not self._look_given  # once: a computer that is always late ends, too
+        elif self._waiting:
+            self._look_given = False
+        self._left -= min(spent, self._waiting + PUNCTUAL_S)
+        self._since, self._waiting = now, 0.0
