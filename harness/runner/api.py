@@ -20,7 +20,7 @@ from harness.flash.method import Progress, quiet
 from harness.models import ethosu, reference, tensors
 from harness.models.tflite import Model
 from harness.models.vela import VelaError
-from harness.results import store
+from harness.results import store, usable
 from harness.results.record import Record, Verification
 from harness.runner.adding import examine
 from harness.runner.attached import AUTO, EMULATED, choose_port, serial_number
@@ -81,7 +81,7 @@ class Result:
     @property
     def differing(self) -> list[Record]:
         """The runs whose outputs are not the reference's: their times are not those of a sound model."""
-        return [record for record in self.records if record.verification.verdict == "differs"]
+        return [record for record in self.records if usable.differs(record)]
 
     def frame(self) -> pd.DataFrame:
         """Return the runs as a DataFrame, a row a run (see `harness.results.frame`)."""

@@ -15,7 +15,7 @@ from harness.models import resolve
 from harness.models.tflite import Model
 from harness.wire.session import PROTOCOLS
 
-DEFAULT_MODEL = "person_mbv2_035_96_int8"
+DEFAULT_MODEL = "person_mbv2_035_32_int8"
 DEFAULT_BOARDS = ("xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2")
 
 

@@ -95,6 +95,7 @@ def make_record(
             build_hash=identity.build_hash or None,
             kernels=identity.kernels or None,
             image_sha256=board.image.sha256 if board.image else None,
+            selftest=SELFTEST in identity.capabilities,
         ),
         model=_model(prepared),
         inputs=_inputs(prepared, settings, taken),
@@ -166,6 +167,11 @@ def _origins(identity: Identity, virtual: bool) -> _Origins:
     return _Origins("measured", "measured", "device")
 
 
+def _md5(data: bytes) -> str:
+    """Return the digest by which the model zoo's files name a model."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
 def _model(prepared: Prepared) -> records.Model:
     deployed, source = prepared.deployed, prepared.source
     made_from = source if source is not None and source is not deployed else None
@@ -173,10 +179,12 @@ def _model(prepared: Prepared) -> records.Model:
     return records.Model(
         name=prepared.job.model.name.rsplit("/", 1)[-1].removesuffix(".tflite"),
         file=prepared.job.model.name,
+        md5=_md5(deployed.data),
         sha1=deployed.sha1,
         sha256=deployed.sha256,
         bytes=len(deployed.data),
         precision=inspect.precision(deployed),
+        source_md5=_md5(made_from.data) if made_from else None,
         source_sha1=made_from.sha1 if made_from else None,
         source_sha256=made_from.sha256 if made_from else None,
         source_file=made_from.name if made_from else None,

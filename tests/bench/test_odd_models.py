@@ -16,10 +16,6 @@ from harness.models import tflite
 from harness.models.build import Builder, Scale
 from harness.runner import Result
 
-BEHIND_THE_LAST_TABLE = pytest.mark.xfail(
-    strict=True, reason="a board knows a model only up to its last table, and this file goes on behind it"
-)
-
 
 def bench(directory: Path, model: Builder, names: tuple[str, ...] = (), **settings: object) -> Result:
     path = directory / "odd.tflite"
@@ -199,8 +195,8 @@ def test_a_random_input_that_makes_no_sense_is_asked_for_before_anything_is_flas
     [
         ("transpose_conv4", "exact"),
         ("audio_preprocessor_int8", "not_available"),  # the desktop runtime has no SignalWindow
-        pytest.param("lstm2", "exact", marks=BEHIND_THE_LAST_TABLE),
-        pytest.param("kws_saved_model_variables", "exact", marks=BEHIND_THE_LAST_TABLE),
+        ("lstm2", "exact"),
+        ("kws_saved_model_variables", "exact"),
     ],
 )
 def test_what_check_says_yes_to_is_benched_with_the_arena_that_it_says(
