@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.cards import cell, columns
-from harness.cards.columns import Column, Layout
+from harness.cards.columns import Column, Layout, cell_text
+from harness.cards.conditions import Condition, is_nothing, plain
 from harness.cards.footnotes import Group, find_notes
-from harness.cards.models import Reference, reference
+from harness.cards.models import Checksums, Reference, reference
 from harness.cards.padding import Padding, padding
+from harness.cards.scope import Scope, scopes
 from harness.cards.tables import Document, Line, Table
 from harness.cards.units import decimals_of
 from harness.cards.words import Words, language_of
@@ -52,16 +54,33 @@ class ColumnStyle:
         return next((style for at, style in self.groups.items() if at != line), None)
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A row, and how many columns further right its cells belong (None: nothing tells); `note` says of it."""
+
+    row: Line
+    shift: int | None
+    note: str | None
+
+    def text(self, column: int) -> str:
+        """Return what the row says in a column."""
+        return "" if self.shift is None else cell_text(self.row, column - self.shift)
+
+
 @dataclass
 class Benchmark:
     """One benchmark table; `cells` are the measured cells as they were found, by line and index, `written`
-    those that an update has changed.
+    those that an update has changed. `conditions` are what its other columns say of how figures were
+    measured, `scope` what stands above it.
     """
 
     table: Table
     layout: Layout
     group: Group
     padding: Padding
+    scope: Scope
+    rows: list[Placed]
+    conditions: dict[int, Condition]
     cells: dict[tuple[int, int], cell.Figures | None] = field(default_factory=dict)
     written: dict[tuple[int, int], cell.Figures | None] = field(default_factory=dict)
     styles: dict[int, ColumnStyle] = field(default_factory=dict)
@@ -82,16 +101,28 @@ class Benchmark:
                         if len(row.cells) == width:
                             style.see(row.line, figures)
 
+    def measured(self) -> list[Column]:
+        """Return the measured columns, each with the board that the foot-notes of its header are of."""
+        boards = self.group.boards()
+        return [column.explained(boards) for column in self.layout.measured]
+
     def mark_style(self) -> cell.Style:
         """Return how a column without foot-notes is to mark its figures: as the table or its list does."""
         usual = next((style.style for style in self.styles.values() if style.style), None)
         defined = any(note.kind == "definition" for note in self.group.notes)
         return usual or cell.Style("[^1]" if defined else "(1)")
 
-    def board_name(self, row: Line, shift: int) -> str | None:
-        """Return what a row says in the table's board column, None where there is no such column."""
-        index = -1 if self.layout.board is None else self.layout.board - shift
-        return row.cells[index].text if 0 <= index < len(row.cells) else None
+    def boards_named(self, placed: Placed, words: Words) -> dict[str, str | None]:
+        """Return what a row says in the columns that name boards, and which known board that is."""
+        texts = [placed.text(index) for index, one in self.conditions.items() if one.kind == "board"]
+        return {text: words.board(text) for text in texts if not is_nothing(plain(text))}
+
+    def unexplained(self, placed: Placed) -> str | None:
+        """Return the header of a column that may name the board of a row, as far as anyone knows."""
+        for index, one in self.conditions.items():
+            if one.kind == "unknown" and not is_nothing(plain(placed.text(index))):
+                return one.header or f"column {index + 1}"
+        return None
 
     def boards_beside(self, row: Line, column: Column, shift: int) -> set[str]:
         """Return the boards that the other measured cells of a row name, or come to name where none does."""
@@ -119,16 +150,21 @@ def find_benchmarks(document: Document, words: Words) -> tuple[list[Benchmark], 
 
     A table's foot-notes are the first list below it; tables with none between them share it.
     """
-    found = [(t, layout) for t in document.tables if (layout := columns.layout(document, t, words))]
+    found = [(t, layout) for t in document.tables if (layout := columns.layout(t, words))]
+    above = scopes(document, [table for table, _ in found], words)
     language = language_of(document.body) if found else "en"
     benchmarks: list[Benchmark] = []
     groups: list[Group] = []
     after = len(document.lines)
-    for table, layout in reversed(found):
+    for (table, layout), scope in reversed(list(zip(found, above, strict=True))):
         notes = find_notes(document, table.after, after, words)
         if notes or not groups:
             groups.append(Group(notes, table.after - 1, language))
-        benchmarks.append(Benchmark(table, layout, groups[-1], padding(table)))
+        rows = [Placed(row, *columns.place(row, layout, words)) for row in table.rows]
+        # A row that cannot be placed still tells what the columns are about.
+        seen = [(placed.row, placed.shift or 0) for placed in rows]
+        says = columns.conditions(layout, seen, words)
+        benchmarks.append(Benchmark(table, layout, groups[-1], padding(table), scope, rows, says))
         after = table.first
     benchmarks.reverse()
     for benchmark in benchmarks:
@@ -136,22 +172,32 @@ def find_benchmarks(document: Document, words: Words) -> tuple[list[Benchmark], 
     return benchmarks, groups
 
 
-def models(document: Document, benchmark: Benchmark, row: Line, shift: int) -> list[Reference]:
+def models(document: Document, benchmark: Benchmark, placed: Placed, checksums: Checksums) -> list[Reference]:
     """Return the model files that a row links: in the link column where that has any, else anywhere."""
-    link = benchmark.layout.link
-    if link is not None and 0 <= link - shift < len(row.cells):
-        found = _references(document, row, [link - shift])
+    link, row = benchmark.layout.link, placed.row
+    if link is not None and 0 <= link - (placed.shift or 0) < len(row.cells):
+        found = _references(document, row, [link - (placed.shift or 0)], checksums)
         if found:
             return found
-    return _references(document, row, range(len(row.cells)))
+    return _references(document, row, range(len(row.cells)), checksums)
 
 
-def _references(document: Document, row: Line, indexes: Sequence[int]) -> list[Reference]:
+def label(benchmark: Benchmark, placed: Placed) -> str | None:
+    """Return what a row calls itself: its first cell that says something in words."""
+    texts = [plain(placed.text(index)) for index in benchmark.conditions]
+    return next((text for text in texts if not is_nothing(text)), None)
+
+
+def _references(
+    document: Document, row: Line, indexes: Sequence[int], checksums: Checksums
+) -> list[Reference]:
     found: dict[str, Reference] = {}
     for index in indexes:
-        for address, label in document.links(row.cells[index]):
+        for address, said in document.links(row.cells[index]):
             # Some cards link a page of downloads and name the file in the link's text.
-            model = reference(address) or reference(label)
+            model = reference(address, checksums)
+            if model is None and (model := reference(said)):
+                model = replace(model, url="")
             if model:
                 found[model.file] = model
     return list(found.values())

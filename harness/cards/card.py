@@ -1,4 +1,4 @@
-"""What every card format returns: edits of a text, the changes they make, and what was passed over."""
+"""What every card format returns: edits of a text, the changes they make, and what was left alone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ class CardError(HarnessError):
 
 class Refused(Exception):
     """A figure cannot be put into a card without guessing."""
+
+
+class Drastic(Refused):
+    """A figure changes by more than it is expected to; a person may accept that."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,44 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Left:
+    """A figure that was at hand for a place in a card and was not written, and why.
+
+    `where` is the place ("line 5: Inference(ms) of person.tflite"), `record` whether it is the record's fault
+    alone: a record that may not be published was passed over. Otherwise the card does not say what it would
+    have to say, or (`drastic`) the figure changes by more than it is expected to.
+    """
+
+    where: str
+    why: str
+    record: bool = False
+    drastic: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}" if self.where else self.why
+
+
+@dataclass(frozen=True)
 class Plan:
     """What an update would do to one card.
 
-    `notes` say what was passed over and why, `problems` what forbids writing the card at all; `mapped` are
-    the explicit mappings that named a row of it.
+    `left` are the figures that were at hand and are not written, `notes` what else a person may want to know;
+    `mapped` are the explicit mappings that named a row of it, `benchmarks` how many tables or entries it has,
+    `rows` how many of their rows records are of.
     """
 
     text: str
     changes: tuple[Change, ...] = ()
+    left: tuple[Left, ...] = ()
     notes: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
     mapped: frozenset[str] = frozenset()
+    benchmarks: int = 0
+    rows: int = 0
+
+    @property
+    def refused(self) -> list[Left]:
+        """What the card itself forbids to write."""
+        return [left for left in self.left if not left.record]
 
 
 @dataclass(frozen=True)
@@ -86,23 +116,34 @@ class Value:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a benchmark table, or one entry of the zoo: a model and its figures."""
+    """One row of a benchmark table, or one entry of the zoo: a model and its figures.
+
+    `model` is the file that the row links or, where it links none, None: `label` then is what the row calls
+    itself. `md5` is what the zoo's JSON gives beside the file's address.
+    """
 
     line: int
     model: str | None
     sha1: str | None
     values: tuple[Value, ...]
     note: str | None = None
+    label: str | None = None
+    url: str | None = None
+    md5: str | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """One benchmark table as it was understood; `boards` maps foot-note keys to board ids."""
+    """One benchmark table as it was understood; `boards` maps foot-note keys to board ids.
+
+    `title` is what the model of an entry is called.
+    """
 
     line: int
     columns: tuple[str, ...]
     boards: dict[str, str | None]
     rows: tuple[Row, ...]
+    title: str | None = None
 
 
 @dataclass(frozen=True)

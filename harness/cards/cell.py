@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from harness.cards.units import UNIT_PATTERN
 from harness.cards.words import Words
 
-_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+# Between two figures: a line break or, behind the marks of the first, a stroke, a comma, a space or nothing.
+_BREAK = re.compile(
+    r"<br\s*/?>|(?:(?<=</sup>)|(?<=\d\]))(?:&nbsp;|\s)*[/,，;；、]?(?:&nbsp;|\s)*(?=[*`]*\d|[-—–]+<sup)",
+    re.IGNORECASE,
+)
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
-_NOTHING = r"-{1,3}|[—–]{1,2}|n/?a|n\.a\.|tb[da]|none|\?|…|\.{3}|无|暂无|待测|待定|未测"
+_NOTHING = r"-{1,3}|[—–]{1,2}|n/?a|n\.a\.|tb[da]|todo|none|\?|…|\.{3}|无|暂无|待测|待定|未测"
 _SPACE = r"\s|&nbsp;"
 _OPEN = rf"{_SPACE}|[*_`]|\[(?!\^)|<(?!/|br\b|sup\b)[a-z][^<>]*>"
 _CLOSE = rf"{_SPACE}|[*_`]|</(?!sup\b)[a-z]+>|\]\((?:[^()\s]|\([^()\s]*\))*+\)"
@@ -102,6 +107,7 @@ class New:
     origin: str
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str, words: Words) -> Figures | None:
     """Read a cell, or return None for one that holds something else than figures and their marks."""
     breaks = tuple(match[0] for match in _BREAK.finditer(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,12 +19,13 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 @dataclass(frozen=True)
 class Entry:
-    """One benchmark of the file."""
+    """One benchmark of the file; `holder` is the object that it is in a list of, None for the file itself."""
 
     node: Node
     url: str
     line: int
     metrics: Member
+    holder: Node | None
 
     @property
     def place(self) -> str:
@@ -37,19 +39,38 @@ class Entry:
         nodes = [device.value, *device.value.items] if device else []
         return [node.text for node in nodes if node.kind == "string"]
 
+    @property
+    def checksum(self) -> str | None:
+        """What the entry says of the bytes of its file, None for nothing."""
+        checksum = self.node.get("checksum")
+        return checksum.value.text if checksum and checksum.value.kind == "string" else None
+
+    def says(self) -> dict[str, str]:
+        """Return what else the entry says of itself, by key."""
+        return {
+            member.key: member.value.text
+            for member in self.node.members
+            if member.value.kind in ("string", "number") and member.key not in _NOT_CONDITIONS
+        }
+
+
+_NOT_CONDITIONS = ("url", "author", "checksum")
+
 
 def find_entries(text: str, root: Node) -> Iterator[Entry]:
     """Yield every object of a JSON text that has a `url` and `metrics`, from the first line on."""
     line, at = 1, 0
-    stack = [root]
+    stack: list[tuple[Node, Node | None]] = [(root, None)]
     while stack:
-        node = stack.pop()
+        node, holder = stack.pop()
         url, metrics = node.get("url"), node.get("metrics")
         if url and metrics and url.value.kind == "string" and metrics.value.kind == "object":
             line += text.count("\n", at, node.start)
             at = node.start
-            yield Entry(node, url.value.text, line, metrics)
-        stack += reversed([*(member.value for member in node.members), *node.items])
+            yield Entry(node, url.value.text, line, metrics, holder)
+        inner = node if node.kind == "object" else holder
+        parts = [*(member.value for member in node.members), *node.items]
+        stack += [(part, inner) for part in reversed(parts)]
 
 
 def figures_of(metric: Node) -> Iterator[tuple[str | None, str, Node]]:
@@ -73,6 +94,17 @@ def number_of(node: Node) -> str | None:
     return node.text if node.kind in ("number", "string") and _NUMBER.fullmatch(node.text) else None
 
 
+def canonical(node: Node) -> bool:
+    """Tell whether every number in a value is written as Python's and most other programs write it."""
+    stack = [node]
+    while stack:
+        one = stack.pop()
+        if one.kind == "number" and repr(json.loads(one.text)) != one.text:
+            return False
+        stack += [*(member.value for member in one.members), *one.items]
+    return True
+
+
 def is_nothing(node: Node, words: Words) -> bool:
     """Tell whether a dash or the like stands where a figure would."""
     figures = cell.parse(node.text, words) if node.kind == "string" else None
@@ -81,14 +113,16 @@ def is_nothing(node: Node, words: Words) -> bool:
 
 @dataclass
 class Usual:
-    """How a file keeps its figures: the name of its metric of each quantity, and by that name whether it is
-    an object by board and how many decimals it has; and a list of devices.
+    """How a model's entry keeps its figures: the name of its metric of each quantity, and by that name whether
+    it is an object by board and how many decimals it has; and a list of devices. `canonical` is whether all
+    of its numbers are written as a program writes them, "15.1" and not "15.10".
     """
 
     names: dict[Quantity, str] = field(default_factory=dict)
     by_board: dict[str, bool] = field(default_factory=dict)
     decimals: dict[str, int] = field(default_factory=dict)
     devices: Node | None = None
+    canonical: bool = True
 
     def see(self, entry: Entry, words: Words) -> None:
         """Take one more benchmark into account."""

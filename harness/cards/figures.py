@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from fractions import Fraction
 from statistics import median
@@ -46,13 +46,16 @@ def figure(record: Record, quantity: Quantity) -> Figure | None:
 
 
 def usable(
-    records: Sequence[Record], quantity: Quantity, rules: Rules
+    records: Sequence[Record], quantity: Quantity, rules: Rules, exact: Set[str] = frozenset()
 ) -> tuple[list[Figure], list[tuple[Record, str]]]:
     """Return the figures that may be written, and why the others may not.
 
     Those of a board that were not measured only count where the rules allow them and none of that board
-    was measured.
+    was measured. `exact` are the ids of records of the very file that is linked: for a board that has such,
+    those of another compilation of the model do not count.
     """
+    if quantity not in rules.only:
+        return [], []
     measured, unmeasured, refused = [], [], []
     for record in records:
         found = figure(record, quantity)
@@ -74,7 +77,9 @@ def usable(
             allow = "; --allow-estimated writes it, marked" if found.origin in UNMEASURED else ""
             refused.append((record, f"its {_NOUN[quantity]} is {found.origin}, not measured{allow}"))
     boards = {found.record.board.id for found in measured}
-    return [*measured, *(f for f in unmeasured if f.record.board.id not in boards)], refused
+    allowed = [*measured, *(f for f in unmeasured if f.record.board.id not in boards)]
+    own = {found.record.board.id for found in allowed if found.record.id in exact}
+    return [f for f in allowed if f.record.id in exact or f.record.board.id not in own], refused
 
 
 _NOUN = {"time": "invoke time", "ram": "RAM"}

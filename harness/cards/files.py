@@ -7,7 +7,7 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,20 +47,26 @@ class CardFile:
 def find_cards(paths: Iterable[Path]) -> list[tuple[Path, bool]]:
     """Return the files that are named and the cards in the directories that are; True for those named.
 
-    Raises HarnessError for a path that is not there.
+    Raises HarnessError for a path that is not there and for a directory without any file that may be a card.
     """
     found: dict[Path, bool] = {}
     for path in paths:
         if path.is_dir():
-            for file in sorted(path.rglob("*")):
-                hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-                if file.suffix.lower() in _SUFFIXES and file.is_file() and not hidden:
-                    found.setdefault(file, False)
+            inside = [file for file in sorted(path.rglob("*")) if _may_be_card(file, path)]
+            if not inside:
+                raise HarnessError(f"{path}: no card in it: it holds no {', '.join(_SUFFIXES)} file")
+            for file in inside:
+                found.setdefault(file, False)
         elif path.exists():
             found[path] = True
         else:
             raise HarnessError(f"{path}: no such file or directory")
     return list(found.items())
+
+
+def _may_be_card(file: Path, within: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(within).parts)
+    return not hidden and file.suffix.lower() in _SUFFIXES and file.is_file()
 
 
 def read_card(path: Path, encoding: str | None = None) -> CardFile:
@@ -69,6 +75,9 @@ def read_card(path: Path, encoding: str | None = None) -> CardFile:
     Raises CardError where it cannot be read, is in another encoding, or would not come out as it went in.
     """
     try:
+        if not path.is_file():
+            # Reading a FIFO would wait for ever, and nothing can be written into it either.
+            raise CardError(f"{path}: is no regular file")
         data = path.read_bytes()
     except OSError as error:
         raise CardError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -103,39 +112,46 @@ def check_writable(card: CardFile) -> None:
         raise CardError(f"{card.path}: may not be written by this user")
 
 
-def write_cards(cards: Sequence[tuple[CardFile, str]]) -> None:
-    """Write new texts to cards, each whole or not at all; all are ready before the first is replaced.
+def write_card(card: CardFile, text: str) -> None:
+    """Write a new text to a card, whole or not at all.
 
-    A card keeps its owner and mode and, as a link, its target. Raises CardError where one cannot be written
-    or has changed since it was read, and where an interrupt comes after the first was replaced.
+    A card keeps its owner and mode and, as a link, its target; the other names of a file that has several
+    keep being its names. Raises CardError where it cannot be written or has changed since it was read.
     """
-    ready: list[tuple[CardFile, Path]] = []
-    replacing = False
-
-    def done() -> str:
-        names = [str(card.path) for card, new in ready if replacing and not new.exists()]
-        return f"; already written: {', '.join(names)}" if names else ""
-
     try:
-        for card, text in cards:
-            check_writable(card)
-            ready.append((card, _beside(card, card.encode(text))))
-        for card, _ in ready:
+        check_writable(card)
+        new = _beside(card, card.encode(text))
+        try:
             if card.path.read_bytes() != card.data:
-                raise CardError(f"{card.path}: changed while it was being updated; nothing was written")
-        replacing = True
-        for card, new in ready:
-            os.replace(new, card.path.resolve())
-    except OSError as error:
-        raise CardError(f"{card.path}: cannot be written: {error.strerror or error}{done()}") from error
-    except KeyboardInterrupt:
-        if not done():
-            raise
-        raise CardError(f"interrupted{done()}") from None
-    finally:
-        for _, new in ready:
+                raise CardError(f"{card.path}: changed while it was being updated; nothing was written to it")
+            target = card.path.resolve()
+            if target.stat().st_nlink > 1:
+                _write_through(target, card.data, new.read_bytes())
+            else:
+                os.replace(new, target)
+        finally:
             with contextlib.suppress(OSError):
                 new.unlink()
+    except OSError as error:
+        raise CardError(f"{card.path}: cannot be written: {error.strerror or error}") from error
+
+
+def _write_through(target: Path, old: bytes, new: bytes) -> None:
+    """Write into a file that has other names, which a rename would part from it; put it back if that fails."""
+    try:
+        _fill(target, new)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            _fill(target, old)
+        raise
+
+
+def _fill(target: Path, data: bytes) -> None:
+    with target.open("r+b") as file:
+        file.write(data)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _beside(card: CardFile, data: bytes) -> Path:

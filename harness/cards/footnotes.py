@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.cards.card import Edit
 from harness.cards.tables import Document
@@ -26,18 +27,28 @@ _BRACKETS = re.compile(
     r"(?P<body>\S.*?)(?P<tail>[.。]?(?:\s*<br\s*/?>)?\s*)",
     re.IGNORECASE,
 )
+_STAR = re.compile(
+    r"(?P<lead>\s*(?:[-*+]\s+)?)(?P<key>\\\*)(?P<sep>\s*)(?P<body>\S.*?)(?P<tail>[.。]?(?:\s*<br\s*/?>)?\s*)",
+    re.IGNORECASE,
+)
 _DEFINITION = re.compile(
     r"(?P<lead>\s{0,3}\[\^)(?P<key>[^\s\]]{1,12})(?P<sep>\]:\s*)(?P<body>\S.*?)(?P<tail>[.。]?\s*)"
 )
+# Several foot-notes may stand on one line, each behind its key.
+_NEXT = re.compile(r"(?<=[\s*>])(?=<sup>)", re.IGNORECASE)
+_ORIGIN = re.compile(r"\s*[(（](estimated|emulated)[)）]\s*")
+_CLAUSE = re.compile(r"[^,，;；]+")
 _QUOTED = re.compile(r"(?:[ \t]*>[ \t]?)*")
 _BEGINS = re.compile(r"\s*(?:[-*+]\s|\d+[.)]\s|#|<|\||`{3}|~{3}|>|\[\^|$)")
 
 
 @dataclass(frozen=True)
 class Note:
-    """One foot-note line; `board` is None where it names none that is known. Spans are in its line.
+    """One foot-note; `board` is None where it names none that is known. Spans are in `source`, its text.
 
-    `sure` is whether the line alone is a foot-note, whatever stands around it.
+    `origin` is what a generated card says behind the board ("xiao_esp32s3 (estimated)"), and `shown` that
+    board. `whole` is whether the foot-note is all that its line has, `sure` whether the line alone is a
+    foot-note, whatever stands around it.
     """
 
     line: int
@@ -46,9 +57,13 @@ class Note:
     text: str
     kind: str
     sure: bool
+    source: str
     key_span: tuple[int, int]
     name_span: tuple[int, int]
     body_span: tuple[int, int]
+    whole: bool = True
+    origin: str = "measured"
+    shown: str | None = None
 
 
 @dataclass
@@ -76,6 +91,12 @@ class Group:
         found.update({key: board for board, key in self.added.items()})
         return found
 
+    def shown(self) -> dict[str, tuple[str, str]]:
+        """Return the board and the origin that a reader sees behind each key."""
+        found = {key: (board or f"({key})", "measured") for key, board in self.boards().items()}
+        marked = {note.key: (note.shown, note.origin) for note in self.notes if note.shown}
+        return {**found, **marked}
+
     def key(self, board: str, name: str) -> str:
         """Return the key of a board: that of its foot-note, or the next number and a foot-note to add."""
         keys = [key for key, of in self.boards().items() if of == board]
@@ -98,35 +119,62 @@ def find_notes(document: Document, first: int, after: int, words: Words) -> list
             break
         if index in document.opaque:
             continue
-        note = _read(document.content(index), index, words)
-        if note and (note.sure or _goes_on(notes, note)):
-            notes.append(note)
+        for note in _read_line(document.content(index), index, words):
+            if note.sure or _goes_on(notes, note):
+                notes.append(note)
     return notes
 
 
-def _read(line: str, index: int, words: Words) -> Note | None:
+def _read_line(line: str, index: int, words: Words) -> list[Note]:
     quoted = _QUOTED.match(line)
     prefix = quoted.end() if quoted else 0
-    forms = (("sup", _SUP), ("definition", _DEFINITION), ("brackets", _BRACKETS), ("stars", _STARS))
+    starts = [match.start() for match in _NEXT.finditer(line, prefix)]
+    if starts and "<sup>" in line[: starts[0]].lower():
+        starts.insert(0, 0)
+    if len(starts) < 2:
+        note = _read(line, prefix, index, words)
+        return [note] if note else []
+    pieces = [line[a:b] for a, b in itertools.pairwise([*starts, len(line)])]
+    notes = [_read(piece, 0, index, words) for piece in pieces]
+    return [replace(note, whole=False) for note in notes if note]
+
+
+def _read(line: str, prefix: int, index: int, words: Words) -> Note | None:
+    forms = (
+        ("sup", _SUP),
+        ("definition", _DEFINITION),
+        ("brackets", _BRACKETS),
+        ("stars", _STARS),
+        ("star", _STAR),
+    )
     kind, match = next(((k, m) for k, form in forms if (m := form.fullmatch(line, prefix))), ("", None))
     if match is None:
         return None
     body = match["body"]
-    board, start, end = _board(body, words)
+    start, end = _name(body, words)
+    name = body[start:end]
+    board, origin, shown = words.board(name), "measured", None
+    if board is None and (marked := _ORIGIN.search(name)):
+        origin, shown = marked[1], words.board(name[: marked.start()])
     marks_origin = words.origin(match["key"]) is not None
     if kind in ("brackets", "stars") and not (match["key"].isdigit() or marks_origin):
+        return None
+    if kind == "star" and board is None:
         return None
     offset = match.start("body")
     return Note(
         line=index,
-        key=match["key"],
+        key=match["key"].lstrip("\\"),
         board=board,
-        text=body[start:end],
+        text=name,
         kind=kind,
         sure=bool(board) or marks_origin or kind in ("sup", "definition") or "*" in match["sep"],
+        source=line,
         key_span=match.span("key"),
         name_span=(offset + start, offset + end),
         body_span=match.span("body"),
+        origin=origin,
+        shown=shown,
     )
 
 
@@ -135,24 +183,36 @@ def _goes_on(notes: Sequence[Note], note: Note) -> bool:
     return note.key.isdecimal() and int(note.key) - 1 in numbers
 
 
-def _board(body: str, words: Words) -> tuple[str | None, int, int]:
-    """Return the board that a foot-note is of, and the span of its name in it.
+def _name(body: str, words: Words) -> tuple[int, int]:
+    """Return the span of the name in a foot-note: all of it but for the phrases that may stand around a board.
 
-    The name is all of the foot-note but for the phrases that may stand around it.
+    Clauses that say how the accuracy was found may stand beside it.
     """
-    start, end = 0, len(body)
-    for language in words.languages.values():
-        for phrase in language.before:
+    languages = words.languages.values()
+    asides = tuple(phrase.casefold() for language in languages for phrase in language.aside)
+    clauses = [match.span() for match in _CLAUSE.finditer(body)]
+    rest = [at for at in clauses if not _stripped(body, *at)[2].casefold().startswith(asides)]
+    start, end = rest[0] if len(rest) == 1 and len(clauses) > 1 else (0, len(body))
+    start, end, _ = _stripped(body, start, end)
+    for language in languages:
+        for phrase in sorted(language.before, key=len, reverse=True):
             if body[start:end].casefold().startswith(phrase.casefold()):
                 start += len(phrase)
-        for phrase in language.after:
+                break
+        for phrase in sorted(language.after, key=len, reverse=True):
             if body[start:end].casefold().endswith(phrase.casefold()):
                 end -= len(phrase)
+                break
+    start, end, _ = _stripped(body, start, end)
+    return start, end
+
+
+def _stripped(body: str, start: int, end: int) -> tuple[int, int, str]:
     while start < end and body[start] in " :：*_`":
         start += 1
-    while start < end and body[end - 1] in " *_`":
+    while start < end and body[end - 1] in " *_`.。":
         end -= 1
-    return words.board(body[start:end]), start, end
+    return start, end, body[start:end]
 
 
 def note_edits(document: Document, group: Group, words: Words) -> tuple[list[Edit], dict[str, str]]:
@@ -164,7 +224,7 @@ def note_edits(document: Document, group: Group, words: Words) -> tuple[list[Edi
     lines: dict[str, str] = {}
     edits: list[Edit] = []
     known = {origin for note in group.notes if (origin := words.origin(note.key))}
-    numbered = [note for note in group.notes if not words.origin(note.key)]
+    numbered = [note for note in group.notes if not words.origin(note.key) and note.kind != "star"]
     language = words.languages[group.language]
     template = next((n for n in reversed(numbered) if n.board), numbered[-1] if numbered else None)
     for board, key in group.added.items():
@@ -173,7 +233,7 @@ def note_edits(document: Document, group: Group, words: Words) -> tuple[list[Edi
             said = language.note.replace("{board}", name) if board in group.measured else _sentence(name)
             lines[board] = f"<sup>{key}</sup> {said}"
             continue
-        source = document.content(template.line)
+        source = template.source
         said = source[slice(*template.name_span)]
         # "Measured on" is not said of a board that has none but estimated figures.
         whole = not template.board or board not in group.measured
@@ -185,7 +245,7 @@ def note_edits(document: Document, group: Group, words: Words) -> tuple[list[Edi
         if template is None:
             lines[origin] = f"<sup>{mark.mark}</sup> {_sentence(mark.note)}"
             continue
-        source = document.content(template.line)
+        source = template.source
         said = mark.note if template.kind in ("stars", "brackets") else mark.note[:1].upper() + mark.note[1:]
         lines[origin] = _replaced(source, (template.key_span, mark.mark), (template.body_span, said))
     boards = [lines[board] for board in group.added]
@@ -199,9 +259,26 @@ def note_edits(document: Document, group: Group, words: Words) -> tuple[list[Edi
             edits.append(_behind(document, anchor[-1], new))
     for note in group.notes:
         origin = words.origin(note.key)
-        if origin and origin not in group.origins:
+        if origin and origin not in group.origins and note.whole:
             edits.append(_removal(document, note, separated=note.kind == "sup"))
     return edits, lines
+
+
+def renewed_list(document: Document, notes: Sequence[Note], new: Sequence[tuple[str, str]]) -> list[Edit]:
+    """Return the edits that make a list of foot-notes one of these keys and names, each line as it was."""
+    template = notes[-1]
+    lines = [
+        _replaced(note.source, (note.key_span, key), (note.name_span, name))
+        for (key, name), note in zip(new, [*notes, *[template] * len(new)], strict=False)
+    ]
+    edits = [
+        Edit(document.lines[note.line][0], document.lines[note.line][1], line)
+        for note, line in zip(notes, lines, strict=False)
+        if line != note.source
+    ]
+    if len(lines) > len(notes):
+        edits.append(_insertion(document, template.line, lines[len(notes) :]))
+    return edits + [_removal(document, note, separated=False) for note in notes[len(lines) :]]
 
 
 def _replaced(line: str, *parts: tuple[tuple[int, int], str]) -> str:

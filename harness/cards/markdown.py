@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
-from harness.cards import card, cell, columns
-from harness.cards.benchmarks import Benchmark, find_benchmarks, models
-from harness.cards.card import Change, Edit, Overview, Plan, Value, apply
+from harness.cards import card, cell
+from harness.cards.benchmarks import Benchmark, Placed, find_benchmarks, label, models
+from harness.cards.card import Change, Edit, Left, Overview, Plan, Value, apply
+from harness.cards.columns import Column
+from harness.cards.conditions import Said, sift
 from harness.cards.figures import usable
 from harness.cards.footnotes import Group, note_edits
-from harness.cards.models import Benched, Match, match
+from harness.cards.models import NO_CHECKSUMS, Benched, Checksums, Match, Places, Shown, match
 from harness.cards.rules import Rules
-from harness.cards.tables import Document, Line
+from harness.cards.tables import Document
 from harness.cards.target import Target
-from harness.cards.units import UNITS
+from harness.cards.units import UNITS, Quantity, Unit, decimals_of, to_fraction
 from harness.cards.words import Words, language_of
+from harness.results.record import Record
 
 NAME = "markdown"
 _NO_TABLE = (
@@ -35,31 +40,41 @@ class _Log:
 
     edits: list[Edit] = field(default_factory=list)
     changes: list[tuple[Change, Group]] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
     mapped: set[str] = field(default_factory=set)
-    matched: bool = False
+    matched: int = 0
 
 
-def plan(text: str, benched: Benched, rules: Rules) -> Plan:
+@dataclass(frozen=True)
+class _Ready:
+    """A row of a model that was benched, with the records that agree with what the row says."""
+
+    benchmark: Benchmark
+    placed: Placed
+    match: Match
+    records: Sequence[Record]
+
+
+def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CHECKSUMS) -> Plan:
     """Say what the records change in a card, and return the card with it."""
     words = rules.words.with_boards((r.board.id, r.board.name) for r in benched.records)
     document = Document(text)
     benchmarks, groups = find_benchmarks(document, words)
     log = _Log()
-    for benchmark in benchmarks:
-        matched = [
-            placed
-            for row in benchmark.table.rows
-            if (placed := _matched(document, benchmark, row, benched, rules, words, log))
-        ]
-        shown: dict[tuple[str, int], dict[str, set[str]]] = {}
-        for placed in matched:
-            for column in benchmark.layout.measured:
-                boards = benchmark.boards_in(placed.row, column.index - placed.shift)
-                shown.setdefault((placed.match.name, column.index), {})[f"line {placed.row.line}"] = boards
-        for placed in matched:
-            _update_row(benchmark, placed, shown, rules, words, log)
+    ready = [
+        row
+        for benchmark in benchmarks
+        for row in _ready(document, benchmark, benched, rules, checksums, words, log)
+    ]
+    places: dict[tuple[str, Quantity], Places] = defaultdict(Places)
+    for row in ready:
+        for column in row.benchmark.measured():
+            places[row.match.name, column.quantity].add(
+                f"line {row.placed.row.line}", _boards_shown(row.benchmark, row.placed, column, words)
+            )
+    for row in ready:
+        _update_row(row, places, rules, words, log)
     if not benchmarks:
         log.notes.append(_NO_TABLE)
     elif not log.matched:
@@ -75,115 +90,198 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
                 lines = [added.pop(key) for key in (change.board, change.origin) if key in added]
                 changes.append(replace(change, footnote="\n".join(lines) or None))
     changes.sort(key=lambda change: change.line)
-    new = apply(text, log.edits)
-    return Plan(new, tuple(changes), tuple(log.notes), tuple(log.problems), frozenset(log.mapped))
+    return Plan(
+        apply(text, log.edits),
+        tuple(changes),
+        tuple(log.left),
+        tuple(log.notes),
+        frozenset(log.mapped),
+        len(benchmarks),
+        log.matched,
+    )
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """A row of a model that was benched, and how its cells lie under the header."""
-
-    row: Line
-    shift: int
-    match: Match
+def _ready(
+    document: Document,
+    benchmark: Benchmark,
+    benched: Benched,
+    rules: Rules,
+    checksums: Checksums,
+    words: Words,
+    log: _Log,
+) -> list[_Ready]:
+    """Return the rows of a table whose models are in the records, each with the records that agree with it."""
+    matched = [
+        (placed, found)
+        for placed in benchmark.rows
+        if (found := _matched(document, benchmark, placed, benched, rules, checksums, log))
+    ]
+    above = benchmark.scope.conditions
+    conditions = [*benchmark.conditions.values(), *(one for one, _ in above)]
+    said = [
+        Said(
+            f"line {placed.row.line}",
+            [*(placed.text(index) for index in benchmark.conditions), *(text for _, text in above)],
+            found.records,
+        )
+        for placed, found in matched
+    ]
+    ready = []
+    for (placed, found), sifted in zip(matched, sift(said, conditions, words), strict=True):
+        where = f"line {placed.row.line}: {found.name}"
+        log.notes += [f"{where}: {note}" for note in sifted.notes]
+        if any(usable(found.records, column.quantity, rules)[0] for column in benchmark.layout.measured):
+            log.left += [Left(where, why) for why in sifted.refused]
+        if sifted.records:
+            ready.append(_Ready(benchmark, placed, found, sifted.records))
+    return ready
 
 
 def _matched(
     document: Document,
     benchmark: Benchmark,
-    row: Line,
+    placed: Placed,
     benched: Benched,
     rules: Rules,
-    words: Words,
+    checksums: Checksums,
     log: _Log,
-) -> _Placed | None:
-    """Return a row whose model is in the records, None for any other."""
-    where = f"line {row.line}: "
-    shift, note = columns.place(document, row, benchmark.layout, words)
-    linked = models(document, benchmark, row, shift or 0)
-    found = match(linked, [c.text for c in row.cells], benched, rules.models)
+) -> Match | None:
+    """Return the match of a row whose model is in the records, None for any other."""
+    where = f"line {placed.row.line}"
+    linked = models(document, benchmark, placed, checksums)
+    texts = [c.text for c in placed.row.cells] if rules.models else []
+    found = match(linked, texts, benched, rules.models, rules.by_name)
     if found.mapped:
         log.mapped.add(found.mapped)
     if found.note:
-        log.notes.append(where + found.note)
+        log.notes.append(f"{where}: {found.note}")
     if found.problem:
-        log.problems.append(where + found.problem)
+        log.left.append(Left(f"{where}: {found.name}", found.problem))
+        log.matched += 1
     if not found.records:
         return None
-    log.matched = True
-    if note:
-        (log.problems if shift is None else log.notes).append(where + note)
-    return None if shift is None else _Placed(row, shift, found)
+    log.matched += 1
+    if placed.shift is None:
+        log.left.append(Left(where, placed.note or ""))
+        return None
+    if placed.note:
+        log.notes.append(f"{where}: {placed.note}")
+    return found
+
+
+def _boards_shown(
+    benchmark: Benchmark, placed: Placed, column: Column, words: Words
+) -> dict[str, Shown | None]:
+    """Return the boards that a cell has figures of, with the figures; unknown foot-notes are one each."""
+    figures = benchmark.cells.get((placed.row.line, column.index - (placed.shift or 0)))
+    if figures is None:
+        return {}
+    own = {board for board in benchmark.boards_named(placed, words).values() if board}
+    bare = next(iter(own), None) or column.board or benchmark.scope.board
+    boards = benchmark.group.boards()
+    found: dict[str, Shown | None] = {}
+    for segment in figures.segments:
+        unit = UNITS[segment.unit.casefold()] if segment.unit else column.unit
+        shown = _shown_as(segment.number, unit) if segment.number and unit else None
+        names = [boards.get(key) or f"({key})" for key in segment.keys]
+        names += [bare] if bare and not segment.keys and segment.number else []
+        found.update(dict.fromkeys(names, shown))
+    return found
+
+
+def _shown_as(number: str, unit: Unit) -> Shown:
+    step = unit.size / Fraction(10 ** decimals_of(number))
+    return Shown(f"{number} {unit.name}", to_fraction(number) * unit.size, step)
 
 
 def _update_row(
-    benchmark: Benchmark,
-    placed: _Placed,
-    shown: Mapping[tuple[str, int], Mapping[str, set[str]]],
+    row: _Ready,
+    places: dict[tuple[str, Quantity], Places],
     rules: Rules,
     words: Words,
     log: _Log,
 ) -> None:
-    """Put the figures of a row's model into its cells.
-
-    `shown` are the boards of the cells before the update, by model and column, and then by line.
-    """
-    row, shift = placed.row, placed.shift
-    for column in benchmark.layout.measured:
-        same = [c for c in benchmark.layout.measured if c.quantity == column.quantity]
-        if len(same) > 1:
-            if column is same[0] and usable(placed.match.records, column.quantity, rules)[0]:
+    """Put the figures of a row's model into its cells."""
+    columns = row.benchmark.measured()
+    for column in columns:
+        same = [c for c in columns if c.quantity == column.quantity]
+        if len(same) > len({c.board for c in same if c.board}) and len(same) > 1:
+            if column is same[0] and usable(row.records, column.quantity, rules)[0]:
                 headers = ", ".join(c.header for c in same)
-                said = f"the table has several columns for one figure ({headers}); name all but one otherwise"
-                log.problems.append(f"line {row.line}: {said}")
+                why = f"the table has several columns for one figure ({headers}); name all but one otherwise"
+                log.left.append(Left(f"line {row.placed.row.line}", why))
             continue
-        same_model = shown[placed.match.name, column.index]
-        outcome = Target(benchmark, row, column, shift, placed.match, same_model, rules, words).update()
+        target = Target(
+            row.benchmark,
+            row.placed,
+            column,
+            row.match,
+            row.records,
+            places[row.match.name, column.quantity],
+            rules,
+            words,
+        )
+        outcome = target.update()
         log.notes += outcome.notes
-        if outcome.problem:
-            log.problems.append(outcome.problem)
+        log.left += outcome.left
         if outcome.edit:
             log.edits.append(outcome.edit)
-            log.changes += [(change, benchmark.group) for change in outcome.changes]
+            log.changes += [(change, row.benchmark.group) for change in outcome.changes]
             written = cell.parse(outcome.edit.text.strip(" \t"), words)
-            benchmark.written[row.line, column.index - shift] = written
+            row.benchmark.written[row.placed.row.line, target.index] = written
 
 
-def show(text: str, words: Words) -> Overview:
+def show(text: str, words: Words, checksums: Checksums = NO_CHECKSUMS) -> Overview:
     """Return what is understood of a card."""
     document = Document(text)
     benchmarks, _ = find_benchmarks(document, words)
     tables = []
     for benchmark in benchmarks:
-        rows = [_shown(document, benchmark, row, words) for row in benchmark.table.rows]
+        rows = [_shown(document, benchmark, placed, words, checksums) for placed in benchmark.rows]
         headers = tuple(column.header for column in benchmark.layout.measured)
         line = benchmark.table.header.line
         tables.append(card.Table(line, headers, benchmark.group.boards(), tuple(rows)))
-    return Overview(NAME, language_of(document.body), tuple(tables))
+    notes = () if tables else (_NO_TABLE,)
+    return Overview(NAME, language_of(document.body), tuple(tables), notes)
 
 
-def _shown(document: Document, benchmark: Benchmark, row: Line, words: Words) -> card.Row:
-    shift, note = columns.place(document, row, benchmark.layout, words)
-    linked = models(document, benchmark, row, shift or 0)
+def _shown(
+    document: Document, benchmark: Benchmark, placed: Placed, words: Words, checksums: Checksums
+) -> card.Row:
+    linked = models(document, benchmark, placed, checksums)
     values: list[Value] = []
-    if shift is not None:
-        named = benchmark.board_name(row, shift)
-        boards = benchmark.group.boards()
-        for column in benchmark.layout.measured:
-            index = column.index - shift
-            if not 0 <= index < len(row.cells):
+    if placed.shift is not None:
+        named = next((known or text for text, known in benchmark.boards_named(placed, words).items()), None)
+        shown = benchmark.group.shown()
+        for column in benchmark.measured():
+            index = column.index - placed.shift
+            if not 0 <= index < len(placed.row.cells):
                 continue
-            figures = benchmark.cells[row.line, index]
+            figures = benchmark.cells[placed.row.line, index]
             if figures is None:
-                values.append(Value(column.header, None, row.cells[index].text, None, "unreadable"))
+                text = placed.row.cells[index].text
+                values.append(Value(column.header, None, text, None, "unreadable"))
                 continue
+            own = named or column.board or benchmark.scope.board
             for segment in figures.segments:
                 unit = UNITS[segment.unit.casefold()] if segment.unit else column.unit
-                own = [words.board(named) or named] if named else [None]
-                for board in [boards.get(key) or f"({key})" for key in segment.keys] or own:
-                    if segment.number is not None:
-                        name = unit.name if unit else None
-                        origin = "published" if segment.origin == "measured" else segment.origin
-                        values.append(Value(column.header, board, segment.number, name, origin))
+                for key in segment.keys or (None,):
+                    board, origin = shown.get(key, (f"({key})", "measured")) if key else (own, "measured")
+                    if segment.number is None and board is None:
+                        continue
+                    marked = segment.origin if segment.origin != "measured" else origin
+                    origin = "published" if marked == "measured" else marked
+                    name = unit.name if unit else None
+                    values.append(Value(column.header, board, segment.number, name, origin))
     files = " + ".join(model.file for model in linked) or None
-    return card.Row(row.line, files, linked[0].sha1 if len(linked) == 1 else None, tuple(values), note)
+    one = linked[0] if len(linked) == 1 else None
+    return card.Row(
+        placed.row.line,
+        files,
+        one.sha1 if one else None,
+        tuple(values),
+        placed.note,
+        label(benchmark, placed),
+        one.url or None if one else None,
+        one.md5 if one else None,
+    )

@@ -1,4 +1,4 @@
-"""Which model a row is of: the file that its link ends in, or an explicit mapping; never a guess."""
+"""Which model a row is of: its hash, or an explicit mapping; a name alone proves nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from urllib.parse import unquote, urlsplit
 
 from harness.cards.card import Refused
@@ -14,15 +15,94 @@ from harness.results.record import Record
 # What may stand at the end of a link of a model zoo; only .tflite files are ever benched.
 _FILE = re.compile(r"[^/\\]+\.(?:tflite|onnx|pth|pt|h5|pb|keras|bin|engine|zip)", re.IGNORECASE)
 _SHA1 = re.compile(r"(?:^|[^0-9a-z])(?:sha1_)?([0-9a-f]{40})(?:_vela)?\.\w+$", re.IGNORECASE)
+_MD5 = re.compile(r"(?:md5:)?([0-9a-f]{32})", re.IGNORECASE)
+_VELA = re.compile(r"_vela(?=\.\w+$)", re.IGNORECASE)
+
+
+class Checksums:
+    """The MD5 of files by their addresses, as the zoo's JSON gives them."""
+
+    def __init__(self) -> None:
+        self._md5: dict[str, str | None] = {}
+
+    def add(self, url: str, checksum: str) -> None:
+        """Take one more checksum; two that differ for one address are none."""
+        if match := _MD5.fullmatch(checksum.strip()):
+            md5 = match[1].lower()
+            self._md5[url] = md5 if self._md5.get(url, md5) == md5 else None
+
+    def of(self, url: str) -> str | None:
+        """Return the MD5 (in hex) of the file at an address, None where it is not known."""
+        return self._md5.get(url)
+
+
+NO_CHECKSUMS = Checksums()
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A model as a card names it: its file, and the SHA-1 in that name where there is one."""
+    """A model as a card names it: its file, and what proves which file that is.
+
+    `sha1` is the one in the file's name. For a file that Vela made (`vela`) it is that of the int8 file before
+    it, as `source_md5` is; `md5` is that of the file itself.
+    """
 
     file: str
     sha1: str | None
     vela: bool
+    url: str = ""
+    md5: str | None = None
+    source_md5: str | None = None
+
+    @property
+    def proven(self) -> bool:
+        """Whether anything but the name tells which file this is."""
+        return bool(self.sha1 or self.md5 or self.source_md5)
+
+
+def reference(address: str, checksums: Checksums = NO_CHECKSUMS) -> Reference | None:
+    """Return the model file that a link's address (or a plain file name) ends in, or None for none."""
+    address = address.strip()
+    try:
+        path = unquote(urlsplit(address).path)
+    except ValueError:
+        return None
+    name = path.replace("\\", "/").rpartition("/")[2]
+    if not _FILE.fullmatch(name):
+        return None
+    sha1 = _SHA1.search(name)
+    vela = name.rpartition(".")[0].lower().endswith("_vela")
+    return Reference(
+        name,
+        sha1[1].lower() if sha1 else None,
+        vela,
+        address,
+        checksums.of(address),
+        checksums.of(_VELA.sub("", address)) if vela else None,
+    )
+
+
+def uncompiled(model: Reference, checksums: Checksums) -> Reference:
+    """Return the int8 file that a file of Vela's was made from, by the zoo's way of naming; others as they are."""
+    if not model.vela:
+        return model
+    file, url = _VELA.sub("", model.file), _VELA.sub("", model.url)
+    return Reference(file, model.sha1, False, url, checksums.of(url))
+
+
+@dataclass(frozen=True)
+class Found:
+    """The records of a model: those of the very file, those of what was compiled from its source, and those
+    that only the name of their file speaks for.
+    """
+
+    exact: Sequence[Record] = ()
+    derived: Sequence[Record] = ()
+    named: Sequence[Record] = ()
+
+    @property
+    def proven(self) -> list[Record]:
+        return _once(*self.exact, *self.derived)
 
 
 class Benched:
@@ -30,39 +110,46 @@ class Benched:
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.records = tuple(records)
-        self._by_sha1: dict[str, list[Record]] = defaultdict(list)
+        self._by_hash: dict[str, list[Record]] = defaultdict(list)
         self._by_file: dict[str, list[Record]] = defaultdict(list)
         self._by_source: dict[str, list[Record]] = defaultdict(list)
         for record in self.records:
             model = record.model
-            self._by_sha1[model.sha1.lower()].append(record)
+            for digest in filter(None, (model.sha1, model.md5)):
+                self._by_hash[digest.lower()].append(record)
             self._by_file[_name(model.file)].append(record)
-            for source in {(model.source_sha1 or "").lower(), _name(model.source_file or "")} - {""}:
-                self._by_source[source].append(record)
+            for digest in filter(None, (model.source_sha1, model.source_md5)):
+                self._by_source[digest.lower()].append(record)
+            if model.source_file:
+                self._by_source[_name(model.source_file)].append(record)
 
-    def of(self, model: Reference) -> list[Record]:
+    def of(self, model: Reference) -> Found:
         """Return the records of a model that a card names.
 
-        The SHA-1 in the name of a compiled file is that of its source: such a model has the records of what
-        was compiled from that source, of a compiled file with that SHA-1, and of the file of this name, whose
-        own SHA-1 the name does not tell.
+        A file that Vela made has the records of that very file, and of what was compiled from the int8 file
+        whose SHA-1 is in its name or whose MD5 is known.
         """
-        by_file = self._by_file.get(model.file, [])
-        by_sha1 = self._by_sha1.get(model.sha1 or "", [])
+        same_name = self._by_file.get(model.file, [])
         if not model.vela:
+            exact = self._by_hash.get(model.sha1 or model.md5 or "", [])
             # What the bench compiled by itself has the name of its source.
-            return by_sha1 if model.sha1 else [record for record in by_file if not _is_compiled(record)]
-        uncompiled = re.sub(r"_vela(?=\.\w+$)", "", model.file, flags=re.IGNORECASE)
-        from_source = self._by_source.get(model.sha1 or uncompiled, [])
-        compiled = [record for record in by_sha1 if _is_compiled(record)]
-        return _once(*by_file, *from_source, *compiled)
+            named = [] if model.sha1 else [r for r in same_name if not _is_compiled(r)]
+            return Found(exact, (), _unproven(named, model, exact))
+        exact = self._by_hash.get(model.md5 or "", [])
+        derived = [
+            r for digest in (model.sha1, model.source_md5) for r in self._by_source.get(digest or "", [])
+        ]
+        # Some name a compiled file by its own SHA-1.
+        derived += [r for r in self._by_hash.get(model.sha1 or "", []) if _is_compiled(r)]
+        by_source = [] if model.sha1 else self._by_source.get(_VELA.sub("", model.file), [])
+        return Found(exact, _once(*derived), _unproven([*same_name, *by_source], model, [*exact, *derived]))
 
     def called(self, name: str, vela: bool | None = None) -> list[Record]:
-        """Return the records of a model by its SHA-1 or by the name of its file, as a person says it.
+        """Return the records of a model by its SHA-1, its MD5 or the name of its file, as a person says it.
 
         `vela`: only of compiled files (by the SHA-1 of their source, too), or only of others.
         """
-        found = self._by_sha1.get(name.lower(), []) + self._by_file.get(name, [])
+        found = self._by_hash.get(name.lower(), []) + self._by_file.get(name, [])
         if vela is None:
             return _once(*found)
         if vela:
@@ -74,95 +161,186 @@ class Benched:
         return set(self._by_file)
 
     def near_miss(self, model: Reference) -> str | None:
-        """Say that a file of this name but another SHA-1 was benched: a damaged or a newer download."""
-        if model.sha1 is None or model.vela or model.file not in self._by_file:
-            return None
-        record = self._by_file[model.file][0]
-        return (
-            f"record {record.id} is of a file named so whose SHA-1 is {record.model.sha1}, not the one in "
-            "its name: not used"
+        """Say that a file of this name but of other bytes was benched: a damaged or another download."""
+        for record in self._by_file.get(model.file, []):
+            kept = record.model
+            if model.sha1 is not None and not model.vela:
+                # What was compiled from the file is not the file, but no other one either.
+                if model.sha1 not in (kept.sha1.lower(), (kept.source_sha1 or "").lower()):
+                    return (
+                        f"record {record.id} is of a file named so whose SHA-1 is {kept.sha1}, not the one in its "
+                        "name: not used"
+                    )
+            elif (
+                model.md5
+                and kept.md5
+                and model.md5 not in (kept.md5.lower(), (kept.source_md5 or "").lower())
+            ):
+                return (
+                    f"record {record.id} is of a file named so whose MD5 is {kept.md5}, not the one beside its "
+                    "address: not used"
+                )
+        return None
+
+
+def _unproven(named: Iterable[Record], model: Reference, proven: Iterable[Record]) -> list[Record]:
+    """Return the records of files that are only called as a model is: those that no hash speaks against."""
+    ids = {record.id for record in proven}
+    return [
+        record
+        for record in _once(*named)
+        if record.id not in ids
+        and not (model.md5 and record.model.md5 and record.model.md5.lower() != model.md5)
+        and not (
+            model.source_md5
+            and record.model.source_md5
+            and record.model.source_md5.lower() != model.source_md5
         )
-
-
-def reference(address: str) -> Reference | None:
-    """Return the model file that a link's address (or a plain file name) ends in, or None for none."""
-    try:
-        path = unquote(urlsplit(address.strip()).path)
-    except ValueError:
-        return None
-    name = path.replace("\\", "/").rpartition("/")[2]
-    if not _FILE.fullmatch(name):
-        return None
-    sha1 = _SHA1.search(name)
-    stem = name.rpartition(".")[0]
-    return Reference(name, sha1[1].lower() if sha1 else None, stem.lower().endswith("_vela"))
+        and not (model.sha1 and record.model.source_sha1 and record.model.source_sha1.lower() != model.sha1)
+    ]
 
 
 @dataclass(frozen=True)
 class Match:
-    """The records of a row's model, and how a person would name that model."""
+    """The records of a row's model, and how a person would name that model.
+
+    `exact` are the ids of those that are of the very file that the row links. `problem` is why records that
+    seem to be of the model may not be used.
+    """
 
     name: str
     records: Sequence[Record] = ()
+    exact: frozenset[str] = frozenset()
     mapped: str | None = None
     problem: str | None = None
     note: str | None = None
 
 
 def match(
-    row: Sequence[Reference], texts: Iterable[str], benched: Benched, models: Mapping[str, str]
+    row: Sequence[Reference],
+    texts: Iterable[str],
+    benched: Benched,
+    models: Mapping[str, str],
+    by_name: bool = False,
 ) -> Match:
     """Return the records of the model of a row that links the files `row` and has `texts` in its cells.
 
-    An explicit mapping goes before the links. Several files that were benched, or a name without a SHA-1
-    that the records know two files by, are a problem.
+    An explicit mapping goes before the links. `by_name`: take a file's name for proof where there is no hash.
+    Several files that were benched, or a name that the records know two files by, are a problem.
     """
     mapped = next((text for text in (*(ref.file for ref in row), *texts) if text in models), None)
     if mapped is not None:
         form = row[0].vela if len(row) == 1 else None
-        found, name, sure = benched.called(models[mapped], form), mapped, False
+        found = benched.called(models[mapped], form)
         if not found:
             kind = "compiled with Vela" if form else "of the file before Vela"
-            return Match(name, mapped=mapped, note=f"no record of {models[mapped]} is {kind}")
-    elif not row:
+            return Match(mapped, mapped=mapped, note=f"no record of {models[mapped]} is {kind}")
+        problem = _several(mapped, found)
+        return Match(mapped, () if problem else found, mapped=mapped, problem=problem)
+    if not row:
         return Match("(no model)")
+    known = [
+        (ref, records) for ref in row for records in [benched.of(ref)] if records.proven or records.named
+    ]
+    if len(known) > 1:
+        files = " and ".join(ref.file for ref, _ in known)
+        return Match(files, problem=f"the row links {files}; say which it is of with --map")
+    one, of = known[0] if known else (row[0], Found())
+    if of.proven:
+        return Match(one.file, of.proven, frozenset(record.id for record in of.exact))
+    if of.named and by_name:
+        problem = _several(one.file, of.named)
+        return Match(one.file, () if problem else of.named, problem=problem)
+    if of.named:
+        return Match(one.file, problem=_by_name_alone(one, of.named[0]))
+    return Match(one.file, note=benched.near_miss(one))
+
+
+def _by_name_alone(model: Reference, record: Record) -> str:
+    """Say that nothing proves that a record is of the file that a row links."""
+    if model.md5:
+        lacks = f"record {record.id} has no MD5 to hold against the one beside the file's address"
+    elif model.sha1:
+        lacks = f"nothing tells what record {record.id} was compiled from"
     else:
-        linked = [reference for reference in row if benched.of(reference)]
-        if len(linked) > 1:
-            files = " and ".join(reference.file for reference in linked)
-            return Match(files, problem=f"the row links {files}; say which it is of with --map")
-        one = linked[0] if linked else row[0]
-        found, name, sure = benched.of(one), one.file, one.sha1 is not None
-        if not found:
-            return Match(name, note=benched.near_miss(one))
-    if not sure and len({_source(record) for record in found}) > 1:
-        listed = " and ".join(sorted({record.model.sha1[:12] for record in found})[:3])
-        problem = (
-            f"the records know several files as {name} (SHA-1 {listed}): say which with --map {name}=SHA1"
-        )
-        return Match(name, mapped=mapped, problem=problem)
-    return Match(name, found, mapped)
+        lacks = "the file has no SHA-1 in its name, and no entry of the zoo among the files has an MD5 beside its address"
+    return f"record {record.id} is of a file named so, which is unproven: {lacks}; --by-name takes it"
 
 
-def other_place(board: str, here: str, shown: Mapping[str, set[str]]) -> str | None:
-    """Return the row that a board's first figure belongs in, None for the row `here`.
+def _several(name: str, found: Sequence[Record]) -> str | None:
+    """Say that records know several files by one name, or None."""
+    if len({_source(record) for record in found}) < 2:
+        return None
+    listed = " and ".join(sorted({record.model.sha1[:12] for record in found})[:3])
+    return f"the records know several files as {name} (SHA-1 {listed}): say which with --map {name}=SHA1"
 
-    `shown` are the boards that each row of one model has figures of, by what a person calls the row. Rows
-    that have figures go before empty ones: a zoo links the int8 file from its float row as well. Raises
-    Refused where several rows are alike in this.
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure as a row shows it: its text, its value in seconds or bytes, and how fine its last digit is."""
+
+    text: str
+    value: Fraction
+    step: Fraction
+
+    def alike(self, other: Shown) -> bool:
+        """Tell whether two figures may be one that was rounded twice."""
+        return abs(self.value - other.value) * 2 <= self.step + other.step
+
+
+class Places:
+    """The rows of one model in a card, and the boards that each of them has figures of.
+
+    A board's first figure goes into one of them alone. Rows that have figures go before empty ones: a zoo
+    links the int8 file from its float row as well.
     """
-    own = shown[here]
-    others = [other for other in shown if other != here]
-    filled = [other for other in others if shown[other]]
-    there = [other for other in filled if board in shown[other]]
-    if there or (filled and not own):
-        return (there or filled)[0]
-    if others and not (own and not filled):
-        raise Refused(
-            f"{(filled or others)[0]} is of the same model, and nothing tells which of the two is for "
-            f"{board}; put a figure or a '-' with its foot-note into one"
-        )
-    return None
+
+    def __init__(self) -> None:
+        self._of_board: dict[str, list[str]] = defaultdict(list)
+        self._filled: list[str] = []
+        self._all: list[str] = []
+        self._shown: dict[str, list[tuple[str, Shown]]] = defaultdict(list)
+
+    def add(self, place: str, boards: Mapping[str, Shown | None]) -> None:
+        """Take one more row into account, by what a person calls it and what it shows of each board."""
+        lists = [self._all, *([self._filled] if boards else []), *(self._of_board[board] for board in boards)]
+        for places in lists:
+            if places[-1:] != [place]:
+                places.append(place)
+        for board, shown in boards.items():
+            known = self._shown[board]
+            # One that is unlike the first is enough to make all of them unclear.
+            if shown is not None and (not known or (len(known) < 2 and not shown.alike(known[0][1]))):
+                known.append((place, shown))
+
+    def other(self, board: str, here: str, filled: bool) -> str | None:
+        """Return the row that a board's first figure belongs in, None for the row `here`.
+
+        `filled` is whether that row has figures. Raises Refused where several rows are alike in this.
+        """
+        there = _but(here, self._of_board.get(board, []))
+        others = _but(here, self._filled)
+        if there or (others and not filled):
+            return there or others
+        alike = others if filled else _but(here, self._all)
+        if alike:
+            raise Refused(
+                f"{alike} is of the same model, and nothing tells which of the two is for {board}; put a figure or "
+                "a '-' with its foot-note into one"
+            )
+        return None
+
+    def unlike(self, board: str, here: str) -> str | None:
+        """Return what another row shows of a board where two rows that nothing tells apart differ in it."""
+        known = self._shown.get(board, [])
+        if len(known) < 2:
+            return None
+        place, shown = next(((p, s) for p, s in known if p != here))
+        return f"{place} shows {shown.text}"
+
+
+def _but(here: str, places: Sequence[str]) -> str | None:
+    return next((place for place in places[:2] if place != here), None)
 
 
 def _is_compiled(record: Record) -> bool:

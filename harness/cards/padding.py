@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.cards.tables import Cell, Table
@@ -71,6 +71,24 @@ def padding(table: Table) -> Padding:
             if widths == tuple(measure(cell.raw) for cell in delimiter):
                 return Padding(measure, widths, alignments)
     return Padding(None, (), alignments)
+
+
+def centred_as_tabulate(raw: Sequence[str], texts: Sequence[str]) -> list[str] | None:
+    """Return a column of a table that tabulate printed, centred, with other texts in it.
+
+    `raw` are its cells with their padding: the header, the delimiter, the rows; `texts` is what goes into the
+    rows. A header has a space more on each side than a cell. None where the column is not in this form.
+    """
+    header = raw[0].strip(" ")
+    if _tabulated(header, [cell.strip(" ") for cell in raw[2:]]) != list(raw):
+        return None
+    return _tabulated(header, texts)
+
+
+def _tabulated(header: str, texts: Sequence[str]) -> list[str]:
+    width = max([len(header) + 2, *map(len, texts)])
+    rule = f":{'-' * width}:"
+    return [f" {header:^{width}} ", rule, *(f" {text:^{width}} " for text in texts)]
 
 
 def _alignment(delimiter: str) -> str:

@@ -7,22 +7,23 @@ from types import ModuleType
 
 from harness.cards import markdown, zoo
 from harness.cards.card import CardError, Change, Overview, Plan
-from harness.cards.models import Benched
+from harness.cards.models import NO_CHECKSUMS, Benched, Checksums
 from harness.cards.rules import Rules
 from harness.cards.words import Words, default_words
 from harness.results.record import Record
 
-# Each has NAME, recognises(text), plan(text, benched, rules) and show(text, words); the first that
-# recognises a text has it.
+# Each has NAME, recognises(text), plan(text, benched, rules, checksums) and show(text, words, checksums); the
+# first that recognises a text has it.
 FORMATS: tuple[ModuleType, ...] = (zoo, markdown)
 
 
-def plan(text: str, benched: Benched, rules: Rules) -> Plan:
-    """Return what the records would change in a card, with what was passed over and what forbids it.
+def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CHECKSUMS) -> Plan:
+    """Return what the records would change in a card, and what is left alone.
 
-    Raises CardError for a text that is damaged.
+    `checksums` are those that entries of the zoo give beside the addresses of files. Raises CardError for a
+    text that is damaged.
     """
-    result: Plan = _format(text).plan(text, benched, rules)
+    result: Plan = format_of(text).plan(text, benched, rules, checksums)
     return result
 
 
@@ -35,30 +36,21 @@ def update(
     Raises CardError where a figure cannot be put in without guessing, where records disagree, or where a
     value would change by more than `rules.max_factor` and the rules do not accept it.
     """
-    rules = rules or Rules()
-    result = plan(text, Benched(records), rules)
-    beyond = [f"{change}: a change of more than {rules.max_factor:g}x" for change in drastic(result, rules)]
-    problems = [*result.problems, *beyond]
-    if problems:
-        raise CardError("\n".join(problems))
+    result = plan(text, Benched(records), rules or Rules())
+    if result.refused:
+        raise CardError("\n".join(map(str, result.refused)))
     return result.text, result.changes
 
 
-def drastic(result: Plan, rules: Rules) -> list[Change]:
-    """Return the changes that are larger than the rules accept."""
-    if rules.accept:
-        return []
-    return [c for c in result.changes if c.factor is not None and c.factor > rules.max_factor]
-
-
-def show(text: str, words: Words | None = None) -> Overview:
+def show(text: str, words: Words | None = None, checksums: Checksums = NO_CHECKSUMS) -> Overview:
     """Return what is understood of a card: its tables, rows, models, boards and figures.
 
     Raises CardError for a text that is damaged.
     """
-    result: Overview = _format(text).show(text, words or default_words())
+    result: Overview = format_of(text).show(text, words or default_words(), checksums)
     return result
 
 
-def _format(text: str) -> ModuleType:
+def format_of(text: str) -> ModuleType:
+    """Return the module of the format that a text is in."""
     return next(form for form in FORMATS if form.recognises(text))

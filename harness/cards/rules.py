@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.cards.units import AS_THE_COLUMN, Digits
+from harness.cards.units import AS_THE_COLUMN, QUANTITIES, Digits, Quantity
 from harness.cards.words import Words, default_words
 
 
@@ -23,6 +23,9 @@ class Rules:
     board: the board that values are of where a card does not say it.
     models: the model (SHA-1 or file name in the records) of rows that do not say it or say another name, by
         the text of a cell of the row or the file name at the end of its link.
+    only: the quantities that are written.
+    by_name: take the name of a file for proof of what it is where a card gives no hash of it.
+    add_metrics: add a metric to an entry of the zoo that has none of this kind.
     words: what headers, boards and foot-notes are called.
     """
 
@@ -35,4 +38,7 @@ class Rules:
     newest: bool = False
     board: str | None = None
     models: Mapping[str, str] = field(default_factory=dict)
+    only: frozenset[Quantity] = frozenset(QUANTITIES)
+    by_name: bool = False
+    add_metrics: bool = False
     words: Words = field(default_factory=default_words)

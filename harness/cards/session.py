@@ -1,36 +1,67 @@
-"""An update of card files: all of them are planned before any is written."""
+"""An update of card files: each is a card of its own, and what is refused in one holds back no other."""
 
 from __future__ import annotations
 
 import difflib
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.cards.card import CardError, Change, Plan
-from harness.cards.files import CardFile, find_cards, read_card, write_cards
-from harness.cards.models import Benched
-from harness.cards.planning import drastic, plan
+from harness.cards import generated, zoo
+from harness.cards.agreement import Disagreement, disagreements
+from harness.cards.card import CardError, Left, Overview, Plan
+from harness.cards.files import CardFile, find_cards, read_card, write_card
+from harness.cards.models import Benched, Checksums
+from harness.cards.planning import format_of, plan, show
 from harness.cards.rules import Rules
+from harness.cards.wanted import Want, wanted
+from harness.cards.words import Words
 from harness.errors import HarnessError, nearest
 from harness.results.record import Record
 
+# What a file that cannot be read has if it may be a card: a row of dashes and pipes, or a list of benchmarks.
+_TABLE_OR_ENTRY = re.compile(rb"[-:]\s*\|\s*[-:]|\"metrics\"")
 
-@dataclass(frozen=True)
+
+@dataclass
 class Planned:
-    """One card file and what an update does to it."""
+    """One card file and what an update does to it.
 
-    file: CardFile
+    `source` is the entry that the card is made from, `unread` why the file could not be read, `unwritten` why
+    it could not be written.
+    """
+
+    path: Path
+    file: CardFile | None
     plan: Plan
+    source: Path | None = None
+    unread: str | None = None
+    unwritten: str | None = None
 
     @property
     def differs(self) -> bool:
-        return self.plan.text != self.file.text
+        """Whether the card is out of date."""
+        return self.file is not None and self.plan.text != self.file.text
+
+    @property
+    def left(self) -> list[str]:
+        """What was at hand for the card and is not written, and why, a line each."""
+        own = [str(left) for left in self.plan.left]
+        return [*own, *(why for why in (self.unread, self.unwritten) if why)]
+
+    def reasons(self) -> dict[str, int]:
+        """Return why figures are left, and how many for each reason."""
+        own = Counter(left.why for left in self.plan.left)
+        return dict(own + Counter(why for why in (self.unread, self.unwritten) if why))
 
     def diff(self) -> str:
         """Return the change as a unified diff, empty where there is none."""
+        if self.file is None:
+            return ""
         lines = difflib.unified_diff(
-            _lines(self.file.text), _lines(self.plan.text), str(self.file.path), str(self.file.path)
+            _lines(self.file.text), _lines(self.plan.text), str(self.path), str(self.path)
         )
         return "".join(
             line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
@@ -39,33 +70,58 @@ class Planned:
 
 @dataclass(frozen=True)
 class Session:
-    """The cards of one update; `skipped` says which files of a directory were passed over, and why."""
+    """The cards of one update; `disagreements` are places that differ from what they are copies of."""
 
     cards: tuple[Planned, ...]
-    skipped: tuple[str, ...]
     rules: Rules
+    disagreements: tuple[Disagreement, ...] = ()
+    passed_over: tuple[str, ...] = field(default=())
 
     @property
     def notes(self) -> list[str]:
-        """What was passed over, each with its file."""
+        """What a person may want to know, each with its file."""
         return [
-            *self.skipped,
-            *(f"{card.file.path}: {note}" for card in self.cards for note in card.plan.notes),
+            *self.passed_over,
+            *(f"{card.path}: {note}" for card in self.cards for note in card.plan.notes),
+            *map(str, self.disagreements),
         ]
 
     @property
-    def drastic(self) -> list[tuple[Path, Change]]:
+    def left(self) -> list[str]:
+        """What was at hand and is not written, each with its file."""
+        return [
+            text if text.startswith(str(card.path)) else f"{card.path}: {text}"
+            for card in self.cards
+            for text in card.left
+        ]
+
+    @property
+    def drastic(self) -> list[tuple[Path, Left]]:
         """The changes that need to be accepted."""
-        return [(c.file.path, change) for c in self.cards for change in drastic(c.plan, self.rules)]
+        return [(c.path, left) for c in self.cards for left in c.plan.left if left.drastic]
 
     @property
     def changed(self) -> list[Planned]:
         """The cards that are out of date."""
         return [card for card in self.cards if card.differs]
 
-    def write(self) -> None:
-        """Write every card that changes. Raises CardError where one cannot be written."""
-        write_cards([(card.file, card.plan.text) for card in self.changed])
+    def write(self) -> list[Planned]:
+        """Write every card that changes, each for itself, and return those that were.
+
+        One that cannot be written says so in `unwritten`.
+        """
+        written: list[Planned] = []
+        for card in self.changed:
+            assert card.file is not None
+            try:
+                write_card(card.file, card.plan.text)
+                written.append(card)
+            except CardError as error:
+                card.unwritten = str(error)
+            except KeyboardInterrupt:
+                names = ", ".join(str(done.path) for done in written)
+                raise CardError(f"interrupted; already written: {names or 'nothing'}") from None
+        return written
 
 
 def prepare(
@@ -73,33 +129,143 @@ def prepare(
 ) -> Session:
     """Plan the update of files, and of the cards in directories.
 
-    Raises CardError with a line for every problem of every card, HarnessError for a mapping, a record or a
-    board that is not known.
+    Raises HarnessError for a mapping, a record or a board that is not known, and where there is no card.
     """
+    paths = tuple(paths)
     benched = Benched(records)
     _check_choices(benched, rules)
-    planned: list[Planned] = []
-    skipped: list[str] = []
-    problems: list[str] = []
-    for path, named in find_cards(paths):
-        try:
-            file = read_card(path, encoding)
-            found = plan(file.text, benched, rules)
-        except CardError as error:
-            said = str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
-            (problems if named else skipped).append(said)
+    words = rules.words.with_boards((record.board.id, record.board.name) for record in records)
+    cards, passed_over = _read(find_cards(paths), encoding)
+    checksums = checksums_of(cards)
+    sources: dict[str, generated.Source] = {}
+    for card in sorted(cards, key=_sources_first):
+        if card.file is None:
             continue
-        problems += [f"{path}: {problem}" for problem in found.problems]
-        # In a directory most files are no cards, and that is nothing to speak of.
-        quiet = not named and not found.changes and not found.problems
-        planned.append(Planned(file, Plan(file.text, mapped=found.mapped) if quiet else found))
-    if problems:
-        raise CardError("\n".join(problems))
-    used = frozenset().union(*(card.plan.mapped for card in planned))
+        made = _follow(card, sources, words)
+        try:
+            card.plan = made.plan if made else plan(card.file.text, benched, rules, checksums)
+            if format_of(card.file.text) is zoo:
+                for source in generated.sources(card.path, card.file.text, card.plan):
+                    sources.setdefault(source.urls[0], source)
+        except CardError as error:
+            card.unread, card.plan = _said(card.path, error), Plan(card.file.text)
+    named = {path for path in paths if not path.is_dir()}
+    shown = [card for card in cards if card.path in named or card.plan.benchmarks or card.unread]
+    if not any(card.path in named or card.plan.benchmarks for card in cards) and not any(
+        c.unread for c in shown
+    ):
+        raise HarnessError(f"{', '.join(map(str, paths))}: no card in it: no file has a benchmark table")
+    for card in shown:
+        if card.path not in named:
+            # A directory is asked about as a whole: that one of its cards has no model of the records is nothing.
+            card.plan = replace(card.plan, notes=tuple(n for n in card.plan.notes if n.startswith("line ")))
+    used = frozenset().union(*(card.plan.mapped for card in cards))
     unused = sorted(set(rules.models) - used)
     if unused:
         raise HarnessError(f"--map {unused[0]}=...: no row has such a cell or links such a file")
-    return Session(tuple(planned), tuple(skipped), rules)
+    after = {card.path: show(card.plan.text, words) for card in shown if card.file and not card.unread}
+    return Session(tuple(shown), rules, tuple(disagreements(after, words)), tuple(passed_over))
+
+
+def wants(paths: Iterable[Path], words: Words, encoding: str | None = None) -> tuple[list[Want], list[str]]:
+    """Return the models that cards ask for on which boards, and what was passed over on the way.
+
+    Raises HarnessError where there is no card.
+    """
+    found, unread, checksums = _overviews(tuple(paths), words, encoding)
+    asked, unknown = wanted(found, checksums, words)
+    return asked, [*unread, *unknown]
+
+
+def overviews(
+    paths: Iterable[Path], words: Words, encoding: str | None = None
+) -> tuple[dict[Path, Overview], list[str]]:
+    """Return what is understood of files and of the cards in directories, and which could not be read.
+
+    Raises HarnessError where there is no card.
+    """
+    found, unread, _ = _overviews(tuple(paths), words, encoding)
+    return found, unread
+
+
+def _overviews(
+    paths: Sequence[Path], words: Words, encoding: str | None
+) -> tuple[dict[Path, Overview], list[str], Checksums]:
+    cards, unread = _read(find_cards(paths), encoding)
+    checksums = checksums_of(cards)
+    named = {path for path in paths if not path.is_dir()}
+    found: dict[Path, Overview] = {}
+    for card in cards:
+        try:
+            if card.file is None:
+                raise CardError(card.unread or "")
+            overview = show(card.file.text, words, checksums)
+        except CardError as error:
+            unread.append(_said(card.path, error))
+            continue
+        if overview.tables or card.path in named:
+            found[card.path] = overview
+    if not found and not unread:
+        raise HarnessError(f"{', '.join(map(str, paths))}: no card in it: no file has a benchmark table")
+    return found, unread, checksums
+
+
+def checksums_of(cards: Iterable[Planned]) -> Checksums:
+    """Return the checksums that the entries among some files give beside addresses."""
+    checksums = Checksums()
+    for card in cards:
+        if card.file is not None and format_of(card.file.text) is zoo:
+            try:
+                zoo.add_checksums(card.file.text, checksums)
+            except CardError:
+                continue  # it is said when the file's turn comes
+    return checksums
+
+
+def _read(found: Iterable[tuple[Path, bool]], encoding: str | None) -> tuple[list[Planned], list[str]]:
+    """Read files; one in a directory that cannot be read and has nothing of a card is only noted."""
+    cards: list[Planned] = []
+    passed_over: list[str] = []
+    for path, named in found:
+        try:
+            file = read_card(path, encoding)
+            cards.append(Planned(path, file, Plan(file.text)))
+        except CardError as error:
+            if named or _looks_like_a_card(path):
+                cards.append(Planned(path, None, Plan(""), unread=_said(path, error)))
+            else:
+                passed_over.append(_said(path, error))
+    return cards, passed_over
+
+
+def _sources_first(card: Planned) -> tuple[bool, int]:
+    """Order files so that an entry comes before its copies: the file of all models, then the cards."""
+    text = card.file.text if card.file else ""
+    return format_of(text) is not zoo, len(text)
+
+
+def _follow(card: Planned, sources: dict[str, generated.Source], words: Words) -> Planned | None:
+    """Return a card that is made from one of the entries with the update that follows it, None for others."""
+    assert card.file is not None
+    text = card.file.text
+    if format_of(text) is zoo:
+        return None
+    for url, source in sources.items():
+        if url in text and (made := generated.follow(text, source, words)):
+            return replace(card, plan=made, source=source.path)
+    return None
+
+
+def _looks_like_a_card(path: Path) -> bool:
+    try:
+        return bool(_TABLE_OR_ENTRY.search(path.read_bytes().replace(b"\0", b"")))
+    except OSError:
+        return True
+
+
+def _said(path: Path, error: CardError) -> str:
+    said = str(error)
+    return said if said.startswith(str(path)) else f"{path}: {said}"
 
 
 def _check_choices(benched: Benched, rules: Rules) -> None:

@@ -17,9 +17,12 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _FRONT_MATTER = re.compile(
     r"\A---[ \t]*\r?\n(?:#.*\n)*[\w-]+[ \t]*:.*\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?=\r?\n|$)"
 )
+_KEPT_ROWS = 50
 _QUOTE = re.compile(r"[ \t]*>[ \t]?")
 _CONTAINERS = re.compile(r"(?:[ \t]*(?:>|[-+*](?=[ \t])|\d{1,9}[.)](?=[ \t])))*[ \t]*")
 _HTML_LINK = re.compile(r"<a\s[^<>]*?href\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s<>\"']+))", re.IGNORECASE)
+# Nearly all links of a large card are so; reading them otherwise takes most of its time.
+_PLAIN_LINK = re.compile(r"\[([\w .-]+)\]\((https?://[\w./:~-]+)\)")
 _BARE_LINK = re.compile(r"https?://[^\s<>|]+")
 
 
@@ -59,7 +62,7 @@ class Table:
 class Document:
     """A Markdown document: its lines as spans, its tables, and which lines are no prose.
 
-    `body` is the text with its front matter blanked out.
+    `body` is the text with its front matter blanked out, `headings` are (level, text) by the first line of each.
     """
 
     def __init__(self, text: str) -> None:
@@ -73,13 +76,29 @@ class Document:
         # Cells are parsed one at a time, when a row's links are asked for: a large card has few that matter.
         blocks.core.ruler.disable("inline")
         self._references: dict[str, Any] = {}
-        tokens = blocks.parse(self.body, self._references)
-        self.headings = {token.map[0] for token in tokens if token.type == "heading_open" and token.map}
-        self.opaque: set[int] = set()
+        shortened, self._cuts = _without_long_runs(self.body, self.lines)
+        tokens = blocks.parse(shortened, self._references)
         for token in tokens:
+            if token.map:
+                token.map = [self._line(index) for index in token.map]
+        self.headings: dict[int, tuple[int, str]] = {}
+        self.opaque: set[int] = set()
+        self.html: set[int] = set()
+        for token, behind in itertools.pairwise([*tokens, *tokens[-1:]]):
+            if token.type == "heading_open" and token.map:
+                self.headings[token.map[0]] = (int(token.tag[1]), behind.content)
             if token.type in ("fence", "code_block", "html_block") and token.map:
                 self.opaque.update(range(*token.map))
+            if token.type == "html_block" and token.map:
+                self.html.update(range(*token.map))
         self.tables = tuple(self._tables(tokens))
+
+    def _line(self, index: int) -> int:
+        """Return where a line of the text that was parsed is in the document."""
+        for first, removed in self._cuts:
+            if index >= first:
+                index += removed
+        return index
 
     @property
     def newline(self) -> str:
@@ -97,6 +116,8 @@ class Document:
         source = cell.text
         if not any(sign in source for sign in ("](", "][", "<", "://", "]")):
             return []
+        if simple := _PLAIN_LINK.fullmatch(source):
+            return [(simple[2], simple[1])]
         found: list[tuple[str, str]] = []
         tokens = (
             self._parser.parseInline(source.replace("\\|", "|"), dict(self._references))[0].children or []
@@ -147,6 +168,13 @@ class Document:
         body = [self._row(index, contents, quotes, 0) for index, contents in rows[1:]]
         if header is None or delimiter is None:
             return None
+        body += [
+            self._row(index, None, 0, 0)
+            for first, removed in self._cuts
+            for index in range(first, first + removed)
+            if span[0] < first < span[1]
+        ]
+        body.sort(key=lambda row: row.line if row else 0)
         return Table(header, delimiter, tuple(row for row in body if row), span[0], span[1], quotes)
 
     def _row(self, index: int, contents: list[str] | None, quotes: int, lists: int) -> Line | None:
@@ -164,6 +192,25 @@ class Document:
             if seen + [""] * (len(contents) - len(seen)) != [content.strip() for content in contents]:
                 return None
         return Line(index + 1, cells)
+
+
+def _without_long_runs(body: str, lines: list[tuple[int, int, int]]) -> tuple[str, list[tuple[int, int]]]:
+    """Return a text without most of the rows of long tables, and what was cut as (first line, how many).
+
+    Behind a table's first rows nothing but another row begins with a pipe at the margin, and the parser takes
+    most of its time for these. A first line is counted with all lines before it in their places.
+    """
+    pieces: list[str] = []
+    cuts: list[tuple[int, int]] = []
+    at = 0
+    for is_row, run in itertools.groupby(enumerate(lines), key=lambda line: body.startswith("|", line[1][0])):
+        indexes = [index for index, _ in run] if is_row else []
+        if len(indexes) > 2 * _KEPT_ROWS:
+            first, last = indexes[_KEPT_ROWS], indexes[-1]
+            pieces.append(body[at : lines[first][0]])
+            at = lines[last][2]
+            cuts.append((first, last - first + 1))
+    return "".join(pieces) + body[at:], cuts
 
 
 def split_cells(text: str, start: int, end: int) -> list[tuple[int, int]]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from harness.cards import cell
-from harness.cards.benchmarks import Benchmark
-from harness.cards.card import Change, Edit, Refused
+from harness.cards.benchmarks import Benchmark, Placed
+from harness.cards.card import Change, Drastic, Edit, Left, Refused
 from harness.cards.columns import Column
+from harness.cards.conditions import short
 from harness.cards.figures import Disagreement, Figure, choose, usable
-from harness.cards.models import Match, other_place
+from harness.cards.models import Match, Places
 from harness.cards.rules import Rules
-from harness.cards.tables import Line
 from harness.cards.units import (
     AS_THE_COLUMN,
     EMPTY_COLUMN,
@@ -25,6 +25,7 @@ from harness.cards.units import (
     to_fraction,
 )
 from harness.cards.words import Words
+from harness.results.record import Record
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Outcome:
 
     edit: Edit | None = None
     changes: tuple[Change, ...] = ()
+    left: tuple[Left, ...] = ()
     notes: tuple[str, ...] = ()
-    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,65 +48,93 @@ class _New:
     old: cell.Segment | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Target:
-    """A cell of a row, and the records of the row's model.
+    """A cell of a row, and the records that may go into the row.
 
-    `same_model` are the boards that the rows of this model have figures of, by `line N` of the row.
+    `places` are the rows of this model, in all the tables of the card.
     """
 
     benchmark: Benchmark
-    row: Line
+    placed: Placed
     column: Column
-    shift: int
     match: Match
-    same_model: Mapping[str, set[str]]
+    records: Sequence[Record]
+    places: Places
     rules: Rules
     words: Words
+    refused: list[Left] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        """What a person calls the cell."""
+        return f"line {self.placed.row.line}: {self.column.header} of {self.match.name}"
+
+    @property
+    def index(self) -> int:
+        """Return the cell's index in its row."""
+        return self.column.index - (self.placed.shift or 0)
 
     def update(self) -> Outcome:
         """Put the figures of every board that was benched into the cell."""
-        allowed, refused = usable(self.match.records, self.column.quantity, self.rules)
+        allowed, passed = usable(self.records, self.column.quantity, self.rules, self.match.exact)
         boards = {figure.record.board.id: figure.record.board.name for figure in allowed}
-        notes = [
-            f"record {record.id} ({record.board.id}) is not used: {reason}"
-            for record, reason in refused
+        left = [
+            Left(self.where, f"record {record.id} ({record.board.id}) is not used: {reason}", record=True)
+            for record, reason in passed
             if record.board.id not in boards
         ]
+        edit: Edit | None = None
+        changes: tuple[Change, ...] = ()
         try:
-            edit, changes = self._update(boards, allowed, notes)
-        except (Disagreement, Refused) as error:
-            return Outcome(notes=self._said(notes), problem=self._said([str(error)])[0])
-        return Outcome(edit, changes, self._said(notes))
+            if boards:
+                edit, changes = self._update(boards, allowed)
+        except Refused as error:
+            self._refuse(error)
+        return Outcome(
+            edit, changes, (*left, *self.refused), tuple(f"{self.where}: {note}" for note in self.notes)
+        )
 
-    def _said(self, texts: Sequence[str]) -> tuple[str, ...]:
-        return tuple(f"line {self.row.line}: {self.column.header} of {self.match.name}: {t}" for t in texts)
+    def _refuse(self, error: Disagreement | Refused) -> None:
+        self.refused.append(Left(self.where, str(error), drastic=isinstance(error, Drastic)))
 
     def _update(
-        self, boards: dict[str, str], allowed: Sequence[Figure], notes: list[str]
+        self, boards: dict[str, str], allowed: Sequence[Figure]
     ) -> tuple[Edit | None, tuple[Change, ...]]:
-        named = self.benchmark.board_name(self.row, self.shift)
-        own = self.words.board(named) if named is not None else None
-        if boards and named is not None:
-            if own is None:
-                notes.append(
-                    f"the row is of a board that is not known ('{short(named)}'): left alone; "
-                    "add the name under [boards] of a --words file"
-                )
+        own = self._own()
+        if own is not None:
+            # The rest of the model's boards have rows, columns or tables of their own.
             boards = {board: name for board, name in boards.items() if board == own}
         if not boards:
             return None, ()
-        index = self.column.index - self.shift
-        if not 0 <= index < len(self.row.cells):
+        if not 0 <= self.index < len(self.placed.row.cells):
             raise Refused("the row has no such cell; add an empty one")
-        figures = self.benchmark.cells[self.row.line, index]
+        figures = self.benchmark.cells[self.placed.row.line, self.index]
         if figures is None:
             raise Refused(
-                f"'{short(self.row.cells[index].text)}' is not a number with foot-notes; "
+                f"'{short(self.placed.row.cells[self.index].text)}' is not a number with foot-notes; "
                 "write it as 12.3<sup>(1)</sup>, or '-' for none"
             )
-        new = self._new(figures, boards, allowed, own, notes)
-        return self._written(index, figures, new) if new else (None, ())
+        new = self._new(figures, boards, allowed, own)
+        return self._written(figures, new) if new else (None, ())
+
+    def _own(self) -> str | None:
+        """Return the one board that the row, the column or the headings above the table name, None for none.
+
+        Raises Refused where two of them name different boards.
+        """
+        row = {board for board in self.benchmark.boards_named(self.placed, self.words).values() if board}
+        said = {
+            "the row": row.pop() if len(row) == 1 else None,
+            "the header of its column": self.column.board,
+            f"the heading '{self.benchmark.scope.heading}'": self.benchmark.scope.board,
+        }
+        named = {where: board for where, board in said.items() if board}
+        if len(set(named.values())) > 1:
+            listed = ", ".join(f"{where} {board}" for where, board in named.items())
+            raise Refused(f"nothing tells which board the cell is of: {listed}")
+        return next(iter(named.values()), None)
 
     def _new(
         self,
@@ -113,7 +142,6 @@ class Target:
         boards: dict[str, str],
         allowed: Sequence[Figure],
         own: str | None,
-        notes: list[str],
     ) -> dict[str | None, _New]:
         """Return what changes, by foot-note key (None: the number that has none)."""
         named = self.benchmark.group.boards()
@@ -121,38 +149,94 @@ class Target:
         keys_of: dict[str, list[str]] = {}
         for key in figures.keys:
             keys_of.setdefault(named.get(key) or "", []).append(key)
+        strangers = sorted(board for board in keys_of if board and own is not None and board != own)
+        if strangers:
+            raise Refused(f"its foot-note names {strangers[0]} where all else says {own}")
         bare = self._board_of_bare_figure(figures, own)
         new: dict[str | None, _New] = {}
         for board in sorted(boards, key=lambda board: (_order(board, named), board)):
             of_board = [figure for figure in allowed if figure.record.board.id == board]
             keys = keys_of.get(board, [])
-            if len(keys) > 1:
-                raise Refused(f"{board} has several figures in the cell (foot-notes {', '.join(keys)})")
-            segment = of_key[keys[0]] if keys else figures.segments[0] if bare == board else None
-            if segment is None and (place := other_place(board, f"line {self.row.line}", self.same_model)):
-                notes.append(f"the figure of {board} is left out: {place}, of the same model, is for it")
+            try:
+                if len(keys) > 1:
+                    raise Refused(f"{board} has several figures in the cell (foot-notes {', '.join(keys)})")
+                segment = of_key[keys[0]] if keys else figures.segments[0] if bare == board else None
+                found = self._figure(
+                    figures, segment, board, of_board, allowed, bare, own, keys_of.get("", [])
+                )
+            except (Disagreement, Refused) as error:
+                self._refuse(error)
                 continue
-            if segment is None and (figures.unmarked or bare is not None):
-                self._check_bare_figure(figures, allowed, bare, board, notes)
-                continue
-            if segment is None:
-                self._check_addition(keys_of.get("", []))
-            unit, shown = self._form(segment)
-            chosen = choose(of_board, shown, self.rules)
-            text = shown(chosen)
-            if segment is not None and (segment.number, segment.origin) == (text, chosen.origin):
+            if found is None:
                 continue
             added = self.benchmark.group.key(board, boards[board]) if segment is None else None
-            if chosen.origin == "measured":
+            if found.figure.origin == "measured":
                 self.benchmark.group.measured.add(board)
-            new[keys[0] if keys else added] = _New(chosen, text, unit, segment)
+            new[keys[0] if keys else added] = found
         return new
+
+    def _figure(
+        self,
+        figures: cell.Figures,
+        segment: cell.Segment | None,
+        board: str,
+        of_board: Sequence[Figure],
+        allowed: Sequence[Figure],
+        bare: str | None,
+        own: str | None,
+        unknown: Sequence[str],
+    ) -> _New | None:
+        """Return the figure of one board as the cell is to show it, None where it already does or has no place.
+
+        `segment` is where it stands, None for a board that the cell has no figure of. Raises Refused or
+        Disagreement where it may not be written.
+        """
+        here = f"line {self.placed.row.line}"
+        if segment is None and own is None:
+            place = self.places.other(board, here, not figures.empty)
+            if place:
+                self.notes.append(f"the figure of {board} is left out: {place}, of the same model, is for it")
+                return None
+        if segment is None:
+            if figures.unmarked or bare is not None:
+                self._check_bare_figure(figures, allowed, bare, board)
+                return None
+            self._check_addition(unknown)
+        if segment is None or not segment.keys:
+            self._check_explained(board, own)
+        elif unlike := self.places.unlike(board, here):
+            raise Refused(f"{unlike}, of the same model and board, and nothing tells what the two differ in")
+        unit, shown = self._form(segment)
+        chosen = choose(of_board, shown, self.rules)
+        text = shown(chosen)
+        if segment is not None and (segment.number, segment.origin) == (text, chosen.origin):
+            return None
+        check_factor(segment.number if segment else None, text, unit, chosen, self.rules)
+        return _New(chosen, text, unit, segment)
+
+    def _check_explained(self, board: str, own: str | None) -> None:
+        """Raise Refused where something around the cell may name its board and is not understood.
+
+        A figure whose foot-note names its board needs no such thing.
+        """
+        if self.column.unclear:
+            raise Refused(self.column.unclear)
+        beside = self.benchmark.boards_beside(self.placed.row, self.column, self.placed.shift or 0)
+        if board in (own, self.rules.board) or board in beside:
+            return
+        if excluded := self.benchmark.scope.excludes(board):
+            raise Refused(excluded)
+        if header := self.benchmark.unexplained(self.placed):
+            raise Refused(
+                f"the column '{header}' may say which board the row is of; add it under [headers] of a --words file: "
+                "to 'board' if it does, to 'other' if not"
+            )
 
     def _board_of_bare_figure(self, figures: cell.Figures, own: str | None) -> str | None:
         """Return the board that a number without a foot-note is of, as the cell has one or is to have one.
 
-        It is the one that the row names, or that of the rules, or the only one that the row's other figures
-        name.
+        It is the one that the row, column or heading names, or that of the rules, or the only one that the
+        row's other figures name.
         """
         style = self.benchmark.styles[self.column.index]
         if len(figures.segments) != 1 or figures.keys:
@@ -163,7 +247,7 @@ class Target:
             return None
         if self.rules.board is not None:
             return self.rules.board
-        beside = self.benchmark.boards_beside(self.row, self.column, self.shift)
+        beside = self.benchmark.boards_beside(self.placed.row, self.column, self.placed.shift or 0)
         return beside.pop() if len(beside) == 1 else None
 
     def _check_bare_figure(
@@ -172,7 +256,6 @@ class Target:
         allowed: Sequence[Figure],
         bare: str | None,
         board: str,
-        notes: list[str],
     ) -> None:
         """Say that a board's figure finds no place beside one that has no foot-note.
 
@@ -185,7 +268,7 @@ class Target:
                 "the card does not say which board the figure is of; give it a foot-note, or say --board"
             )
         if bare is not None or shown(next(f for f in allowed if f.record.board.id == board)) not in alike:
-            notes.append(f"the figure of {board} is left out: the cell holds one without a foot-note")
+            self.notes.append(f"the figure of {board} is left out: the cell holds one without a foot-note")
 
     def _check_addition(self, unknown: Sequence[str]) -> None:
         """Raise Refused where a foot-note of the cell may be that of the board that is to be added."""
@@ -210,8 +293,11 @@ class Target:
             unit = UNITS[segment.unit.casefold()]
         elif unit is None and len(style.units) == 1 and (segment is None or segment.number is None):
             unit = UNITS[next(iter(style.units))]
-        if unit is None or unit.quantity != self.column.quantity:
+        if unit is None:
             raise Refused("neither the header nor the cell names its unit; put '(ms)' or '(KB)' there")
+        if unit.quantity != self.column.quantity:
+            noun = {"time": "time", "ram": "memory"}[self.column.quantity]
+            raise Refused(f"the cell is in {unit.name}, which is no unit of {noun}")
         size, digits, commas = unit.size, self.rules.digits, style.commas
         decimals = style.decimals
         if segment is not None and segment.number is not None:
@@ -221,7 +307,7 @@ class Target:
         return unit, lambda figure: rounded(figure.value / size, digits, commas)
 
     def _written(
-        self, index: int, figures: cell.Figures, new: Mapping[str | None, _New]
+        self, figures: cell.Figures, new: Mapping[str | None, _New]
     ) -> tuple[Edit, tuple[Change, ...]]:
         style = self.benchmark.styles[self.column.index]
         own = next((segment.style for segment in figures.segments if segment.keys), None)
@@ -231,15 +317,15 @@ class Target:
             figures,
             {key: cell.New(value.text, value.figure.origin) for key, value in new.items()},
             cell.Style(usual.kind),
-            style.group(self.row.line),
+            style.group(self.placed.row.line),
             {origin: mark.mark for origin, mark in language.marks.items()},
             "" if self.column.unit else style.suffix,
         )
-        source = self.row.cells[index]
+        source = self.placed.row.cells[self.index]
         padded = self.benchmark.padding.pad(source, self.column.index, text)
         changes = tuple(
             Change(
-                line=self.row.line,
+                line=self.placed.row.line,
                 column=self.column.header,
                 model=self.match.name,
                 board=value.figure.record.board.id,
@@ -255,6 +341,16 @@ class Target:
         return Edit(source.start, source.end, padded), changes
 
 
+def check_factor(old: str | None, new: str, unit: Unit, figure: Figure, rules: Rules) -> None:
+    """Raise Refused for a figure that grows or shrinks by more than the rules accept."""
+    grown = factor(old, new)
+    if grown is not None and grown > rules.max_factor and not rules.accept:
+        raise Drastic(
+            f"{old} -> {new} {unit.name} ({figure.origin}, record {figure.record.id}, a factor of {grown:.3g}): a "
+            f"change of more than {rules.max_factor:g}x; --yes writes it"
+        )
+
+
 def factor(old: str | None, new: str) -> float | None:
     """Return how many times larger or smaller a number's new text is, None without an old one."""
     if old is None:
@@ -264,12 +360,6 @@ def factor(old: str | None, new: str) -> float | None:
         return 1.0 if before == after else float("inf")
     ratio = Fraction(after, before)
     return float(max(ratio, 1 / ratio))
-
-
-def short(text: str) -> str:
-    """Return a text as one line, cut to what fits into a message."""
-    line = " ".join(text.split())
-    return line if len(line) <= 40 else f"{line[:37]}..."
 
 
 def _order(board: str, named: Mapping[str, str | None]) -> int:

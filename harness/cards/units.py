@@ -10,6 +10,7 @@ from typing import Literal
 from harness.errors import HarnessError
 
 Quantity = Literal["time", "ram"]
+QUANTITIES: tuple[Quantity, ...] = ("time", "ram")
 
 
 @dataclass(frozen=True)

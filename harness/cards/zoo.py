@@ -7,16 +7,21 @@ a measured one, and a card that is made from the entry shows the origin in its f
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from harness.cards import card
-from harness.cards.card import CardError, Change, Edit, Overview, Plan, Refused, Value, apply
+from harness.cards.card import CardError, Change, Drastic, Edit, Left, Overview, Plan, Refused, Value, apply
+from harness.cards.conditions import Said, condition, short, sift
 from harness.cards.entries import (
     Entry,
     Usual,
+    canonical,
     figures_of,
     find_entries,
     is_nothing,
@@ -26,12 +31,23 @@ from harness.cards.entries import (
 from harness.cards.figures import Disagreement, Figure, choose, usable
 from harness.cards.jsonedit import Added, Form
 from harness.cards.jsontext import Member, Node, parse
-from harness.cards.models import Benched, Match, match, other_place, reference
+from harness.cards.models import (
+    NO_CHECKSUMS,
+    Benched,
+    Checksums,
+    Match,
+    Places,
+    Reference,
+    Shown,
+    match,
+    reference,
+)
 from harness.cards.rules import Rules
-from harness.cards.target import factor, short
+from harness.cards.target import check_factor, factor
 from harness.cards.units import (
     AS_THE_COLUMN,
     EMPTY_COLUMN,
+    QUANTITIES,
     Digits,
     Quantity,
     Unit,
@@ -39,6 +55,7 @@ from harness.cards.units import (
     rounded,
 )
 from harness.cards.words import Words
+from harness.results.record import Record
 
 NAME = "zoo"
 DEFAULT_METRIC = "Inference(ms)"
@@ -56,12 +73,19 @@ def recognises(text: str) -> bool:
 class _Log:
     edits: list[Edit] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
     mapped: set[str] = field(default_factory=set)
 
 
-def plan(text: str, benched: Benched, rules: Rules) -> Plan:
+def add_checksums(text: str, checksums: Checksums) -> None:
+    """Take the checksums that stand beside the addresses of a file. Raises CardError if it is damaged."""
+    for entry in find_entries(text, _parse(text)):
+        if entry.checksum:
+            checksums.add(entry.url, entry.checksum)
+
+
+def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CHECKSUMS) -> Plan:
     """Say what the records change in the file, and return the file with it."""
     words = rules.words.with_boards((r.board.id, r.board.name) for r in benched.records)
     root = _parse(text)
@@ -70,56 +94,163 @@ def plan(text: str, benched: Benched, rules: Rules) -> Plan:
     log = _Log()
     matched: list[tuple[Entry, Match]] = []
     for entry in entries:
-        where = f"line {entry.line}: "
-        model = reference(entry.url)
-        found = match([model] if model else [], [entry.url], benched, rules.models)
+        where = f"line {entry.line}"
+        model = _reference(entry, checksums)
+        found = match([model] if model else [], [entry.url], benched, rules.models, rules.by_name)
         if found.mapped:
             log.mapped.add(found.mapped)
         if found.note:
-            log.notes.append(where + found.note)
+            log.notes.append(f"{where}: {found.note}")
         if found.problem:
-            log.problems.append(where + found.problem)
+            log.left.append(Left(f"{where}: {found.name}", found.problem))
         if found.records:
             matched.append((entry, found))
-    of_model: dict[str, list[Entry]] = {}
-    for entry, found in matched:
-        of_model.setdefault(found.name, []).append(entry)
-    usual = Usual()
-    for entry in entries:
-        usual.see(entry, words)
-    for entry, found in matched:
-        _Update(form, usual, entry, found, of_model[found.name], rules, words, log).run()
+    usual = _usual(entries, words)
+    ready = _sifted(matched, rules, words, log)
+    places: dict[tuple[str, Quantity], Places] = defaultdict(Places)
+    for entry, found, _ in ready:
+        for quantity, boards in _boards_shown(entry, words).items():
+            places[found.name, quantity].add(entry.place, boards)
+    for entry, found, records in ready:
+        of_model = {quantity: places[found.name, quantity] for quantity in QUANTITIES}
+        _Update(form, usual[id(entry.holder)], entry, found, records, of_model, rules, words, log).run()
     if not entries:
         log.notes.append("no benchmark: no object with a 'url' and 'metrics'")
-    elif not matched:
+    elif not matched and not log.left:
         log.notes.append("no benchmark is of a model in the records")
+    log.edits += _uuids(text, entries, log.edits)
     new = apply(text, log.edits)
-    return Plan(new, tuple(log.changes), tuple(log.notes), tuple(log.problems), frozenset(log.mapped))
+    return Plan(
+        new,
+        tuple(log.changes),
+        tuple(log.left),
+        tuple(log.notes),
+        frozenset(log.mapped),
+        1 if entries else 0,
+        len(matched),
+    )
 
 
-def show(text: str, words: Words) -> Overview:
-    """Return what is understood of the file."""
-    rows = []
-    columns: dict[str, None] = {}
+def _reference(entry: Entry, checksums: Checksums) -> Reference | None:
+    """Return the file of an entry, with the MD5 that stands beside its address."""
+    model = reference(entry.url, checksums)
+    if model and model.md5 is None and entry.checksum:
+        own = Checksums()
+        own.add(model.url, entry.checksum)
+        model = replace(model, md5=own.of(model.url))
+    return model
+
+
+def _usual(entries: Sequence[Entry], words: Words) -> dict[int, Usual]:
+    """Return how each model of a file keeps its figures: a file of many models is many files in one."""
+    found: dict[int, Usual] = {}
+    for entry in entries:
+        if id(entry.holder) not in found:
+            found[id(entry.holder)] = Usual(canonical=canonical(entry.holder or entry.node))
+        found[id(entry.holder)].see(entry, words)
+    return found
+
+
+def _sifted(
+    matched: Sequence[tuple[Entry, Match]], rules: Rules, words: Words, log: _Log
+) -> list[tuple[Entry, Match, Sequence[Record]]]:
+    """Return the entries with the records that agree with what they say of themselves."""
+    said = [entry.says() for entry, _ in matched]
+    keys = list(dict.fromkeys(key for says in said for key in says))
+    conditions = [condition(key, (says.get(key, "") for says in said), words) for key in keys]
+    rows = [
+        Said(entry.place, [says.get(key, "") for key in keys], found.records)
+        for (entry, found), says in zip(matched, said, strict=True)
+    ]
+    ready: list[tuple[Entry, Match, Sequence[Record]]] = []
+    for (entry, found), sifted in zip(matched, sift(rows, conditions, words), strict=True):
+        where = f"line {entry.line}: {found.name}"
+        log.notes += [f"{where}: {note}" for note in sifted.notes]
+        if any(usable(found.records, quantity, rules)[0] for quantity in QUANTITIES):
+            log.left += [Left(where, why) for why in sifted.refused]
+        if sifted.records:
+            ready.append((entry, found, sifted.records))
+    return ready
+
+
+def _boards_shown(entry: Entry, words: Words) -> dict[Quantity, dict[str, Shown | None]]:
+    """Return the boards that an entry has figures of, by quantity, with the figures."""
+    found: dict[Quantity, dict[str, Shown | None]] = {quantity: {} for quantity in QUANTITIES}
+    for metric in entry.metrics.value.members:
+        measured = words.quantity(metric.key)
+        for board, _, node in figures_of(metric.value) if measured else ():
+            if measured and board:
+                number, unit = number_of(node), measured[1]
+                shown = None
+                if number and unit:
+                    step = unit.size / Fraction(10 ** decimals_of(number))
+                    shown = Shown(f"{number} {unit.name}", Fraction(number) * unit.size, step)
+                found[measured[0]][words.board(board) or board] = shown
+    return found
+
+
+def _uuids(text: str, entries: Sequence[Entry], edits: Sequence[Edit]) -> list[Edit]:
+    """Return the edits that keep the digests of models in step: a `uuid` that is the MD5 of its object.
+
+    The zoo's own script makes it of the object as JSON, with "0000" in the place of the digest.
+    """
+    found = []
+    holders = {id(entry.holder): entry.holder for entry in entries if entry.holder}
+    for node in holders.values():
+        uuid = node.get("uuid")
+        mine = [edit for edit in edits if node.start <= edit.start and edit.end <= node.end]
+        if not mine or uuid is None or uuid.value.text != _digest(text[node.start : node.end]):
+            continue
+        moved = [Edit(edit.start - node.start, edit.end - node.start, edit.text) for edit in mine]
+        new = _digest(apply(text[node.start : node.end], moved))
+        found.append(Edit(uuid.value.start, uuid.value.end, json.dumps(new)))
+    return found
+
+
+def _digest(text: str) -> str:
+    value = json.loads(text)
+    value["uuid"] = "0000"
+    return hashlib.md5(json.dumps(value).encode(), usedforsecurity=False).hexdigest()
+
+
+def show(text: str, words: Words, checksums: Checksums = NO_CHECKSUMS) -> Overview:
+    """Return what is understood of the file: a table for each model."""
+    models: dict[int, list[Entry]] = {}
     for entry in find_entries(text, _parse(text)):
-        model = reference(entry.url)
-        values: list[Value] = []
-        for metric in entry.metrics.value.members:
-            measured = words.quantity(metric.key)
-            if measured is None:
-                continue
-            columns[metric.key] = None
-            unit = measured[1].name if measured[1] else None
-            only = entry.devices[0] if len(entry.devices) == 1 else None
-            for board, origin, node in figures_of(metric.value):
-                named = words.board(board) or board if board is not None else only
-                published = "published" if origin == "measured" else origin
-                values.append(Value(metric.key, named, number_of(node), unit, published))
-        rows.append(
-            card.Row(entry.line, model.file if model else None, model.sha1 if model else None, tuple(values))
-        )
-    tables = (card.Table(1, tuple(columns), {}, tuple(rows)),) if rows else ()
-    return Overview(NAME, None, tables)
+        models.setdefault(id(entry.holder), []).append(entry)
+    tables = []
+    for entries in models.values():
+        rows = tuple(_row(entry, words, checksums) for entry in entries)
+        columns = tuple(dict.fromkeys(value.column for row in rows for value in row.values))
+        holder = entries[0].holder
+        name = holder.get("name") if holder else None
+        tables.append(card.Table(entries[0].line, columns, {}, rows, name.value.text if name else None))
+    notes = () if tables else ("no benchmark: no object with a 'url' and 'metrics'",)
+    return Overview(NAME, None, tuple(tables), notes)
+
+
+def _row(entry: Entry, words: Words, checksums: Checksums) -> card.Row:
+    model = _reference(entry, checksums)
+    only = entry.devices[0] if len(entry.devices) == 1 else None
+    values: list[Value] = []
+    for metric in entry.metrics.value.members:
+        measured = words.quantity(metric.key)
+        if measured is None:
+            continue
+        unit = measured[1].name if measured[1] else None
+        for board, origin, node in figures_of(metric.value):
+            named = words.board(board) or board if board is not None else only
+            published = "published" if origin == "measured" else origin
+            values.append(Value(metric.key, named, number_of(node), unit, published))
+    return card.Row(
+        entry.line,
+        model.file if model else None,
+        model.sha1 if model else None,
+        tuple(values),
+        label=entry.says().get("name"),
+        url=entry.url,
+        md5=model.md5 if model else None,
+    )
 
 
 def _parse(text: str) -> Node:
@@ -133,20 +264,21 @@ def _parse(text: str) -> Node:
 
 @dataclass
 class _Update:
-    """One benchmark and the records of its model; `same_model` are all of that model."""
+    """One benchmark and the records that may go into it; `places` are all benchmarks of that model."""
 
     form: Form
     usual: Usual
     entry: Entry
     match: Match
-    same_model: Sequence[Entry]
+    records: Sequence[Record]
+    places: Mapping[Quantity, Places]
     rules: Rules
     words: Words
     log: _Log
 
     def run(self) -> None:
         """Put the figures of the model into its metrics."""
-        for quantity in ("time", "ram"):
+        for quantity in QUANTITIES:
             metrics = [
                 member
                 for member in self.entry.metrics.value.members
@@ -155,7 +287,7 @@ class _Update:
             where = f"line {self.entry.line}: {self.match.name}"
             if len(metrics) > 1:
                 names = ", ".join(metric.key for metric in metrics)
-                self.log.problems.append(f"{where}: has several metrics for one figure ({names})")
+                self.log.left.append(Left(where, f"has several metrics for one figure ({names})"))
                 continue
             if not metrics and quantity != "time" and quantity not in self.usual.names:
                 continue
@@ -163,16 +295,19 @@ class _Update:
             try:
                 self._update(quantity, name, metrics[0] if metrics else None, f"{where}: {name}")
             except (Disagreement, Refused) as error:
-                self.log.problems.append(f"{where}: {name}: {error}")
+                self._refuse(f"{where}: {name}", error)
 
     def _update(self, quantity: Quantity, name: str, metric: Member | None, where: str) -> None:
-        allowed, refused = usable(self.match.records, quantity, self.rules)
+        allowed, passed = usable(self.records, quantity, self.rules, self.match.exact)
         boards = sorted({figure.record.board.id for figure in allowed})
-        for record, reason in refused:
+        if metric is None and not self.rules.add_metrics:
+            if boards:
+                self.log.notes.append(f"{where}: the entry has no such metric; --add-metrics adds it")
+            return
+        for record, reason in passed:
             if record.board.id not in boards:
-                self.log.notes.append(
-                    f"{where}: record {record.id} ({record.board.id}) is not used: {reason}"
-                )
+                why = f"record {record.id} ({record.board.id}) is not used: {reason}"
+                self.log.left.append(Left(where, why, record=True))
         if not boards:
             return
         measured = self.words.quantity(name)
@@ -185,14 +320,14 @@ class _Update:
         elif metric is None:
             added: dict[str, str] = {}
             for board in boards:
-                self._board(name, None, board, unit, allowed, added)
+                self._try_board(name, None, board, unit, allowed, added, quantity)
             if added:
                 self._add_metric(name, added)
                 self._add_devices([b for b in boards if b in added], allowed)
         elif metric.value.kind == "object":
             added = {}
             for board in boards:
-                self._board(name, metric.value, board, unit, allowed, added)
+                self._try_board(name, metric.value, board, unit, allowed, added, quantity)
             if added:
                 spread = self.form.spread(self.entry.metrics.value)
                 self.log.edits.append(self.form.add_members(metric.value, added, spread))
@@ -201,12 +336,32 @@ class _Update:
             self._single(name, metric.value, unit, allowed, where)
 
     def _shown(self, figure: Figure, name: str, unit: Unit, old: str | None) -> str:
-        """Return a figure as the number it replaces is written, else as its metric is in this file."""
+        """Return a figure as the number it replaces is written, else as its metric is in this entry."""
         digits = self.rules.digits
         if digits == AS_THE_COLUMN:
             decimals = self.usual.decimals.get(name) if old is None else decimals_of(old)
             digits = EMPTY_COLUMN if decimals is None else Digits(decimals=decimals)
-        return rounded(figure.value / unit.size, digits)
+        text = rounded(figure.value / unit.size, digits)
+        return repr(json.loads(text)) if self.usual.canonical else text
+
+    def _try_board(
+        self,
+        name: str,
+        metric: Node | None,
+        board: str,
+        unit: Unit,
+        allowed: Sequence[Figure],
+        added: dict[str, str],
+        quantity: Quantity,
+    ) -> None:
+        """Do what `_board` does, and leave the figure alone where that is refused."""
+        try:
+            self._board(name, metric, board, unit, allowed, added, quantity)
+        except (Disagreement, Refused) as error:
+            self._refuse(f"line {self.entry.line}: {self.match.name}: {name}", error)
+
+    def _refuse(self, where: str, error: Disagreement | Refused) -> None:
+        self.log.left.append(Left(where, str(error), drastic=isinstance(error, Drastic)))
 
     def _board(
         self,
@@ -216,23 +371,25 @@ class _Update:
         unit: Unit,
         allowed: Sequence[Figure],
         added: dict[str, str],
+        quantity: Quantity,
     ) -> None:
         """Change the figure of one board in a metric, or note it in `added` where there is none."""
         members = self._members(metric, board) if metric else []
         if len(members) > 1:
             raise Refused(f"{board} is there twice ({', '.join(member.key for member in members)})")
         if not members:
-            shown = {entry.place: self._boards(entry, name) for entry in self.same_model}
-            if place := other_place(board, self.entry.place, shown):
+            filled = bool(metric and metric.members)
+            if place := self.places[quantity].other(board, self.entry.place, filled):
                 self.log.notes.append(
                     f"line {self.entry.line}: {self.match.name}: the figure of {board} is left out: "
                     f"{place}, of the same model, is for it"
                 )
                 return
+        elif unlike := self.places[quantity].unlike(board, self.entry.place):
+            raise Refused(f"{unlike}, of the same model and board, and nothing tells what the two differ in")
         old = number_of(members[0].value) if members else None
         of_board = [figure for figure in allowed if figure.record.board.id == board]
-        chosen = choose(of_board, lambda figure: self._shown(figure, name, unit, old), self.rules)
-        text = self._shown(chosen, name, unit, old)
+        chosen, text = self._chosen(of_board, name, unit, old)
         if not members:
             added[_marked(board, chosen.origin)] = text
         else:
@@ -250,11 +407,14 @@ class _Update:
         bases = [(member, unmarked(member.key)[0]) for member in metric.members]
         return [member for member, base in bases if base == board or self.words.board(base) == board]
 
-    def _boards(self, entry: Entry, name: str) -> set[str]:
-        """Return the boards that a benchmark has figures of under a metric."""
-        metric = entry.metrics.value.get(name)
-        keys = [key for key, _, _ in figures_of(metric.value) if key] if metric else []
-        return {self.words.board(key) or key for key in keys}
+    def _chosen(
+        self, figures: Sequence[Figure], name: str, unit: Unit, old: str | None
+    ) -> tuple[Figure, str]:
+        """Return the figure that is written and its text. Raises Refused for one that changes too much."""
+        chosen = choose(figures, lambda figure: self._shown(figure, name, unit, old), self.rules)
+        text = self._shown(chosen, name, unit, old)
+        check_factor(old, text, unit, chosen, self.rules)
+        return chosen, text
 
     def _replace(self, node: Node, text: str) -> None:
         quote = '"' if node.kind == "string" else ""
@@ -297,8 +457,7 @@ class _Update:
         fit = self._of_single(allowed, where)
         if not fit:
             return
-        chosen = choose(fit, lambda figure: self._shown(figure, name, unit, old), self.rules)
-        text = self._shown(chosen, name, unit, old)
+        chosen, text = self._chosen(fit, name, unit, old)
         if text != old:
             self._replace(node, text)
             self._changed(name, unit, chosen, old, text)
@@ -307,8 +466,7 @@ class _Update:
         fit = self._of_single(allowed, where)
         if not fit:
             return
-        chosen = choose(fit, lambda figure: self._shown(figure, name, unit, None), self.rules)
-        text = self._shown(chosen, name, unit, None)
+        chosen, text = self._chosen(fit, name, unit, None)
         self._add_metric(name, text)
         self._changed(name, unit, chosen, None, text)
 

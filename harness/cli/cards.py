@@ -1,19 +1,24 @@
-"""`harness cards`: write figures from records into model cards, or show what is understood of one."""
+"""`harness cards`: write figures from records into model cards, bench what they ask for, or show one."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.terminal import printable
 
 if TYPE_CHECKING:
+    from harness.cards.rules import Rules
     from harness.cards.session import Session
+    from harness.cards.wanted import Want
+    from harness.results.record import Record
+    from harness.runner import Observer
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _WORDS = click.option(
@@ -22,16 +27,10 @@ _WORDS = click.option(
 _ENCODING = click.option(
     "--encoding", metavar="NAME", help="Encoding of the cards [UTF-8, or as their BOM says]."
 )
-
-
-@click.group(context_settings=_HELP)
-def command() -> None:
-    """Keep the Invoke Time and RAM columns of model cards in step with records."""
-
-
-@command.command(context_settings=_HELP)
-@click.argument("cards", nargs=-1, required=True, metavar="FILE|DIR...", type=click.Path(path_type=Path))
-@click.option(
+_CARDS = click.argument(
+    "cards", nargs=-1, required=True, metavar="FILE|DIR...", type=click.Path(path_type=Path)
+)
+_FROM = click.option(
     "--from",
     "sources",
     multiple=True,
@@ -40,56 +39,281 @@ def command() -> None:
     type=click.Path(path_type=Path),
     help="Records: a file or a directory (repeatable).",
 )
+_RULES = (
+    click.option(
+        "--only",
+        type=click.Choice(["time", "ram"]),
+        help="Write the one kind of figure [both, each by itself].",
+    ),
+    click.option(
+        "--by-name", is_flag=True, help="Take a file's name for proof of what it is where there is no hash."
+    ),
+    click.option(
+        "--add-metrics", is_flag=True, help="Add metrics to entries of the zoo that have none of the kind."
+    ),
+    click.option(
+        "--allow-estimated", is_flag=True, help="Write figures that were not measured, marked as such."
+    ),
+    click.option(
+        "--digits",
+        default="column",
+        show_default=True,
+        metavar="RULE",
+        help="'column', 0 to 9 decimals, or 'sig3'.",
+    ),
+    click.option(
+        "--map",
+        "maps",
+        multiple=True,
+        metavar="TEXT=MODEL",
+        help="The row with this cell or file is of MODEL.",
+    ),
+    click.option(
+        "--record", "chosen", multiple=True, metavar="ID", help="Where records disagree, take this one."
+    ),
+    click.option("--newest", is_flag=True, help="Where records disagree, take the newest."),
+    click.option(
+        "--factor", default=2.0, show_default=True, help="Ask before a figure changes by more than this."
+    ),
+    click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+    _WORDS,
+    _ENCODING,
+    click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON."),
+)
+
+
+def _with_rules(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what may be written."""
+    for option in reversed(_RULES):
+        function = option(function)
+    return function
+
+
+@click.group(context_settings=_HELP)
+def command() -> None:
+    """Keep the Invoke Time and RAM columns of model cards in step with records."""
+
+
+@command.command(context_settings=_HELP)
+@_CARDS
+@_FROM
 @click.option("--dry-run", is_flag=True, help="Write nothing; print what would change as a unified diff.")
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 when a card is out of date.")
-@click.option("--allow-estimated", is_flag=True, help="Write figures that were not measured, marked as such.")
 @click.option(
-    "--digits",
-    default="column",
-    show_default=True,
-    metavar="RULE",
-    help="'column', 0 to 9 decimals, or 'sig3'.",
+    "--check", is_flag=True, help="Write nothing; exit 1 when a card is out of date or a record is not used."
 )
-@click.option(
-    "--map", "maps", multiple=True, metavar="TEXT=MODEL", help="The row with this cell or file is of MODEL."
-)
+@click.option("--strict", is_flag=True, help="Write nothing at all if anything is refused.")
 @click.option("--board", metavar="ID", help="Board of figures that no foot-note explains.")
-@click.option(
-    "--record", "chosen", multiple=True, metavar="ID", help="Where records disagree, take this one."
-)
-@click.option("--newest", is_flag=True, help="Where records disagree, take the newest.")
-@click.option(
-    "--factor", default=2.0, show_default=True, help="Ask before a figure changes by more than this."
-)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@_WORDS
-@_ENCODING
-@click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON.")
+@_with_rules
 def update(
     cards: tuple[Path, ...],
     sources: tuple[Path, ...],
     dry_run: bool,
     check: bool,
+    strict: bool,
+    board: str | None,
+    encoding: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Write the figures of records into cards (Markdown, or entries of the model zoo in JSON).
+
+    Each file and each cell is done by itself. The exit code is 0 if all is up to date, 1 if a figure was at
+    hand that could not be written.
+    """
+    rules = _rules(board=board, **options)
+    mode = "dry run" if dry_run else "check" if check else "write"
+    sys.exit(_update(cards, _records(sources), rules, encoding, mode, strict, as_json))
+
+
+@command.command(context_settings=_HELP)
+@_CARDS
+@click.option(
+    "--models",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where model files are (repeatable); others are fetched from where the cards link them.",
+)
+@click.option(
+    "--board", "-b", "boards", multiple=True, metavar="ID", help="Only what is asked of this board."
+)
+@click.option(
+    "--port",
+    metavar="URL|auto|emulated",
+    help="Serial port of the board [the attached board; an emulated one with --allow-estimated and no board].",
+)
+@click.option("-n", "--invokes", default=100, show_default=True, type=click.IntRange(1, 1_000_000))
+@click.option("--warmup", "-w", default=1, show_default=True, type=click.IntRange(0, 1_000_000))
+@click.option("--protocol", metavar="NAME", help="What the firmware speaks [the board's default].")
+@click.option("--offline", is_flag=True, help="Fetch nothing.")
+@click.option("--again", is_flag=True, help="Bench what has a record as well.")
+@click.option("--dry-run", is_flag=True, help="Print what would be benched and which files are missing.")
+@click.option(
+    "--out",
+    "-o",
+    default="results",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Directory that records are added to, and looked for in.",
+)
+@_with_rules
+def bench(
+    cards: tuple[Path, ...],
+    folders: tuple[Path, ...],
+    boards: tuple[str, ...],
+    port: str | None,
+    invokes: int,
+    warmup: int,
+    protocol: str | None,
+    offline: bool,
+    again: bool,
+    dry_run: bool,
+    out: Path,
+    encoding: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Bench the models that cards show on the boards that they show, and write what comes out into the cards.
+
+    What has a record is not benched again, so a call that was broken off goes on where it stopped.
+    """
+    from harness.cards import benching, fetching
+    from harness.cards.session import wants
+    from harness.cli import bench_view, cards_view
+    from harness.results.store import read_all
+
+    rules = _rules(**options)
+    found, remarks = wants(cards, rules.words, encoding)
+    wanted_boards = _boards(boards, found)
+    records = read_all(out)[0] if out.exists() else []
+    # What an emulated board says of a time may only be written if that was asked for.
+    port = port or (None if rules.allow_estimated else "auto")
+    runs = benching.plan_runs(
+        found,
+        records,
+        rules,
+        fetching.Files.of(folders),
+        wanted_boards,
+        offline,
+        again,
+        estimates=port == "emulated",
+    )
+    for remark in remarks:
+        click.echo(printable(f"harness: {remark}"), err=True)
+    seconds = benching.least_seconds(runs, invokes + warmup)
+    if dry_run:
+        if as_json:
+            cards_view.print_runs_json(runs, seconds)
+        else:
+            cards_view.print_runs(runs, seconds, invokes + warmup)
+        sys.exit(1 if any(run.missing for run in runs) else 0)
+    observer = bench_view.observer()
+    with observer:
+        came = benching.make(
+            runs,
+            lambda path, board: _bench(path, board, observer, port, invokes, warmup, protocol, out),
+            lambda run: lambda done, total: observer.progress("fetch", done, total or done),
+            lambda run, number, total: cards_view.begin(observer, run, number, total),
+        )
+    missing = [run for run in runs if run.missing]
+    for text in [f"{run.want.bench.file}: {run.missing}" for run in missing] + came.failures:
+        click.echo(printable(f"harness: {text}"), err=True)
+    left = sum(run.to_do for run in runs) - came.made
+    click.echo(f"harness: {came.made} benched, {left} left, {len(missing)} without a file", err=True)
+    if came.interrupted:
+        click.echo("harness: interrupted; the same call goes on where this one stopped", err=True)
+        sys.exit(130)
+    code = _update(cards, _records([out]) if out.exists() else [], rules, encoding, "write", False, as_json)
+    sys.exit(1 if came.failures or missing else code)
+
+
+@command.command(context_settings=_HELP)
+@_CARDS
+@_WORDS
+@_ENCODING
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(cards: tuple[Path, ...], words: Path | None, encoding: str | None, as_json: bool) -> None:
+    """Show what is understood of cards: tables, rows, model files, boards, columns and current values.
+
+    Of a directory those files are shown that have a benchmark table.
+    """
+    from harness.cards.session import overviews
+    from harness.cards.words import default_words, load_words
+    from harness.cli.cards_view import print_overviews
+
+    found, unread = overviews(cards, load_words(words) if words else default_words(), encoding)
+    for text in unread:
+        click.echo(printable(f"harness: {text}"), err=True)
+    if as_json:
+        shown = [{"file": str(path), **dataclasses.asdict(overview)} for path, overview in found.items()]
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        print_overviews(found)
+    sys.exit(1 if unread else 0)
+
+
+def _bench(
+    path: Path,
+    board: str,
+    observer: Observer,
+    port: str | None,
+    invokes: int,
+    warmup: int,
+    protocol: str | None,
+    out: Path,
+) -> tuple[list[str], bool]:
+    """Bench one file on one board; return what failed, and whether the user broke it off."""
+    import harness
+
+    result = harness.bench(
+        [str(path)],
+        [board],
+        invokes=invokes,
+        warmup=warmup,
+        protocol=protocol,
+        port=port,
+        out=out,
+        observer=observer,
+    )
+    failures = [failure.message for failure in result.failures]
+    return failures + [skip.reason for skip in result.skipped], result.interrupted
+
+
+def _boards(given: Sequence[str], wants: Sequence[Want]) -> list[str]:
+    """Return the ids of the boards that were named; raises HarnessError for one that no card asks for."""
+    from harness.boards import load
+    from harness.cards.wanted import boards_of
+    from harness.errors import HarnessError, nearest
+
+    asked = boards_of(wants)
+    ids = [load(name).id for name in given]
+    for board in ids:
+        if board not in asked:
+            raise HarnessError(f"--board {board}: no card asks for it{nearest(board, asked)}")
+    return ids
+
+
+def _rules(
+    only: str | None,
+    by_name: bool,
+    add_metrics: bool,
     allow_estimated: bool,
     digits: str,
     maps: tuple[str, ...],
-    board: str | None,
     chosen: tuple[str, ...],
     newest: bool,
     factor: float,
     yes: bool,
     words: Path | None,
-    encoding: str | None,
-    as_json: bool,
-) -> None:
-    """Write the figures of records into cards (Markdown, or entries of the model zoo in JSON)."""
+    board: str | None = None,
+) -> Rules:
+    """Return the rules that the options of a command say."""
     from harness.cards.rules import Rules
-    from harness.cards.session import prepare
-    from harness.cards.units import parse_digits
+    from harness.cards.units import QUANTITIES, parse_digits
     from harness.cards.words import default_words, load_words
-    from harness.results.store import read_all
 
-    rules = Rules(
+    return Rules(
         digits=parse_digits(digits),
         allow_estimated=allow_estimated,
         max_factor=factor,
@@ -98,71 +322,11 @@ def update(
         newest=newest,
         board=board,
         models=dict(_mapping(text) for text in maps),
+        only=frozenset(quantity for quantity in QUANTITIES if only in (None, quantity)),
+        by_name=by_name,
+        add_metrics=add_metrics,
         words=load_words(words) if words else default_words(),
     )
-    records, damaged = read_all(*sources)
-    for broken in damaged:
-        click.echo(f"harness: {broken.path}: {broken.reason}; passed over", err=True)
-    if not records:
-        click.echo(f"harness: {', '.join(map(str, sources))}: no records", err=True)
-    session = prepare(cards, records, rules, encoding)
-    for note in session.notes:
-        click.echo(printable(f"harness: {note}"), err=True)
-    if not dry_run and not check:
-        _accept(session)
-        session.write()
-    if as_json:
-        _print_json(session)
-    elif dry_run:
-        for card in session.changed:
-            click.echo(card.diff(), nl=False)
-    else:
-        _print_changes(session, "is out of date" if check else "written")
-    sys.exit(1 if check and session.changed else 0)
-
-
-@command.command(context_settings=_HELP)
-@click.argument("cards", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@_WORDS
-@_ENCODING
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(cards: tuple[Path, ...], words: Path | None, encoding: str | None, as_json: bool) -> None:
-    """Show what is understood of cards: tables, rows, model files, boards, columns and current values."""
-    from harness.cards import planning
-    from harness.cards.files import read_card
-    from harness.cards.words import default_words, load_words
-
-    known = load_words(words) if words else default_words()
-    found = {path: planning.show(read_card(path, encoding).text, known) for path in cards}
-    if as_json:
-        shown = [{"file": str(path), **dataclasses.asdict(overview)} for path, overview in found.items()]
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
-        return
-    from harness.cli.terminal import console, table
-
-    out = console()
-    for path, overview in found.items():
-        language = f", language {overview.language}" if overview.language else ""
-        out.print(f"{path}: {overview.format}{language}, benchmark tables: {len(overview.tables)}")
-        for bench in overview.tables:
-            out.print(f"\nline {bench.line}: {', '.join(map(printable, bench.columns))}")
-            if bench.boards:
-                boards = ", ".join(f"({key}) {board or 'unknown'}" for key, board in bench.boards.items())
-                out.print(f"foot-notes: {printable(boards)}")
-            rows: list[tuple[object, ...]] = []
-            for row in bench.rows:
-                model = row.model or "(no model file)"
-                for value in row.values:
-                    figure = (value.column, value.board, value.text, value.unit, value.origin)
-                    rows.append((model, row.line, *figure))
-                if not row.values:
-                    rows.append((model, row.line, None, None, None, None, None))
-            table(out, ("model file", ">line", "column", "board", ">value", "unit", "origin"), rows)
-            for row in bench.rows:
-                if row.note:
-                    out.print(f"line {row.line}: {row.note}")
-        for note in overview.notes:
-            out.print(note)
 
 
 def _mapping(text: str) -> tuple[str, str]:
@@ -174,40 +338,59 @@ def _mapping(text: str) -> tuple[str, str]:
     return row, model
 
 
-def _accept(session: Session) -> None:
-    """Ask about figures that change more than they are expected to."""
-    from harness.errors import HarnessError
+def _records(sources: Sequence[Path]) -> list[Record]:
+    from harness.results.store import read_all
 
+    records, damaged = read_all(*sources)
+    for broken in damaged:
+        click.echo(printable(f"harness: {broken.path}: {broken.reason}; passed over"), err=True)
+    if not records:
+        click.echo(printable(f"harness: {', '.join(map(str, sources))}: no records"), err=True)
+    return records
+
+
+def _update(
+    cards: Sequence[Path],
+    records: Sequence[Record],
+    rules: Rules,
+    encoding: str | None,
+    mode: str,
+    strict: bool,
+    as_json: bool,
+) -> int:
+    """Plan an update, write it unless `mode` is "check" or "dry run", say what came of it; return the exit code."""
+    from harness.cards.session import prepare
+    from harness.cli import cards_view
+
+    session = prepare(cards, records, rules, encoding)
+    if mode == "write" and session.drastic and _accepts(session):
+        session = prepare(cards, records, dataclasses.replace(rules, accept=True), encoding)
+    kept = mode == "write" and strict and bool(session.left)
+    if mode == "write" and not kept:
+        session.write()
+    cards_view.print_notes(session)
+    if kept and session.changed:
+        click.echo("harness: nothing was written, as something was refused (--strict)", err=True)
+    if as_json:
+        cards_view.print_session_json(session, nothing_written=kept or mode != "write")
+    else:
+        if mode == "dry run":
+            for card in session.changed:
+                click.echo(card.diff(), nl=False)
+        shown = {"check": cards_view.CHECK, "dry run": cards_view.DRY_RUN}.get(mode, cards_view.WRITE)
+        if mode != "dry run":
+            cards_view.print_session(session, shown, kept)
+    stale = mode == "check" and (session.changed or session.disagreements)
+    return 1 if session.left or stale else 0
+
+
+def _accepts(session: Session) -> bool:
+    """Ask about figures that change more than they are expected to; without a terminal they are refused."""
     drastic = session.drastic
-    if not drastic:
-        return
-    for path, change in drastic:
-        click.echo(printable(f"harness: {path}: {change}"), err=True)
+    if not sys.stdin.isatty():
+        return False
+    for path, left in drastic:
+        click.echo(printable(f"harness: {path}: {left}"), err=True)
     what = f"{len(drastic)} figures change" if len(drastic) > 1 else "a figure changes"
     limit = f"{what} by more than a factor of {session.rules.max_factor:g}"
-    if not sys.stdin.isatty():
-        raise HarnessError(f"{limit}; look at --dry-run, and say --yes to write it; nothing was written")
-    if not click.confirm(f"harness: {limit}; write it?", err=True):
-        raise HarnessError("nothing was written")
-
-
-def _print_changes(session: Session, verb: str) -> None:
-    for card in session.changed:
-        for change in card.plan.changes:
-            click.echo(printable(f"{card.file.path}: {change}"))
-        click.echo(f"{card.file.path}: {verb}")
-    if not session.changed:
-        names = [str(card.file.path) for card in session.cards]
-        click.echo(f"{names[0] if len(names) == 1 else f'{len(names)} cards'}: nothing to change")
-
-
-def _print_json(session: Session) -> None:
-    found = [
-        {
-            "file": str(card.file.path),
-            "changed": card.differs,
-            "changes": [dataclasses.asdict(change) for change in card.plan.changes],
-        }
-        for card in session.cards
-    ]
-    click.echo(json.dumps({"cards": found, "notes": session.notes}, indent=2, ensure_ascii=False))
+    return click.confirm(f"harness: {limit}; write it?", err=True)

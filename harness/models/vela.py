@@ -272,27 +272,35 @@ def _ini(settings: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _complaint(status: int, log: str) -> str:
-    """Return what went wrong: how Vela ended, or the last line in which it says why."""
+    """Return what went wrong: how Vela ended, or why it says it did."""
     if status < 0:
         return f"Vela crashed on the model (signal {-status}); look for odd shapes with `harness inspect`"
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    if (place := _raised_in(lines)) is not None:
-        return f"Vela crashed on the model in {place}: {lines[-1]}"
+    if (raised := _raised(lines)) is not None:
+        place, kind, what = raised
+        # A RuntimeError is how its compiler in C++ refuses a model.
+        refused = kind == "RuntimeError"
+        return (
+            f"Vela refuses the model: {what}" if refused else f"Vela crashed on the model in {place}: {what}"
+        )
     said = [line for line in lines if re.search(r"error|fail", line, re.IGNORECASE)]
     what = said[-1] if said else f"no word from it (status {status})"
     return f"Vela refuses the model: {what}"
 
 
-def _raised_in(lines: list[str]) -> str | None:
-    """Return file and function in which Vela's Python went wrong, None where it did not.
-
-    A RuntimeError is how its compiler in C++ refuses a model.
-    """
-    if "Traceback (most recent call last):" not in lines or lines[-1].startswith("RuntimeError:"):
-        return None
+def _raised(lines: list[str]) -> tuple[str, str, str] | None:
+    """Return function and file, kind and text of an exception that ended Vela's Python, None without one."""
     frames = [re.match(r'File "(.*)", line \d+, in (\S+)', line) for line in lines]
-    last = next((frame for frame in reversed(frames) if frame is not None), None)
-    return "its Python part" if last is None else f"{last[2]} of its {Path(last[1]).name}"
+    last = max((i for i, frame in enumerate(frames) if frame), default=None)
+    if last is None:
+        return None
+    for start in range(last + 1, len(lines)):
+        if found := re.match(r"[\w.]*(?:Error|Exception)\b", lines[start]):
+            frame = frames[last]
+            assert frame is not None
+            text = " ".join(" ".join(lines[start:]).split())
+            return f"{frame[2]} of its {Path(frame[1]).name}", found[0], text
+    return None
 
 
 def _reasons(log: str) -> tuple[str, ...]:

@@ -22,9 +22,15 @@ def benched(
     origin: str = "measured",
     arena: int | None = None,
     verdict: str = "exact",
+    precision: str = "int8",
+    md5: str | None = None,
+    source_md5: str | None = None,
     **rest: Any,
 ) -> Record:
-    """Return the record of a run with a median invoke time; `compiled_from` is the int8 file's SHA-1."""
+    """Return the record of a run with a median invoke time; `compiled_from` is the int8 file's SHA-1.
+
+    `md5` is that of the deployed file, `source_md5` that of the int8 file before Vela.
+    """
     ticks = round(ms * 1000)
     verification: dict[str, Any] = {"verdict": verdict}
     made = record(
@@ -35,11 +41,13 @@ def benched(
         verification=verification,
         **rest,
     )
-    model: dict[str, Any] = {**made.model.model_dump(), "file": file, "sha1": sha1}
+    model: dict[str, Any] = {**made.model.model_dump(), "file": file, "sha1": sha1, "md5": md5}
+    model["precision"] = precision
     if compiled_from is not None:
         model |= {
             "sha1": "ab" * 20,
             "source_sha1": compiled_from,
+            "source_md5": source_md5,
             "source_file": file.replace("_vela", ""),
             "vela": {"version": "5.2.0", "accelerator": "ethos-u55-64", "settings": {}},
         }

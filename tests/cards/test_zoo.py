@@ -60,10 +60,12 @@ def test_what_is_added_looks_as_if_the_file_had_been_written_with_it(
 def test_a_metric_and_a_device_list_are_added_where_there_are_none(
     style: dict[str, object], metrics: dict[str, object]
 ) -> None:
+    """Metrics that an entry does not have are not added unless asked for: its card would get a column."""
     other = entry({"Inference(ms)": {"we2": 2.0}}, ["we2"], OTHER_SHA1)
     before = zoo(entry(metrics, None), other, **style)
     after = zoo(entry({**metrics, "Inference(ms)": {"xiao_esp32s3": 13.3}}), other, **style)
-    assert update(before, [benched(13.26)])[0] == after
+    assert update(before, [benched(13.26)]) == (before, ())
+    assert update(before, [benched(13.26)], Rules(add_metrics=True))[0] == after
 
 
 def test_line_ends_and_number_styles_are_the_files_own() -> None:
@@ -99,7 +101,7 @@ def test_an_estimate_is_kept_under_a_marked_key() -> None:
 def test_ram_is_one_number_of_the_entrys_one_device() -> None:
     text = zoo(entry({"Peek RAM(MB)": 0.35, "Inference(ms)": {"xiao_esp32s3": 691.0}}))
     new, _ = update(text, [benched(700, arena=400_000)])
-    assert new == text.replace("0.35", "0.40").replace("691.0", "700.0")
+    assert new == text.replace("0.35", "0.4").replace("691.0", "700.0")
     emulated = benched(700, origin="emulated", arena=500_000)
     assert '"Peek RAM(MB)": 0.35' in update(text, [emulated], Rules(allow_estimated=True))[0]
 
@@ -117,7 +119,17 @@ def test_a_device_that_is_one_name_says_which_board_a_number_is_of() -> None:
     assert update(text, [benched(500)])[0] == text.replace("582", "500")
 
 
-@pytest.mark.parametrize("device", [None, [{"name": "xiao_esp32s3"}], "grove_vision_ai"])
+def test_numbers_stay_as_a_person_wrote_them() -> None:
+    text = zoo(entry({"Flops(M)": 90.5, "Peek RAM(MB)": 0.35})).replace("90.5", "90.50")
+    assert update(text, [benched(700, arena=400_000)])[0] == text.replace("0.35", "0.40")
+
+
+def test_an_entry_of_one_other_board_is_left_alone() -> None:
+    text = zoo({**entry({"Inference(ms)": {}}), "device": "grove_vision_ai"})
+    assert update(text, [benched(500)]) == (text, ())
+
+
+@pytest.mark.parametrize("device", [None, [{"name": "xiao_esp32s3"}]])
 def test_a_device_list_of_another_form_is_left_alone_and_said_to_be(device: object) -> None:
     text = zoo({**entry({"Inference(ms)": {}}), "device": device})
     made = plan(text, Benched([benched(500)]), ACCEPT)

@@ -13,6 +13,7 @@ from harness import boards
 from harness.check import firmware
 from harness.check.firmware import Firmware
 from harness.check.reasons import reasons
+from harness.check.verdict import judge
 from harness.errors import HarnessError
 from harness.models import ethosu, tflite, vela
 from harness.models.build import Builder, Scale, Subgraph
@@ -308,3 +309,25 @@ class TestFirmware:
         found = firmware.speaking(own, "sscma")
         assert isinstance(found, Firmware)
         assert found.operators is None
+
+
+def test_a_model_that_vela_refuses_is_refused_with_what_vela_says() -> None:
+    out = Builder()
+    main, *sides = (out.subgraph(name) for name in ("main", "then", "else"))
+    given = [main.input("condition", (1,), "bool"), main.input("x", (1, 4), "float32")]
+    y = main.output("y", (1, 4), "float32")
+    main.operator("IF", given, [y], then_subgraph_index=1, else_subgraph_index=2)
+    for side in sides:
+        side.operator("ABS", [side.input("x", (1, 4), "float32")], [side.output("y", (1, 4), "float32")])
+    found = judge(tflite.parse(out.finish(), "branches"), WE2, firmware.choose(WE2))
+    assert [reason.kind for reason in found.reasons] == ["not compiled"]
+    assert "Vela" in (found.why_not or "")
+    assert judge(found.model, XIAO, firmware.choose(XIAO)).runs
+
+
+def test_a_plan_and_check_judge_alike() -> None:
+    from harness.runner.plan import why_not
+
+    for made in (relu(), relu(type="uint8"), conv(), conv(activations="float32"), relu((1, 2048, 1024, 1))):
+        for board in (XIAO, WE1, WE2):
+            assert why_not(made, board) == judge(made, board, firmware.speaking(board, None)).why_not

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import csv
 import re
-import subprocess
-import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from harness.models.build import Builder
 from harness.models.esp_nn import ESP32S3
 from harness.models.operator_memory import REFERENCE, Kernels
 from tests.models import corpus
+from tests.models.wheel import Asked, Wheel
 
 Figures = tuple[int, int, int]
 
@@ -122,34 +120,14 @@ def test_the_tail_splits_up_as_the_recording_allocator_splits_it(shared: Path) -
     assert use.breakdown["operator records"] == 992
 
 
-_ASK_THE_WHEEL = """
-import sys
-from tflite_micro import runtime
-for path in sys.argv[1:]:
-    sys.stderr.write(f"model {path}\\n")
-    sys.stderr.flush()
-    try:
-        made = runtime.Interpreter.from_file(path, arena_size=1 << 22)
-    except RuntimeError:
-        continue
-    made.print_allocations()
-"""
-
-
-def test_the_head_is_what_the_wheel_plans(tmp_path: Path) -> None:
-    pytest.importorskip("tflite_micro", reason="the tflite-micro wheel is for Linux on x86-64 alone")
+def test_the_head_is_what_the_wheel_plans() -> None:
     # ADD_N keeps pointers in its scratch buffer, so there the head depends on their width.
     models = {name: data for name, data in corpus.networks(7, 60) if "ADD_N" not in name}
-    for i, data in enumerate(models.values()):
-        (tmp_path / f"{i}.tflite").write_bytes(data)
-    paths = [str(tmp_path / f"{i}.tflite") for i in range(len(models))]
-    with tempfile.TemporaryFile() as log:
-        subprocess.run([sys.executable, "-c", _ASK_THE_WHEEL, *paths], stderr=log, check=True)
-        log.seek(0)
-        said = log.read().decode().split("model ")[1:]
-    heads = [re.search(r"Arena allocation head (\d+) bytes", text) for text in said]
+    with Wheel() as wheel:
+        asked = [Asked(data, invokes=0, arena=1 << 22, allocations=True) for data in models.values()]
+        heads = [re.search(r"Arena allocation head (\d+) bytes", wheel.ask(each).said) for each in asked]
     ours = [_of(data, name).head_bytes for name, data in models.items()]
-    assert [int(h[1]) for h in heads if h] == ours
+    assert [int(head[1]) if head else None for head in heads] == ours
 
 
 def test_an_unknown_operator_is_named_and_bounded() -> None:

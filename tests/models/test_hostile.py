@@ -23,9 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.cli.inspect import command
-from harness.models import bundled, tflite
+from harness.models import bundled, kernels, tflite
 from harness.models.build import Builder
 from harness.models.inspect import summarize
+from harness.models.meaning import meanings
 from tests.models.bases import compiled, everything
 
 # What one inspection may take: calls and bytes for each byte of file, and for any file at all.
@@ -50,9 +51,15 @@ def base(data: bytes) -> Base:
 
 
 def inspect(data: bytes) -> bool:
-    """Sum `data` up and write JSON; return whether it is a model. Any other exception is a failure."""
+    """Sum `data` up, say what its operators ask, and write JSON; return whether it is a model.
+
+    Any other exception is a failure.
+    """
     try:
-        summary = summarize(tflite.parse(data, "mutant.tflite"))
+        model = tflite.parse(data, "mutant.tflite")
+        list(kernels.refusals(model))
+        meanings(model)
+        summary = summarize(model)
     except tflite.ModelError as error:
         message = str(error)
     else:

@@ -252,3 +252,13 @@ def test_an_operator_that_is_refused_is_named_by_its_place_and_what_is_wrong() -
     assert [(r.subgraph, r.index, r.operator, r.kind) for r in found] == [(0, 1, "CAST", "type")]
     wanted = "has uint8 as input 0, where its kernel takes int8, int16, int32, uint32, bool, float32"
     assert found[0].why == wanted
+
+
+def test_an_output_without_a_size_is_refused_by_both(wheel: Wheel) -> None:
+    for size, well in ((4, True), (0, False)):
+        out = Builder()
+        main = out.subgraph("main")
+        x, y = main.input("x", (1, 4), "float32"), main.output("y", (1, size), "float32")
+        main.operator("RELU", [x], [y])
+        refused, answer = _asked(wheel, out.finish())
+        assert (not refused, answer.ran) == (well, well), answer.said

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -13,30 +10,11 @@ import pytest
 from harness.models import ops, tflite
 from harness.models.build import Builder
 from tests.models.bases import compiled, edited, everything
+from tests.models.wheel import Asked, Wheel
+
 
 # TFLite-Micro looks operators up one after the other, before it prepares any. So a model of two, the one in
 # question and one that is surely missing, fails at the first where that is missing and else at the second.
-_ASK = """
-import base64, json, os, sys, tempfile
-from tflite_micro import runtime
-answers = {}
-for name, model in json.load(sys.stdin).items():
-    with tempfile.TemporaryFile() as file:
-        saved = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            runtime.Interpreter.from_bytes(base64.b64decode(model), arena_size=1 << 16)
-            said = "ran"
-        except RuntimeError:
-            file.seek(0)
-            said = file.read().decode()
-        finally:
-            os.dup2(saved, 2)
-    answers[name] = said
-print(json.dumps(answers))
-"""
-
-
 def _first_and_missing(code: str, custom: bool) -> bytes:
     out = Builder()
     main = out.subgraph("main")
@@ -51,19 +29,11 @@ def _first_and_missing(code: str, custom: bool) -> bytes:
 
 
 def _ask(models: dict[str, bytes]) -> dict[str, str]:
-    import base64
-
-    question = json.dumps({name: base64.b64encode(model).decode() for name, model in models.items()})
-    done = subprocess.run(
-        [sys.executable, "-c", _ASK], input=question, capture_output=True, text=True, check=True
-    )
-    answers = json.loads(done.stdout)
-    assert isinstance(answers, dict)
-    return answers
+    with Wheel() as wheel:
+        return {name: wheel.ask(Asked(model, invokes=0)).said for name, model in models.items()}
 
 
 def test_the_builtin_list_is_what_tflite_micro_answers_for_every_builtin_of_the_schema() -> None:
-    pytest.importorskip("tflite_micro", reason="needs the tflite-micro wheel (Linux on x86-64)")
     from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
 
     codes = [name for name in vars(BuiltinOperator) if not name.startswith("_") and name != "CUSTOM"]
@@ -78,7 +48,6 @@ def test_the_builtin_list_is_what_tflite_micro_answers_for_every_builtin_of_the_
 
 
 def test_the_custom_list_is_what_tflite_micro_answers_for_each_name() -> None:
-    pytest.importorskip("tflite_micro", reason="needs the tflite-micro wheel (Linux on x86-64)")
     names = [*ops.CUSTOM, ops.ETHOS_U, "AudioSpectrogram", "Mfcc", "SurelyMissing"]
     answers = _ask({name: _first_and_missing(name, custom=True) for name in names})
     assert {n for n, said in answers.items() if "builtin opcode 'TOPK_V2'" in said} == ops.CUSTOM

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from harness.models.build import Builder, Scale
 from harness.models.compare import max_ulp
 from harness.models.reference import ReferenceError
 from harness.models.resolve import resolve
+from tests.models.wheel import Asked, Wheel
 
 INT8 = [
     "ad01_int8",
@@ -28,30 +30,30 @@ INT8 = [
 ]
 
 
-def on_device_runtime(model: bytes, inputs: list[np.ndarray]) -> list[np.ndarray]:
-    micro = pytest.importorskip("tflite_micro.python.tflite_micro.runtime")
-    interpreter = micro.Interpreter.from_bytes(model, arena_size=4_000_000)
-    for i, array in enumerate(inputs):
-        interpreter.set_input(array, i)
-    interpreter.invoke()
-    outputs = len(tflite.parse(model, "model").subgraphs[0].outputs)
-    return [interpreter.get_output(i) for i in range(outputs)]
+@pytest.fixture(scope="module")
+def wheel() -> Iterator[Wheel]:
+    with Wheel() as child:
+        yield child
+
+
+def on_device_runtime(wheel: Wheel, model: bytes, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    return wheel.ask(Asked(model, inputs, arena=4_000_000)).outputs
 
 
 @pytest.mark.interop
 @pytest.mark.parametrize("name", INT8)
-def test_real_models_give_the_same_outputs_on_both_runtimes(name: str, shared: Path) -> None:
+def test_real_models_give_the_same_outputs_on_both_runtimes(wheel: Wheel, name: str, shared: Path) -> None:
     model = tflite.read(shared / "models" / f"{name}.tflite")
     for seed in range(3):
         inputs = tensors.load([f"random:{seed}"], model)
-        assert max_ulp(on_device_runtime(model.data, inputs), reference.run(model.data, inputs)) == 0
+        assert max_ulp(on_device_runtime(wheel, model.data, inputs), reference.run(model.data, inputs)) == 0
 
 
 @pytest.mark.parametrize("name", bundled.names())
-def test_bundled_models_give_the_same_outputs_on_both_runtimes(name: str) -> None:
+def test_bundled_models_give_the_same_outputs_on_both_runtimes(wheel: Wheel, name: str) -> None:
     model = resolve(name)
     inputs = tensors.load([], model)
-    assert max_ulp(on_device_runtime(model.data, inputs), reference.run(model.data, inputs)) == 0
+    assert max_ulp(on_device_runtime(wheel, model.data, inputs), reference.run(model.data, inputs)) == 0
 
 
 def two_way(kind: str) -> tflite.Model:
@@ -76,13 +78,13 @@ def two_way(kind: str) -> tflite.Model:
 
 
 @pytest.mark.parametrize("kind", ["int16", "float32"])
-def test_several_inputs_and_outputs_of_other_types_agree_too(kind: str) -> None:
+def test_several_inputs_and_outputs_of_other_types_agree_too(wheel: Wheel, kind: str) -> None:
     model = two_way(kind)
     inputs = tensors.load(["random:4"], model)
     outputs = reference.run(model.data, inputs)
     assert [(o.shape, o.dtype.name) for o in outputs] == [((1, 6, 5, 4), kind)] * 2
     assert len(np.unique(outputs[1])) > 50
-    assert max_ulp(on_device_runtime(model.data, inputs), outputs) == 0
+    assert max_ulp(on_device_runtime(wheel, model.data, inputs), outputs) == 0
 
 
 @pytest.mark.interop

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from harness.emulator.npu.activation import Finish
 from harness.emulator.npu.feature_maps import Mapped
-from harness.emulator.npu.memory import Bytes, Memory
+from harness.emulator.npu.memory import Memory
 from harness.emulator.npu.rounding import Scaler
 from harness.emulator.npu.scratch import Scratch
 from harness.emulator.npu.windows import fill_padded, padded_shape, windows
@@ -40,11 +40,6 @@ def largest_input(fm: FeatureMap) -> int:
     """Bound the magnitude of an input less its zero point."""
     low, high = fm.limits
     return max(abs(low - fm.zero_point), abs(high - fm.zero_point))
-
-
-def product(left: NDArray[Any], right: NDArray[Any], out: NDArray[Any]) -> None:
-    """Multiply two matrices."""
-    np.matmul(left, right, out=out)
 
 
 @dataclass(frozen=True)
@@ -82,7 +77,7 @@ class Convolution:
         self._depthwise = op.operation.kind == "DEPTHWISE"
         self._stream = memory.span(op.weights.region, op.weights.start, op.weights.length)
         self._records = memory.span(op.scales.region, op.scales.start, op.scales.length)
-        self._fixed = {op.weights.region, op.scales.region} <= memory.read_only
+        self._fixed = not (self._stream.flags.writeable or self._records.flags.writeable)
         self._constants: _Constants | None = None
         self._ifm, self._ofm = Mapped(memory, op.ifm), Mapped(memory, op.ofm, writing=True)
         self._finish = Finish(op.output.activation, op.ofm, memory, accelerator)
@@ -114,7 +109,7 @@ class Convolution:
             if self._depthwise:
                 self._sum_taps(views[top : top + rows], constants.matrix, sums.reshape(rows, width, -1))
             else:
-                product(self._patches(views[top : top + rows]), constants.matrix, sums)
+                np.matmul(self._patches(views[top : top + rows]), constants.matrix, out=sums)
             values = self._scratch.take("values", sums.shape, np.int64)
             np.copyto(values, sums, casting="unsafe")
             elements = self._finish(constants.scaler.shifted(values))
@@ -149,9 +144,7 @@ class Convolution:
     def _current(self) -> _Constants:
         """Return what the weights and scale records in memory come to, worked out anew where they changed."""
         last = self._constants
-        if last is not None and (
-            self._fixed or (_same(self._stream, last.stream, self._records, last.records))
-        ):
+        if last is not None and (self._fixed or self._as_in(last)):
             return last
         op = self._op
         stream, records = self._stream.tobytes(), self._records.tobytes()
@@ -168,9 +161,6 @@ class Convolution:
             Scaler(scale, shift, op.output.rounding, bias=bias, largest=largest),
         )
 
-
-def _same(stream: Bytes, last_stream: bytes, records: Bytes, last_records: bytes) -> bool:
-    return bool(
-        np.array_equal(stream, np.frombuffer(last_stream, np.uint8))
-        and np.array_equal(records, np.frombuffer(last_records, np.uint8))
-    )
+    def _as_in(self, last: _Constants) -> bool:
+        pairs = ((self._stream, last.stream), (self._records, last.records))
+        return all(np.array_equal(now, np.frombuffer(then, np.uint8)) for now, then in pairs)

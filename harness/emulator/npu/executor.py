@@ -54,12 +54,14 @@ class Executor:
         memory: Memory,
         accelerator: Accelerator,
         weights: WeightCache,
+        scratch: Scratch,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        """`weights` and `scratch` may serve several jobs, one after the other."""
         self._operations = operations
         self._bound: list[_Bound | None] = [None] * len(operations)
-        self._memory, self._accelerator, self._weights, self._limits = memory, accelerator, weights, limits
-        self._scratch = Scratch()
+        self._memory, self._accelerator, self._limits = memory, accelerator, limits
+        self._weights, self._scratch = weights, scratch
         self._tables: elementwise.Tables = {}
 
     def run(self, observe: Callable[[Decoded, Memory], None] | None = None) -> None:

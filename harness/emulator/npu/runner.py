@@ -13,6 +13,7 @@ import numpy as np
 from harness.emulator.npu import arena, cpu, program
 from harness.emulator.npu.executor import DEFAULT_LIMITS, Executor, Limits
 from harness.emulator.npu.memory import Bytes, Memory
+from harness.emulator.npu.scratch import Scratch
 from harness.emulator.npu.variables import Variables
 from harness.emulator.tflm import Interpreter as CpuInterpreter
 from harness.models.npu.accelerator import Accelerator, named
@@ -23,8 +24,9 @@ from harness.models.npu.operations import Decoded
 from harness.models.tflite import Model, Tensor, parse
 
 READ_ONLY_REGION = 0
-# Room for TFLite-Micro's own records in the arena of a CPU segment, which is not the board's.
-_CPU_OVERHEAD = 256 * 1024
+# Room for TFLite-Micro's own records and its kernels' scratch buffers in the arena of a CPU segment, which is
+# not the board's: the board's is judged by the whole file's plan.
+_CPU_OVERHEAD = 32 << 20
 
 Observer = Callable[[Job, Decoded, Memory], None]
 
@@ -73,7 +75,7 @@ class Interpreter:
         self._arena: Bytes = np.empty(self.arena_bytes, np.uint8)
         self._initialise()
         npu_steps = [step for step in self.steps if isinstance(step, Job)]
-        weights = decode_ahead(self.model, npu_steps, limits.weights)
+        weights, scratch = decode_ahead(self.model, npu_steps, limits.weights), Scratch()
         self._npu: dict[int, Executor] = {}
         self._cpu: dict[int, CpuInterpreter] = {}
         self._variables = Variables(self.model) if npu_steps else None
@@ -82,7 +84,7 @@ class Interpreter:
             if isinstance(step, Job):
                 target = accelerator or named(step.configuration.accelerator)
                 memory = self._memory(step, target)
-                self._npu[number] = Executor(step.operations, memory, target, weights, limits)
+                self._npu[number] = Executor(step.operations, memory, target, weights, scratch, limits)
             elif isinstance(step, cpu.Segment):
                 extractor = extractor or cpu.Extractor(self.model)
                 self._cpu[number] = self._load_segment(extractor, step)

@@ -1,4 +1,4 @@
-"""Working memory that the operations of one executor take turns with."""
+"""Working memory that operations take turns with."""
 
 from __future__ import annotations
 

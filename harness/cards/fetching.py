@@ -1,0 +1,204 @@
+"""Model files by their hash: in a directory of them, in the cache, or at the address that a card links."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness import assets
+from harness.cards.models import Reference
+from harness.errors import HarnessError
+
+CHUNK = 1 << 16
+TIMEOUT_S = 30.0
+"""How long a server may say nothing."""
+TRIES = 3
+"""How often a transfer that broke off is taken up again."""
+LARGEST = 1 << 29
+"""No model for a microcontroller has so many bytes; a server that sends more sends something else."""
+
+Progress = Callable[[int, int | None], None]
+"""Told how many bytes there are, of how many (None where the server does not say)."""
+
+
+class FetchError(HarnessError):
+    """A model file could not be had."""
+
+    exit_code = 1
+
+
+@dataclass
+class Files:
+    """The model files of some directories, found by what is in them."""
+
+    _by_hash: dict[str, Path] = field(default_factory=dict)
+    _by_name: dict[str, list[Path]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, directories: Iterable[Path]) -> Files:
+        """Read the .tflite files in directories. Raises HarnessError for one that is not there."""
+        found = cls()
+        for directory in directories:
+            if not directory.is_dir():
+                raise HarnessError(f"--models {directory}: no such directory")
+            for path in sorted(directory.rglob("*.tflite")):
+                if path.is_file():
+                    found._take(path)
+        return found
+
+    def _take(self, path: Path) -> None:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise HarnessError(f"{path}: cannot be read: {error.strerror or error}") from error
+        for digest in digests(data):
+            self._by_hash.setdefault(digest, path)
+        self._by_name.setdefault(path.name, []).append(path)
+
+    def find(self, model: Reference, by_name: bool = False) -> Path | None:
+        """Return the file of a model: by its hash or, where it has none and `by_name` is set, by its name."""
+        proofs = [digest for digest in (model.sha1, model.md5) if digest]
+        for digest in proofs:
+            if digest in self._by_hash:
+                return self._by_hash[digest]
+        named = self._by_name.get(model.file, [])
+        return named[0] if by_name and not proofs and len(named) == 1 else None
+
+
+def digests(data: bytes) -> tuple[str, str]:
+    """Return the SHA-1 and the MD5 of a file's bytes, in hex."""
+    sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+    return sha1, hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def cached(model: Reference) -> Path | None:
+    """Return where a model is in the cache, None where it is not or is damaged."""
+    path = _place(model)
+    try:
+        return path if path is not None and not _unlike(model, path.read_bytes()) else None
+    except OSError:
+        return None
+
+
+def fetch(model: Reference, progress: Progress = lambda done, total: None) -> Path:
+    """Return a model's file from the cache, or bring it there from its address.
+
+    What came of a transfer that broke off is kept, and the next one goes on behind it. Raises FetchError
+    where there is no address or no hash to check, where the server does not have the file, or where what it
+    has is another one.
+    """
+    path = _place(model)
+    if path is None:
+        raise FetchError(
+            f"{model.file}: nothing to check it by: no SHA-1 in its name, no MD5 beside its address"
+        )
+    if found := cached(model):
+        return found
+    if urlsplit(model.url).scheme not in ("http", "https"):
+        raise FetchError(f"{model.file}: the card has no address of it")
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _download(model.url, part, progress)
+        if unlike := _unlike(model, part.read_bytes()):
+            part.unlink()
+            raise FetchError(f"{model.url}: {unlike}")
+        os.replace(part, path)
+    except OSError as error:
+        raise FetchError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def _place(model: Reference) -> Path | None:
+    """Return where a model is kept, None for one without a hash."""
+    proof = model.sha1 or model.md5
+    return assets.user_cache() / "models" / proof / model.file if proof else None
+
+
+def _unlike(model: Reference, data: bytes) -> str | None:
+    """Say how bytes differ from what is known of a model, None where they do not."""
+    sha1, md5 = digests(data)
+    if model.sha1 and sha1 != model.sha1:
+        return f"its SHA-1 is {sha1}, not the one in its name"
+    if model.md5 and md5 != model.md5:
+        return f"its MD5 is {md5}, not {model.md5}, which stands beside its address"
+    return None
+
+
+def _download(url: str, part: Path, progress: Progress) -> None:
+    for left in reversed(range(TRIES)):
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            _transfer(url, part, progress)
+            return
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                raise FetchError(f"{url}: the server says {error.code} {error.reason}") from None
+            came = part.exists() and part.stat().st_size > before
+            if left == 0 or not (came or isinstance(error, _Short)):
+                why = getattr(error, "reason", None) or error
+                kept = "; what came is kept: call it again to go on" if part.exists() else ""
+                raise FetchError(f"{url}: {why}{kept}") from None
+
+
+class _Short(OSError):
+    """A transfer ended before its time."""
+
+
+def _transfer(url: str, part: Path, progress: Progress) -> None:
+    """Bring a file, or what is missing of one. Raises _Short where it ends too early, OSError for other trouble."""
+    at = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "harness", "Accept-Encoding": "identity"})
+    if at:
+        request.add_header("Range", f"bytes={at}-")
+    try:
+        answer = _opener().open(request, timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if at and error.code == 416:
+            # All of it is here already, or it is of another file: the hash tells.
+            with contextlib.suppress(OSError):
+                error.close()
+            return
+        raise
+    with answer:
+        goes_on = (
+            at
+            and answer.status == 206
+            and str(answer.headers.get("Content-Range", "")).startswith(f"bytes {at}-")
+        )
+        at = at if goes_on else 0
+        length = answer.headers.get("Content-Length")
+        total = at + int(length) if length and length.isdigit() else None
+        if total is not None and total > LARGEST:
+            raise FetchError(f"{url}: has {total:,} bytes, which is no model for a microcontroller")
+        with part.open("ab" if goes_on else "wb") as file:
+            progress(at, total)
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                at += len(chunk)
+                progress(at, total)
+                if at > LARGEST:
+                    raise FetchError(f"{url}: does not end after {at:,} bytes")
+    if total is not None and at < total:
+        raise _Short(f"ended after {at:,} of {total:,} bytes")
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Return what opens addresses of the web, and follows them nowhere else."""
+    return urllib.request.build_opener(_Redirects)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if urlsplit(newurl).scheme not in ("http", "https"):
+            raise urllib.error.URLError(f"is redirected to {newurl}, which is no address of the web")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
