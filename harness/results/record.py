@@ -67,13 +67,11 @@ class Model(_Part):
     file: str
     md5: str | None = None
     sha1: str
-    md5: str | None = None
     sha256: str
     bytes: int
     precision: str
     source_md5: str | None = None
     source_sha1: str | None = None
-    source_md5: str | None = None
     source_sha256: str | None = None
     source_file: str | None = None
     vela: Vela | None = None

@@ -183,13 +183,11 @@ def _model(prepared: Prepared) -> records.Model:
         file=prepared.job.model.name,
         md5=_md5(deployed.data),
         sha1=deployed.sha1,
-        md5=hashlib.md5(deployed.data, usedforsecurity=False).hexdigest(),
         sha256=deployed.sha256,
         bytes=len(deployed.data),
         precision=inspect.precision(deployed),
         source_md5=_md5(made_from.data) if made_from else None,
         source_sha1=made_from.sha1 if made_from else None,
-        source_md5=hashlib.md5(made_from.data, usedforsecurity=False).hexdigest() if made_from else None,
         source_sha256=made_from.sha256 if made_from else None,
         source_file=made_from.name if made_from else None,
         vela=records.Vela(
