@@ -32,7 +32,7 @@ import click
     "inputs",
     multiple=True,
     metavar="FILE.npy|FILE.npz|IMAGE|random:SEED",
-    help="Test tensor, one for each input or one for all [random:0].",
+    help="Test tensor, one for each input or one for all; floats and pixels are quantised [random:0].",
 )
 @click.option("--protocol", metavar="NAME", help="What the firmware speaks [the board's default].")
 @click.option("--layers/--no-layers", default=True, show_default=True, help="Time each operator, too.")

@@ -2,16 +2,21 @@
 
 A specification is one of
 
-    FILE.npy        the tensor itself, in exactly the input's shape and type
+    FILE.npy        the tensor itself, in exactly the input's shape and type; for a quantised input also
+                    real numbers (floats), or a picture's pixels (uint8)
     FILE.npz        several of them, by input name, or in order where the names are not the model's
     FILE.png, .jpg, .jpeg, .bmp     a picture for an input [1, height, width, 1 or 3]
     random:SEED     random values that make sense for the input, the same on every machine
 
-A picture is turned upright, resized to the input (bilinear), made grey or RGB, and its 0..255 spread
-linearly over the whole range of the input's type: int8 gets pixel - 128, uint8 the pixel, int16
-257 * pixel - 32768. Whatever real range a model was quantised for, 0..1, -1..1 or 0..255, its converter
-chose scale and zero point such that this range is the picture's; so does TFLite-Micro's person detection
-example. Floats get pixel / 255.
+Real numbers for a quantised input are quantised by its own scale and zero point, as TFLite's QUANTIZE does.
+
+A picture is turned upright, resized to the input (bilinear) and made grey or RGB. Which real numbers its
+0..255 stand for follows from what the input can hold: 0..1, -1..1 or 0..255, whichever is its range; these
+are then quantised by its scale and zero point, which is pixel - 128 for most int8 models, TFLite-Micro's
+person detection among them. Where the range is none of these, or no scale is given, 0..255 is spread over
+the whole range of the type. Floats get pixel / 255.
+
+What was done to a file's values on the way into the tensor is said in the notes of `read`.
 
 Random values are uniform: over the range of the type, over [-1, 1) for floats, and over -1000..1000 (or
 0..1000) for whole numbers of 32 and 64 bits that have no scale, so that their products do not overflow. What
@@ -25,6 +30,7 @@ import io
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -38,8 +44,15 @@ if TYPE_CHECKING:
 DEFAULT = "random:0"
 _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _TYPES = _INTEGERS | {"float16", "float32", "float64", "bool"}
+_PIXEL_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
+"""What models take a picture's 0..255 for."""
+_LIKENESS = 0.25
+"""A model's own range, calibrated on a few pictures, may miss one of these by this share of its width."""
+_TIE = 1e-4
+"""A scale in float32 leaves a pixel this near to half a step; such a one goes up."""
 _PLAIN = 1000
 _LARGEST_HEADER = 16384  # bytes; NumPy itself writes about 128
+_LARGEST_REAL = 8  # bytes: float64
 _PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP"}
 
 
@@ -47,12 +60,41 @@ class InputError(HarnessError):
     """A test input does not exist, cannot be read, or does not fit the model."""
 
 
+@dataclass(frozen=True)
+class Scale:
+    """What an input is stored with: real = step * (stored - zero point)."""
+
+    step: float
+    zero_point: int
+
+    def __str__(self) -> str:
+        return f"the model's scale {self.step:.6g} and zero point {self.zero_point}"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One array for each input of a model, in its order, and how values of files became theirs."""
+
+    arrays: list[np.ndarray]
+    notes: list[str]
+
+
 def load(specs: Sequence[str], model: Model) -> list[np.ndarray]:
-    """Return the input arrays of a model's main subgraph, in its order, as `specs` ask for them.
+    """Return the arrays of `read`."""
+    return read(specs, model).arrays
+
+
+def read(specs: Sequence[str], model: Model) -> Inputs:
+    """Return the inputs of a model's main subgraph as `specs` ask for them.
 
     One specification each; a single random:SEED or .npz serves all inputs, none at all means random:0.
     Raises InputError.
     """
+    notes: list[str] = []
+    return Inputs(_arrays(specs, model, notes), notes)
+
+
+def _arrays(specs: Sequence[str], model: Model, notes: list[str]) -> list[np.ndarray]:
     import numpy as np
 
     main = model.subgraphs[0]
@@ -66,14 +108,14 @@ def load(specs: Sequence[str], model: Model) -> list[np.ndarray]:
         wanted = meanings(model)
         return [_random(generator, tensor, wanted.get(tensor.index)) for tensor in inputs]
     if len(specs) == 1 and Path(specs[0]).suffix.lower() == ".npz":
-        return _archive(specs[0], inputs)
+        return _archive(specs[0], inputs, notes)
     if len(specs) != len(inputs):
         names = ", ".join(_described(tensor) for tensor in inputs)
         raise InputError(f"{len(specs)} input(s) given, the model takes {len(inputs)}: {names}")
-    return [_one(spec, model, tensor) for spec, tensor in zip(specs, inputs, strict=True)]
+    return [_one(spec, model, tensor, notes) for spec, tensor in zip(specs, inputs, strict=True)]
 
 
-def _one(spec: str, model: Model, tensor: Tensor) -> np.ndarray:
+def _one(spec: str, model: Model, tensor: Tensor, notes: list[str]) -> np.ndarray:
     import numpy as np
 
     if spec.startswith("random:"):
@@ -81,15 +123,15 @@ def _one(spec: str, model: Model, tensor: Tensor) -> np.ndarray:
     path = Path(spec)
     suffix = path.suffix.lower()
     if suffix in _PICTURES:
-        return _picture(path, tensor)
+        return _picture(path, tensor, notes)
     if suffix == ".npz":
-        return _archive(spec, [tensor])[0]
+        return _archive(spec, [tensor], notes)[0]
     if suffix != ".npy":
         known = ", ".join([".npy", ".npz", *_PICTURES])
         raise InputError(f"input '{spec}' is neither a file of a known kind ({known}) nor random:SEED")
     try:
         with path.open("rb") as file:
-            return _array(file, spec, tensor)
+            return _array(file, spec, tensor, notes)
     except OSError as error:
         raise InputError(f"input '{spec}' cannot be read: {error.strerror or error}") from None
 
@@ -142,7 +184,7 @@ def _between(
     return generator.integers(low, high, shape, endpoint=True).astype(dtype)
 
 
-def _archive(spec: str, inputs: Sequence[Tensor]) -> list[np.ndarray]:
+def _archive(spec: str, inputs: Sequence[Tensor], notes: list[str]) -> list[np.ndarray]:
     """Read the arrays of an .npz file, each only after its header has been found to fit."""
     try:
         with zipfile.ZipFile(spec) as archive:
@@ -158,7 +200,7 @@ def _archive(spec: str, inputs: Sequence[Tensor]) -> list[np.ndarray]:
             arrays = []
             for name, tensor in zip(wanted, inputs, strict=True):
                 with archive.open(members[name]) as file:
-                    arrays.append(_array(file, f"{spec}:{name}", tensor))
+                    arrays.append(_array(file, f"{spec}:{name}", tensor, notes))
             return arrays
     except OSError as error:
         raise InputError(f"input '{spec}' cannot be read: {error.strerror or error}") from None
@@ -168,40 +210,83 @@ def _archive(spec: str, inputs: Sequence[Tensor]) -> list[np.ndarray]:
         raise InputError(f"input '{spec}' is not a readable .npz file: {error}") from None
 
 
-def _array(file: IO[bytes], spec: str, tensor: Tensor) -> np.ndarray:
+def _array(file: IO[bytes], spec: str, tensor: Tensor, notes: list[str]) -> np.ndarray:
     """Read one array in .npy format; no more of the file is read than the tensor can take."""
     import numpy as np
     from numpy.lib import format as npy
 
-    start = io.BytesIO(file.read(_LARGEST_HEADER + tensor.elements * np.dtype(tensor.type).itemsize))
+    wanted = np.dtype(tensor.type)
+    start = io.BytesIO(file.read(_LARGEST_HEADER + tensor.elements * max(wanted.itemsize, _LARGEST_REAL)))
     try:
         version = npy.read_magic(start)
         read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
         shape, fortran, dtype = read_header(start)
     except Exception:  # NumPy parses the header as Python source, which raises whatever the parser does
         raise InputError(f"input '{spec}' is not a readable .npy array; write it with numpy.save") from None
-    if dtype.hasobject or shape != tensor.shape or dtype.newbyteorder("=") != np.dtype(tensor.type):
-        hint = ""
-        if dtype.kind == "f" and tensor.quantization is not None:
-            scale, zero = tensor.quantization.scales[0], tensor.quantization.zero_points[0]
-            hint = f"; quantise it first (scale {scale:g}, zero point {zero})"
+    as_it_is = dtype.newbyteorder("=") == wanted
+    scale = _scale(tensor)
+    real = scale is not None and dtype.kind == "f" and dtype.itemsize <= _LARGEST_REAL
+    pixels = scale is not None and dtype == np.uint8 and _takes_pictures(tensor)
+    if dtype.hasobject or shape != tensor.shape or not (as_it_is or real or pixels):
         raise InputError(
-            f"input '{spec}' is {dtype.name} {list(shape)}, the model takes {_described(tensor)}{hint}"
+            f"input '{spec}' is {dtype.name} {list(shape)}, the model takes {_described(tensor)}"
         )
     size = tensor.elements * dtype.itemsize
     data = start.read(size)
     if len(data) < size:
         raise InputError(f"input '{spec}' is cut short: {len(data)} of {size} bytes of data")
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-    return np.ascontiguousarray(array, dtype=tensor.type).reshape(shape)
+    if as_it_is or scale is None:
+        return np.ascontiguousarray(array, dtype=tensor.type).reshape(shape)
+    if pixels:
+        return _from_pixels(array, tensor, notes)
+    return _quantised(array, spec, tensor, scale, notes)
 
 
-def _picture(path: Path, tensor: Tensor) -> np.ndarray:
+def _quantised(array: np.ndarray, spec: str, tensor: Tensor, scale: Scale, notes: list[str]) -> np.ndarray:
+    """Return real numbers as the tensor stores them, rounded half away from zero as TFLite does."""
+    import numpy as np
+
+    if not np.isfinite(array).all():
+        raise InputError(
+            f"input '{spec}' holds values that are not finite, which no {tensor.type} stands for"
+        )
+    with np.errstate(over="ignore", under="ignore"):
+        steps = (array.astype(np.float32) / np.float32(scale.step)).astype(np.float64)
+    stored = np.copysign(np.floor(np.abs(steps) + 0.5), steps) + scale.zero_point
+    limits = np.iinfo(tensor.type)
+    cut = int(np.count_nonzero((stored < limits.min) | (stored > limits.max)))
+    note = f"{_input(tensor)}: {array.dtype.name} quantised with {scale}"
+    notes.append(note + (f"; {cut} of {array.size} values lay beyond what it holds" if cut else ""))
+    return np.ascontiguousarray(stored.clip(limits.min, limits.max).astype(tensor.type)).reshape(array.shape)
+
+
+def _scale(tensor: Tensor) -> Scale | None:
+    """Return what a quantised input is stored with, None where a file gives nothing usable."""
+    import numpy as np
+
+    dtype, given = np.dtype(tensor.type), tensor.quantization
+    if dtype.kind not in "iu" or dtype.itemsize > 4 or given is None or len(given.scales) != 1:
+        return None
+    (step,), (zero,) = given.scales, given.zero_points
+    smallest, largest = float(np.finfo(np.float32).tiny), 1e30
+    return Scale(step, zero) if smallest <= step <= largest and abs(zero) < 2**31 else None
+
+
+def _input(tensor: Tensor) -> str:
+    return f"input {printable(tensor.name)!r}"
+
+
+def _takes_pictures(tensor: Tensor) -> bool:
+    return len(tensor.shape) == 4 and tensor.shape[0] == 1 and tensor.shape[3] in (1, 3)
+
+
+def _picture(path: Path, tensor: Tensor, notes: list[str]) -> np.ndarray:
     import numpy as np
     from PIL import Image, ImageOps
 
     dtype = np.dtype(tensor.type)
-    if len(tensor.shape) != 4 or tensor.shape[0] != 1 or tensor.shape[3] not in (1, 3) or dtype.kind == "b":
+    if not _takes_pictures(tensor) or dtype.kind == "b":
         raise InputError(f"input '{path}' is a picture, the model takes {_described(tensor)}")
     _, height, width, colours = tensor.shape
     formats = sorted(set(_PICTURES.values()))
@@ -217,9 +302,40 @@ def _picture(path: Path, tensor: Tensor) -> np.ndarray:
     pixels = pixels.reshape(tensor.shape)
     if dtype.kind == "f":
         return (pixels / 255).astype(dtype)
-    limits = np.iinfo(dtype)
+    return _from_pixels(pixels, tensor, notes)
+
+
+def _from_pixels(pixels: np.ndarray, tensor: Tensor, notes: list[str]) -> np.ndarray:
+    """Return a picture's 0..255 as the tensor stores them."""
+    import numpy as np
+
+    limits = np.iinfo(tensor.type)
+    least, most = int(limits.min), int(limits.max)
+    scale = _scale(tensor)
+    if scale is None:
+        return _spread(pixels, tensor)
+    low, high = (scale.step * (end - scale.zero_point) for end in (least, most))
+    for black, white in _PIXEL_RANGES:
+        if max(abs(black - low), abs(white - high)) <= _LIKENESS * (high - low):
+            real = black + pixels.astype(np.float64) * ((white - black) / 255)
+            stored = np.floor(real / scale.step + scale.zero_point + 0.5 + _TIE).clip(least, most)
+            notes.append(
+                f"{_input(tensor)}: pixels taken for {black:g} to {white:g} and quantised with {scale}"
+            )
+            return stored.astype(tensor.type)
+    notes.append(
+        f"{_input(tensor)}: pixels spread over all that it holds, {low:.6g} to {high:.6g}, "
+        "which is not a picture's usual range"
+    )
+    return _spread(pixels, tensor)
+
+
+def _spread(pixels: np.ndarray, tensor: Tensor) -> np.ndarray:
+    import numpy as np
+
+    limits = np.iinfo(tensor.type)
     step = (int(limits.max) - int(limits.min)) // 255
-    return (pixels.astype(object) * step + int(limits.min)).astype(dtype)
+    return (pixels.astype(object) * step + int(limits.min)).astype(tensor.type)
 
 
 def _listed(names: Iterable[str]) -> str:

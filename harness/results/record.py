@@ -66,12 +66,10 @@ class Model(_Part):
     name: str
     file: str
     sha1: str
-    md5: str | None = None
     sha256: str
     bytes: int
     precision: str
     source_sha1: str | None = None
-    source_md5: str | None = None
     source_sha256: str | None = None
     source_file: str | None = None
     vela: Vela | None = None

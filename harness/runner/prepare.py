@@ -24,6 +24,7 @@ class Prepared:
     Attributes:
         deployed, source, compiled: see `harness.runner.deploy.Deployed`.
         inputs: one array for each input of the model, in its order.
+        input_notes: how values of files became theirs.
         time: an invoke, estimated: how long it may take, and what a virtual board's time is worth.
     """
 
@@ -32,6 +33,7 @@ class Prepared:
     source: Model | None
     compiled: Compiled | None
     inputs: list[np.ndarray]
+    input_notes: list[str]
     time: Time
 
 
@@ -43,9 +45,9 @@ def prepare(job: Job, settings: Settings) -> Prepared:
         InputError: inputs of the wrong shape or type, or random ones asked for where none make sense.
     """
     try:
-        inputs = tensors.load(settings.inputs, job.model)
+        inputs = tensors.read(settings.inputs, job.model)
     except tensors.InputError as error:
         raise tensors.InputError(f"{job.model.name}: {error}") from None
     made = deploy(job.model, job.board)
     time = forecast.time(made.file, job.board, made.compiled)
-    return Prepared(job, made.file, made.source, made.compiled, inputs, time)
+    return Prepared(job, made.file, made.source, made.compiled, inputs.arrays, inputs.notes, time)

@@ -64,7 +64,9 @@ def make_record(
     virtual = board.virtual
     origins = _origins(identity, virtual)
     clock_hz = identity.clock_hz or job.board.clock_hz
-    notes = [*taken.notes, interrupted] if interrupted else list(taken.notes)
+    notes = [*prepared.input_notes, *taken.notes]
+    if interrupted:
+        notes.append(interrupted)
     if SELFTEST in identity.capabilities:
         notes.append(NO_MODEL_RAN)
     drift_ppm = taken.drift_ppm if origins.time == "measured" else None

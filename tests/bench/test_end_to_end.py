@@ -99,6 +99,21 @@ def test_the_same_inputs_reach_every_board(tmp_path: Path) -> None:
     assert len({tuple(record.outputs.sha256 or ()) for record in result.records}) == 1
 
 
+def test_real_numbers_are_quantised_for_the_model_and_the_record_says_so(tmp_path: Path) -> None:
+    stored = np.random.default_rng(7).integers(-128, 128, (1, 32, 32, 3), dtype=np.int8)
+    np.save(tmp_path / "stored.npy", stored)
+    np.save(tmp_path / "real.npy", (stored + 128.0) * 0.003921568859368563)
+    asked = [
+        harness.bench(SMALL, "we2", port="emulated", invokes=1, inputs=[str(file)], out=tmp_path / "out")
+        for file in (tmp_path / "stored.npy", tmp_path / "real.npy")
+    ]
+    (as_stored,), (real,) = (result.records for result in asked)
+    assert real.inputs.sha256 == as_stored.inputs.sha256
+    assert real.outputs.sha256 == as_stored.outputs.sha256
+    said = [note for note in real.notes if note not in as_stored.notes]
+    assert said == ["input 'image': float64 quantised with the model's scale 0.00392157 and zero point -128"]
+
+
 def test_a_board_started_by_hand_is_benched_through_its_port(tmp_path: Path) -> None:
     with BoardProcess("xiao_esp32s3", ["--model", SMALL]) as board:
         result = harness.bench([SMALL], ["xiao_esp32s3"], port=board.url, invokes=2, out=tmp_path)

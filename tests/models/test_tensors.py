@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness.models import tensors, tflite
+from harness.models import reference, tensors, tflite
 from harness.models.build import Builder, Scale
 from harness.models.tensors import InputError
+from harness.models.tflite import Model
 
 
 def model(*inputs: tuple[str, tuple[int, ...], str]) -> tflite.Model:
@@ -96,8 +98,10 @@ def test_specifications_of_all_kinds_mix(tmp_path: Path) -> None:
     ("array", "message"),
     [
         (np.zeros((4, 6, 3), np.int8), "is int8 [4, 6, 3], the model takes 'image' int8 [1, 4, 6, 3]"),
-        (np.zeros((1, 4, 6, 3), np.uint8), "is uint8 [1, 4, 6, 3], the model takes 'image' int8"),
-        (np.zeros((1, 4, 6, 3), np.float32), "quantise it first (scale 0.5, zero point -1)"),
+        (np.zeros((1, 4, 6, 3), np.int16), "is int16 [1, 4, 6, 3], the model takes 'image' int8"),
+        (np.zeros((4, 6, 3), np.float32), "is float32 [4, 6, 3], the model takes 'image' int8"),
+        (np.zeros((1, 4, 6, 3), np.complex64), "is complex64 [1, 4, 6, 3], the model takes 'image' int8"),
+        (np.full((1, 4, 6, 3), np.nan, np.float32), "values that are not finite, which no int8 stands for"),
     ],
 )
 def test_an_array_that_does_not_fit_is_refused_with_both_forms(
@@ -105,6 +109,85 @@ def test_an_array_that_does_not_fit_is_refused_with_both_forms(
 ) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         tensors.load([saved(tmp_path / "x.npy", array)], IMAGE)
+
+
+def stored_with(
+    scale: float, zero: int, kind: str = "int8", shape: tuple[int, ...] = (1, 16, 16, 1)
+) -> Model:
+    graph = Builder()
+    graph.subgraph("main").input("x", (1, 16, 16, 1), kind, Scale(scale, zero))
+    return tflite.parse(graph.finish(), "built")
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale", "zero"),
+    [("int8", 1 / 255, -128), ("int8", 0.25, 3), ("uint8", 2 / 255, 128), ("int16", 2**-13, 0)],
+)
+def test_real_numbers_are_quantised_as_the_desktop_runtime_does(
+    tmp_path: Path, kind: str, scale: float, zero: int
+) -> None:
+    """Among them ties of both signs, and values beyond what the type holds."""
+    generator = np.random.default_rng(3)
+    reals = np.concatenate([generator.normal(0, 60 * scale, 200), (np.arange(56) - 28.5) * scale])
+    reals = reals.astype(np.float32).reshape(1, 16, 16, 1)
+    graph = Builder()
+    main = graph.subgraph("main")
+    x = main.input("x", reals.shape, "float32")
+    main.operator("QUANTIZE", [x], [main.output("y", reals.shape, kind, Scale(scale, zero))])
+    (expected,) = reference.run(graph.finish(), [reals])
+    (found,) = tensors.load([saved(tmp_path / "x.npy", reals)], stored_with(scale, zero, kind))
+    assert found.dtype == np.dtype(kind)
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f8"])
+def test_what_was_quantised_and_what_was_cut_is_said(tmp_path: Path, dtype: str) -> None:
+    reals = np.linspace(-1, 2, 256).reshape(1, 16, 16, 1).astype(dtype)
+    found = tensors.read([saved(tmp_path / "x.npy", reals)], stored_with(0.5, -1))
+    assert sorted(set(found.arrays[0].ravel().tolist())) == [-3, -2, -1, 0, 1, 2, 3]
+    name = np.dtype(dtype).name
+    assert found.notes == [f"input 'x': {name} quantised with the model's scale 0.5 and zero point -1"]
+    np.savez(tmp_path / "x.npz", x=reals * 100)
+    found = tensors.read([str(tmp_path / "x.npz")], stored_with(0.5, -1))
+    assert (found.arrays[0].min(), found.arrays[0].max()) == (-128, 127)
+    cut = int(((reals * 100 < -63.75) | (reals * 100 > 64.25)).sum())
+    assert found.notes[0].endswith(f"; {cut} of 256 values lay beyond what it holds")
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, 1e-45])
+def test_a_scale_that_means_nothing_quantises_nothing(tmp_path: Path, scale: float) -> None:
+    broken = stored_with(scale, 0)
+    with pytest.raises(InputError, match=r"is float32 .*, the model takes 'x' int8"):
+        tensors.load([saved(tmp_path / "x.npy", np.zeros((1, 16, 16, 1), np.float32))], broken)
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    (found,) = tensors.load([picture(tmp_path / "x.png", pixels)], broken)
+    assert np.array_equal(found[0, ..., 0].astype(int), pixels.astype(int) - 128)
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale", "zero", "stored", "said"),
+    [
+        ("int8", 1 / 255, -128, range(-128, 128), "taken for 0 to 1"),
+        ("int8", 2 / 255, -1, range(-128, 128), "taken for -1 to 1"),
+        ("int8", 1.0, -128, range(-128, 128), "taken for 0 to 255"),
+        ("uint8", 1 / 255, 0, range(256), "taken for 0 to 1"),
+        ("int8", 0.9 / 255, -128, [min(127, round(p / 0.9) - 128) for p in range(256)], "taken for 0 to 1"),
+        ("int8", 0.0186, -14, range(-128, 128), "spread over all that it holds, -2.1204 to 2.6226"),
+    ],
+)
+def test_pixels_are_quantised_for_the_range_that_the_model_holds(
+    tmp_path: Path, kind: str, scale: float, zero: int, stored: Sequence[int], said: str
+) -> None:
+    """As a picture and, where that is not the input's own type, as an array of bytes."""
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    takes = stored_with(scale, zero, kind)
+    specs = [picture(tmp_path / "x.png", pixels)]
+    if kind != "uint8":
+        specs.append(saved(tmp_path / "x.npy", pixels.reshape(1, 16, 16, 1)))
+    for spec in specs:
+        found = tensors.read([spec], takes)
+        assert found.arrays[0].ravel().tolist() == list(stored)
+        assert said in found.notes[0]
 
 
 def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
@@ -192,6 +275,8 @@ def _bytes_of(suffix: str) -> bytes:
     buffer = io.BytesIO()
     if suffix == ".npy":
         np.save(buffer, np.zeros((1, 4, 6, 3), np.int8))
+    elif suffix == " real.npy":
+        np.save(buffer, np.zeros((1, 4, 6, 3), np.float32))
     elif suffix == ".npz":
         np.savez_compressed(buffer, np.zeros((1, 4, 6, 3), np.int8))
     else:
@@ -199,7 +284,7 @@ def _bytes_of(suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".png", ".jpg", ".bmp"])
+@pytest.mark.parametrize("suffix", [".npy", " real.npy", ".npz", ".png", ".jpg", ".bmp"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_files_load_or_end_in_one_line(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
