@@ -213,7 +213,7 @@ def may(sheet: Sheet, row: Row, board: str) -> bool:
         chips = any(r.board_text in STRANGERS[:-1] for r in sheet.rows)
         if row.board is None and (others or chips or known_head):
             return False
-        if row.board is None and board not in row.shown:
+        if row.board is None and board not in (*row.shown, sheet.head_board, sheet.heading_board):
             return False
     said = {b for b in (row.board, sheet.head_board, sheet.heading_board) if b}
     if said - {board}:
