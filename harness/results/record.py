@@ -65,10 +65,12 @@ class Model(_Part):
 
     name: str
     file: str
+    md5: str | None = None
     sha1: str
     sha256: str
     bytes: int
     precision: str
+    source_md5: str | None = None
     source_sha1: str | None = None
     source_sha256: str | None = None
     source_file: str | None = None
