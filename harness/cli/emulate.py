@@ -65,7 +65,8 @@ def command(
     faults: str,
     lifeline: bool,
 ) -> None:
-    """Run a virtual BOARD until it is ended. The first line printed is the URL of its port.
+    """Run a virtual BOARD until it is ended. The first line printed is the URL of its port; a program that
+    opens it switches the board on.
 
     In a terminal, Enter presses its reset button, and `boot` and Enter does so with the boot button held;
     the signal SIGUSR1 presses reset, too.

@@ -166,6 +166,8 @@ class _Process:
                     return
                 self._outcomes.put(outcome)
                 self._wake()
+                if isinstance(outcome, _Ended):
+                    return
 
 
 # ---- in the template's process, and in the engines'

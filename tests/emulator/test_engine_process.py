@@ -116,7 +116,7 @@ def test_an_invoke_that_takes_longer_than_a_request_may_is_no_trouble(board: Boa
         session.select(BEHIND)
         began = time.monotonic()
         # More than the board keeps for a host that has not taken them: it is at work when it is stopped.
-        run = session.run(1, 3000, on_sample=at_sample(0, stop))
+        run = session.run(1, 1500, on_sample=at_sample(0, stop))
         assert time.monotonic() - began >= 3.0
         assert run.complete
         assert run.incidents == []
@@ -143,6 +143,27 @@ def test_a_model_that_crashes_its_engine_fails_the_run_and_the_board_goes_on(
         assert session.run(0, 2).samples == whole
         assert session.output(0) == expected
     assert board.exit_code is None
+
+
+def test_ending_engines_costs_a_board_nothing(board: BoardProcess) -> None:
+    def held() -> tuple[int, int]:
+        process = psutil.Process(board.pid)
+        return process.num_fds(), process.num_threads()
+
+    with greeted(board) as session:
+        before = None
+        for round in range(6):
+            session.select(FIRST)
+            if round % 2:
+                threading.Timer(0.2, engine_of(board).kill).start()
+            with pytest.raises(RunInterrupted):
+                session.run(0, 1)
+            session.select(BEHIND)
+            assert session.run(0, 1).complete
+            if round == 1:
+                before = held()
+        while held() != before:  # else the time-out of the test says so
+            time.sleep(0.05)
 
 
 def test_a_board_whose_engines_are_all_gone_still_answers(board: BoardProcess) -> None:
