@@ -187,7 +187,7 @@ static bool is_given_up(const struct invoke *invoke)
 }
 
 /*
- * Takes what has arrived, but at most what can wait, so that no flood of bytes keeps a run from going on. Stops where
+ * Takes what has arrived, but at most what can wait, so that no flood of bytes keeps a run from going on. Stops when
  * the invoke that is under way is given up: the engine may break it off, and be free for what comes next.
  */
 static bool take_bytes(struct bench *bench)
@@ -232,7 +232,7 @@ bool bench_is_busy(const struct bench *bench)
     return bench->invoke.under_way || run_is_going(&bench->run);
 }
 
-/* Between two operators: see engine.h. Looks at the line so often alone that it costs short invokes next to nothing. */
+/* Between two operators: see engine.h. Looks at the line only now and then, so that short invokes go undisturbed. */
 static bool attend(void *context, uint16_t done, uint16_t operators)
 {
     struct bench *bench = context;

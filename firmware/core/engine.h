@@ -65,7 +65,7 @@ struct tensor engine_tensor(enum tensor_kind kind, uint8_t index);
  */
 typedef bool engine_between(void *context, uint16_t done, uint16_t operators);
 
-/* Runs the current model once, and calls `between` with `context`. Only `profile` makes engine_layer speak of this invoke. */
+/* Runs the current model once; `context` is for `between`. Only `profile` makes engine_layer speak of this invoke. */
 bool engine_invoke(bool profile, engine_between *between, void *context, struct refusal *refusal);
 
 struct arena_use engine_arena(void);

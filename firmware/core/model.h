@@ -21,7 +21,7 @@ bool model_find(const struct flash_window *flash, uint32_t address, struct model
 /* Counts the blocks of flash that begin as a model does; fills in the one at `index` of them, if there is one. */
 uint16_t model_list(const struct flash_window *flash, uint16_t index, struct model *model);
 
-/* Puts the model's description into `room` bytes at `name`, cut off where they end; "" if it has none that can be read. */
+/* Puts the model's description into `room` bytes at `name`, cut to fit; "" if it has none that can be read. */
 void model_name(const struct model *model, char *name, uint32_t room);
 
 #endif

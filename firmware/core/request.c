@@ -225,7 +225,7 @@ static bool get_memory(struct bench *bench, const uint8_t *payload, struct messa
 static bool get_layer(struct bench *bench, const uint8_t *payload, struct message *reply, struct refusal *refusal)
 {
     uint16_t index = get16(payload);
-    bool known = bench->selected && !bench->invoke.under_way; /* what the engine is about to time is half a profile */
+    bool known = bench->selected && !bench->invoke.under_way; /* in an invoke there may be half a profile */
     uint16_t total = known ? engine_layers() : 0;
     const char *label = "";
 

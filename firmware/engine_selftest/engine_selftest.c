@@ -275,6 +275,7 @@ bool engine_invoke(bool profile, engine_between *between, void *context, struct 
     uint64_t inside = 0;
     struct asked asked = read_asked();
 
+    model.profiled = model.profiled && !profile;
     if (asked.letter == 'f') {
         return refuse(refusal, INVOKE_FAILED, 1, "the input asked the selftest engine to fail", "");
     }

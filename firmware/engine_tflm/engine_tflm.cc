@@ -183,7 +183,7 @@ private:
         return watch().run(*places_[index].original, context, node);
     }
 
-    template <unsigned... indices> static Invoke runner(unsigned index, std::integer_sequence<unsigned, indices...>)
+    template <unsigned... indices> static Invoke runner(unsigned index, std::integer_sequence<unsigned, indices...> /*all*/)
     {
         static constexpr Invoke kRunners[] = {run<indices>...};
         return kRunners[index];
@@ -429,6 +429,9 @@ bool engine_invoke(bool profile, engine_between *between, void *context, refusal
     watch().begin(profile, between, context, static_cast<uint16_t>(std::min<uint32_t>(operators, UINT16_MAX)));
     TfLiteStatus status = interpreter.get()->Invoke();
     if (status != kTfLiteOk) {
+        if (profile) {
+            watch().forget(); // half of it
+        }
         return refuse(why, INVOKE_FAILED, static_cast<uint32_t>(status), "the interpreter gave up at ",
                       watch().running());
     }

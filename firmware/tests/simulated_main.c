@@ -6,9 +6,9 @@
  * Commands come on standard input, numbers little-endian:
  *   'B', u32 boot                          starts the device over
  *   'S', u64 ticks, u32 length, bytes      sets the time, lets the bytes arrive and the core go on
- * Each is answered with u8 flags (1: there is something to do without bytes, 2: a reset is asked for), u64 ticks, u32 number of
- * times that the core said that all is well, u32 length, and the bytes that the device said: at the end of the core's
- * turn, or where it looks at the line in an invoke, from where it then goes on.
+ * Each is answered with u8 flags (1: there is something to do without bytes, 2: a reset is asked for), u64 ticks, u32
+ * number of times that the core said that all is well, u32 length, and the bytes that the device said: at the end of
+ * the core's turn, or when it looks at the line in an invoke, which then goes on.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.cards import cell, columns
 from harness.cards.columns import Column, Layout, cell_text
-from harness.cards.conditions import Condition, is_nothing, plain
+from harness.cards.conditions import Condition, is_nothing, plain, without_clock
 from harness.cards.footnotes import Group, find_notes
 from harness.cards.models import Checksums, Reference, reference
 from harness.cards.padding import Padding, padding
@@ -115,7 +115,7 @@ class Benchmark:
     def boards_named(self, placed: Placed, words: Words) -> dict[str, str | None]:
         """Return what a row says in the columns that name boards, and which known board that is."""
         texts = [placed.text(index) for index, one in self.conditions.items() if one.kind == "board"]
-        return {text: words.board(text) for text in texts if not is_nothing(plain(text))}
+        return {text: words.board(without_clock(text)) for text in texts if not is_nothing(plain(text))}
 
     def unexplained(self, placed: Placed) -> str | None:
         """Return the header of a column that may name the board of a row, as far as anyone knows."""

@@ -122,7 +122,7 @@ def condition(header: str, values: Iterable[str], words: Words) -> Condition:
     hertz = _CLOCK_HEAD.search(header)
     unit = _HERTZ[hertz[1].lower()] if hertz else None
     head = words.heading(_CLOCK_HEAD.sub("", header))
-    if any(words.board(text) for text in texts):
+    if any(words.board(without_clock(text)) for text in texts):
         return Condition(header, "board")
     if head is None and any(words.is_hardware(text) for text in texts):
         return Condition(header, "board")
@@ -147,17 +147,20 @@ def condition(header: str, values: Iterable[str], words: Words) -> Condition:
 
 def _board(value: str, record: Record, words: Words) -> Verdict:
     clock = _CLOCK.search(value)
-    if clock:
-        # "XIAO ESP32S3 @ 160 MHz" says two things.
-        value = re.sub(r"[\s@,(（]+$", "", value[: clock.start()]) + re.sub(
-            r"^[\s)）]+", "", value[clock.end() :]
-        )
-        if _same_clock(clock_of(clock[0]), record) is Verdict.DIFFERS:
-            return Verdict.DIFFERS
-    board = words.board(value)
+    if clock and _same_clock(clock_of(clock[0]), record) is Verdict.DIFFERS:
+        return Verdict.DIFFERS
+    board = words.board(without_clock(value))
     if board is None:
         return Verdict.UNKNOWN
     return Verdict.AGREES if board == record.board.id else Verdict.DIFFERS
+
+
+def without_clock(text: str) -> str:
+    """Return what else a text says: "XIAO ESP32S3 @ 160 MHz" says two things."""
+    clock = _CLOCK.search(text)
+    if not clock:
+        return text
+    return text[: clock.start()].rstrip(" @,(（") + text[clock.end() :].lstrip(" )）")
 
 
 def _same_clock(hertz: Fraction | None, record: Record) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -18,7 +18,7 @@ from harness.cards.models import NO_CHECKSUMS, Benched, Checksums, Match, Places
 from harness.cards.rules import Rules
 from harness.cards.tables import Document
 from harness.cards.target import Target
-from harness.cards.units import UNITS, Quantity, Unit, decimals_of, to_fraction
+from harness.cards.units import QUANTITIES, UNITS, Quantity, Unit, decimals_of, to_fraction
 from harness.cards.words import Words, language_of
 from harness.results.record import Record
 
@@ -67,12 +67,12 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
         for benchmark in benchmarks
         for row in _ready(document, benchmark, benched, rules, checksums, words, log)
     ]
-    places: dict[tuple[str, Quantity], Places] = defaultdict(Places)
+    places: dict[Quantity, dict[str, Places]] = {quantity: defaultdict(Places) for quantity in QUANTITIES}
     for row in ready:
         for column in row.benchmark.measured():
-            places[row.match.name, column.quantity].add(
-                f"line {row.placed.row.line}", _boards_shown(row.benchmark, row.placed, column, words)
-            )
+            shown = _boards_shown(row.benchmark, row.placed, column, words)
+            for record in row.records:
+                places[column.quantity][record.id].add(f"line {row.placed.row.line}", shown)
     for row in ready:
         _update_row(row, places, rules, words, log)
     if not benchmarks:
@@ -196,7 +196,7 @@ def _shown_as(number: str, unit: Unit) -> Shown:
 
 def _update_row(
     row: _Ready,
-    places: dict[tuple[str, Quantity], Places],
+    places: Mapping[Quantity, Mapping[str, Places]],
     rules: Rules,
     words: Words,
     log: _Log,
@@ -217,7 +217,7 @@ def _update_row(
             column,
             row.match,
             row.records,
-            places[row.match.name, column.quantity],
+            places[column.quantity],
             rules,
             words,
         )

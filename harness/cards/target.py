@@ -52,7 +52,7 @@ class _New:
 class Target:
     """A cell of a row, and the records that may go into the row.
 
-    `places` are the rows of this model, in all the tables of the card.
+    `places` are the rows of all the tables of the card that a record may go into, by the record's id.
     """
 
     benchmark: Benchmark
@@ -60,7 +60,7 @@ class Target:
     column: Column
     match: Match
     records: Sequence[Record]
-    places: Places
+    places: Mapping[str, Places]
     rules: Rules
     words: Words
     refused: list[Left] = field(default_factory=list)
@@ -193,7 +193,9 @@ class Target:
         """
         here = f"line {self.placed.row.line}"
         if segment is None and own is None:
-            place = self.places.other(board, here, not figures.empty)
+            place = next(
+                filter(None, (p.other(board, here, not figures.empty) for p in self._places(of_board))), None
+            )
             if place:
                 self.notes.append(f"the figure of {board} is left out: {place}, of the same model, is for it")
                 return None
@@ -204,7 +206,7 @@ class Target:
             self._check_addition(unknown)
         if segment is None or not segment.keys:
             self._check_explained(board, own)
-        elif unlike := self.places.unlike(board, here):
+        elif unlike := next(filter(None, (p.unlike(board, here) for p in self._places(of_board))), None):
             raise Refused(f"{unlike}, of the same model and board, and nothing tells what the two differ in")
         unit, shown = self._form(segment)
         chosen = choose(of_board, shown, self.rules)
@@ -213,6 +215,9 @@ class Target:
             return None
         check_factor(segment.number if segment else None, text, unit, chosen, self.rules)
         return _New(chosen, text, unit, segment)
+
+    def _places(self, figures: Sequence[Figure]) -> list[Places]:
+        return [self.places[figure.record.id] for figure in figures]
 
     def _check_explained(self, board: str, own: str | None) -> None:
         """Raise Refused where something around the cell may name its board and is not understood.

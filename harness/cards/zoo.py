@@ -107,13 +107,13 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
             matched.append((entry, found))
     usual = _usual(entries, words)
     ready = _sifted(matched, rules, words, log)
-    places: dict[tuple[str, Quantity], Places] = defaultdict(Places)
-    for entry, found, _ in ready:
+    places: dict[Quantity, dict[str, Places]] = {quantity: defaultdict(Places) for quantity in QUANTITIES}
+    for entry, _, records in ready:
         for quantity, boards in _boards_shown(entry, words).items():
-            places[found.name, quantity].add(entry.place, boards)
+            for record in records:
+                places[quantity][record.id].add(entry.place, boards)
     for entry, found, records in ready:
-        of_model = {quantity: places[found.name, quantity] for quantity in QUANTITIES}
-        _Update(form, usual[id(entry.holder)], entry, found, records, of_model, rules, words, log).run()
+        _Update(form, usual[id(entry.holder)], entry, found, records, places, rules, words, log).run()
     if not entries:
         log.notes.append("no benchmark: no object with a 'url' and 'metrics'")
     elif not matched and not log.left:
@@ -264,14 +264,16 @@ def _parse(text: str) -> Node:
 
 @dataclass
 class _Update:
-    """One benchmark and the records that may go into it; `places` are all benchmarks of that model."""
+    """One benchmark and the records that may go into it; `places` are all benchmarks that a record may go into,
+    by its id.
+    """
 
     form: Form
     usual: Usual
     entry: Entry
     match: Match
     records: Sequence[Record]
-    places: Mapping[Quantity, Places]
+    places: Mapping[Quantity, Mapping[str, Places]]
     rules: Rules
     words: Words
     log: _Log
@@ -377,15 +379,17 @@ class _Update:
         members = self._members(metric, board) if metric else []
         if len(members) > 1:
             raise Refused(f"{board} is there twice ({', '.join(member.key for member in members)})")
+        places = [self.places[quantity][f.record.id] for f in allowed if f.record.board.id == board]
         if not members:
             filled = bool(metric and metric.members)
-            if place := self.places[quantity].other(board, self.entry.place, filled):
+            place = next(filter(None, (p.other(board, self.entry.place, filled) for p in places)), None)
+            if place:
                 self.log.notes.append(
                     f"line {self.entry.line}: {self.match.name}: the figure of {board} is left out: "
                     f"{place}, of the same model, is for it"
                 )
                 return
-        elif unlike := self.places[quantity].unlike(board, self.entry.place):
+        elif unlike := next(filter(None, (p.unlike(board, self.entry.place) for p in places)), None):
             raise Refused(f"{unlike}, of the same model and board, and nothing tells what the two differ in")
         old = number_of(members[0].value) if members else None
         of_board = [figure for figure in allowed if figure.record.board.id == board]

@@ -58,7 +58,7 @@ def _cells(card: Planned, mode: str, nothing_written: bool) -> str:
 
 def _why(card: Planned, cards: Mapping[Path, Planned]) -> str:
     reasons = card.reasons()
-    if not reasons and card.source in cards and cards[card.source].left:
+    if not reasons and card.source and card.source in cards and cards[card.source].left:
         return f"as {card.source}, which it is made from"
     return "; ".join(f"{count} x {why}" if count > 1 else why for why, count in reasons.items())
 

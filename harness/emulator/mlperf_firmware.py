@@ -241,8 +241,10 @@ class MlperfText:
         self._finish(self._lap(end) + "m-infer-done\r\n" + self._results())
 
     def _results(self) -> str:
-        assert self._work.model is not None
-        spec = self._work.model.outputs[0]
+        model = self._work.model
+        if model is None or not model.outputs:
+            return "m-results-[]\r\n"
+        spec = model.outputs[0]
         values = dequantised(self._work.outputs[0], spec.type, spec.scale, spec.zero_point)
         return "m-results-[" + ",".join(f"{value:0.3f}" for value in values) + "]\r\n"
 

@@ -26,7 +26,7 @@ from harness.models.kernel_library import library
 from harness.models.npu.faults import NpuFault
 from harness.models.operator_memory import REFERENCE
 from harness.models.tflite import Model, Tensor
-from harness.wire.messages import ErrorCode
+from harness.wire.messages import MAX_RANK, TENSOR_TYPE_CODES, ErrorCode
 
 # What this computer's 64-bit records may take beyond those of the chip; only the chip's arena is a limit.
 _HOST_SLACK_BYTES = 2 << 20
@@ -44,9 +44,12 @@ class _Selected:
     @cached_property
     def estimate(self) -> Estimate | None:
         """How long the board takes for an invoke; None if it is not known."""
-        settings = self.profile.vela.settings() if self.profile.vela else None
-        compiled = vela.source_in(self.model.data) if ethosu.is_compiled(self.model) else None
+        npu = self.profile.vela
+        settings = npu.settings() if npu else None
+        compiled = None
         try:
+            if npu and settings and ethosu.is_compiled(self.model):
+                compiled = vela.account(self.model.data, accelerator=npu.accelerator, settings=settings)
             return estimate(
                 self.model,
                 self.profile.coefficients(),
@@ -78,14 +81,14 @@ class TflmRuntime:
         lacking = ops.unsupported(model, npu=self._profile.vela is not None)
         if lacking:
             raise EngineError(ErrorCode.UNSUPPORTED_OPERATOR, f"no kernel for {ops.describe(lacking)}")
-        memory = self._memory(model)
-        self._selected = _Selected(model, self._interpreter(model), self._profile)
         graph = model.subgraphs[0]
-        return Loaded(
+        loaded = Loaded(
             tuple(_spec(graph.tensors[i]) for i in graph.inputs),
             tuple(_spec(graph.tensors[i]) for i in graph.outputs),
-            memory,
+            self._memory(model),
         )
+        self._selected = _Selected(model, self._interpreter(model), self._profile)
+        return loaded
 
     def _memory(self, model: Model) -> MemoryUse:
         # The arena of the board's 32-bit chip and its kernels: this host's own holds 64-bit pointers.
@@ -143,6 +146,9 @@ class TflmRuntime:
 
 
 def _spec(tensor: Tensor) -> TensorSpec:
+    if tensor.type not in TENSOR_TYPE_CODES or len(tensor.shape) > MAX_RANK:
+        text = f"tensor '{tensor.name}' of {len(tensor.shape)} dimensions of {tensor.type}"
+        raise EngineError(ErrorCode.MODEL_INVALID, f"the protocol has no {text}"[:_LONGEST_REASON])
     quantization = tensor.quantization
     return TensorSpec(
         name=tensor.name,

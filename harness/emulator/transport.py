@@ -186,6 +186,7 @@ class PtyEndpoint:
                 self._waker.clear()
                 return False
             if not events.get(self._master, 0) & select.POLLHUP:
+                self._check_speed(False)
                 return True
             time.sleep(HUNG_UP_LOOK_S)
         return False

@@ -31,17 +31,12 @@ class Damaged(Exception):
 
 
 class Work:
-    """What is left of the allowance for reading one file, and how far into it the reading has got."""
+    """What is left of the allowance for reading one file."""
 
-    __slots__ = ("left", "reached")
+    __slots__ = ("left",)
 
     def __init__(self, file_bytes: int) -> None:
         self.left = _UNITS_PER_BYTE * file_bytes + _SPARE_UNITS
-        self.reached = 0
-
-    def reach(self, end: int) -> None:
-        """Note that the bytes before `end` belong to the flatbuffer."""
-        self.reached = max(self.reached, end)
 
     def charge(self, units: int) -> None:
         """Take `units` off; raises Damaged where the allowance is used up."""
@@ -63,7 +58,6 @@ class CheckedTable(Table):
         self._size = self._number(_U16, vtable + 2)
         if length < 4 or vtable + length > len(data) or pos + self._size > len(data):
             raise Damaged(f"the table at byte {pos} reaches past the end of the file")
-        work.reach(max(vtable + length, pos + self._size))
         self._fields = data[vtable : vtable + length]
 
     def _number(self, kind: struct.Struct, at: int) -> int:
@@ -84,7 +78,6 @@ class CheckedTable(Table):
         length = self._number(_U32, target)
         if target + 4 + length * item_bytes > len(self.Bytes):
             raise Damaged(f"the vector at byte {target} claims {length} items, more than the file holds")
-        self._work.reach(target + 4 + length * item_bytes)
         return target + 4, length
 
     def Offset(self, vtableOffset: int) -> int:

@@ -122,8 +122,7 @@ class Signature:
 class Model:
     """A model file: its bytes, what they say, and where each buffer lies in them (start, length).
 
-    `extent` is the count of bytes from the start that the model reaches to; what follows is not part of it.
-    Read from flash, where no file size is known, that is the size of the model.
+    Bytes may follow that are not part of the model: in flash nothing tells where a file ends.
     """
 
     name: str
@@ -136,7 +135,6 @@ class Model:
     signatures: tuple[Signature, ...]
     metadata: Mapping[str, bytes]
     buffers: tuple[tuple[int, int], ...] = field(repr=False)
-    extent: int
 
     def buffer(self, index: int) -> memoryview:
         """Return the bytes of buffer `index` (empty where it has none); raises IndexError."""

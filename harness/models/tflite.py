@@ -154,7 +154,6 @@ def _model(data: bytes, name: str) -> Model:
         signatures=tuple(_signature(s, subgraphs) for s in children(root, "SignatureDefs")),
         metadata=metadata,
         buffers=buffers,
-        extent=max(work.reached, *(start + length for start, length in buffers), 0),
     )
 
 

@@ -43,7 +43,10 @@ _BOOT = re.compile(rb"ESP-ROM:|1st BL |bootloader pass|himax_sec_SB_image_proces
 """What a boot begins with or gets past: earlier text is not about what the board does now."""
 _STUCK = (
     (rb"waiting for download", "it is in the ESP32's boot loader: reset it, or flash a firmware"),
-    (rb"\[1\] Xmodem download|C{3,}\Z|\x15{3,}\Z", "it is in its XMODEM boot loader: reset it to leave that"),
+    (
+        rb"\[1\] Xmodem download|(?:^|[\r\n])C{3,}\Z|\x15{3,}\Z",
+        "it is in its XMODEM boot loader: reset it to leave that",
+    ),
     (
         rb"invalid header: \S+|csum err:\S+|mismatch chip ID|SHA-256 comparison failed"
         rb"|load partition table error|No bootable app partitions|cannot run here"
@@ -81,7 +84,7 @@ def greet(
         hear: reads for at most so many seconds, and returns the answer once it is there.
         heard: returns the last bytes that came and were not the answer.
     """
-    round_s, asking, understood = FIRST_ROUND_S, b"", 0
+    round_s, asking, others = FIRST_ROUND_S, b"", 0
     while not patience.over:
         stuck, answered = _stuck(heard()), _answers_in(heard(), protocol)
         say()
@@ -91,8 +94,8 @@ def greet(
             answer = hear(lasts.wait())
             if answer is not None:
                 return answer
-        understood += _answers_in(heard(), protocol) > answered
-        if understood == SURE or (stuck and _stuck(heard())):
+        others += _answers_in(heard(), protocol) > answered
+        if others == SURE or (stuck and _stuck(heard())):
             raise _nobody(port, speaks, "", heard())
         round_s, asking = min(2 * round_s, LONGEST_ROUND_S), _ASKING
     raise _nobody(port, speaks, f" within {patience.seconds:.3g} s", heard())

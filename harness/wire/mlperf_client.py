@@ -94,8 +94,10 @@ class MlperfSession(Session):
         )
 
     def _identity_in_bench(self) -> Identity | None:
+        # It has given a sign of life: from now on it answers like to any request.
+        patience = dataclasses.replace(self._patience, first_sign_s=self._patience.request_s)
         try:
-            return BenchSession(self._port, self._patience).identify()
+            return BenchSession(self._port, patience).identify()
         except NoAnswer:
             return None
         finally:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from harness.errors import BoardError, HarnessError
 from harness.wire.holders import holders, named
+from harness.wire.patience import Countdown
 
 
 class PortError(HarnessError):
@@ -111,13 +112,31 @@ class SerialPort:
         if self._serial is None:
             raise PortLost(f"port {self.url} is closed")
         try:
-            self._serial.write(data)
+            if self._fd is None:
+                self._serial.write(data)
+            else:
+                self._write(memoryview(data), self._fd)
         except serial.SerialTimeoutException as error:
-            raise BoardError(
-                f"{self.url} took no bytes for {self.WRITE_TIMEOUT_S:g} s; is the board held in reset?"
-            ) from error
+            raise self._stuck() from error
         except OSError as error:
             raise self._lost(error) from error
+
+    def _write(self, data: memoryview, descriptor: int) -> None:
+        # pyserial's own write gives up by the clock, though it may be this process that stood still.
+        patience = Countdown(self, self.WRITE_TIMEOUT_S)
+        while data:
+            try:
+                data = data[os.write(descriptor, data) :]
+                patience.renew()
+            except BlockingIOError:
+                if patience.over:
+                    raise self._stuck() from None
+                select.select([], [descriptor], [], patience.wait())
+
+    def _stuck(self) -> BoardError:
+        return BoardError(
+            f"{self.url} took no bytes for {self.WRITE_TIMEOUT_S:g} s; is the board held in reset?"
+        )
 
     def close(self) -> None:
         """See Port.close."""

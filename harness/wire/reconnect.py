@@ -33,6 +33,7 @@ def come_back(port: Port, away_s: float, lost: bool, greet: Callable[[Countdown]
             if away.over:
                 raise
             lost = isinstance(error, PortLost)
+        port.pause(away.wait(REOPEN_EVERY_S))
 
 
 def stayed_away(port: Port, away_s: float) -> NoAnswer:

@@ -182,7 +182,9 @@ def _of_entries(text: str) -> Iterator[Figure]:
             common = {"file": file, "sha1": _sha1(file), "precision": benchmark.get("precision", "")}
             block = re.compile(r'"Inference\(ms\)":\s*\{[^}]*\}').search(text, start, end)
             for key in times:
-                number = re.compile(rf'"{re.escape(key)}":\s*([\d.]+)').search(text, block.start(), block.end())
+                number = re.compile(rf'"{re.escape(key)}":\s*([\d.]+)').search(
+                    text, block.start(), block.end()
+                )
                 line = text.count("\n", 0, number.start()) + 1
                 span = number.span(1)
                 yield Figure(*span, line=line, boards=(BOARDS[key],), quantity="time", size=1e-3, **common)

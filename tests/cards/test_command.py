@@ -38,7 +38,9 @@ def table(out: str) -> dict[str, tuple[str, str]]:
     lines = out.splitlines()
     start = next(i for i, line in enumerate(lines) if re.match(r"file +cells +why not", line))
     cells, why = lines[start].index("cells"), lines[start].index("why not")
-    return {line[:cells].strip(): (line[cells:why].strip(), line[why:].strip()) for line in lines[start + 1 :]}
+    return {
+        line[:cells].strip(): (line[cells:why].strip(), line[why:].strip()) for line in lines[start + 1 :]
+    }
 
 
 @pytest.fixture
@@ -185,9 +187,13 @@ UNREADABLE = "5 ± 2<sup>(1)</sup>"
 def test_a_figure_that_is_refused_holds_back_no_other(run: Run, place: Path) -> None:
     """Neither in its own file, nor in another one."""
     row = f"|  TFLite   | {UNREADABLE} | {link()} |\n"
-    (place / "other.md").write_text(CARD.replace("|  TFLite   | 582<sup>(1)</sup> |", "|  TFLite   | 7 ± 2<sup>(1)</sup> |"))
+    (place / "other.md").write_text(
+        CARD.replace("|  TFLite   | 582<sup>(1)</sup> |", "|  TFLite   | 7 ± 2<sup>(1)</sup> |")
+    )
     other = link(OTHER_SHA1)
-    (place / "two.md").write_text(CARD.replace("\n\n- ***1", f"\n|  TFLite   | {UNREADABLE} | {other} |\n\n- ***1"))
+    (place / "two.md").write_text(
+        CARD.replace("\n\n- ***1", f"\n|  TFLite   | {UNREADABLE} | {other} |\n\n- ***1")
+    )
     store.write(benched(500, id="r2", sha1=OTHER_SHA1), place / "results")
     code, out, err = run("update", "card.md", "other.md", "two.md")
     refused = "is not a number with foot-notes; write it as 12.3<sup>(1)</sup>, or '-' for none"
@@ -226,9 +232,7 @@ RAM_CARD = f"""| Peek RAM(MB) | Inference(ms) | Link |
 
 
 @pytest.mark.parametrize(("only", "code"), [([], 1), (["--only", "time"], 0), (["--only", "ram"], 1)])
-def test_times_are_written_where_ram_is_in_doubt(
-    run: Run, place: Path, only: list[str], code: int
-) -> None:
+def test_times_are_written_where_ram_is_in_doubt(run: Run, place: Path, only: list[str], code: int) -> None:
     """The RAM is of one of two boards, and nothing tells of which."""
     (place / "card.md").write_text(RAM_CARD)
     store.write(benched(500, id="ram", arena=400_000), place / "ram")
@@ -476,9 +480,7 @@ def test_at_a_narrow_terminal_a_figure_is_headed_by_its_model(
     assert any(re.fullmatch(r"  value +582", line) for line in lines[at:])
 
 
-def test_what_was_written_before_an_interrupt_is_named(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_written_before_an_interrupt_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replace = os.replace
 
     def second_fails(source: Path, target: Path) -> None:

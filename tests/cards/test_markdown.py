@@ -428,7 +428,9 @@ def test_a_model_without_a_digest_is_matched_by_the_name_its_link_ends_in(cell: 
     records = [benched(500, file="person.tflite"), benched(1, file="other.tflite", sha1=OTHER_SHA1)]
     new, _ = update(text, records, Rules(by_name=True))
     assert new == text.replace("582<", "500<")
-    with pytest.raises(CardError, match=r"line 3: person.tflite: .* which is unproven: .*; --by-name takes it"):
+    with pytest.raises(
+        CardError, match=r"line 3: person.tflite: .* which is unproven: .*; --by-name takes it"
+    ):
         update(text, records)
 
 

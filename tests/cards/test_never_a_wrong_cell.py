@@ -29,7 +29,15 @@ NAMES = {
     "grove_vision_ai_we2": ("Grove Vision AI V2", "we2", "Grove Vision AI WE2"),
     "sensecap_a1101": ("SenseCAP A1101", "sensecap_a1101", "`SenseCAP A1101`"),
 }
-STRANGERS = ("STM32H743", "ESP32-P4", "Nicla Vision", "nRF52840", "Grove Vision AI V3", "XIAO ESP32C3", "Rig B")
+STRANGERS = (
+    "STM32H743",
+    "ESP32-P4",
+    "Nicla Vision",
+    "nRF52840",
+    "Grove Vision AI V3",
+    "XIAO ESP32C3",
+    "Rig B",
+)
 # What is benched, and the text that shows it: no figure of a table is one of these.
 NEW = {"xiao_esp32s3": "111", "grove_vision_ai": "222", "grove_vision_ai_we2": "333"}
 TIMES = ("Inference(ms)", "Invoke Time (ms)", "Latency / ms", "推理时间 (ms)", "**Inference Time**(ms)")
@@ -113,7 +121,18 @@ class Sheet:
         return "<br>".join(parts) or "-"
 
 
-TRAITS = ("heading", "mark", "boards", "condition", "two conditions", "rows", "extra", "unproven", "no time", "others")
+TRAITS = (
+    "heading",
+    "mark",
+    "boards",
+    "condition",
+    "two conditions",
+    "rows",
+    "extra",
+    "unproven",
+    "no time",
+    "others",
+)
 
 
 @st.composite
@@ -122,7 +141,9 @@ def sheets(draw: st.DrawFn) -> Sheet:
     traits = draw(st.lists(st.sampled_from(TRAITS), max_size=4, unique=True))
     sheet = Sheet()
     boards = list(NAMES)
-    form = draw(st.sampled_from(("# {}", "## {}", "{}\n===", "<h3>{}</h3>", "**{}**", "Measured on {}:", "- **{}**")))
+    form = draw(
+        st.sampled_from(("# {}", "## {}", "{}\n===", "<h3>{}</h3>", "**{}**", "Measured on {}:", "- **{}**"))
+    )
     kind = draw(st.sampled_from(("neutral", "board", "board", "stranger"))) if "heading" in traits else ""
     if kind == "board":
         sheet.heading_board = draw(st.sampled_from(boards))
@@ -192,14 +213,18 @@ def may(sheet: Sheet, row: Row, board: str) -> bool:
         chips = any(r.board_text in STRANGERS[:-1] for r in sheet.rows)
         if row.board is None and (others or chips or known_head):
             return False
-        if row.board is None and board not in row.shown:
+        if row.board is None and board not in (*row.shown, sheet.head_board, sheet.heading_board):
             return False
     said = {b for b in (row.board, sheet.head_board, sheet.heading_board) if b}
     if said - {board}:
         return False
     if any(b in NAMES and b != board for b in row.shown) and said:
         return False
-    if board not in row.shown and not said and (sheet.stranger_above or sheet.head_unclear or "" in row.shown):
+    if (
+        board not in row.shown
+        and not said
+        and (sheet.stranger_above or sheet.head_unclear or "" in row.shown)
+    ):
         return False
     if board not in row.shown and row.board is None and not said and "?" in row.shown:
         return False
@@ -225,7 +250,9 @@ def must(sheet: Sheet, row: Row, board: str) -> bool:
     """Tell whether a board's figure has to be written: something names the board, and nothing is against it."""
     alone = sum(r.ours for r in sheet.rows) == 1
     named = board in row.shown or board in (row.board, sheet.head_board, sheet.heading_board)
-    agree = all(CONDITIONS[kind][said] for (_, kind), said in zip(sheet.conditions, row.conditions, strict=True))
+    agree = all(
+        CONDITIONS[kind][said] for (_, kind), said in zip(sheet.conditions, row.conditions, strict=True)
+    )
     silent = sheet.board_head is None or row.board == board
     known = set(row.shown) <= {board} if row.shown.get(board) else set(row.shown) <= {""}
     return alone and named and agree and silent and known and may(sheet, row, board)

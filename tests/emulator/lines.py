@@ -19,7 +19,7 @@ class MemoryLine:
 
     def read(self, timeout: float | None) -> bytes:
         """See Line.read."""
-        if self._pending:
+        if self._pending and timeout != 0:
             return self._pending.pop(0)
         if timeout is None or timeout > self._left_s:
             raise BoardReset

@@ -620,6 +620,23 @@ def test_a_device_tells_how_far_an_invoke_is(device: Device) -> None:
     aborts(host)
 
 
+def test_a_device_that_says_it_is_alive_replies_within_a_second_in_an_invoke(device: Device) -> None:
+    host = RawHost(device.port())
+    said = m.Capability(host.greet().capabilities)
+    assert (m.Capability.ALIVE in said) == device.alive
+    if not (device.alive and device.simulated):
+        pytest.skip("does not say so, or how long it takes is this computer's doing")
+    host.ask(m.Select(device.address), m.Selected)
+    taking(device, host, 1000.0, 1)
+    host.ask(m.StartRun(1, 0, 0, 1, 0), m.Running)
+    for _ in range(10):
+        before = host.port.now()
+        in_an_invoke(host)
+        assert host.port.now() - before <= 1.0
+        host.port.pause(3.7)
+    aborts(host)
+
+
 def test_an_invoke_of_90_s_in_virtual_time(device: Device) -> None:
     if not device.simulated:
         pytest.skip("takes 90 s where time is not virtual")

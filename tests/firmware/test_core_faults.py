@@ -11,6 +11,8 @@ from harness.models import tflite
 from harness.wire import messages as m
 from harness.wire.bench_client import BenchSession
 from harness.wire.framing import encode
+from harness.wire.mlperf_client import MlperfSession
+from harness.wire.patience import Patience
 from harness.wire.session import RunInterrupted
 from tests.firmware.devices import CoreDevice, PosixDevice
 from tests.firmware.raw import RawHost
@@ -204,3 +206,32 @@ def test_a_watchdog_resets_a_device_that_hangs(checked: Path, two_inputs: tflite
         with pytest.raises(RunInterrupted, match="resets whenever the model runs"):
             session.run(0, 1)
         assert {incident.kind for incident in session.incidents} == {"reset"}
+
+
+def test_an_inference_of_90_s_in_text_is_waited_for(checked: Path, two_inputs: tflite.Model) -> None:
+    with CoreDevice(checked, two_inputs) as device:
+        session = MlperfSession(device.port(), Patience(invoke_s=120.0))
+        session.select(device.address)
+        session.load(0, asking_to("w", 2 * TICK_HZ, 45).ljust(device.input_bytes[0], b"\0"))
+        run = session.run(0, 1)
+        assert run.complete
+        assert run.samples[0] >= 90 * run.tick_hz
+
+
+@pytest.mark.parametrize("letter", ["w", "s"])
+def test_an_inference_in_text_that_does_not_end_is_given_up(
+    letter: str, checked: Path, two_inputs: tflite.Model
+) -> None:
+    """One that can be broken off leaves the device usable at once, another answers greetings all the same."""
+    with CoreDevice(checked, two_inputs) as device:
+        port = device.port()
+        session = MlperfSession(port, Patience(invoke_s=20.0))
+        session.select(device.address)
+        session.load(0, asking_to(letter, TICK_HZ, 0xFFFF).ljust(device.input_bytes[0], b"\0"))
+        with pytest.raises(RunInterrupted, match="an invoke has not ended after 20 s"):
+            session.run(0, 1)
+        after = BenchSession(port)
+        if letter == "s":
+            after.reset()
+        after.select(device.address)
+        assert after.run(0, 3).complete

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 import subprocess
 from pathlib import Path
 
@@ -11,11 +12,16 @@ import numpy as np
 import pytest
 
 from harness.models import ethosu, reference, tflite
-from harness.models.build import Builder, Scale
-from harness.wire.session import DeviceRefused
+from harness.models.build import Builder, Scale, Subgraph
+from harness.wire import messages as m
+from harness.wire.bench_client import BenchSession
+from harness.wire.patience import Patience
+from harness.wire.session import DeviceRefused, RunInterrupted
 from tests.firmware import selftest
 from tests.firmware.builds import FIRMWARE, build, require
 from tests.firmware.devices import PosixDevice, QemuDevice
+from tests.firmware.raw import RawHost
+from tests.firmware.test_conformance import aborts, in_an_invoke
 
 pytestmark = pytest.mark.interop
 
@@ -100,6 +106,70 @@ def test_every_model_is_bit_exact_and_its_arena_what_tflite_micro_says(with_tflm
         assert memory.arena_used == (memory.arena_head or 0) + (memory.arena_tail or 0)
 
 
+def looping() -> bytes:
+    """Return a model of three operators, the second of which goes on while a count is below 1000.
+
+    Its input is the count, and what it is raised by with each round.
+    """
+    builder = Builder(description="looping")
+    main, test, body = (builder.subgraph(name) for name in ("main", "test", "body"))
+
+    def two(graph: Subgraph, names: str) -> list[int]:
+        return [graph.tensor(name, (1,), "int32") for name in names.split()]
+
+    main.inputs = two(main, "count step")
+    main.outputs = [main.tensor("result", (1,), "int32")]
+    begun, (looped, left) = main.tensor("begun", (1,), "int32"), two(main, "looped left")
+    zero = main.constant("zero", np.zeros(1, np.int32))
+    main.operator("ADD", [main.inputs[0], zero], [begun], fused_activation="NONE")
+    main.operator(
+        "WHILE", [begun, main.inputs[1]], [looped, left], cond_subgraph_index=1, body_subgraph_index=2
+    )
+    main.operator("ADD", [looped, left], main.outputs, fused_activation="NONE")
+
+    test.inputs = two(test, "count step")
+    test.outputs = [test.tensor("below", (1,), "bool")]
+    test.operator("LESS", [test.inputs[0], test.constant("most", np.full(1, 1000, np.int32))], test.outputs)
+
+    body.inputs, body.outputs = two(body, "count step"), two(body, "raised kept")
+    none = body.constant("none", np.zeros(1, np.int32))
+    body.operator("ADD", body.inputs, [body.outputs[0]], fused_activation="NONE")
+    body.operator("ADD", [body.inputs[1], none], [body.outputs[1]], fused_activation="NONE")
+    return builder.finish()
+
+
+def numbers(*values: int) -> list[bytes]:
+    return [struct.pack("<i", value) for value in values]
+
+
+def test_an_endless_loop_of_a_model_is_told_of_and_ended_by_abort(with_tflm: Path) -> None:
+    with PosixDevice(with_tflm, tflite.parse(looping(), "looping")) as device:
+        host = RawHost(device.port())
+        boot = host.greet().boot
+        session = BenchSession(host.port, Patience(invoke_s=1.0))
+        session.select(device.address)
+        for index, data in enumerate(numbers(0, 0)):
+            session.load(index, data)
+        with pytest.raises(RunInterrupted, match="an invoke has not ended after 1 s"):
+            session.run(0, 1)
+        for index, data in enumerate(numbers(3, 7)):
+            session.load(index, data)
+        assert session.run(1, 1, profile=True).complete
+        assert session.output(0) == numbers(1004 + 7)[0]
+        assert [label for label, _ in session.layers() or ()] == ["ADD", "WHILE", "ADD"]
+        for index, data in enumerate(numbers(0, 0)):
+            session.load(index, data)
+        assert host.greet(session=3).boot == boot
+        host.ask(m.StartRun(1, 0, 0, 1, 0), m.Running)
+        told = [in_an_invoke(host)]
+        while told[-1].operators == 0:
+            told.append(host.ask(m.GetRun(), m.RunStatus))
+        told.append(host.ask(m.GetRun(), m.RunStatus))
+        assert (told[-1].operator, told[-1].operators) == (1, 3)
+        assert told[-1].busy > told[0].busy
+        aborts(host)
+
+
 def test_the_firmware_names_its_operators_and_refuses_others_by_name(with_tflm: Path, shared: Path) -> None:
     model = tflite.read(shared / "models/person_detect_vela.tflite")
     with PosixDevice(with_tflm, model) as device, device.session() as session:
@@ -173,6 +243,24 @@ def test_a_model_that_speaks_of_what_it_has_not_is_refused(with_tflm: Path, dama
             return
         with pytest.raises(DeviceRefused, match=reason):
             session.select(device.address)
+
+
+def test_a_model_that_is_cut_short_is_refused_or_taken_but_not_read_beyond(with_tflm: Path) -> None:
+    """Cut at every place where a table or number may begin; what follows is erased flash."""
+    block = 4096
+    whole = broken("nothing")
+    cells = b"".join(whole[:end].ljust(block, b"\xff") for end in range(8, len(whole), 4))
+    refused = set()
+    with DamagedDevice(with_tflm, cells) as device:
+        host = RawHost(device.port())
+        host.greet()
+        for at in range(0, len(cells), block):
+            host.number += 1
+            host.say(m.Select(device.address + at), host.number)
+            _, answer = host.hear(m.Message)  # type: ignore[type-abstract]
+            if isinstance(answer, m.Refusal):
+                refused.add(m.ErrorCode(answer.code))
+    assert m.ErrorCode.MODEL_INVALID in refused
 
 
 def test_clang_tidy_finds_nothing_in_the_engine(with_tflm: Path) -> None:

@@ -40,6 +40,8 @@ class We2Rom:
     def boot(self, line: Line, how: Boot) -> App:
         """See Rom.boot; there is no button for the boot loader, so `how` makes no difference."""
         while True:
+            while line.read(0):
+                pass  # came while the chip was in reset, which hears nothing
             milliseconds = round(self._window * 1000)
             _say(
                 line,

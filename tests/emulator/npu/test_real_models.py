@@ -32,8 +32,11 @@ EVERYWHERE = [
     for memory in ("board", "sram_only", "dedicated")
 ]
 # The memories of Vela's settings in the worker.
-_FLASH = cycles.Timing(cycles.AXI_BYTES * 0.015625, 64, 64, 32)
-_SRAM = cycles.Timing(cycles.AXI_BYTES, 16, 16, 32)
+# Beside Vela's own cycles they have to be counted as the core it compiles with by default does: 16 bytes a
+# cycle and port, and not the 8 of the architecture.
+_VELAS_AXI_BYTES = 16
+_FLASH = cycles.Timing(_VELAS_AXI_BYTES * 0.015625, 64, 64, 32)
+_SRAM = cycles.Timing(_VELAS_AXI_BYTES, 16, 16, 32)
 
 
 @cache
