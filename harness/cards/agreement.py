@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +11,8 @@ from harness.cards.card import Overview, Row, Table
 from harness.cards.units import Quantity, to_fraction
 from harness.cards.words import Words
 
-# A figure: the board (None where it is not said), its value in the unit of its column, its origin.
-_Figures = set[tuple[str | None, Fraction, str]]
+# By board (None where it is not said), value in seconds or bytes and origin: the figure as it is shown.
+_Figures = dict[tuple[str | None, Fraction, str], str]
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,17 @@ def _differences(source: Row, copy: Row, path: Path, words: Words) -> Iterator[s
     """Yield what a row says otherwise than the row it is a copy of, by quantity."""
     here, there = _figures(copy, words), _figures(source, words)
     for quantity in dict.fromkeys((*there, *here)):
-        one, other = there.get(quantity, set()), here.get(quantity, set())
+        one, other = there.get(quantity, {}), here.get(quantity, {})
         if None in {board for board, _, _ in (*one, *other)}:
             one, other = _without_boards(one), _without_boards(other)
-        if one != other:
+        if one.keys() != other.keys():
             name = {"time": "invoke time", "ram": "RAM"}[quantity]
             file = copy.model or copy.label or "the row"
             yield f"{name} of {file} is {_said(other)} here, but {_said(one)} in {path}"
 
 
 def _without_boards(figures: _Figures) -> _Figures:
-    return {(None, value, origin) for _, value, origin in figures}
+    return {(None, value, origin): text for (_, value, origin), text in figures.items()}
 
 
 def _figures(row: Row, words: Words) -> dict[Quantity, _Figures]:
@@ -75,13 +75,14 @@ def _figures(row: Row, words: Words) -> dict[Quantity, _Figures]:
         measured = words.quantity(value.column)
         if measured and value.text is not None and value.origin != "unreadable":
             number = to_fraction(value.text) * (measured[1].size if measured[1] else 1)
-            found.setdefault(measured[0], set()).add((value.board, number, value.origin))
+            text = f"{value.text} {value.unit or ''}".strip()
+            found.setdefault(measured[0], {})[value.board, number, value.origin] = text
     return found
 
 
-def _said(figures: Iterable[tuple[str | None, Fraction, str]]) -> str:
+def _said(figures: _Figures) -> str:
     texts = []
-    for board, value, origin in sorted(figures, key=str):
+    for (board, _, origin), text in figures.items():
         marked = "" if origin == "published" else f" ({origin})"
-        texts.append(f"{float(value):g}" + (f" on {board}" if board else "") + marked)
+        texts.append(text + (f" on {board}" if board else "") + marked)
     return " and ".join(texts) or "not given"

@@ -262,7 +262,7 @@ def _shown(
                 text = placed.row.cells[index].text
                 values.append(Value(column.header, None, text, None, "unreadable"))
                 continue
-            own = named or column.board or benchmark.scope.board
+            own = named or column.board or benchmark.scope.board or benchmark.scope.unknown
             for segment in figures.segments:
                 unit = UNITS[segment.unit.casefold()] if segment.unit else column.unit
                 for key in segment.keys or (None,):

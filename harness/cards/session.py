@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.cards import generated, zoo
 from harness.cards.agreement import Disagreement, disagreements
 from harness.cards.card import CardError, Left, Overview, Plan
-from harness.cards.files import CardFile, find_cards, read_card, write_card
+from harness.cards.files import SUFFIXES, CardFile, find_cards, read_card, write_card
 from harness.cards.models import Benched, Checksums
 from harness.cards.planning import format_of, plan, show
 from harness.cards.rules import Rules
@@ -23,22 +23,40 @@ from harness.results.record import Record
 
 # What a file that cannot be read has if it may be a card: a row of dashes and pipes, or a list of benchmarks.
 _TABLE_OR_ENTRY = re.compile(rb"[-:]\s*\|\s*[-:]|\"metrics\"")
+_NO_FORM = "it is neither Markdown nor JSON of the zoo, the forms that cards have"
 
 
 @dataclass
 class Planned:
     """One card file and what an update does to it.
 
-    `source` is the entry that the card is made from, `unread` why the file could not be read, `unwritten` why
-    it could not be written.
+    `named` is whether the file was, or a directory that it is in. `source` is the entry that the card is made
+    from, `unread` why the file could not be read, `unwritten` why it could not be written.
     """
 
     path: Path
-    file: CardFile | None
-    plan: Plan
+    named: bool
+    file: CardFile | None = None
+    plan: Plan = field(default_factory=lambda: Plan(""))
     source: Path | None = None
     unread: str | None = None
     unwritten: str | None = None
+
+    def unreadable(self, error: CardError) -> None:
+        """Note why the file cannot be read."""
+        self.unread, self.plan = _said(self.path, error), Plan(self.file.text if self.file else "")
+
+    @property
+    def is_card(self) -> bool:
+        """Whether the file is a card, or may be one for all that can be told of a file that cannot be read."""
+        if self.named or self.plan.benchmarks:
+            return True
+        if self.unread is None:
+            return False
+        try:
+            return bool(_TABLE_OR_ENTRY.search(self.path.read_bytes().replace(b"\0", b"")))
+        except OSError:
+            return True
 
     @property
     def differs(self) -> bool:
@@ -135,7 +153,7 @@ def prepare(
     benched = Benched(records)
     _check_choices(benched, rules)
     words = rules.words.with_boards((record.board.id, record.board.name) for record in records)
-    cards, passed_over = _read(find_cards(paths), encoding)
+    cards = _read(find_cards(paths), encoding)
     checksums = checksums_of(cards)
     sources: dict[str, generated.Source] = {}
     for card in sorted(cards, key=_sources_first):
@@ -148,15 +166,13 @@ def prepare(
                 for source in generated.sources(card.path, card.file.text, card.plan):
                     sources.setdefault(source.urls[0], source)
         except CardError as error:
-            card.unread, card.plan = _said(card.path, error), Plan(card.file.text)
-    named = {path for path in paths if not path.is_dir()}
-    shown = [card for card in cards if card.path in named or card.plan.benchmarks or card.unread]
-    if not any(card.path in named or card.plan.benchmarks for card in cards) and not any(
-        c.unread for c in shown
-    ):
+            card.unreadable(error)
+    passed_over = [card.unread for card in cards if card.unread and not card.is_card]
+    shown = [card for card in cards if card.is_card]
+    if not shown:
         raise HarnessError(f"{', '.join(map(str, paths))}: no card in it: no file has a benchmark table")
     for card in shown:
-        if card.path not in named:
+        if not card.named:
             # A directory is asked about as a whole: that one of its cards has no model of the records is nothing.
             card.plan = replace(card.plan, notes=tuple(n for n in card.plan.notes if n.startswith("line ")))
     used = frozenset().union(*(card.plan.mapped for card in cards))
@@ -191,20 +207,21 @@ def overviews(
 def _overviews(
     paths: Sequence[Path], words: Words, encoding: str | None
 ) -> tuple[dict[Path, Overview], list[str], Checksums]:
-    cards, unread = _read(find_cards(paths), encoding)
+    cards = _read(find_cards(paths), encoding)
     checksums = checksums_of(cards)
-    named = {path for path in paths if not path.is_dir()}
     found: dict[Path, Overview] = {}
     for card in cards:
-        try:
-            if card.file is None:
-                raise CardError(card.unread or "")
-            overview = show(card.file.text, words, checksums)
-        except CardError as error:
-            unread.append(_said(card.path, error))
-            continue
-        if overview.tables or card.path in named:
-            found[card.path] = overview
+        if card.file is not None:
+            try:
+                overview = show(card.file.text, words, checksums)
+            except CardError as error:
+                card.unreadable(error)
+                continue
+            if not overview.tables and card.path.suffix.lower() not in SUFFIXES:
+                overview = Overview("no card", None, (), (_NO_FORM,))
+            if overview.tables or card.named:
+                found[card.path] = overview
+    unread = [card.unread for card in cards if card.unread and card.is_card]
     if not found and not unread:
         raise HarnessError(f"{', '.join(map(str, paths))}: no card in it: no file has a benchmark table")
     return found, unread, checksums
@@ -222,20 +239,17 @@ def checksums_of(cards: Iterable[Planned]) -> Checksums:
     return checksums
 
 
-def _read(found: Iterable[tuple[Path, bool]], encoding: str | None) -> tuple[list[Planned], list[str]]:
-    """Read files; one in a directory that cannot be read and has nothing of a card is only noted."""
+def _read(found: Iterable[tuple[Path, bool]], encoding: str | None) -> list[Planned]:
     cards: list[Planned] = []
-    passed_over: list[str] = []
     for path, named in found:
+        card = Planned(path, named)
+        cards.append(card)
         try:
-            file = read_card(path, encoding)
-            cards.append(Planned(path, file, Plan(file.text)))
+            card.file = read_card(path, encoding)
+            card.plan = Plan(card.file.text)
         except CardError as error:
-            if named or _looks_like_a_card(path):
-                cards.append(Planned(path, None, Plan(""), unread=_said(path, error)))
-            else:
-                passed_over.append(_said(path, error))
-    return cards, passed_over
+            card.unreadable(error)
+    return cards
 
 
 def _sources_first(card: Planned) -> tuple[bool, int]:
@@ -254,13 +268,6 @@ def _follow(card: Planned, sources: dict[str, generated.Source], words: Words) -
         if url in text and (made := generated.follow(text, source, words)):
             return replace(card, plan=made, source=source.path)
     return None
-
-
-def _looks_like_a_card(path: Path) -> bool:
-    try:
-        return bool(_TABLE_OR_ENTRY.search(path.read_bytes().replace(b"\0", b"")))
-    except OSError:
-        return True
 
 
 def _said(path: Path, error: CardError) -> str:

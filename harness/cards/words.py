@@ -158,6 +158,8 @@ class Words:
             rest = rest[:start] + " " + rest[end:]
         words = re.findall(r"[a-z0-9][\w-]*", rest)
         unknown = next((w for w in words if _plain(w).startswith(self.hardware)), None)
+        if unknown is not None and (as_written := re.search(re.escape(unknown), text, re.IGNORECASE)):
+            unknown = as_written[0]
         return Named(tuple(reversed(boards)), unknown)
 
     def board(self, name: str) -> str | None:
