@@ -31,9 +31,10 @@ EVERYWHERE = [
     for optimise in ("Performance", "Size")
     for memory in ("board", "sram_only", "dedicated")
 ]
-# The memories of Vela's settings in the worker.
-_FLASH = cycles.Timing(cycles.AXI_BYTES * 0.015625, 64, 64, 32)
-_SRAM = cycles.Timing(cycles.AXI_BYTES, 16, 16, 32)
+# The memories of Vela's settings in the worker, with the 16 bytes a cycle that Vela 5.2's newer core counts.
+_VELA_AXI_BYTES = 16
+_FLASH = cycles.Timing(_VELA_AXI_BYTES * 0.015625, 64, 64, 32)
+_SRAM = cycles.Timing(_VELA_AXI_BYTES, 16, 16, 32)
 
 
 @cache
