@@ -16,6 +16,7 @@ import queue
 import select
 import signal
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -28,13 +29,25 @@ from harness.wire.messages import ErrorCode
 
 _PR_SET_PDEATHSIG = 1
 _LONGEST_REASON = 200
+_CODE = struct.Struct("<i")
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """Sent by the template in place of an outcome: the engine has ended by itself, if below 0 by a signal."""
+    """In place of an outcome: the engine has ended by itself, if `code` is below 0 by a signal."""
 
     code: int
+
+
+@dataclass(frozen=True)
+class _Lifelines:
+    """The board's ends of an engine: `line` for requests and outcomes, `obituary` for how it ended.
+
+    An engine may end in the middle of an outcome, so what is told of its end has a way of its own.
+    """
+
+    line: socket.socket
+    obituary: socket.socket
 
 
 class EngineTemplate:
@@ -49,12 +62,13 @@ class EngineTemplate:
             _never_return(lambda: _Template(inside, board).serve(prepare()))
         inside.close()
 
-    def start(self) -> socket.socket:
-        """Return this end of the line to a new engine; when it is shut down, the engine ends."""
+    def start(self) -> _Lifelines:
+        """Return the ends of the lines to a new engine; when the first is shut down, the engine ends."""
         mine, its = socket.socketpair()
-        with its, contextlib.suppress(OSError):  # without a template the line is as good as closed
-            socket.send_fds(self._control, [b"e"], [its.fileno()])
-        return mine
+        told, tells = socket.socketpair()
+        with its, tells, contextlib.suppress(OSError):  # without a template the lines are as good as closed
+            socket.send_fds(self._control, [b"e"], [its.fileno(), tells.fileno()])
+        return _Lifelines(mine, told)
 
 
 class ProcessEngine:
@@ -128,8 +142,9 @@ def _how_it_ended(code: int) -> str:
 class _Process:
     """An engine as the board's process sees it; a thread waits for what it says."""
 
-    def __init__(self, line: socket.socket, wake: Callable[[], None]) -> None:
-        self._line = line
+    def __init__(self, lines: _Lifelines, wake: Callable[[], None]) -> None:
+        self._line = lines.line
+        self._obituary = lines.obituary
         self._wake = wake
         self._requests: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[Loaded | Invoked | EngineError | _Ended] = queue.SimpleQueue()
@@ -154,20 +169,29 @@ class _Process:
             self._line.shutdown(socket.SHUT_RDWR)
 
     def _converse(self) -> None:
-        with self._line, self._line.makefile("rwb") as file:
+        with self._obituary, self._line, self._line.makefile("rwb") as file:
             while (request := self._requests.get()) is not None:
                 try:
                     pickle.dump(request, file)
                     file.flush()
                     outcome = pickle.load(file)
-                except (OSError, EOFError):
-                    outcome = _Ended(0)
+                except (OSError, EOFError, pickle.UnpicklingError):  # the last: cut off in the middle
+                    outcome = self._how_it_ended()
                 if self._ended:
                     return
                 self._outcomes.put(outcome)
                 self._wake()
                 if isinstance(outcome, _Ended):
                     return
+
+
+    def _how_it_ended(self) -> _Ended:
+        """Return what the template says of the engine's end; nothing, if it has ended with it."""
+        with contextlib.suppress(OSError):
+            told = self._obituary.recv(_CODE.size, socket.MSG_WAITALL)
+            if len(told) == _CODE.size:
+                return _Ended(_CODE.unpack(told)[0])
+        return _Ended(0)
 
 
 # ---- in the template's process, and in the engines'
@@ -187,19 +211,21 @@ class _Template:
     def serve(self, make: Callable[[], Runtime]) -> None:
         """Run engines until the board is gone."""
         while True:
-            message, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
+            message, descriptors, _, _ = socket.recv_fds(self._control, 1, 2)
             if not message:
                 return
-            with socket.socket(fileno=descriptors[0]) as line:
-                self._run(make, line)
+            line, obituary = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+            with line, obituary:
+                self._run(make, line, obituary)
 
-    def _run(self, make: Callable[[], Runtime], line: socket.socket) -> None:
+    def _run(self, make: Callable[[], Runtime], line: socket.socket, obituary: socket.socket) -> None:
         """Fork an engine for a line, and wait until either ends."""
         template = os.getpid()
         engine_ends, held = os.pipe()  # the engine alone holds the other end
         engine = os.fork()
         if engine == 0:
             self._control.close()
+            obituary.close()
             os.close(engine_ends)
             _never_return(lambda: _serve_engine(make, line, template))
         os.close(held)
@@ -212,7 +238,7 @@ class _Template:
         os.close(engine_ends)
         if engine_ends in ended:
             with contextlib.suppress(OSError):
-                line.sendall(pickle.dumps(_Ended(os.waitstatus_to_exitcode(status))))
+                obituary.sendall(_CODE.pack(os.waitstatus_to_exitcode(status)))
 
 
 def _serve_engine(make: Callable[[], Runtime], line: socket.socket, template: int) -> None:
