@@ -243,3 +243,30 @@ def test_ten_thousand_null_comparisons_with_unequal_numbers_of_runs(before: int,
     print(f"\n{before} against {after} runs: {alarms / 10_000:.2%} false alarms with nothing allowed")
     # The rate is 5 % exactly for a single run on a side, so the count may lie three standard errors above.
     assert alarms / 10_000 <= 0.05 + (0.0066 if 1 in (before, after) else 0)
+
+
+def _alarms_of_single_runs(board: Board, earlier: int, comparisons: int, seed: int) -> float:
+    """How often one run is called slower than another, with the spread from so many earlier runs."""
+    rng = np.random.default_rng(seed)
+    alarms = 0
+    for _ in range(comparisons):
+        logs = np.log(np.median(board.runs(rng, earlier), axis=1))
+        known = Known(float(logs.std(ddof=1)), earlier - 1)
+        sides = _side(board.runs(rng, 1)), _side(board.runs(rng, 1))
+        alarms += interval(*sides, known).verdict(0.0) == "regression"
+    return alarms / comparisons
+
+
+@pytest.mark.parametrize("earlier", [3, 8])
+def test_a_spread_from_few_earlier_runs_is_not_taken_for_certain(earlier: int) -> None:
+    # Three standard errors above 5 % in 1,000 comparisons; the normal quantile makes 11.9 % of 3 runs.
+    assert _alarms_of_single_runs(BOARDS["shifts between runs"], earlier, 1000, seed=21) <= 0.071
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("earlier", [3, 5, 10, 30])
+@pytest.mark.parametrize("name", ["shifts between runs", "drift", "outliers", "autocorrelation"])
+def test_ten_thousand_single_runs_with_a_spread_from_earlier_ones(name: str, earlier: int) -> None:
+    rate = _alarms_of_single_runs(BOARDS[name], earlier, 10_000, seed=earlier)
+    print(f"\n{name}, {earlier} earlier runs: {rate:.2%} false alarms with nothing allowed")
+    assert rate <= 0.05 + 0.0066
