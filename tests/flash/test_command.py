@@ -183,7 +183,7 @@ def test_each_model_has_a_block_or_a_slot_of_its_own(tmp_path: Path) -> None:
         return [region.address for region in placing.place_models(board, names)]
 
     assert places(ESP, FIRST, str(odd / "net.tflite"), SECOND) == [0x400000, 0x40A000, 0x414000]
-    assert places(ESP, f"{odd / 'net.tflite'}@0x500000", SECOND) == [0x500000, 0x50B000]
+    assert places(ESP, f"{odd / 'net.tflite'}@0x500000", SECOND) == [0x500000, 0x50A000]
     assert places(A1101, FIRST, SECOND) == [0x30000000, 0x30100000]
     assert places(A1101, f"{FIRST}@0x30100000", SECOND) == [0x30100000, 0x30200000]
     flash = BoardFlash(A1101)
