@@ -60,17 +60,17 @@ def test_models_are_placed_one_behind_the_other_each_at_a_block(tmp_path: Path) 
     assert first.stderr == ""
     lines = first.stdout.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith(f"flashed: {ESP.id}: {FIRST}, 43,408 bytes at 0x400000 in ")
+    assert lines[0].startswith(f"flashed: {ESP.id}: {FIRST}, 40,336 bytes at 0x400000 in ")
     assert "verified: MD5, by the chip" in lines[0]
-    assert " at 0x40b000 in " in lines[1]
+    assert " at 0x40a000 in " in lines[1]
     assert json.loads(second.stdout) == {
         "board": ESP.id,
         "written": [],
         "kept": [{"what": name, "known_by": "MD5, by the chip"} for name in (FIRST, SECOND)],
     }
     cells = BoardFlash(ESP, tmp_path)
-    assert cells.read(0x400000, 43408) == bundled.build(FIRST)
-    assert cells.read(0x40B000, 43120) == bundled.build(SECOND)
+    assert cells.read(0x400000, 40336) == bundled.build(FIRST)
+    assert cells.read(0x40A000, 40032) == bundled.build(SECOND)
 
 
 def test_an_address_is_taken_and_a_file_of_firmware(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_an_address_is_taken_and_a_file_of_firmware(tmp_path: Path) -> None:
         (["-b", "we2", "--port", "/dev/x", "-m", f"{FIRST}@-1"], "'-1' is no address"),
         (["-b", "we2", "--port", "/dev/x", "-m", f"{FIRST}@"], "'' is no address"),
         (["-b", "we2", "--port", "/dev/x", "--firmware", "none"], "nothing to flash"),
-        (["-b", "a1101", "--port", "/dev/x", *["-m", FIRST] * 5], "no room for its 43408 bytes behind the"),
+        (["-b", "a1101", "--port", "/dev/x", *["-m", FIRST] * 5], "no room for its 40336 bytes behind the"),
     ],
 )
 def test_what_cannot_be_flashed_is_one_line(arguments: list[str], expected: str) -> None:
@@ -132,11 +132,11 @@ def test_a_uf2_file_for_copying_by_hand(tmp_path: Path) -> None:
     (tmp_path / "net.tflite").write_bytes(bundled.build(FIRST))
     done = run("uf2", str(tmp_path / "net.tflite"), "-b", "a1101", "--slot", "2")
     assert done.returncode == 0, done.stderr
-    assert "model at 0x30100000, 170 blocks" in done.stdout
+    assert "model at 0x30100000, 158 blocks" in done.stdout
     parsed = UF2File(str(tmp_path / "net.uf2"))
     assert parsed[0].header.address == 0x30100000
     content = b"".join(bytes(block.payload) for block in parsed)
-    assert content[:43408] == uf2file.swap_words(bundled.build(FIRST))
+    assert content[:40336] == uf2file.swap_words(bundled.build(FIRST))
 
 
 @pytest.mark.parametrize(
@@ -182,13 +182,13 @@ def test_each_model_has_a_block_or_a_slot_of_its_own(tmp_path: Path) -> None:
     def places(board: Profile, *names: str) -> list[int]:
         return [region.address for region in placing.place_models(board, names)]
 
-    assert places(ESP, FIRST, str(odd / "net.tflite"), SECOND) == [0x400000, 0x40B000, 0x416000]
-    assert places(ESP, f"{odd / 'net.tflite'}@0x500000", SECOND) == [0x500000, 0x50B000]
+    assert places(ESP, FIRST, str(odd / "net.tflite"), SECOND) == [0x400000, 0x40A000, 0x414000]
+    assert places(ESP, f"{odd / 'net.tflite'}@0x500000", SECOND) == [0x500000, 0x50A000]
     assert places(A1101, FIRST, SECOND) == [0x30000000, 0x30100000]
     assert places(A1101, f"{FIRST}@0x30100000", SECOND) == [0x30100000, 0x30200000]
     flash = BoardFlash(A1101)
     load_models(A1101, flash, [FIRST, SECOND])
-    assert flash.read_by_core(0x30100000, 43120) == bundled.build(SECOND)
+    assert flash.read_by_core(0x30100000, 40032) == bundled.build(SECOND)
     with pytest.raises(HarnessError, match="no room left"):
         load_models(A1101, flash, [FIRST] * 5)
 
