@@ -68,7 +68,9 @@ def test_a_name_alone_is_unproven_and_needs_to_be_accepted() -> None:
     assert made.text == text
     (left,) = made.refused
     assert left.where == "line 3: person_detection_int8.tflite"
-    assert left.why.startswith("record r1 is of a file named so, which is unproven: the file has no SHA-1 in its name")
+    assert left.why.startswith(
+        "record r1 is of a file named so, which is unproven: it has no SHA-1 in its name"
+    )
     assert left.why.endswith("--by-name takes it")
     assert updated(text, record, rules=Rules(by_name=True)).text == text.replace("70<", "54<")
 
@@ -105,7 +107,9 @@ def test_the_int8_row_gives_no_false_alarm_of_what_was_compiled_from_it() -> Non
     made = updated(card(f"https://e.com/{file}"), compiled)
     assert made.text == card(f"https://e.com/{file}")
     assert made.notes == ("no row links a model of the records; --map can name the model of a row",)
-    compiled = benched(54, file="person_detection_int8.tflite", compiled_from=SHA1, md5=VELA_MD5, source_md5=MD5)
+    compiled = benched(
+        54, file="person_detection_int8.tflite", compiled_from=SHA1, md5=VELA_MD5, source_md5=MD5
+    )
     made = updated(card(URL), compiled, known=checksums(int8=MD5))
     assert (made.left, made.notes) == ((), made.notes[:1])
     assert "MD5" not in made.notes[0]
