@@ -20,8 +20,8 @@ from harness.results.record import Record
 class Run:
     """One run that cards ask for.
 
-    `record` is the id of a record that answers it already, `path` where the model's file is, `fetched` whether
-    it has to be fetched first, `missing` why it cannot be had.
+    `record` is the id of a record that answers it already, `path` where the model's file is, `fetched`
+    whether it has to be fetched first, `missing` why it cannot be had.
     """
 
     want: Want

@@ -241,8 +241,8 @@ def sift(rows: Sequence[Said], conditions: Sequence[Condition], words: Words) ->
             others = " and ".join([rows[n].place for n in fits[:3] if n != number])
             _once(
                 result[number].refused,
-                f"{others} is of the same model and fits the record as well: '{conditions[unlike[0]].header}' does "
-                "not tell which of them it is of",
+                f"{others} is of the same model and fits the record as well: '{conditions[unlike[0]].header}'"
+                " does not tell which of them it is of",
             )
     return result
 
@@ -266,8 +266,8 @@ def _agrees(
                 continue
             _once(
                 result.notes,
-                f"the row is of a board that is not known ('{said}'): left alone; add the name under [boards] of a "
-                "--words file",
+                f"the row is of a board that is not known ('{said}'): left alone; add the name under [boards]"
+                " of a --words file",
             )
             return False
         if verdict is Verdict.DIFFERS:
@@ -290,8 +290,8 @@ def _agrees(
             said = short(plain(row.values[index])) or "-"
             _once(
                 result.refused,
-                f"'{said}' ({conditions[index].header}) tells the row from others of its model, and records do not "
-                "say it",
+                f"'{said}' ({conditions[index].header}) tells the row from others of its model, and records"
+                " do not say it",
             )
             return False
     return True

@@ -113,9 +113,9 @@ def is_nothing(node: Node, words: Words) -> bool:
 
 @dataclass
 class Usual:
-    """How a model's entry keeps its figures: the name of its metric of each quantity, and by that name whether
-    it is an object by board and how many decimals it has; and a list of devices. `canonical` is whether all
-    of its numbers are written as a program writes them, "15.1" and not "15.10".
+    """How a model's entry keeps its figures: the name of its metric of each quantity, and by that name
+    whether it is an object by board and how many decimals it has; and a list of devices. `canonical` is
+    whether all of its numbers are written as a program writes them, "15.1" and not "15.10".
     """
 
     names: dict[Quantity, str] = field(default_factory=dict)

@@ -155,7 +155,10 @@ class _Short(OSError):
 
 
 def _transfer(url: str, part: Path, progress: Progress) -> None:
-    """Bring a file, or what is missing of one. Raises _Short where it ends too early, OSError for other trouble."""
+    """Bring a file, or what is missing of one.
+
+    Raises _Short where it ends too early, OSError for other trouble.
+    """
     at = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "harness", "Accept-Encoding": "identity"})
     if at:

@@ -137,7 +137,7 @@ def write_card(card: CardFile, text: str) -> None:
 
 
 def _write_through(target: Path, old: bytes, new: bytes) -> None:
-    """Write into a file that has other names, which a rename would part from it; put it back if that fails."""
+    """Write into a file that has other names, which a rename would part from it; undo it if that fails."""
     try:
         _fill(target, new)
     except BaseException:

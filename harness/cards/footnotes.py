@@ -184,7 +184,7 @@ def _goes_on(notes: Sequence[Note], note: Note) -> bool:
 
 
 def _name(body: str, words: Words) -> tuple[int, int]:
-    """Return the span of the name in a foot-note: all of it but for the phrases that may stand around a board.
+    """Return the span of the name in a foot-note: all of it but for the phrases that may stand around one.
 
     Clauses that say how the accuracy was found may stand beside it.
     """

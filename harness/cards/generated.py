@@ -29,9 +29,10 @@ Metrics = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Source:
-    """A model of the zoo as an entry has it: its files in order, and their metrics before and after an update.
+    """A model as an entry of the zoo has it: its files in order, their metrics before and after an update.
 
-    `changes` are those of the update, by line, metric and board; `rows` how many of its files records are of.
+    `changes` are those of the update, by line, metric and board; `rows` how many of its files records are
+    of.
     """
 
     path: Path
@@ -70,7 +71,7 @@ def sources(path: Path, text: str, plan: Plan) -> list[Source]:
 
 
 def follow(text: str, source: Source, words: Words) -> Plan | None:
-    """Return the update of a card that follows that of its entry, None for a card that is not in this form."""
+    """Return the update of a card that follows that of its entry, None for a card in another form."""
     document = Document(text)
     benchmarks, _ = find_benchmarks(document, words)
     if len(benchmarks) != 1 or not _same_files(document, benchmarks[0], source):
@@ -106,7 +107,7 @@ class _Rendered:
 
     @classmethod
     def of(cls, header: str, metrics: Sequence[Metrics]) -> _Rendered | None:
-        """Return the column of a metric, None for one that no entry has or that the generator does not write."""
+        """Return the column of a metric, None for one that the generator does not write."""
         values = [of_one.get(header, "-") for of_one in metrics]
         figures = [value for value in values if value != "-"]
         if figures and all(isinstance(value, dict) for value in figures):
@@ -124,7 +125,7 @@ class _Rendered:
 
 
 def _as_tabulate(values: Sequence[Any]) -> list[str]:
-    """Return a column as tabulate prints it: two decimals where all of it is numbers, as they are where not."""
+    """Return a column as tabulate prints it: with two decimals where all of it is numbers."""
     numbers = all(isinstance(value, int | float) for value in values)
     if numbers and any(isinstance(value, float) for value in values):
         return [f"{value:.2f}" for value in values]
@@ -159,7 +160,7 @@ def _list_edits(document: Document, notes: Sequence[Note], keys: Sequence[str]) 
 
 
 def _column_edits(benchmark: Benchmark, column: Column, texts: Sequence[str]) -> list[Edit]:
-    """Return the edits that put new texts into a column, which grows or shrinks with them as tabulate's do."""
+    """Return the edits that put new texts into a column, which grows and shrinks as tabulate's do."""
     table = benchmark.table
     cells = [row.cells[column.index] for row in (table.header, table.delimiter, *table.rows)]
     widened = centred_as_tabulate([cell.raw for cell in cells], texts)

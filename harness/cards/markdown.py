@@ -110,7 +110,7 @@ def _ready(
     words: Words,
     log: _Log,
 ) -> list[_Ready]:
-    """Return the rows of a table whose models are in the records, each with the records that agree with it."""
+    """Return the rows of a table whose models were benched, each with the records that agree with it."""
     matched = [
         (placed, found)
         for placed in benchmark.rows

@@ -43,8 +43,8 @@ NO_CHECKSUMS = Checksums()
 class Reference:
     """A model as a card names it: its file, and what proves which file that is.
 
-    `sha1` is the one in the file's name. For a file that Vela made (`vela`) it is that of the int8 file before
-    it, as `source_md5` is; `md5` is that of the file itself.
+    `sha1` is the one in the file's name. For a file that Vela made (`vela`) it is that of the int8 file
+    before it, as `source_md5` is; `md5` is that of the file itself.
     """
 
     file: str
@@ -83,7 +83,7 @@ def reference(address: str, checksums: Checksums = NO_CHECKSUMS) -> Reference | 
 
 
 def uncompiled(model: Reference, checksums: Checksums) -> Reference:
-    """Return the int8 file that a file of Vela's was made from, by the zoo's way of naming; others as they are."""
+    """Return the int8 file that a file of Vela's was made from, as the zoo names it; others as they are."""
     if not model.vela:
         return model
     file, url = _VELA.sub("", model.file), _VELA.sub("", model.url)
@@ -168,8 +168,8 @@ class Benched:
                 # What was compiled from the file is not the file, but no other one either.
                 if model.sha1 not in (kept.sha1.lower(), (kept.source_sha1 or "").lower()):
                     return (
-                        f"record {record.id} is of a file named so whose SHA-1 is {kept.sha1}, not the one in its "
-                        "name: not used"
+                        f"record {record.id} is of a file named so whose SHA-1 is {kept.sha1}, not the one"
+                        " in its name: not used"
                     )
             elif (
                 model.md5
@@ -177,8 +177,8 @@ class Benched:
                 and model.md5 not in (kept.md5.lower(), (kept.source_md5 or "").lower())
             ):
                 return (
-                    f"record {record.id} is of a file named so whose MD5 is {kept.md5}, not the one beside its "
-                    "address: not used"
+                    f"record {record.id} is of a file named so whose MD5 is {kept.md5}, not the one beside "
+                    "its address: not used"
                 )
         return None
 
@@ -263,7 +263,7 @@ def _by_name_alone(model: Reference, record: Record) -> str:
     elif model.sha1:
         lacks = f"nothing tells what record {record.id} was compiled from"
     else:
-        lacks = "the file has no SHA-1 in its name, and no entry of the zoo among the files has an MD5 beside its address"
+        lacks = "it has no SHA-1 in its name, and no entry that was read has an MD5 beside its address"
     return f"record {record.id} is of a file named so, which is unproven: {lacks}; --by-name takes it"
 
 
@@ -325,8 +325,8 @@ class Places:
         alike = others if filled else _but(here, self._all)
         if alike:
             raise Refused(
-                f"{alike} is of the same model, and nothing tells which of the two is for {board}; put a figure or "
-                "a '-' with its foot-note into one"
+                f"{alike} is of the same model, and nothing tells which of the two is for {board}; put a"
+                " figure or a '-' with its foot-note into one"
             )
         return None
 

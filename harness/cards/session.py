@@ -48,7 +48,7 @@ class Planned:
 
     @property
     def is_card(self) -> bool:
-        """Whether the file is a card, or may be one for all that can be told of a file that cannot be read."""
+        """Whether the file is a card, or may be one for all that can be told of one that cannot be read."""
         if self.named or self.plan.benchmarks:
             return True
         if self.unread is None:
@@ -173,7 +173,7 @@ def prepare(
         raise HarnessError(f"{', '.join(map(str, paths))}: no card in it: no file has a benchmark table")
     for card in shown:
         if not card.named:
-            # A directory is asked about as a whole: that one of its cards has no model of the records is nothing.
+            # A directory is asked about as a whole: that there are no records of one of its cards is nothing.
             card.plan = replace(card.plan, notes=tuple(n for n in card.plan.notes if n.startswith("line ")))
     used = frozenset().union(*(card.plan.mapped for card in cards))
     unused = sorted(set(rules.models) - used)

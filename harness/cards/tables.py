@@ -62,7 +62,7 @@ class Table:
 class Document:
     """A Markdown document: its lines as spans, its tables, and which lines are no prose.
 
-    `body` is the text with its front matter blanked out, `headings` are (level, text) by the first line of each.
+    `body` is the text with its front matter blanked out, `headings` are (level, text) by their first lines.
     """
 
     def __init__(self, text: str) -> None:

@@ -186,7 +186,7 @@ class Target:
         own: str | None,
         unknown: Sequence[str],
     ) -> _New | None:
-        """Return the figure of one board as the cell is to show it, None where it already does or has no place.
+        """Return the figure of one board as the cell is to show it, None where it does or has no place.
 
         `segment` is where it stands, None for a board that the cell has no figure of. Raises Refused or
         Disagreement where it may not be written.
@@ -233,8 +233,8 @@ class Target:
             raise Refused(excluded)
         if header := self.benchmark.unexplained(self.placed):
             raise Refused(
-                f"the column '{header}' may say which board the row is of; add it under [headers] of a --words file: "
-                "to 'board' if it does, to 'other' if not"
+                f"the column '{header}' may say which board the row is of; add it under [headers] of a"
+                " --words file: to 'board' if it does, to 'other' if not"
             )
 
     def _board_of_bare_figure(self, figures: cell.Figures, own: str | None) -> str | None:
@@ -351,8 +351,8 @@ def check_factor(old: str | None, new: str, unit: Unit, figure: Figure, rules: R
     grown = factor(old, new)
     if grown is not None and grown > rules.max_factor and not rules.accept:
         raise Drastic(
-            f"{old} -> {new} {unit.name} ({figure.origin}, record {figure.record.id}, a factor of {grown:.3g}): a "
-            f"change of more than {rules.max_factor:g}x; --yes writes it"
+            f"{old} -> {new} {unit.name} ({figure.origin}, record {figure.record.id}, a factor of "
+            f"{grown:.3g}): a change of more than {rules.max_factor:g}x; --yes writes it"
         )
 
 

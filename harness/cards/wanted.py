@@ -16,9 +16,9 @@ from harness.cards.words import Words
 class Want:
     """A model that cards show on a board.
 
-    `model` is the file that a row links, `bench` the one that goes to the bench: for a file that Vela made the
-    int8 file before it, without which outputs cannot be held against a reference. `seconds` is what a card
-    says that one invoke takes, None where none does; `places` are the files and lines that ask for it.
+    `model` is the file that a row links, `bench` the one that goes to the bench: for a file that Vela made
+    the int8 file before it, without which outputs cannot be held against a reference. `seconds` is what a
+    card says that one invoke takes, None where none does; `places` are the files and lines that ask for it.
     """
 
     model: Reference

@@ -22,7 +22,8 @@ _ADDRESS = re.compile(r"https?://\S+|`[^`\n]*`|<[^<>\n]*>")
 _UNIT = re.compile(rf"\s*(?:[(\[/,]|\bin\b)\s*({UNIT_PATTERN})\s*[)\]]?[\s↓↑⬇⬆\ufe0f]*$", re.IGNORECASE)
 _LINK = re.compile(r"\[([^\[\]]*)\]\((?:[^()]|\([^()]*\))*\)")
 _MARKUP = re.compile(r"<sup>.*?(?:</sup>|$)|\[\^[^\]]*\]|<[^<>]*>|[*_`]", re.IGNORECASE)
-# What points to a foot-note in a header: <sup>, [^1], a superior digit, a dagger, a star that ends no emphasis.
+# What points to a foot-note in a header: <sup>, [^1], a superior digit, a dagger. A star that ends no
+# emphasis does so, too.
 _MARKS = re.compile(r"<sup>(.*?)(?:</sup>|$)|\[\^([^\]]*)\]|([¹²³⁴⁵⁶⁷⁸⁹†‡§])", re.IGNORECASE)
 _EMPHASIS = re.compile(r"\*(?=\S)[^*]+\*|\*\*(?=\S)[^*]+\*\*|\*\*\*(?=\S)[^*]+\*\*\*")
 _TAGS = re.compile(r"</?(?!sup\b)[a-z][^<>]*>", re.IGNORECASE)
@@ -89,7 +90,8 @@ class Words:
     def head(self, header: str) -> Head | None:
         """Return what the header of a measured column says, or None where it heads none.
 
-        "Inference Time<sup>2</sup> (ms)" points to foot-note 2, "Latency on SenseCAP A1101 (ms)" names a board.
+        "Inference Time<sup>2</sup> (ms)" points to a foot-note, "Latency on SenseCAP A1101 (ms)" names a
+        board.
         """
         text, marks = _without_marks(header)
         text = unicodedata.normalize("NFKC", _unmarked(text)).strip()
@@ -145,7 +147,7 @@ class Words:
     def named_in(self, text: str) -> Named:
         """Return the boards that a heading or caption names.
 
-        A name that goes on ("Grove Vision AI V3") and other words for hardware are hardware that is not known.
+        A name that goes on ("Grove Vision AI V3") and other words for hardware are what is not known.
         """
         plain = unicodedata.normalize("NFKC", _unmarked(_ADDRESS.sub(" ", _LINK.sub(r"\1", text)))).casefold()
         boards: dict[str, None] = {}
@@ -281,7 +283,7 @@ def _words(values: dict[str, Any]) -> Words:
 
 
 def _windows(text: str, names: Mapping[str, str]) -> list[tuple[int, int, str]]:
-    """Return where a text has one of the names, as (start, end, what is named); the longest names go first."""
+    """Return where a text has one of the names, as (start, end, what is named); longer names go first."""
     tokens = list(_TOKEN.finditer(text.casefold()))
     found = []
     at = 0

@@ -264,8 +264,8 @@ def _parse(text: str) -> Node:
 
 @dataclass
 class _Update:
-    """One benchmark and the records that may go into it; `places` are all benchmarks that a record may go into,
-    by its id.
+    """One benchmark and the records that may go into it; `places` are all benchmarks that a record may go
+    into, by its id.
     """
 
     form: Form

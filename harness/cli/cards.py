@@ -141,7 +141,7 @@ def update(
 @click.option(
     "--port",
     metavar="URL|auto|emulated",
-    help="Serial port of the board [the attached board; an emulated one with --allow-estimated and no board].",
+    help="Serial port of the board [the attached one; with --allow-estimated else an emulated one].",
 )
 @click.option("-n", "--invokes", default=100, show_default=True, type=click.IntRange(1, 1_000_000))
 @click.option("--warmup", "-w", default=1, show_default=True, type=click.IntRange(0, 1_000_000))
@@ -358,7 +358,10 @@ def _update(
     strict: bool,
     as_json: bool,
 ) -> int:
-    """Plan an update, write it unless `mode` is "check" or "dry run", say what came of it; return the exit code."""
+    """Plan an update, write it unless `mode` is "check" or "dry run", and say what came of it.
+
+    Returns the exit code.
+    """
     from harness.cards.session import prepare
     from harness.cli import cards_view
 

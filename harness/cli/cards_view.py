@@ -58,7 +58,7 @@ def _cells(card: Planned, mode: str, nothing_written: bool) -> str:
 
 def _why(card: Planned, cards: Mapping[Path, Planned]) -> str:
     reasons = card.reasons()
-    if not reasons and card.source and card.source in cards and cards[card.source].left:
+    if not reasons and card.source is not None and card.source in cards and cards[card.source].left:
         return f"as {card.source}, which it is made from"
     return "; ".join(f"{count} x {why}" if count > 1 else why for why, count in reasons.items())
 
@@ -90,8 +90,8 @@ def print_runs(runs: Sequence[Run], seconds: float, invokes: int) -> None:
     missing = [run.want.bench for run in runs if run.missing]
     recorded = len(runs) - len(to_do) - len(missing)
     click.echo(
-        f"\n{_count(len(to_do), 'run')} on {_count(boards, 'board')}, {_count(fetched, 'file')} to fetch first; "
-        f"{_count(len(set(missing)), 'file')} missing; {recorded} have a record\n"
+        f"\n{_count(len(to_do), 'run')} on {_count(boards, 'board')}, {_count(fetched, 'file')} to fetch "
+        f"first; {_count(len(set(missing)), 'file')} missing; {recorded} have a record\n"
         f"{invokes} invokes a run take {_time(seconds)} in all by the cards' own times, flashing not counted"
     )
 

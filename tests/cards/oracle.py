@@ -1,4 +1,4 @@
-"""What the cards and entries of the model zoo say, read by rules of its own: nothing here knows harness.cards.
+"""What the cards and entries of the model zoo say, read by rules of its own: this knows no harness.cards.
 
 The oracle knows the forms that the zoo has had since 2023, and those alone. For each figure it says where the
 number stands in the text, which file and board it is of, and which unit it is in.

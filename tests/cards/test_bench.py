@@ -1,4 +1,4 @@
-"""`harness cards bench`: what cards ask for is planned, fetched, benched and written, and taken up where it ended."""
+"""`harness cards bench`: what cards ask for is planned, fetched, benched, written, and taken up again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def zoo(folder: Path, host: str = "https://files.example.com/zoo") -> None:
     by_sha1 = zoo_making.model(
         "cifar",
         zoo_making.benchmark("PyTorch", "FLOAT32", "cifar.pth", {"Top-1(%)": 88.3}),
-        zoo_making.benchmark("TFLite", "INT8", f"cifar_sha1_{SHA1}.tflite", {"Inference(ms)": {XIAO: 13, GROVE: 22}}),
+        zoo_making.benchmark(
+            "TFLite", "INT8", f"cifar_sha1_{SHA1}.tflite", {"Inference(ms)": {XIAO: 13, GROVE: 22}}
+        ),
         zoo_making.benchmark(
             "TFLite(vela)", "INT8", f"cifar_sha1_{SHA1}_vela.tflite", {"Inference(ms)": {"we2": 2.0}}
         ),
@@ -109,7 +111,7 @@ def test_cards_ask_for_each_model_on_each_board_that_a_row_names_once(place: Pat
     found, remarks = session.wants([place / "zoo"], Rules().words)
     asked = [(want.bench.file, want.board, want.seconds) for want in found]
     file = f"cifar_sha1_{SHA1}.tflite"
-    # The WE2 is to run what Vela makes of the int8 file: the zoo's own compilation has no reference to verify by.
+    # The WE2 is to run what Vela makes of the int8 file: the zoo's own file has nothing to verify it by.
     assert asked == [
         (file, XIAO, 0.013),
         (file, GROVE, 0.022),
@@ -123,7 +125,8 @@ def test_cards_ask_for_each_model_on_each_board_that_a_row_names_once(place: Pat
 
 def test_a_place_that_is_still_empty_is_asked_for_and_an_unknown_board_is_named(place: Path) -> None:
     (place / "card.md").write_text(
-        f"| Board | Inference(ms) | Link |\n|-|-|-|\n| XIAO ESP32S3 | - | [x](https://e.com/a_{SHA1}.tflite) |\n"
+        "| Board | Inference(ms) | Link |\n|-|-|-|\n"
+        f"| XIAO ESP32S3 | - | [x](https://e.com/a_{SHA1}.tflite) |\n"
         f"| STM32H743 | 5 | [x](https://e.com/a_{SHA1}.tflite) |\n"
     )
     found, remarks = session.wants([Path("card.md")], Rules().words)
@@ -152,7 +155,12 @@ def test_what_has_a_record_that_may_be_written_is_not_benched_again(place: Path)
     estimate = benched(22, board=GROVE, sha1=SHA1, origin="estimated", id="estimate")
     records = [done, other, poor, estimate]
     found = {(run.want.board, run.want.bench.file[:5]): run.record for run in runs(place / "zoo", records)}
-    assert found == {(XIAO, "cifar"): "done", (XIAO, "meter"): "other", (GROVE, "cifar"): None, (WE2, "cifar"): None}
+    assert found == {
+        (XIAO, "cifar"): "done",
+        (XIAO, "meter"): "other",
+        (GROVE, "cifar"): None,
+        (WE2, "cifar"): None,
+    }
     of_emulated = runs(place / "zoo", records, estimates=True, boards=[GROVE])
     assert of_emulated[0].record == "estimate"
     assert [run.record for run in runs(place / "zoo", records, again=True)] == [None] * 4

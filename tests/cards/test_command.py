@@ -493,7 +493,7 @@ def test_what_was_written_before_an_interrupt_is_named(place: Path, monkeypatch:
     records = [benched(500)]
     planned = session.prepare([Path("one.md"), Path("two.md")], records, Rules())
     monkeypatch.setattr(os, "replace", second_fails)
-    with pytest.raises(CardError, match="interrupted; already written: one.md"):
+    with pytest.raises(CardError, match=r"interrupted; already written: one\.md"):
         planned.write()
     assert (Path("one.md").read_text(), Path("two.md").read_text()) == (NEW, CARD)
     assert sorted(p.name for p in place.iterdir()) == ["card.md", "one.md", "results", "two.md"]

@@ -248,7 +248,10 @@ def test_several_figures_in_a_cell_are_each_replaced_by_itself(between: str) -> 
 
 def test_foot_notes_on_one_line_are_read_one_by_one() -> None:
     """An older generation of the zoo has its boards so."""
-    notes = "\n<sup>*</sup>*IoU Threshold: `0.55`.* <sup>1</sup>*Invoke Time Measured on [ESP32-S3 (XIAO)](https://e.com/).* <sup>2</sup>*Invoke Time Measured on [Grove Vision AI](https://e.com/).*\n"
+    notes = (
+        "\n<sup>*</sup>*IoU Threshold: `0.55`.* <sup>1</sup>*Invoke Time Measured on [ESP32-S3 (XIAO)]"
+        "(https://e.com/).* <sup>2</sup>*Invoke Time Measured on [Grove Vision AI](https://e.com/).*\n"
+    )
     text = card("Invoke Time (ms) | Link", "70<sup>(1)</sup> | LINK", notes=notes)
     made = updated(text, benched(54), benched(61, board="grove_vision_ai"))
     assert made.text == text.replace("| 70<sup>(1)</sup> |", "| 54<sup>(1)</sup><br>61<sup>(2)</sup> |")

@@ -81,7 +81,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     thread.join()
 
 
-def model(server: Server, path: str = "/zoo/a.tflite", sha1: str | None = SHA1, md5: str | None = None) -> Reference:
+def model(
+    server: Server, path: str = "/zoo/a.tflite", sha1: str | None = SHA1, md5: str | None = None
+) -> Reference:
     return Reference("a.tflite", sha1, False, server.url + path, md5)
 
 
@@ -115,7 +117,9 @@ def test_a_transfer_that_breaks_off_is_taken_up_where_it_ended(server: Server) -
 
 def test_what_came_before_giving_up_is_kept_for_the_next_call(server: Server) -> None:
     server.breaks = [50_000, 0, 0]
-    with pytest.raises(FetchError, match=r"ended after 50,000 of 262,144 bytes; what came is kept: call it again"):
+    with pytest.raises(
+        FetchError, match=r"ended after 50,000 of 262,144 bytes; what came is kept: call it again"
+    ):
         fetch(model(server))
     server.asked.clear()
     assert fetch(model(server)).read_bytes() == DATA
@@ -131,7 +135,9 @@ def test_a_server_that_knows_no_ranges_sends_all_of_it_again(server: Server) -> 
 def test_another_file_is_refused_and_not_kept(server: Server, sha1: str | None) -> None:
     server.data = DATA[::-1]
     wanted = model(server, sha1=sha1, md5=MD5)
-    with pytest.raises(FetchError, match="its SHA-1 is .*, not the one in its name" if sha1 else "its MD5 is .*, not"):
+    with pytest.raises(
+        FetchError, match=r"its SHA-1 is .*, not the one in its name" if sha1 else r"its MD5 is .*, not"
+    ):
         fetch(wanted)
     assert cached(wanted) is None
     server.data = DATA
@@ -184,7 +190,7 @@ def test_a_redirect_is_followed(server: Server) -> None:
 @pytest.mark.parametrize("place", ["file:///etc/hostname", "ftp://127.0.0.1/a.tflite"])
 def test_a_redirect_off_the_web_is_not_followed(server: Server, place: str) -> None:
     server.location = place
-    with pytest.raises(FetchError, match="which is no address of the web|is not allowed"):
+    with pytest.raises(FetchError, match=r"which is no address of the web|is not allowed"):
         fetch(model(server, "/moved/a.tflite"))
 
 
@@ -197,7 +203,7 @@ def test_a_redirect_in_a_circle_ends(server: Server) -> None:
 
 def test_a_server_that_is_not_there_is_said_to_be_refused(server: Server) -> None:
     nowhere = Reference("a.tflite", SHA1, False, "http://127.0.0.1:1/a.tflite")
-    with pytest.raises(FetchError, match="http://127.0.0.1:1/a.tflite: .*refused"):
+    with pytest.raises(FetchError, match=r"http://127\.0\.0\.1:1/a\.tflite: .*refused"):
         fetch(nowhere)
 
 
@@ -225,5 +231,5 @@ def test_files_of_a_directory_are_found_by_what_is_in_them(tmp_path: Path) -> No
     assert files.find(unproven) is None
     assert files.find(unproven, by_name=True) == tmp_path / "a.tflite"
     assert files.find(Reference("a.tflite", "ab" * 20, False), by_name=True) is None
-    with pytest.raises(HarnessError, match="--models .*nowhere: no such directory"):
+    with pytest.raises(HarnessError, match=r"--models .*nowhere: no such directory"):
         Files.of([tmp_path / "nowhere"])

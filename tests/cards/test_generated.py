@@ -1,4 +1,4 @@
-"""A zoo whose cards are generated: the entries change, and the cards follow as the generator would write them."""
+"""A zoo whose cards are generated: entries change, and cards follow as the generator would write them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,10 @@ def test_a_new_board_takes_the_place_that_the_entry_gives_it(tmp_path: Path) -> 
         assert "| 582<sup>(1)</sup><br>91.3<sup>(2)</sup> |" in text
         assert "        15.0<sup>(3)</sup>         " in text
     assert "  - ***2:** grove_vision_ai.*\n  - ***3:** grove_vision_ai_we2.*\n" in after["docs/en/person.md"]
-    assert "  - ***2：** grove_vision_ai.*\n  - ***3：** grove_vision_ai_we2.*\n" in after["docs/zh_CN/person.md"]
+    assert (
+        "  - ***2：** grove_vision_ai.*\n  - ***3：** grove_vision_ai_we2.*\n"
+        in after["docs/zh_CN/person.md"]
+    )
     regenerate(tmp_path)
     assert contents(tmp_path) == after
     changes = {card.path.name: [str(c) for c in card.plan.changes] for card in made.cards}
@@ -100,7 +103,9 @@ def test_a_metric_that_an_entry_does_not_have_is_not_added_to_its_card_either(tm
         name,
         benchmark("TFLite", "FLOAT32", file, {"Top-1(%)": 88.3}),
         benchmark("TFLite", "INT8", file, {"Top-1(%)": 88.2}),
-        benchmark("TFLite(vela)", "INT8", file.replace(".tflite", "_vela.tflite"), {"Inference(ms)": {WE2: 15.0}}),
+        benchmark(
+            "TFLite(vela)", "INT8", file.replace(".tflite", "_vela.tflite"), {"Inference(ms)": {WE2: 15.0}}
+        ),
     )
     write(tmp_path, entry)
     made = updated(tmp_path, records(name, 582, 16))
@@ -109,7 +114,9 @@ def test_a_metric_that_an_entry_does_not_have_is_not_added_to_its_card_either(tm
     assert any("the entry has no such metric; --add-metrics adds it" in note for note in made.notes)
     updated(tmp_path, records(name, 582, 16), add_metrics=True)
     after = contents(tmp_path)
-    assert [one["metrics"].get("Inference(ms)") for one in json.loads(after["entries/person.json"])["benchmark"]] == [
+    assert [
+        one["metrics"].get("Inference(ms)") for one in json.loads(after["entries/person.json"])["benchmark"]
+    ] == [
         None,
         {XIAO: 582.0},
         {WE2: 16.0},
@@ -124,8 +131,8 @@ def test_what_does_not_agree_with_its_entry_is_named(tmp_path: Path) -> None:
     stale.write_text(stale.read_text().replace("15.0<sup>", "19.0<sup>"))
     made = updated(tmp_path, [])
     assert [str(one) for one in made.disagreements] == [
-        f"{stale}: line 10: invoke time of person_int8_sha1_{digest('person')}_vela.tflite is 19.0 ms on {WE2} here, "
-        f"but 15.0 ms on {WE2} in {tmp_path / 'entries' / 'person.json'}"
+        f"{stale}: line 10: invoke time of person_int8_sha1_{digest('person')}_vela.tflite is 19.0 ms "
+        f"on {WE2} here, but 15.0 ms on {WE2} in {tmp_path / 'entries' / 'person.json'}"
     ]
     updated(tmp_path, records("person", 582, 16.5))
     assert not updated(tmp_path, []).disagreements
@@ -176,10 +183,18 @@ def test_whatever_is_in_a_zoo_its_generator_has_nothing_left_to_change(
         sha1 = digest(name)
         for board in boards:
             found.append(
-                benched(data.draw(figure), board=board, sha1=sha1, file="x.tflite", arena=data.draw(st.integers(9999, 10**6)))
+                benched(
+                    data.draw(figure),
+                    board=board,
+                    sha1=sha1,
+                    file="x.tflite",
+                    arena=data.draw(st.integers(9999, 10**6)),
+                )
             )
         if data.draw(st.booleans()):
-            found.append(benched(data.draw(figure), board=WE2, file="x.tflite", compiled_from=sha1, arena=3 * 10**5))
+            found.append(
+                benched(data.draw(figure), board=WE2, file="x.tflite", compiled_from=sha1, arena=3 * 10**5)
+            )
     made = updated(folder, found, accept=True)
     after = contents(folder)
     assert not made.disagreements

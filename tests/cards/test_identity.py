@@ -69,7 +69,7 @@ def test_a_name_alone_is_unproven_and_needs_to_be_accepted() -> None:
     (left,) = made.refused
     assert left.where == "line 3: person_detection_int8.tflite"
     assert left.why.startswith(
-        "record r1 is of a file named so, which is unproven: the file has no SHA-1 in its name"
+        "record r1 is of a file named so, which is unproven: it has no SHA-1 in its name"
     )
     assert left.why.endswith("--by-name takes it")
     assert updated(text, record, rules=Rules(by_name=True)).text == text.replace("70<", "54<")

@@ -36,7 +36,9 @@ UUID = re.compile(r'"uuid": "[0-9a-f]{32}"')
 pytestmark = [
     pytest.mark.soak,
     pytest.mark.interop,
-    pytest.mark.skipif("MODEL_ZOO" not in os.environ, reason="MODEL_ZOO does not name a clone of the model zoo"),
+    pytest.mark.skipif(
+        "MODEL_ZOO" not in os.environ, reason="MODEL_ZOO does not name a clone of the model zoo"
+    ),
 ]
 
 
@@ -92,7 +94,10 @@ def records_of(figures: Sequence[Figure], texts: dict[int, str]) -> list[Record]
                 times[figure.file, board] = (figure, texts[figure.start])
             elif figure.quantity == "ram":
                 rams[figure.file, board] = round(float(texts[figure.start]) * figure.size)
-    return [record_of(figure, board, float(ms), rams.get((file, board))) for (file, board), (figure, ms) in times.items()]
+    return [
+        record_of(figure, board, float(ms), rams.get((file, board)))
+        for (file, board), (figure, ms) in times.items()
+    ]
 
 
 def record_of(figure: Figure, board: str, ms: float, ram: int | None) -> Record:
@@ -128,7 +133,9 @@ def test_every_version_is_set_to_new_values_and_back(zoo: Path) -> None:
         count["versions"] += 1
         count["versions with figures"] += bool(figures)
         count["figures"] += sum(len(figure.boards) for figure in figures)
-        why.update(re.sub(r"\d{8}T\w+-\w+|line \d+ \(character \d+\)|[\d.]+ ms", "…", left.why) for left in made.left)
+        why.update(
+            re.sub(r"\d{8}T\w+-\w+|line \d+ \(character \d+\)|[\d.]+ ms", "…", left.why) for left in made.left
+        )
         # Which numbers changed is seen by the lines that did; what stands there now is the oracle's.
         new = put(text, figures, texts).split("\n")
         lines = list(zip(UUID.sub("", text).split("\n"), UUID.sub("", made.text).split("\n"), strict=True))
@@ -147,7 +154,9 @@ def test_every_version_is_set_to_new_values_and_back(zoo: Path) -> None:
         count["figures that have no other number of their length"] += sum(
             len(f.boards) for f in figures if f.start in same
         )
-        back = plan(made.text, Benched(records_of(figures, {f.start: text[f.start : f.end] for f in figures})), ACCEPT)
+        back = plan(
+            made.text, Benched(records_of(figures, {f.start: text[f.start : f.end] for f in figures})), ACCEPT
+        )
         assert back.text.encode() == data, path
     print(dict(count))
     for reason, times in why.most_common():
@@ -200,7 +209,12 @@ def records_of_today(folder: Path, boards: str, seed: int) -> list[Record]:
             model = made.model.model_dump()
             source = figure.file.replace("_vela", "")
             if figure.vela and number % 2 and figure.file in md5:
-                model |= {"md5": md5[figure.file], "source_sha1": None, "source_file": None, "sha1": "cd" * 20}
+                model |= {
+                    "md5": md5[figure.file],
+                    "source_sha1": None,
+                    "source_file": None,
+                    "sha1": "cd" * 20,
+                }
             elif figure.vela:
                 model |= {"source_md5": md5.get(source), "source_file": source}
             else:
@@ -268,10 +282,11 @@ _RUN = """
 import json, runpy, sys, types
 sys.modules["openai"] = types.ModuleType("openai")
 known = json.load(open("models.json"))
-order = {(m["name"], m["algorithm"], m["network"]["input"]["shape"][0]): i for i, m in enumerate(known["models"])}
+def called(m):
+    return m["name"], m["algorithm"], m["network"]["input"]["shape"][0]
+order = [called(m) for m in known["models"]]
 def place(file):
-    m = json.load(open(file))
-    return order[m["name"], m["algorithm"], m["network"]["input"]["shape"][0]]
+    return order.index(called(json.load(open(file))))
 script = runpy.run_path("scripts/generate.py", run_name="script")
 names = script["generate"].__globals__
 find = names["find_files_in_folder"]
@@ -298,7 +313,9 @@ def generated(folder: Path) -> list[str]:
         [os.environ["MODEL_ZOO_PYTHON"], "-c", _RUN], cwd=copy, check=True, capture_output=True, text=True
     )
     shutil.rmtree(copy / "model_zoo", ignore_errors=True)
-    names = sorted({str(p.relative_to(root)) for root in (folder, copy) for p in root.rglob("*") if p.is_file()})
+    names = sorted(
+        {str(p.relative_to(root)) for root in (folder, copy) for p in root.rglob("*") if p.is_file()}
+    )
     return [
         name
         for name in names

@@ -247,7 +247,7 @@ def _conditions_agree(sheet: Sheet, row: Row) -> bool:
 
 
 def must(sheet: Sheet, row: Row, board: str) -> bool:
-    """Tell whether a board's figure has to be written: something names the board, and nothing is against it."""
+    """Tell whether a board's figure has to be written: something names it, and nothing is against it."""
     alone = sum(r.ours for r in sheet.rows) == 1
     named = board in row.shown or board in (row.board, sheet.head_board, sheet.heading_board)
     agree = all(

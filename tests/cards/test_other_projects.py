@@ -39,7 +39,10 @@ MLPERF = """|model|accuracy|latency in ms|
         (
             ESP_DL,
             "model(ms)",
-            [("net_s8_p4", "ESP32-P4", "326.6"), ("net_s8_p4 (RUNTIME_MODE_MULTI_CORE)", "ESP32-P4", "223.0")],
+            [
+                ("net_s8_p4", "ESP32-P4", "326.6"),
+                ("net_s8_p4 (RUNTIME_MODE_MULTI_CORE)", "ESP32-P4", "223.0"),
+            ],
         ),
         (
             ESP_DL_TARGETS,
@@ -72,8 +75,16 @@ def test_a_column_of_models_is_no_column_of_times() -> None:
             'Organization,Model,Result,ResultUnit\n"x","vww","78.6","inf./sec."\n',
             "it is neither Markdown nor JSON of the zoo, the forms that cards have",
         ),
-        ("system.json", '{"submitter": "x", "host": 5}', "no benchmark: no object with a 'url' and 'metrics'"),
-        ("README.md", "| Core | Time |\n|---|---|\n| one | 12.1.ms |\n", "no benchmark table: no Markdown table has"),
+        (
+            "system.json",
+            '{"submitter": "x", "host": 5}',
+            "no benchmark: no object with a 'url' and 'metrics'",
+        ),
+        (
+            "README.md",
+            "| Core | Time |\n|---|---|\n| one | 12.1.ms |\n",
+            "no benchmark table: no Markdown table has",
+        ),
     ],
 )
 def test_what_is_no_card_is_said_in_a_line(tmp_path: Path, name: str, text: str, why: str) -> None:

@@ -28,7 +28,13 @@ def benchmark(
     if boards:
         made["device"] = boards
     url = f"https://files.example.com/zoo/{file}"
-    return {**made, "metrics": metrics, "url": url, "author": "Seeed", "checksum": f"md5:{digest(file, 'md5')}"}
+    return {
+        **made,
+        "metrics": metrics,
+        "url": url,
+        "author": "Seeed",
+        "checksum": f"md5:{digest(file, 'md5')}",
+    }
 
 
 def model(name: str, *benchmarks: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +100,9 @@ def _table(rows: list[list[Any]]) -> str:
             values = [f"{value:.2f}" for value in values]
         texts = [str(value) for value in values]
         width = max(len(header) + 2, *(len(text) for text in texts))
-        columns.append([f" {header:^{width}} ", f":{'-' * width}:", *(f" {text:^{width}} " for text in texts)])
+        columns.append(
+            [f" {header:^{width}} ", f":{'-' * width}:", *(f" {text:^{width}} " for text in texts)]
+        )
     return "\n".join(f"|{'|'.join(cells)}|" for cells in zip(*columns, strict=True))
 
 
@@ -121,5 +129,7 @@ def regenerate(folder: Path) -> None:
 def contents(folder: Path) -> dict[str, str]:
     """Return the texts of all files of a folder."""
     return {
-        str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
