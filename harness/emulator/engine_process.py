@@ -184,7 +184,6 @@ class _Process:
                 if isinstance(outcome, _Ended):
                     return
 
-
     def _how_it_ended(self) -> _Ended:
         """Return what the template says of the engine's end; nothing, if it has ended with it."""
         with contextlib.suppress(OSError):

@@ -118,8 +118,9 @@ class Scaler:
         scale, shift = np.broadcast_to(self._scale, shape), np.broadcast_to(self._shift, shape)
         out = np.empty(values.shape, dtype=object)
         for channel in range(shape[0]):
-            product = values[..., channel].astype(object) * int(scale[channel])
-            out[..., channel] = _shift_exactly(product, int(shift[channel]), self._mode)
+            one = slice(channel, channel + 1)  # an array of no dimensions would become a number
+            product = values[..., one].astype(object) * int(scale[channel])
+            out[..., one] = _shift_exactly(product, int(shift[channel]), self._mode)
         return saturate(out)
 
 
