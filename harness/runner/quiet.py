@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from harness.flash.xmodem import WINDOW
+from harness.flash.xmodem import BOOTED, CHOICE, REJECTED, WINDOW
 from harness.wire.port import Port
 
-_MARGIN_S = 0.05
+_BEHIND = (b"slot flash_offset", BOOTED, REJECTED, CHOICE)
+"""What the boot loader says when its window has closed."""
+_LONGEST_QUIET_S = 30.0
+"""From the announcement on; the window is a tenth of a second, and a busy computer hears of its end late."""
+_BEFORE_S = 60.0
+"""How long a board that has just been switched on may take to announce its window."""
 _LONGEST_LINE = 256
 
 
 class QuietPort(Port):
-    """Passes everything on, but holds a write back from the announcement of the window to its end."""
+    """Passes everything on, but holds a write back until the window has been announced and has closed."""
 
-    def __init__(self, port: Port, window_s: float, *, starting: bool) -> None:
-        """`starting`: the board has just been switched on, so that its window may be open already."""
+    def __init__(self, port: Port, *, starting: bool) -> None:
+        """`starting`: the board has just been switched on, so that its window is still to come."""
         self._port = port
-        self._window = window_s + _MARGIN_S
         self._heard = bytearray()
         self._held = bytearray()
-        self._quiet_until = port.now() + self._window + _MARGIN_S if starting else 0.0
+        self._quiet_until = port.now() + _BEFORE_S if starting else 0.0
         self.url = port.url
 
     def read(self, max_bytes: int, timeout: float) -> bytes:
@@ -40,8 +44,12 @@ class QuietPort(Port):
         data = self._port.read(max_bytes, timeout)
         self._held += data
         self._heard += data
-        if WINDOW in self._heard:
-            self._quiet_until = self._port.now() + self._window
+        before, announcement, behind = self._heard.rpartition(WINDOW)
+        if announcement and not any(words in behind for words in _BEHIND):
+            self._quiet_until = self._port.now() + _LONGEST_QUIET_S
+            return
+        if any(words in self._heard for words in _BEHIND):
+            self._quiet_until = 0.0
             self._heard.clear()
         del self._heard[:-_LONGEST_LINE]
 

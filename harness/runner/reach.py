@@ -60,7 +60,7 @@ class Reach:
             return port
         from harness.runner.quiet import QuietPort
 
-        return QuietPort(port, self.board.flash.xmodem.window_s, starting=starting)
+        return QuietPort(port, starting=starting)
 
     def target(self, options: dict[str, object] | None = None) -> Target:
         """Return the board as something to flash."""
