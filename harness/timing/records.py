@@ -16,6 +16,7 @@ from harness.models.estimate import demands
 from harness.models.graph import Model
 from harness.models.ops import ETHOS_U
 from harness.results.record import Record
+from harness.results.usable import unusable
 from harness.timing.parts import INVOKE, Table, work_of
 
 
@@ -45,6 +46,9 @@ def samples(
         if record.board.id != board.id or record.invoke.origin != "measured":
             continue
         try:
+            reason = unusable(record)
+            if reason is not None:
+                raise HarnessError(reason)
             model = files.find(record)
             found += _samples(record, model, table, board.clock_hz)
         except HarnessError as error:
@@ -58,8 +62,6 @@ def _samples(record: Record, model: Model, table: Table, clock_hz: int) -> list[
     works = demands(model)
     if any(work.label == ETHOS_U for work in works):
         raise HarnessError("on the NPU the time is Vela's and is not fitted")
-    if not record.invoke.ticks:
-        raise HarnessError("it has no samples")
     to_cycles = clock_hz / record.invoke.tick_hz
     parts = table.parts(work_of(work) for work in works)
     if table.fixed:
