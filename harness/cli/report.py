@@ -132,6 +132,8 @@ def _print_summary(groups: list[Group], baseline: list[Record]) -> None:
     shown = summary.table(groups, baseline)
     if shown.rows:
         results.show(shown)
+    else:
+        click.echo("no run is usable")
     for line in summary.replacements(groups):
         click.echo(line)
     aside = summary.set_aside(groups)
@@ -143,7 +145,8 @@ def _print_summary(groups: list[Group], baseline: list[Record]) -> None:
 def _markdown_summary(groups: list[Group], baseline: list[Record]) -> str:
     from harness.report import summary
 
-    text = summary.table(groups, baseline).markdown()
+    shown = summary.table(groups, baseline)
+    text = shown.markdown() if shown.rows else "No run is usable.\n"
     lines = summary.replacements(groups)
     if lines:
         text += "\n" + "".join(f"- {line}\n" for line in lines)

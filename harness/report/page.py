@@ -121,12 +121,13 @@ def _head(records: Sequence[Record], groups: Sequence[Group]) -> str:
     first, last = (min(r.created for r in records), max(r.created for r in records))
     days = dict.fromkeys(f"{day.day} {day:%B %Y}" for day in (first, last))
     when = " to ".join(days)
+    unused = len(records) - sum(len(one.records) for one in groups)
     origins = list(dict.fromkeys(record.invoke.origin for record in records))
     origins += [o for o in dict.fromkeys(r.ram.origin for r in records) if o not in origins]
     legend = "".join(f"<li>{_badge(origin)} {_MEANING[origin]}</li>" for origin in origins)
     return f"""<h1>Invoke time and RAM</h1>
 <p class="lead">{_count(len(records), "run")} of {_few(models, "models")} on {_few(boards, "boards")},
-{when}.</p>
+{when}{f"; {unused} left out" if unused else ""}.</p>
 <ul class="quiet">{legend}</ul>
 """
 

@@ -44,7 +44,7 @@ class QuietPort(Port):
         data = self._port.read(max_bytes, timeout)
         self._held += data
         self._heard += data
-        before, announcement, behind = self._heard.rpartition(WINDOW)
+        _, announcement, behind = self._heard.rpartition(WINDOW)
         if announcement and not any(words in behind for words in _BEHIND):
             self._quiet_until = self._port.now() + _LONGEST_QUIET_S
             return

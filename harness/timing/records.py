@@ -17,6 +17,7 @@ from harness.models.estimate import demands, stream_times
 from harness.models.graph import Model
 from harness.models.ops import ETHOS_U
 from harness.results.record import Record
+from harness.results.usable import unusable
 from harness.timing.parts import INVOKE, Table, work_of
 
 
@@ -46,6 +47,9 @@ def samples(
         if record.board.id != board.id or record.invoke.origin != "measured":
             continue
         try:
+            reason = unusable(record)
+            if reason is not None:
+                raise HarnessError(reason)
             model = files.find(record)
             found += _samples(record, model, table, board)
         except HarnessError as error:
@@ -56,8 +60,6 @@ def samples(
 
 
 def _samples(record: Record, model: Model, table: Table, board: Profile) -> list[Sample]:
-    if not record.invoke.ticks:
-        raise HarnessError("it has no samples")
     streams = stream_times(model, board.vela.settings()) if board.vela else {}
     to_cycles = board.clock_hz / record.invoke.tick_hz
     works = {

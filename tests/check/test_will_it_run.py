@@ -398,6 +398,13 @@ def test_a_file_that_is_no_model_does_not_hide_the_models_beside_it(tmp_path: Pa
     made = Record.model_validate({**values, "model": {**values["model"], **of_model}})
     taken = samples([made, made], board, board.coefficients(), directory)
     assert (taken.records, taken.left_out) == (2, ())
+    # A run whose outputs are wrong timed something else.
+    wrong = made.model_copy(
+        update={"verification": made.verification.model_copy(update={"verdict": "differs"})}
+    )
+    taken = samples([made, wrong], board, board.coefficients(), directory)
+    assert taken.records == 1
+    assert "its outputs differ from the reference" in taken.left_out[0]
 
 
 def test_times_are_written_without_an_exponent() -> None:

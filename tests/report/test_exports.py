@@ -193,6 +193,14 @@ def test_runs_that_must_not_be_used_are_listed_apart_in_every_format(tmp_path: P
     assert "9.000 ms" not in page
 
 
+@pytest.mark.parametrize("form", ["table", "md"])
+def test_if_no_run_is_usable_that_is_said(form: str, tmp_path: Path) -> None:
+    put(record([9000] * 3, complete=False), tmp_path / "results")
+    said = harness("report", "--format", form, cwd=tmp_path).stdout.lower()
+    assert said.startswith("no run is usable")
+    assert "it ended early, with 3 of 3 samples" in said
+
+
 @pytest.mark.parametrize("form", ["pyperf", "github-action-benchmark"])
 def test_two_files_of_one_name_have_a_name_each_for_other_tools(form: str, tmp_path: Path) -> None:
     for at in "ab":

@@ -326,6 +326,7 @@ def test_boards_of_one_name_are_called_by_their_ids() -> None:
 
 def test_a_page_of_runs_that_must_not_be_used_has_no_figure_of_them() -> None:
     text = page([record([9000] * 3, complete=False)])
+    assert "1 run of person on Xiao Esp32S3,\n1 May 2026; 1 left out." in text
     assert "9.000 ms" not in text
     assert "it ended early" in text
     read(text)
