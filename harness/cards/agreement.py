@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.cards.words import Words
 
 # By board (None where it is not said), value in seconds or bytes and origin: the figure as it is shown.
 _Figures = dict[tuple[str | None, Fraction, str], str]
+_LANGUAGE = re.compile(r"[._-](?:en|zh|cn)(?:[._-]\w{2,4})?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -28,28 +30,51 @@ class Disagreement:
 
 
 def disagreements(shown: Mapping[Path, Overview], words: Words) -> list[Disagreement]:
-    """Return where copies differ from what they are copies of; tables that list the same files are copies.
+    """Return where copies differ from what they are copies of.
 
-    Of an entry's copies the entry is the source; of cards without an entry, the first.
+    Of an entry all tables are copies that list the same files; without an entry, cards of one name in
+    several languages are copies of the first.
     """
-    groups: dict[tuple[str, ...], list[tuple[Path, Overview, Table]]] = {}
+    groups: dict[tuple[str, ...], list[_Copy]] = {}
     for path, overview in shown.items():
         for table in overview.tables:
             urls = tuple(row.url or "" for row in table.rows)
             if urls and all(urls):
-                groups.setdefault(urls, []).append((path, overview, table))
+                groups.setdefault(urls, []).append(_Copy(path, overview, table))
     found = []
     for copies in groups.values():
         # An entry's own file has fewer models than the file of all of them.
-        copies.sort(key=lambda copy: (copy[1].format != "zoo", len(copy[1].tables)))
-        source_path, _, source = copies[0]
-        for path, _, table in copies[1:]:
-            if path == source_path:
+        copies.sort(key=lambda copy: (not copy.is_entry, len(copy.overview.tables)))
+        for copy in copies[1:]:
+            source = copies[0] if copies[0].is_entry else copy.first_of(copies)
+            if source.path == copy.path:
                 continue
-            for one, other in zip(source.rows, table.rows, strict=True):
-                for text in _differences(one, other, source_path, words):
-                    found.append(Disagreement(path, other.line, text))
+            for one, other in zip(source.table.rows, copy.table.rows, strict=True):
+                for text in _differences(one, other, source.path, words):
+                    found.append(Disagreement(copy.path, other.line, text))
     return found
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A table that may be a copy of another one, and the file that it is in."""
+
+    path: Path
+    overview: Overview
+    table: Table
+
+    @property
+    def is_entry(self) -> bool:
+        return self.overview.format == "zoo"
+
+    @property
+    def name(self) -> str:
+        """The name of the file without its language: "card" of card.zh_CN.md, as of docs/en/card.md."""
+        return _LANGUAGE.sub("", self.path.stem).casefold()
+
+    def first_of(self, copies: Iterable[_Copy]) -> _Copy:
+        """Return the first of some copies that has this one's name."""
+        return next(copy for copy in copies if copy.name == self.name)
 
 
 def _differences(source: Row, copy: Row, path: Path, words: Words) -> Iterator[str]:

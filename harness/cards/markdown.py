@@ -14,7 +14,8 @@ from harness.cards.columns import Column
 from harness.cards.conditions import Said, sift
 from harness.cards.figures import usable
 from harness.cards.footnotes import Group, note_edits
-from harness.cards.models import NO_CHECKSUMS, Benched, Checksums, Match, Places, Shown, match
+from harness.cards.models import NO_CHECKSUMS, Benched, Checksums, Match, match
+from harness.cards.places import Places, Shown
 from harness.cards.rules import Rules
 from harness.cards.tables import Document
 from harness.cards.target import Target

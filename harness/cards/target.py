@@ -12,7 +12,8 @@ from harness.cards.card import Change, Drastic, Edit, Left, Refused
 from harness.cards.columns import Column
 from harness.cards.conditions import short
 from harness.cards.figures import Disagreement, Figure, choose, usable
-from harness.cards.models import Match, Places
+from harness.cards.models import Match
+from harness.cards.places import Places
 from harness.cards.rules import Rules
 from harness.cards.units import (
     AS_THE_COLUMN,

@@ -11,54 +11,26 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from harness.cards import card
-from harness.cards.card import CardError, Change, Drastic, Edit, Left, Overview, Plan, Refused, Value, apply
-from harness.cards.conditions import Said, condition, short, sift
-from harness.cards.entries import (
-    Entry,
-    Usual,
-    canonical,
-    figures_of,
-    find_entries,
-    is_nothing,
-    number_of,
-    unmarked,
-)
-from harness.cards.figures import Disagreement, Figure, choose, usable
-from harness.cards.jsonedit import Added, Form
-from harness.cards.jsontext import Member, Node, parse
-from harness.cards.models import (
-    NO_CHECKSUMS,
-    Benched,
-    Checksums,
-    Match,
-    Places,
-    Reference,
-    Shown,
-    match,
-    reference,
-)
+from harness.cards.card import CardError, Edit, Left, Overview, Plan, Value, apply
+from harness.cards.conditions import Said, condition, sift
+from harness.cards.entries import Entry, Usual, canonical, figures_of, find_entries, number_of
+from harness.cards.figures import usable
+from harness.cards.jsonedit import Form
+from harness.cards.jsontext import Node, parse
+from harness.cards.metrics import Log, Update
+from harness.cards.models import NO_CHECKSUMS, Benched, Checksums, Match, Reference, match, reference
+from harness.cards.places import Places, Shown
 from harness.cards.rules import Rules
-from harness.cards.target import check_factor, factor
-from harness.cards.units import (
-    AS_THE_COLUMN,
-    EMPTY_COLUMN,
-    QUANTITIES,
-    Digits,
-    Quantity,
-    Unit,
-    decimals_of,
-    rounded,
-)
+from harness.cards.units import QUANTITIES, Quantity, decimals_of
 from harness.cards.words import Words
 from harness.results.record import Record
 
 NAME = "zoo"
-DEFAULT_METRIC = "Inference(ms)"
 
 
 def recognises(text: str) -> bool:
@@ -67,15 +39,6 @@ def recognises(text: str) -> bool:
     Markdown may begin with a brace or bracket as well, `[](#link)` for one.
     """
     return re.match(r"\s*(?:\[?\s*\{\s*(?:[\"}]|$)|\[\s*\]\s*$)", text) is not None
-
-
-@dataclass
-class _Log:
-    edits: list[Edit] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    mapped: set[str] = field(default_factory=set)
 
 
 def add_checksums(text: str, checksums: Checksums) -> None:
@@ -91,7 +54,7 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
     root = _parse(text)
     entries = list(find_entries(text, root))
     form = Form(text, root)
-    log = _Log()
+    log = Log()
     matched: list[tuple[Entry, Match]] = []
     for entry in entries:
         where = f"line {entry.line}"
@@ -113,7 +76,7 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
             for record in records:
                 places[quantity][record.id].add(entry.place, boards)
     for entry, found, records in ready:
-        _Update(form, usual[id(entry.holder)], entry, found, records, places, rules, words, log).run()
+        Update(form, usual[id(entry.holder)], entry, found, records, places, rules, words, log).run()
     if not entries:
         log.notes.append("no benchmark: no object with a 'url' and 'metrics'")
     elif not matched and not log.left:
@@ -152,7 +115,7 @@ def _usual(entries: Sequence[Entry], words: Words) -> dict[int, Usual]:
 
 
 def _sifted(
-    matched: Sequence[tuple[Entry, Match]], rules: Rules, words: Words, log: _Log
+    matched: Sequence[tuple[Entry, Match]], rules: Rules, words: Words, log: Log
 ) -> list[tuple[Entry, Match, Sequence[Record]]]:
     """Return the entries with the records that agree with what they say of themselves."""
     said = [entry.says() for entry, _ in matched]
@@ -260,245 +223,3 @@ def _parse(text: str) -> Node:
         raise CardError(f"line {error.lineno}: not JSON: {error.msg}") from error
     except RecursionError as error:
         raise CardError("nested too deep for a file of the model zoo") from error
-
-
-@dataclass
-class _Update:
-    """One benchmark and the records that may go into it; `places` are all benchmarks that a record may go
-    into, by its id.
-    """
-
-    form: Form
-    usual: Usual
-    entry: Entry
-    match: Match
-    records: Sequence[Record]
-    places: Mapping[Quantity, Mapping[str, Places]]
-    rules: Rules
-    words: Words
-    log: _Log
-
-    def run(self) -> None:
-        """Put the figures of the model into its metrics."""
-        for quantity in QUANTITIES:
-            metrics = [
-                member
-                for member in self.entry.metrics.value.members
-                if (measured := self.words.quantity(member.key)) and measured[0] == quantity
-            ]
-            where = f"line {self.entry.line}: {self.match.name}"
-            if len(metrics) > 1:
-                names = ", ".join(metric.key for metric in metrics)
-                self.log.left.append(Left(where, f"has several metrics for one figure ({names})"))
-                continue
-            if not metrics and quantity != "time" and quantity not in self.usual.names:
-                continue
-            name = metrics[0].key if metrics else self.usual.names.get(quantity, DEFAULT_METRIC)
-            try:
-                self._update(quantity, name, metrics[0] if metrics else None, f"{where}: {name}")
-            except (Disagreement, Refused) as error:
-                self._refuse(f"{where}: {name}", error)
-
-    def _update(self, quantity: Quantity, name: str, metric: Member | None, where: str) -> None:
-        allowed, passed = usable(self.records, quantity, self.rules, self.match.exact)
-        boards = sorted({figure.record.board.id for figure in allowed})
-        if metric is None and not self.rules.add_metrics:
-            if boards:
-                self.log.notes.append(f"{where}: the entry has no such metric; --add-metrics adds it")
-            return
-        for record, reason in passed:
-            if record.board.id not in boards:
-                why = f"record {record.id} ({record.board.id}) is not used: {reason}"
-                self.log.left.append(Left(where, why, record=True))
-        if not boards:
-            return
-        measured = self.words.quantity(name)
-        unit = measured[1] if measured else None
-        if unit is None:
-            raise Refused("the metric's name has no unit; put '(ms)' or '(KB)' there")
-        # Times are kept by board unless the file shows otherwise.
-        if metric is None and not self.usual.by_board.get(name, quantity == "time"):
-            self._add_single(name, unit, allowed, where)
-        elif metric is None:
-            added: dict[str, str] = {}
-            for board in boards:
-                self._try_board(name, None, board, unit, allowed, added, quantity)
-            if added:
-                self._add_metric(name, added)
-                self._add_devices([b for b in boards if b in added], allowed)
-        elif metric.value.kind == "object":
-            added = {}
-            for board in boards:
-                self._try_board(name, metric.value, board, unit, allowed, added, quantity)
-            if added:
-                spread = self.form.spread(self.entry.metrics.value)
-                self.log.edits.append(self.form.add_members(metric.value, added, spread))
-            self._add_devices([b for b in boards if b in added], allowed)
-        else:
-            self._single(name, metric.value, unit, allowed, where)
-
-    def _shown(self, figure: Figure, name: str, unit: Unit, old: str | None) -> str:
-        """Return a figure as the number it replaces is written, else as its metric is in this entry."""
-        digits = self.rules.digits
-        if digits == AS_THE_COLUMN:
-            decimals = self.usual.decimals.get(name) if old is None else decimals_of(old)
-            digits = EMPTY_COLUMN if decimals is None else Digits(decimals=decimals)
-        text = rounded(figure.value / unit.size, digits)
-        return repr(json.loads(text)) if self.usual.canonical else text
-
-    def _try_board(
-        self,
-        name: str,
-        metric: Node | None,
-        board: str,
-        unit: Unit,
-        allowed: Sequence[Figure],
-        added: dict[str, str],
-        quantity: Quantity,
-    ) -> None:
-        """Do what `_board` does, and leave the figure alone where that is refused."""
-        try:
-            self._board(name, metric, board, unit, allowed, added, quantity)
-        except (Disagreement, Refused) as error:
-            self._refuse(f"line {self.entry.line}: {self.match.name}: {name}", error)
-
-    def _refuse(self, where: str, error: Disagreement | Refused) -> None:
-        self.log.left.append(Left(where, str(error), drastic=isinstance(error, Drastic)))
-
-    def _board(
-        self,
-        name: str,
-        metric: Node | None,
-        board: str,
-        unit: Unit,
-        allowed: Sequence[Figure],
-        added: dict[str, str],
-        quantity: Quantity,
-    ) -> None:
-        """Change the figure of one board in a metric, or note it in `added` where there is none."""
-        members = self._members(metric, board) if metric else []
-        if len(members) > 1:
-            raise Refused(f"{board} is there twice ({', '.join(member.key for member in members)})")
-        places = [self.places[quantity][f.record.id] for f in allowed if f.record.board.id == board]
-        if not members:
-            filled = bool(metric and metric.members)
-            place = next(filter(None, (p.other(board, self.entry.place, filled) for p in places)), None)
-            if place:
-                self.log.notes.append(
-                    f"line {self.entry.line}: {self.match.name}: the figure of {board} is left out: "
-                    f"{place}, of the same model, is for it"
-                )
-                return
-        elif unlike := next(filter(None, (p.unlike(board, self.entry.place) for p in places)), None):
-            raise Refused(f"{unlike}, of the same model and board, and nothing tells what the two differ in")
-        old = number_of(members[0].value) if members else None
-        of_board = [figure for figure in allowed if figure.record.board.id == board]
-        chosen, text = self._chosen(of_board, name, unit, old)
-        if not members:
-            added[_marked(board, chosen.origin)] = text
-        else:
-            base, origin = unmarked(members[0].key)
-            if (old, origin) == (text, chosen.origin):
-                return
-            self._replace(members[0].value, text)
-            if origin != chosen.origin:
-                key = json.dumps(_marked(base, chosen.origin), ensure_ascii=False)
-                self.log.edits.append(Edit(members[0].start, members[0].key_end, key))
-        self._changed(name, unit, chosen, old, text)
-
-    def _members(self, metric: Node, board: str) -> list[Member]:
-        """Return the members of a metric that are of a board, under whichever of its names."""
-        bases = [(member, unmarked(member.key)[0]) for member in metric.members]
-        return [member for member, base in bases if base == board or self.words.board(base) == board]
-
-    def _chosen(
-        self, figures: Sequence[Figure], name: str, unit: Unit, old: str | None
-    ) -> tuple[Figure, str]:
-        """Return the figure that is written and its text. Raises Refused for one that changes too much."""
-        chosen = choose(figures, lambda figure: self._shown(figure, name, unit, old), self.rules)
-        text = self._shown(chosen, name, unit, old)
-        check_factor(old, text, unit, chosen, self.rules)
-        return chosen, text
-
-    def _replace(self, node: Node, text: str) -> None:
-        quote = '"' if node.kind == "string" else ""
-        if not (node.text == "null" or number_of(node) or is_nothing(node, self.words)):
-            said = short(self.form.text[node.start : node.end])
-            raise Refused(f"{said} is not a number such as 12.3; write one, or null for none")
-        self.log.edits.append(Edit(node.start, node.end, quote + text + quote))
-
-    def _changed(self, name: str, unit: Unit, chosen: Figure, old: str | None, text: str) -> None:
-        record = chosen.record
-        self.log.changes.append(
-            Change(
-                line=self.entry.line,
-                column=name,
-                model=self.match.name,
-                board=record.board.id,
-                old=old,
-                new=text,
-                unit=unit.name,
-                origin=chosen.origin,
-                record=record.id,
-                factor=factor(old, text),
-            )
-        )
-
-    def _of_single(self, allowed: Sequence[Figure], where: str) -> list[Figure]:
-        """Return the figures that may stand where there is one number for no named board."""
-        devices = {self.words.board(device) or device for device in self.entry.devices}
-        board = self.rules.board or (devices.pop() if len(devices) == 1 else None)
-        if board is None:
-            raise Refused("the entry does not say which board its one number is of; say --board")
-        fit = [figure for figure in allowed if figure.record.board.id == board]
-        if fit and fit[0].origin != "measured":
-            self.log.notes.append(f"{where}: one number cannot be marked as {fit[0].origin}: left as it is")
-            return []
-        return fit
-
-    def _single(self, name: str, node: Node, unit: Unit, allowed: Sequence[Figure], where: str) -> None:
-        old = number_of(node)
-        fit = self._of_single(allowed, where)
-        if not fit:
-            return
-        chosen, text = self._chosen(fit, name, unit, old)
-        if text != old:
-            self._replace(node, text)
-            self._changed(name, unit, chosen, old, text)
-
-    def _add_single(self, name: str, unit: Unit, allowed: Sequence[Figure], where: str) -> None:
-        fit = self._of_single(allowed, where)
-        if not fit:
-            return
-        chosen, text = self._chosen(fit, name, unit, None)
-        self._add_metric(name, text)
-        self._changed(name, unit, chosen, None, text)
-
-    def _add_metric(self, name: str, value: Added) -> None:
-        node = self.entry.metrics.value
-        spread = self.form.spread(node if node.members else self.entry.node)
-        self.log.edits.append(self.form.add_members(node, {name: value}, spread))
-
-    def _add_devices(self, boards: Sequence[str], allowed: Sequence[Figure]) -> None:
-        """Keep the list of devices in step with the boards that have a measured figure."""
-        measured = {figure.record.board.id for figure in allowed if figure.origin == "measured"}
-        known = {self.words.board(device) or device for device in self.entry.devices}
-        new = [board for board in boards if board in measured - known]
-        device = self.entry.node.get("device")
-        if not new:
-            return
-        if device is None:
-            spread = self.form.spread(self.usual.devices or self.entry.node)
-            node, metrics = self.entry.node, self.entry.metrics
-            self.log.edits.append(self.form.add_before(metrics, node, "device", new, spread))
-        elif device.value.kind == "array" and all(i.kind == "string" for i in device.value.items):
-            self.log.edits += [self.form.add_item(device.value, board) for board in new]
-        else:
-            self.log.notes.append(
-                f"line {self.entry.line}: {self.match.name}: 'device' is no list of boards: "
-                f"{', '.join(new)} is not put there"
-            )
-
-
-def _marked(board: str, origin: str) -> str:
-    return board if origin == "measured" else f"{board} ({origin})"

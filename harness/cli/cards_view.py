@@ -37,9 +37,8 @@ def print_session(session: Session, mode: str, nothing_written: bool = False) ->
                 click.echo(printable(f"{card.path}: {change}"))
     if any(card.plan.changes for card in session.cards) and mode != DRY_RUN:
         click.echo()
-    sources = {card.path: card for card in session.cards}
     rows = [
-        (str(card.path), _cells(card, mode, nothing_written), _why(card, sources)) for card in session.cards
+        (str(card.path), _cells(card, mode, nothing_written), _why(card, session)) for card in session.cards
     ]
     bare_table(console(), ("file", "cells", "why not"), rows)
 
@@ -56,11 +55,15 @@ def _cells(card: Planned, mode: str, nothing_written: bool) -> str:
     return "up to date" if card.plan.rows else "no record"
 
 
-def _why(card: Planned, cards: Mapping[Path, Planned]) -> str:
-    reasons = card.reasons()
-    if not reasons and card.source is not None and card.source in cards and cards[card.source].left:
-        return f"as {card.source}, which it is made from"
-    return "; ".join(f"{count} x {why}" if count > 1 else why for why, count in reasons.items())
+def _why(card: Planned, session: Session) -> str:
+    """Return why figures are left, and whether the card differs from what it is a copy of."""
+    reasons = [f"{count} x {why}" if count > 1 else why for why, count in card.reasons().items()]
+    if not reasons and any(other.path == card.source and other.left for other in session.cards):
+        reasons.append(f"as {card.source}, which it is made from")
+    differs = sum(one.path == card.path for one in session.disagreements)
+    if differs:
+        reasons.append(f"differs from what it is a copy of in {_count(differs, 'figure')}")
+    return "; ".join(reasons)
 
 
 def print_session_json(session: Session, nothing_written: bool = False) -> None:
@@ -77,7 +80,11 @@ def print_session_json(session: Session, nothing_written: bool = False) -> None:
         }
         for card in session.cards
     ]
-    click.echo(json.dumps({"cards": found, "notes": session.notes}, indent=2, ensure_ascii=False))
+    disagreements = [
+        {"file": str(one.path), "line": one.line, "text": one.text} for one in session.disagreements
+    ]
+    shown = {"cards": found, "disagreements": disagreements, "notes": session.notes}
+    click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
 
 
 def print_runs(runs: Sequence[Run], seconds: float, invokes: int) -> None:

@@ -422,6 +422,20 @@ def test_damaged_records_are_named_and_passed_over(run: Run, place: Path) -> Non
     assert (place / "card.md").read_text() == NEW
 
 
+def test_a_copy_that_differs_from_its_source_is_named_in_the_table_and_fails_a_check(
+    run: Run, place: Path
+) -> None:
+    (place / "zoo").mkdir()
+    (place / "zoo" / "card_en.md").write_text(CARD)
+    (place / "zoo" / "card_zh_CN.md").write_text(CARD.replace("582<", "583<"))
+    (place / "empty").mkdir()
+    code, out, err = run("update", "zoo", "--from", "empty")
+    why = "differs from what it is a copy of in 1 figure"
+    assert (code, table(out)["zoo/card_zh_CN.md"]) == (0, ("no record", why))
+    assert "is 583 ms on xiao_esp32s3 here, but 582 ms on xiao_esp32s3 in zoo/card_en.md" in err
+    assert run("update", "zoo", "--from", "empty", "--check")[0] == 1
+
+
 def test_words_can_be_added(run: Run, place: Path) -> None:
     (place / "card.md").write_text(
         CARD.replace("Inference(ms)", "Thinking (ms)").replace("xiao_esp32s3", "Bench 1")
