@@ -67,4 +67,7 @@ def send(process: BoardProcess, files: Sequence[tuple[bytes, list[str]]]) -> byt
             while QUESTION not in heard:
                 heard += port.read(1)
         port.write(b"y")
-        return bytes(port.read_until(b"jump_addr"))
+        heard = bytearray()
+        while b"jump_addr" not in heard and b"FAIL" not in heard:  # without a firmware nothing starts
+            heard += port.read(1)
+        return bytes(heard)
