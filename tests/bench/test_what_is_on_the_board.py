@@ -123,6 +123,10 @@ class Shelf:
     def drives(self, id: str) -> Path:
         return self.place / f"{id}-drives"
 
+    def drive(self, id: str) -> Path | None:
+        """Where the drive of a board appears that has one."""
+        return self.drives(id) if boards.load(id).flash.uf2 else None
+
     def board(self, id: str) -> BoardProcess:
         """Return the running board, switched on if it is not."""
         process = self._running.get(id)
@@ -185,7 +189,13 @@ class Boards(RuleBasedStateMachine):
 
     @rule(id=st.sampled_from(BOARDS), protocol=st.sampled_from(PROTOCOLS), channels=st.sampled_from(CHANNELS))
     def flash_with_the_harness(self, id: str, protocol: str, channels: int) -> None:
-        flash_board(id, self.shelf.board(id).url, firmware=protocol, models=[str(self.shelf.file(channels))])
+        flash_board(
+            id,
+            self.shelf.board(id).url,
+            firmware=protocol,
+            models=[str(self.shelf.file(channels))],
+            drive=self.shelf.drive(id),
+        )
 
     @rule(id=st.sampled_from(BOARDS))
     def cut_the_power(self, id: str) -> None:
@@ -202,9 +212,7 @@ class Boards(RuleBasedStateMachine):
             id,
             protocol=protocol,
             port=port,
-            drive=None
-            if port == "emulated" or id != "grove_vision_ai"
-            else self.shelf.drives(id) / "GROVEAI",
+            drive=None if port == "emulated" else self.shelf.drive(id),
             invokes=2,
             warmup=0,
             inputs=f"random:{seed}",
