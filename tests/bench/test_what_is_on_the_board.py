@@ -37,6 +37,7 @@ from harness.flash.method import Target
 from harness.flash.xmodem import preamble
 from harness.models import reference, tensors, tflite
 from harness.models.build import Builder, Scale
+from harness.runner import greet
 from harness.runner.api import flash_board
 from harness.runner.deploy import deploy
 from harness.runner.reach import Reach
@@ -287,6 +288,8 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
         )
 
     monkeypatch.setattr(Reach, "target", with_a_person)
+    # A board that is given up too soon is flashed once more, which is what it would be without an answer.
+    monkeypatch.setattr(greet, "MAY_HOLD_NOTHING_S", 0.3)
     yield made
     made.close()
 
