@@ -155,16 +155,17 @@ def prepare(
     words = rules.words.with_boards((record.board.id, record.board.name) for record in records)
     cards = _read(find_cards(paths), encoding)
     checksums = checksums_of(cards)
-    sources: dict[str, generated.Source] = {}
+    sources: dict[tuple[str, ...], generated.Source] = {}
     for card in sorted(cards, key=_sources_first):
         if card.file is None:
             continue
-        made = _follow(card, sources, words)
         try:
-            card.plan = made.plan if made else plan(card.file.text, benched, rules, checksums)
             if format_of(card.file.text) is zoo:
+                card.plan = plan(card.file.text, benched, rules, checksums)
                 for source in generated.sources(card.path, card.file.text, card.plan):
-                    sources.setdefault(source.urls[0], source)
+                    sources.setdefault(source.urls, source)
+            elif not _follow(card, sources.values(), words):
+                card.plan = plan(card.file.text, benched, rules, checksums)
         except CardError as error:
             card.unreadable(error)
     passed_over = [card.unread for card in cards if card.unread and not card.is_card]
@@ -258,16 +259,14 @@ def _sources_first(card: Planned) -> tuple[bool, int]:
     return format_of(text) is not zoo, len(text)
 
 
-def _follow(card: Planned, sources: dict[str, generated.Source], words: Words) -> Planned | None:
-    """Return a card that is made from one of the entries with the update that follows it, None for others."""
+def _follow(card: Planned, sources: Iterable[generated.Source], words: Words) -> bool:
+    """Let a card that is made from one of the entries follow it; return whether it is such a card."""
     assert card.file is not None
-    text = card.file.text
-    if format_of(text) is zoo:
-        return None
-    for url, source in sources.items():
-        if url in text and (made := generated.follow(text, source, words)):
-            return replace(card, plan=made, source=source.path)
-    return None
+    for source in sources:
+        if source.urls[0] in card.file.text and (made := generated.follow(card.file.text, source, words)):
+            card.plan, card.source = made, source.path
+            return True
+    return False
 
 
 def _said(path: Path, error: CardError) -> str:

@@ -18,6 +18,7 @@ import pytest
 from harness.cards import CardError, Rules, files, session
 from harness.cli import main
 from harness.results import store
+from tests.cards import zoo_making
 from tests.cards.making import OTHER_SHA1, SHA1, benched, link
 
 CARD = f"""# Card
@@ -434,6 +435,19 @@ def test_a_copy_that_differs_from_its_source_is_named_in_the_table_and_fails_a_c
     assert (code, table(out)["zoo/card_zh_CN.md"]) == (0, ("no record", why))
     assert "is 583 ms on xiao_esp32s3 here, but 582 ms on xiao_esp32s3 in zoo/card_en.md" in err
     assert run("update", "zoo", "--from", "empty", "--check")[0] == 1
+
+
+def test_a_card_whose_entry_is_left_alone_is_said_to_be_made_from_it(run: Run, place: Path) -> None:
+    zoo_making.write(place / "zoo", zoo_making.usual("person"))
+    sha1 = zoo_making.digest("person")
+    store.write(benched(500, id="unsure", sha1=sha1, verdict="differs"), place / "unsure")
+    code, out, _ = run("update", "zoo", "--from", "unsure")
+    entry = "zoo/entries/person.json"
+    found = table(out)
+    assert code == 1
+    assert found[entry][0] == "none written"
+    for language in ("en", "zh_CN"):
+        assert found[f"zoo/docs/{language}/person.md"][1] == f"as {entry}, which it is made from"
 
 
 def test_words_can_be_added(run: Run, place: Path) -> None:

@@ -164,6 +164,17 @@ def test_a_card_waits_for_its_entry(tmp_path: Path) -> None:
     assert all("582 ms" in left for left in made.left)
 
 
+def test_entries_that_share_their_first_file_are_each_followed_by_their_own_card(tmp_path: Path) -> None:
+    one, two = usual("person"), usual("gender")
+    two["benchmark"][0]["url"] = one["benchmark"][0]["url"]
+    write(tmp_path, one, two)
+    updated(tmp_path, [*records("person", 600, 16), *records("gender", 700, 17)])
+    after = contents(tmp_path)
+    assert "700<sup>" in after["docs/en/gender.md"]
+    regenerate(tmp_path)
+    assert contents(tmp_path) == after
+
+
 figure = st.floats(1, 900).map(lambda ms: round(ms, 1))
 
 
