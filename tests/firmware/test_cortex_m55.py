@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import time
@@ -65,7 +66,10 @@ def test_the_core_is_small(cortex_m55: Path) -> None:
 def test_a_sample_holds_fewer_than_100_instructions_that_are_not_the_invoke(
     cortex_m55: Path, two_inputs: tflite.Model
 ) -> None:
-    """QEMU counts: with -icount each instruction takes 2^10 ns of the emulated clock, 32.768 of its ticks."""
+    """QEMU counts: with -icount each instruction takes 2^10 ns of the emulated clock, 32.768 of its ticks.
+
+    The least of some runs counts: in any one a byte of the host's may arrive, and its interrupt counts, too.
+    """
     require("qemu-system-arm")
     with (
         QemuDevice(cortex_m55, two_inputs, "-icount", "shift=10") as device,
@@ -74,11 +78,11 @@ def test_a_sample_holds_fewer_than_100_instructions_that_are_not_the_invoke(
         tick_ns = 1e9 / session.identify().tick_hz
         session.select(device.address)
         session.load(0, asking_to("n").ljust(device.input_bytes[0], b"\0"))
-        run = session.run(1, 40, profile=True)
-        layers = session.layers()
-    assert layers
-    [(_, inside)] = layers
-    around = (run.samples[-1] - inside) * tick_ns / NANOSECONDS_AN_INSTRUCTION
+        around = math.inf
+        for _ in range(8):
+            [sample] = session.run(1, 1, profile=True).samples
+            [(_, inside)] = session.layers() or ()
+            around = min(around, (sample - inside) * tick_ns / NANOSECONDS_AN_INSTRUCTION)
     print(f"{around:.1f} instructions around an invoke")
     assert 10 < around < MOST_INSTRUCTIONS
 
