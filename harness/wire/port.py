@@ -7,7 +7,6 @@ import errno
 import os
 import re
 import select
-import sys
 import time
 from typing import Any, Protocol, runtime_checkable
 
@@ -83,7 +82,9 @@ class SerialPort:
         """Open (again); raises PortMissing, PortInUse, PortDenied or another PortError."""
         self.close()
         self._serial = open_serial(self.url, self.baud, 0, self.WRITE_TIMEOUT_S)
-        self._fd = _descriptor(self._serial)
+        from harness.wire.unflushed import has_descriptor
+
+        self._fd = int(self._serial.fileno()) if has_descriptor(self._serial) else None
 
     def read(self, max_bytes: int, timeout: float) -> bytes:
         """See Port.read."""
@@ -190,30 +191,21 @@ def open_serial(url: str, baud: int, timeout_s: float, write_timeout_s: float | 
     """
     import serial
 
+    from harness.wire.unflushed import DeviceSerial, SocketSerial
+
     try:
         if url.lower().startswith("rfc2217://"):
             from harness.wire.rfc2217 import Rfc2217Serial
 
             return Rfc2217Serial(url, baudrate=baud, timeout=timeout_s)
-        return serial.serial_for_url(
-            url,
-            baudrate=baud,
-            timeout=timeout_s,
-            write_timeout=write_timeout_s,
-            **({"exclusive": True} if "://" not in url else {}),
-        )
+        if url.lower().startswith("socket://"):
+            return SocketSerial(url, baudrate=baud, timeout=timeout_s, write_timeout=write_timeout_s)
+        options = {"baudrate": baud, "timeout": timeout_s, "write_timeout": write_timeout_s}
+        if "://" in url:
+            return serial.serial_for_url(url, **options)
+        return DeviceSerial(url, exclusive=True, **options)
     except (OSError, ValueError) as error:  # SerialException is an OSError
         raise _explain(url, error) from error
-
-
-def _descriptor(port: Any) -> int | None:
-    """Return a file descriptor that `select` and `read` work on, where the port has one."""
-    if sys.platform == "win32" or type(port).__module__ not in (
-        "serial.serialposix",
-        "serial.urlhandler.protocol_socket",
-    ):
-        return None
-    return int(port.fileno())
 
 
 def _explain(url: str, error: Exception) -> PortError:
