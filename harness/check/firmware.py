@@ -26,6 +26,7 @@ class Firmware(BaseModel):
     operators: tuple[str, ...] | None = None
     types: tuple[str, ...] | None = None
     arena_bytes: Bytes | None = Field(default=None, alias="arena", gt=0)
+    inputs: int | None = Field(default=None, gt=0)
     camera: bool = False
     source: Text
 

@@ -277,18 +277,21 @@ def _end_of_models(board: Profile, region: Region) -> int:
 
 
 def _input(model: Model, firmware: Firmware) -> Iterator[Reason]:
-    """The vendors' firmware fills one input from the camera, and nothing else."""
-    if not firmware.camera:
-        return
+    """What a firmware cannot be given: more inputs than it takes, and to one with a camera anything else."""
     main = model.subgraphs[0]
     inputs = [main.tensors[i] for i in main.inputs]
-    remedy = (
-        "give it one input of 1 x height x width x 1 or 3 in int8 or uint8, or bench it with --protocol bench"
-    )
-    if len(inputs) != 1:
-        yield Reason(
-            "input", f"it has {len(inputs)} inputs; the firmware '{firmware.name}' fills one", remedy
-        )
+    remedy = "bench it with --protocol bench"
+    if firmware.camera:
+        remedy = f"give it one input of 1 x height x width x 1 or 3 in int8 or uint8, or {remedy}"
+    limit = 1 if firmware.camera else firmware.inputs
+    if limit is not None and len(inputs) > limit:
+        takes = f"the firmware '{firmware.name}' takes {limit}"
+        yield Reason("input", f"it has {len(inputs)} inputs; {takes}", remedy)
+        return
+    if not firmware.camera:
+        return
+    if not inputs:
+        yield Reason("input", f"it has no input for the firmware '{firmware.name}' to fill", remedy)
         return
     tensor = inputs[0]
     shape = "x".join(map(str, tensor.shape)) or "scalar"

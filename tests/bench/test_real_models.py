@@ -103,18 +103,17 @@ def test_a_vela_file_that_came_without_its_source_runs_but_is_held_against_nothi
 
 
 def verdict(board: str, path: Path, protocol: str, out: Path) -> str:
-    """Bench a model and return what was found of its outputs; "refused" if the protocol cannot load it."""
+    """Bench a model and return what was found of its outputs; "nothing" if it has neither time nor judge."""
     result = harness.bench(
         path, board, port="emulated", protocol=protocol, invokes=2, warmup=0, inputs="random:4", out=out
     )
-    graph = tflite.read(path).subgraphs[0]
-    if protocol == "mlperf-tiny" and len(graph.inputs) > 1:
-        assert "loads one input" in result.failures[0].message
-        return "refused"
-    assert not result.failures, (board, path.name, protocol, result.failures)
     [record] = result.records
     assert tflite.read(path).sha256 in (record.model.sha256, record.model.source_sha256)
-    return record.verification.verdict
+    nothing = [failure for failure in result.failures if "nothing came of the run" in failure.message]
+    assert nothing == result.failures, (board, path.name, protocol, result.failures)
+    if nothing:
+        assert record.verification.verdict == "not_available"
+    return "nothing" if nothing else record.verification.verdict
 
 
 @pytest.mark.interop
@@ -132,10 +131,12 @@ def test_every_file_that_check_says_yes_to_is_benched_right(
         if why_not(tflite.read(path), profile, protocol) is None
     }
     print(f"\n{board}, {protocol}: {found}")
-    assert len(found) >= 8
-    allowed = {
+    assert len(found) >= {"bench": 10, "mlperf-tiny": 10, "sscma": 2}[protocol]
+    # The desktop runtime lacks the operators of one file (Signal); stock firmware returns no outputs.
+    judged = {name: what for name, what in found.items() if name != "audio_preprocessor_int8.tflite"}
+    right = {
         "bench": {"exact", "within_tolerance"},
-        "mlperf-tiny": {"within_tolerance", "refused", "not_available"},
+        "mlperf-tiny": {"within_tolerance", "not_available"},
         "sscma": {"not_available"},
     }
-    assert set(found.values()) <= allowed[protocol], found
+    assert set(judged.values()) <= right[protocol], found
