@@ -17,6 +17,8 @@ import serial
 from harness.emulator.process import BoardProcess
 from harness.flash.xmodem import CHOICE, QUESTION, READY
 
+PRESS_AGAIN_S = 5.0
+
 
 def through(line: int, *command: str) -> bytes:
     """Run a command on a line and return all that came on it meanwhile.
@@ -51,10 +53,14 @@ def send(process: BoardProcess, files: Sequence[tuple[bytes, list[str]]]) -> byt
     Returns what it said from then on, up to the start of its firmware.
     """
     with serial.Serial(process.url, 921600, timeout=60) as port, tempfile.TemporaryDirectory() as place:
-        process.press("reset")
         heard = bytearray()
+        pressed = None
         while READY not in heard:
             assert process.exit_code is None
+            # Its window for a key is short: who misses it presses the button again.
+            if CHOICE not in heard and (pressed is None or time.monotonic() - pressed > PRESS_AGAIN_S):
+                process.press("reset")
+                pressed = time.monotonic()
             port.write(b"1")
             time.sleep(0.3 if CHOICE in heard else 0.01)
             heard += port.read(port.in_waiting)
