@@ -131,7 +131,7 @@ def test_every_file_that_check_says_yes_to_is_benched_right(
         if why_not(tflite.read(path), profile, protocol) is None
     }
     print(f"\n{board}, {protocol}: {found}")
-    assert len(found) >= {"bench": 10, "mlperf-tiny": 10, "sscma": 2}[protocol]
+    assert len(found) >= {"bench": 10, "mlperf-tiny": 9, "sscma": 2}[protocol]
     # The desktop runtime lacks the operators of one file (Signal); stock firmware returns no outputs.
     judged = {name: what for name, what in found.items() if name != "audio_preprocessor_int8.tflite"}
     right = {
