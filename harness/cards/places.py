@@ -70,8 +70,7 @@ class Places:
         known = self._shown.get(board, [])
         if len(known) < 2:
             return None
-        place, shown = next(((p, s) for p, s in known if p != here))
-        return f"{place} shows {shown.text}"
+        return next((f"{place} shows {shown.text}" for place, shown in known if place != here), None)
 
 
 def _but(here: str, places: Sequence[str]) -> str | None:

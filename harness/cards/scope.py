@@ -13,6 +13,8 @@ _HTML_HEADING = re.compile(r"<(h[1-6]|summary|caption|b|strong)\b[^<>]*>(.*?)</\
 _BOLD = re.compile(r"\s*(?:>\s*)*(?:[-*+]\s+)?(\*\*|__)(?P<text>[^*]+?)\1\s*[:：]?\s*")
 _CAPTION = re.compile(r"\s*(?:>\s*)*(?:[-*+]\s+)?(?P<text>\S.*?)[*_]{0,3}\s*[:：]\s*[*_]{0,3}\s*")
 _NUMBERED = re.compile(r"\s*(?:>\s*)*[*_]{0,3}(?:Table\s|表)\s*\d.*")
+# "float", "half" and "s8" are precisions, and mean other things as well.
+_SURE = re.compile(r"\d{2}|int\d", re.IGNORECASE)
 _BOLD_LEVEL, _CAPTION_LEVEL = 7, 8
 
 
@@ -110,12 +112,7 @@ def _scope(chain: list[str], words: Words) -> Scope:
             # Titles further out name what a model was trained with.
             conditions += [(Condition(header, "runtime"), name) for name in words.runtimes_in(text)[:1]]
         tokens = re.findall(r"[\w.-]+", text)
-        precisions = [token for token in tokens if precision_of(token) not in (None, _ambiguous(token))]
+        precisions = [token for token in tokens if precision_of(token) and _SURE.search(token)]
         if len({precision_of(token) for token in precisions}) == 1:
             conditions.append((Condition(header, "precision"), precisions[0]))
     return Scope(board, among, unknown, heading, tuple(conditions))
-
-
-def _ambiguous(token: str) -> str | None:
-    """Return the precision of a word that means other things as well: "float", "half", "s8"."""
-    return precision_of(token) if not re.search(r"\d{2}|int\d", token) else None

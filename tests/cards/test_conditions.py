@@ -195,11 +195,25 @@ def test_nothing_is_added_below_a_heading_of_another_board(board: str) -> None:
         ("## EON Compiler", False),
         ("## TensorFlow Lite Micro", True),
         ("## FLOAT32", False),
+        ("## INT8", True),
+        ("## Float", True),
     ],
 )
 def test_what_else_a_heading_says_has_to_agree_as_well(heading: str, written: bool) -> None:
     text = card("Inference(ms) | Link", "70<sup>(1)</sup> | LINK", above=f"{heading}\n\n")
     assert bool(updated(text).changes) == written
+
+
+@pytest.mark.parametrize("heading", ["## int8", "## INT8", "## UINT8"])
+def test_a_heading_of_another_precision_keeps_a_figure_out_in_any_spelling(heading: str) -> None:
+    text = card("Inference(ms) | Link", "70<sup>(1)</sup> | LINK", above=f"{heading}\n\n")
+    assert not updated(text, benched(54, precision="float32")).changes
+
+
+def test_a_row_that_shows_two_figures_of_one_board_is_no_rival_of_itself() -> None:
+    heads = "Latency on XIAO ESP32S3 (ms) | Grove Vision AI Latency (ms) | Link"
+    made = updated(card(heads, "70<sup>(1)</sup> | 90<sup>(1)</sup> | LINK"))
+    assert "| 54.0" in made.text or "| 54<sup>" in made.text
 
 
 @pytest.mark.parametrize(
