@@ -121,7 +121,9 @@ def make(
     fetching_of: Callable[[Run], fetching.Progress] = lambda run: lambda done, total: None,
     begin: Callable[[Run, int, int], None] = lambda run, number, total: None,
 ) -> Came:
-    """Make the runs that are to be made, one after the other; a failure of one holds back no other.
+    """Make the runs that are to be made, one after the other.
+
+    A failure holds back no other run, but a board of which the same error comes again is given up.
 
     bench: benches a file on a board, and returns what failed and whether the user broke it off.
     """

@@ -131,10 +131,6 @@ class Benchmark:
         written = [self._boards(self.written.get(at)) for at in others]
         return set().union(*found) or set().union(*written)
 
-    def boards_in(self, row: Line, index: int) -> set[str]:
-        """Return the boards that a cell has figures of; unknown foot-notes are one each."""
-        return self._boards(self.cells.get((row.line, index)))
-
     def _boards(self, figures: cell.Figures | None) -> set[str]:
         boards = self.group.boards()
         return {boards.get(key) or f"({key})" for key in (figures.keys if figures else ())}

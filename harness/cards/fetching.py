@@ -22,7 +22,7 @@ CHUNK = 1 << 16
 TIMEOUT_S = 30.0
 """How long a server may say nothing."""
 TRIES = 3
-"""How often a transfer that broke off is taken up again."""
+"""How often a file is asked for before a transfer that breaks off is given up."""
 LARGEST = 1 << 29
 """No model for a microcontroller has so many bytes; a server that sends more sends something else."""
 

@@ -23,11 +23,6 @@ class Figure:
     origin: str
     record: Record
 
-    @property
-    def mark(self) -> str | None:
-        """The origin that the figure must be marked with, None where it was measured."""
-        return None if self.origin == "measured" else self.origin
-
 
 class Disagreement(Exception):
     """Two records say different things of one cell."""

@@ -37,7 +37,7 @@ def recognises(text: str) -> bool:
 
 @dataclass
 class _Log:
-    """What an update of one card comes to; `origins` are the marks that the updated cells bear."""
+    """What an update of one card comes to."""
 
     edits: list[Edit] = field(default_factory=list)
     changes: list[tuple[Change, Group]] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.boards import Profile
@@ -116,16 +117,17 @@ def forecast(model: Model, board: Profile) -> Forecast:
 def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
     """Estimate an invoke of the file `model` on `board`."""
     on_npu = ethosu.is_compiled(model)
+    needs = demands(model)
     error = board.estimate.npu_error if on_npu else board.estimate.error
     if on_npu and (why := _other_npu(model, board, compiled)):
-        return _no_time(why, model)
+        return _no_time(why, needs)
     if error is None:
         what = "NPU" if on_npu else board.chip.core
-        return _no_time(f"no time is published for the {what} of {board.id}, so any would be a guess", model)
+        return _no_time(f"no time is published for the {what} of {board.id}, so any would be a guess", needs)
     unlike = unlike_known(model)
-    if any(demand.macs for demand in demands(model) if (demand.subgraph, demand.index) in unlike):
+    if any(demand.macs for demand in needs if (demand.subgraph, demand.index) in unlike):
         kinds = " and ".join(sorted(set(unlike.values())))
-        return _no_time(f"the published times are of int8 kernels, and this model has {kinds}", model)
+        return _no_time(f"the published times are of int8 kernels, and this model has {kinds}", needs)
     try:
         found = estimate(
             model,
@@ -135,21 +137,21 @@ def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
             compiled=compiled,
         )
     except NotModelled as fault:
-        return _no_time(f"its commands use what is not costed here: {fault.where}{fault.reason}", model)
-    layers = _layers(model, found, compiled)
+        return _no_time(f"its commands use what is not costed here: {fault.where}{fault.reason}", needs)
+    layers = _layers(needs, found, compiled)
     if layers and all(layer.seconds is None for layer in layers):
         what = " and ".join(sorted({layer.operator for layer in layers}))
-        return _no_time(f"no time is published for {what} on the {board.chip.core} of {board.id}", model)
-    guessed = _guessed(model, found, error)
+        return _no_time(f"no time is published for {what} on the {board.chip.core} of {board.id}", needs)
+    guessed = _guessed(needs, found, error)
     unknown = sum(guessed.values()) / found.cycles if found.cycles else 0.0
     if unknown > _MOST_UNKNOWN:
         what = ", ".join(guessed)
         return _no_time(
             f"{unknown:.0%} of its time would be in {what}, of which no time on the {board.chip.core} is "
             "known",
-            model,
+            needs,
         )
-    within = _band(model, found, error, unknown)
+    within = _band(needs, found, error, unknown)
     left_out = sorted({layer.operator for layer in layers if layer.seconds is None})
     assumed = (f"what {', '.join(guessed)} takes is assumed ({unknown:.0%} of the time)",) if guessed else ()
     return Time(
@@ -165,19 +167,19 @@ def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
     )
 
 
-def _guessed(model: Model, found: Estimate, error: EstimateError) -> dict[str, int]:
+def _guessed(needs: Sequence[Demand], found: Estimate, error: EstimateError) -> dict[str, int]:
     """Return the cycles in kernels that no known time speaks of, by operator; {} if that is not recorded."""
     cycles: dict[str, int] = {}
     if error.range is None:
         return cycles
-    for demand, operator in zip(demands(model), found.operators, strict=True):
+    for demand, operator in zip(needs, found.operators, strict=True):
         known = {demand.kernel, demand.label} & set(error.range.kernels)
         if operator.cycles and not known and demand.label != ETHOS_U:
             cycles[demand.label] = cycles.get(demand.label, 0) + operator.cycles
     return cycles
 
 
-def _band(model: Model, found: Estimate, error: EstimateError, unknown: float) -> Band | None:
+def _band(needs: Sequence[Demand], found: Estimate, error: EstimateError, unknown: float) -> Band | None:
     """Return the band of an estimate, wider where the model is unlike those whose times are known."""
     if error.percent is None:
         return None
@@ -185,7 +187,7 @@ def _band(model: Model, found: Estimate, error: EstimateError, unknown: float) -
     within = Band(max(0.0, 1 - below / 100), 1 + error.percent / 100)
     if error.range is None:
         return within
-    weights = sum(demand.weight_bytes for demand in demands(model))
+    weights = sum(demand.weight_bytes for demand in needs)
     sizes = ((found.cycles, error.range.cycles), (weights, error.range.weight_bytes))
     beyond = [max(size / most, least / size if size else 1.0) for size, (least, most) in sizes]
     return within.widened(max(beyond), unknown)
@@ -203,17 +205,16 @@ def _other_npu(model: Model, board: Profile, compiled: Compiled | None) -> str |
     return None
 
 
-def _no_time(why: str, model: Model) -> Time:
-    layers = tuple(_cpu_layer(demand, None) for demand in demands(model))
+def _no_time(why: str, needs: Sequence[Demand]) -> Time:
+    layers = tuple(_cpu_layer(demand, None) for demand in needs)
     return Time(None, None, None, 0, why, (), (), (), layers)
 
 
-def _layers(model: Model, found: Estimate, compiled: Compiled | None) -> list[Layer]:
+def _layers(needs: Sequence[Demand], found: Estimate, compiled: Compiled | None) -> list[Layer]:
     """Return the layers in order; an NPU operator as Vela's operations where Vela's account is known."""
-    npu_operators = sum(o.custom_code == ETHOS_U for g in model.subgraphs for o in g.operators)
-    split = compiled if compiled is not None and npu_operators == 1 else None
+    split = compiled if compiled is not None and compiled.npu_operators == 1 else None
     layers = []
-    for demand, operator in zip(demands(model), found.operators, strict=True):
+    for demand, operator in zip(needs, found.operators, strict=True):
         seconds = operator.cycles / found.clock_hz
         if demand.label != ETHOS_U:
             layers.append(_cpu_layer(demand, None if operator.method == "not known" else seconds))

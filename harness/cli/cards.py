@@ -376,13 +376,11 @@ def _update(
         click.echo("harness: nothing was written, as something was refused (--strict)", err=True)
     if as_json:
         cards_view.print_session_json(session, nothing_written=kept or mode != "write")
+    elif mode == "dry run":
+        for card in session.changed:
+            click.echo(card.diff(), nl=False)
     else:
-        if mode == "dry run":
-            for card in session.changed:
-                click.echo(card.diff(), nl=False)
-        shown = {"check": cards_view.CHECK, "dry run": cards_view.DRY_RUN}.get(mode, cards_view.WRITE)
-        if mode != "dry run":
-            cards_view.print_session(session, shown, kept)
+        cards_view.print_session(session, cards_view.CHECK if mode == "check" else cards_view.WRITE, kept)
     stale = mode == "check" and (session.changed or session.disagreements)
     return 1 if session.left or stale else 0
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.bench_view import TerminalProgress
 from harness.cli.terminal import bare_table, console, printable, table
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from harness.runner import Observer
 
 # What is done with a figure that is out of date, and how the table of files says it.
-WRITE, DRY_RUN, CHECK = "written", "to write", "out of date"
+WRITE, CHECK = "written", "out of date"
 
 
 def print_notes(session: Session) -> None:
@@ -31,11 +30,11 @@ def print_notes(session: Session) -> None:
 
 def print_session(session: Session, mode: str, nothing_written: bool = False) -> None:
     """Print each change, and a table of the files."""
-    for card in session.cards if mode != DRY_RUN else ():
+    for card in session.cards:
         if card.unwritten is None:
             for change in card.plan.changes:
                 click.echo(printable(f"{card.path}: {change}"))
-    if any(card.plan.changes for card in session.cards) and mode != DRY_RUN:
+    if any(card.plan.changes for card in session.cards):
         click.echo()
     rows = [
         (str(card.path), _cells(card, mode, nothing_written), _why(card, session)) for card in session.cards
@@ -125,6 +124,8 @@ def print_runs_json(runs: Sequence[Run], seconds: float) -> None:
 
 def begin(observer: Observer, run: Run, number: int, total: int) -> None:
     """Show on a terminal which run begins."""
+    from harness.cli.bench_view import TerminalProgress  # loads what benches, which only `cards bench` needs
+
     if isinstance(observer, TerminalProgress):
         observer.begin(f"[{number}/{total}] {run.want.board} {run.want.bench.file[:40]}")
 

@@ -162,7 +162,9 @@ def command(
 
 
 def _directory(baseline: str) -> Path:
-    if baseline.startswith("git:") or Path(baseline).is_file():
+    from harness.results.baseline import is_git
+
+    if is_git(baseline) or Path(baseline).is_file():
         raise HarnessError(f"{baseline}: only a directory can be renewed with --update")
     return Path(baseline)
 

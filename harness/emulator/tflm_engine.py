@@ -19,7 +19,7 @@ from harness.emulator.npu import runner as npu
 from harness.emulator.npu.arena import ArenaError
 from harness.emulator.tflm import Interpreter, TflmError
 from harness.errors import HarnessError
-from harness.models import ethosu, ops, tflite, vela
+from harness.models import ethosu, ops, tflite
 from harness.models.arena import arena
 from harness.models.estimate import Estimate, estimate
 from harness.models.kernel_library import library
@@ -46,16 +46,12 @@ class _Selected:
         """How long the board takes for an invoke; None if it is not known."""
         npu = self.profile.vela
         settings = npu.settings() if npu else None
-        compiled = None
         try:
-            if npu and settings and ethosu.is_compiled(self.model):
-                compiled = vela.account(self.model.data, accelerator=npu.accelerator, settings=settings)
             return estimate(
                 self.model,
                 self.profile.coefficients(),
                 clock_hz=self.profile.clock_hz,
                 vela_settings=settings,
-                compiled=compiled,
             )
         except HarnessError:
             return None

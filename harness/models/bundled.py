@@ -73,7 +73,6 @@ _PIXELS = _Grid(1.6, -128)  # box coordinates, as far as they are inside a pictu
 class _Activation(NamedTuple):
     """What a convolution puts out, in standard deviations of its sums: where the mean goes, and the grid."""
 
-    name: str
     mean: float
     deviation: float
     grid: _Grid
@@ -81,9 +80,9 @@ class _Activation(NamedTuple):
 
 # Before a ReLU the mean is 2 and the deviation 2, so that both ends of its range are reached.
 _ACTIVATIONS = {
-    "RELU": _Activation("RELU", 2.0, 2.0, _RELU),
-    "RELU6": _Activation("RELU6", 2.0, 2.0, _Grid(6 / 255, -128)),
-    "NONE": _Activation("NONE", 0.0, 2.0, _LOGITS),
+    "RELU": _Activation(2.0, 2.0, _RELU),
+    "RELU6": _Activation(2.0, 2.0, _Grid(6 / 255, -128)),
+    "NONE": _Activation(0.0, 2.0, _LOGITS),
 }
 
 

@@ -127,27 +127,6 @@ def find_output(sha256: str) -> Entry | None:
     return entry
 
 
-def find_beginning(file: str, data: bytes) -> Entry | None:
-    """Return the entry whose `file` is what `data` begins with, None if there is none.
-
-    For whoever reads flash memory, which does not tell where a file ends.
-    """
-    for path in sorted(_entries().glob(f"*/{file}")):
-        if _begins(data, path) and (entry := load(path.parent.name)) is not None:
-            return entry
-    return None
-
-
-def _begins(data: bytes, path: Path) -> bool:
-    """Say whether `data` begins with a file; most are told apart by their first few bytes."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(4096)
-            return data.startswith(head) and data.startswith(file.read(), len(head))
-    except OSError:
-        return False
-
-
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all; raises OSError."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:

@@ -64,11 +64,6 @@ class Residual:
     held_out: bool
 
     @property
-    def error(self) -> float:
-        """How far the estimate is off, as a part of the known time; positive where it is too long."""
-        return self.estimated / self.known - 1
-
-    @property
     def factor(self) -> float:
         """By which factor the estimate is off, whichever way: at least 1."""
         return math.exp(abs(math.log(self.known / self.estimated)))
@@ -162,7 +157,10 @@ def residuals(samples: Sequence[Sample], off: Mapping[str, float] | None = None)
 
 def median_factor(found: Iterable[Residual]) -> float | None:
     """Return the median of the factors by which held-out estimates are off; None where none was held out."""
-    return _median([r.factor for r in found if r.held_out])
+    from statistics import median
+
+    factors = [r.factor for r in found if r.held_out]
+    return median(factors) if factors else None
 
 
 def worst_factor(found: Iterable[Residual]) -> float | None:
@@ -190,11 +188,3 @@ def coverage(found: Iterable[Residual], within: Band) -> float:
     """Return which part of the held-out times is inside a band."""
     held_out = [r for r in found if r.held_out]
     return sum(within.holds(r) for r in held_out) / len(held_out) if held_out else 0.0
-
-
-def _median(values: Sequence[float]) -> float | None:
-    if not values:
-        return None
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

@@ -1,15 +1,13 @@
 """Whether a device's outputs are those of the reference, and how far they are apart.
 
-How near is near enough goes by what an output is. It rests on TFLite-Micro of October 2026 beside the desktop
-runtime on an x86-64 host, over 1,385 public models and some 700 made ones:
+How near is near enough goes by what an output is:
 
-- int8 and uint8: equal in 886 outputs, all but that of a noise suppressor with two LSTMs; int16: up to one
-  step off in LEAKY_RELU and TRANSPOSE_CONV. A step is a rounding at a tie, as kernels of other chips have it.
-- float32: equal in 68 outputs, in all where nothing is fed back. In LSTMs that do not amplify it the noise
-  is up to 6.2e-7 of the largest value (2.1e-7 in a trained one). Other chips fuse and order their sums
-  otherwise: eight last places, and sixteen times that noise, are left to them.
-- many quantized values behind an LSTM: in the noise suppressor a root mean square of at most 0.116 of their
-  standard deviation in 48 runs of 1 to 11 invokes; another input is at least 0.18 away, in 528 pairs.
+- quantized values: one step, a rounding at a tie, as kernels of other chips have it;
+- whole numbers without a scale: equal;
+- floats: a part of the largest value, as other chips fuse and order their sums otherwise; ten times as much
+  if values are fed back;
+- many quantized values behind an LSTM, which feeds its steps back: the root mean square, as a part of their
+  standard deviation.
 """
 
 from __future__ import annotations

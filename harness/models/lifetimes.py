@@ -10,6 +10,7 @@ import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from harness.models.cost import whole
 from harness.models.graph import Model, Operator, Tensor
 from harness.models.planner import Buffer
 from harness.models.tflite import ModelError
@@ -142,7 +143,7 @@ def buffers(
 
 def aligned(size: int) -> int:
     """Round `size` up to the alignment of the arena."""
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+    return whole(size, _ALIGNMENT)
 
 
 @dataclass(slots=True)

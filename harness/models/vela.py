@@ -187,25 +187,6 @@ def source_of(sha256: str) -> Compiled | None:
     return None if entry is None else _compiled(entry, str(entry.facts["name"]))
 
 
-def account(flash: bytes, *, accelerator: str, settings: Mapping[str, Mapping[str, str]]) -> Compiled | None:
-    """Return the compilation for these settings that makes the file which `flash` begins with.
-
-    None if this computer has not made that file, or other settings make it.
-    """
-    entry = cache.find_beginning(_COMPILED, flash)
-    if entry is None:
-        return None
-    known = _compiled(entry, str(entry.facts["name"]))
-    made = compile(
-        known.source,
-        known.name,
-        accelerator=accelerator,
-        settings=settings,
-        optimise="Size" if known.settings["optimise"] == "Size" else "Performance",
-    )
-    return made if flash.startswith(made.data) else None
-
-
 def _compiled(entry: cache.Entry, name: str) -> Compiled:
     data = entry.files[_COMPILED]
     operators = [o for s in tflite.parse(data, f"{name}, compiled").subgraphs for o in s.operators]

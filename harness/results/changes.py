@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.results.key import Key, firmware_hash, key_of, short, source_sha256
+from harness.results.key import Key, firmware_hash, key_of, same_inputs, short, source_sha256
 from harness.results.record import Firmware, Model, Record
 
 About = Literal[
@@ -37,11 +37,7 @@ def changes(a: Record, b: Record) -> list[Change]:
     hold(
         "clock", one.clock_hz, two.clock_hz, f"{one.clock_hz / 1e6:g} MHz against {two.clock_hz / 1e6:g} MHz"
     )
-    # With another model the same spec gives other bytes, as its input tensors are others.
-    same_spec = one.model_sha256 != two.model_sha256 and a.inputs.spec == b.inputs.spec
-    hold(
-        "inputs", same_spec or one.inputs_sha256, same_spec or two.inputs_sha256, "other inputs were streamed"
-    )
+    hold("inputs", same_inputs(a, b), True, "other inputs were streamed")
     hold("model", one.model_sha256, two.model_sha256, _model(a, b))
     hold("firmware", _build(one), _build(two), _firmware(a.firmware, b.firmware))
     if one.board == two.board:

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.results.group import Group
 from harness.results.key import Key, key_of
+from harness.results.key import same_inputs as same_inputs_of_runs
 from harness.results.record import Record
 from harness.results.row import invoke_us
 from harness.results.usable import unusable
@@ -54,15 +55,8 @@ def succession(groups: Sequence[Group]) -> dict[int, int]:
 
 
 def same_inputs(one: Group, other: Group) -> bool:
-    """Say whether two groups had the same inputs.
-
-    For two model files it is enough that the same was asked for: what is streamed then depends on the tensors
-    of the model.
-    """
-    if one.key.inputs_sha256 == other.key.inputs_sha256:
-        return True
-    same_file = one.key.model_sha256 == other.key.model_sha256
-    return not same_file and one.latest.inputs.spec == other.latest.inputs.spec
+    """Say whether two groups had the same inputs."""
+    return same_inputs_of_runs(one.latest, other.latest)
 
 
 def _follows(one: Group, other: Group) -> bool:

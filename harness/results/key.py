@@ -62,6 +62,17 @@ def key_of(record: Record) -> Key:
     )
 
 
+def same_inputs(a: Record, b: Record) -> bool:
+    """Say whether two runs had the same inputs.
+
+    For two model files it is enough that the same was asked for: what is streamed then depends on the tensors
+    of the model.
+    """
+    if a.inputs.sha256 == b.inputs.sha256:
+        return True
+    return a.model.sha256 != b.model.sha256 and a.inputs.spec == b.inputs.spec
+
+
 def firmware_hash(firmware: Firmware) -> str | None:
     """Return what tells builds of a firmware apart, None if nothing is known that does."""
     return firmware.build_hash or firmware.image_sha256

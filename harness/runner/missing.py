@@ -86,7 +86,7 @@ def holds(session: Session, board: Profile, model: Model) -> int | None:
         return None
     first = board.flash.model_region.offset
     listed = [entry.address for entry in session.models()]
-    for address in [first, *(other for other in listed if other != first)] if first in listed else listed:
+    for address in sorted(listed, key=lambda one: one != first):
         with suppress(DeviceRefused):  # so many bytes reach beyond its flash
             if session.digest(address, len(model.data)) == model.sha256:
                 return address

@@ -35,10 +35,9 @@ def error_of(
     range: Fitted | None = None,
 ) -> EstimateError:
     """Return what a profile says of its error: percent of the estimate."""
-    known = within is not None and held_out > 0
     return EstimateError(
-        percent=rounded(100 * (within.high - 1)) if known and within else None,
-        below_percent=rounded(100 * (1 - within.low)) if known and within else None,
+        percent=rounded(100 * (within.high - 1)) if within else None,
+        below_percent=rounded(100 * (1 - within.low)) if within else None,
         median_percent=rounded(100 * (median_factor - 1)) if median_factor is not None else None,
         held_out=held_out,
         fitted=fitted,

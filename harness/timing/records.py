@@ -62,11 +62,12 @@ def samples(
 def _samples(record: Record, model: Model, table: Table, board: Profile) -> list[Sample]:
     streams = stream_times(model, board.vela.settings()) if board.vela else {}
     to_cycles = board.clock_hz / record.invoke.tick_hz
+    needs = demands(model)
     works = {
         (d.subgraph, d.index): work_of(d, table.cache_bytes, table.vector_bytes).model_copy(
             update={"npu_cycles": streams.get((d.subgraph, d.index), 0)}
         )
-        for d in demands(model)
+        for d in needs
     }
     if any(work.kernel == ETHOS_U for work in works.values()) and not streams:
         raise HarnessError("it is compiled for an NPU, and the board has none")
@@ -78,7 +79,7 @@ def _samples(record: Record, model: Model, table: Table, board: Profile) -> list
     step = record.invoke.resolution_us * board.clock_hz / 1e6
     found = [Sample(name, parts, known, architecture=record.model.sha256, resolution=step)]
     of_kernel: dict[str, tuple[list[Work], float]] = {}
-    labels = {d.index: d.label for d in demands(model) if d.subgraph == 0}
+    labels = {d.index: d.label for d in needs if d.subgraph == 0}
     for layer in record.layers:
         work = works.get((0, layer.index))
         if work is None or layer.origin != "measured" or labels[layer.index] != layer.operator:

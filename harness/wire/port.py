@@ -80,10 +80,10 @@ class SerialPort:
 
     def reopen(self) -> None:
         """Open (again); raises PortMissing, PortInUse, PortDenied or another PortError."""
-        self.close()
-        self._serial = open_serial(self.url, self.baud, 0, self.WRITE_TIMEOUT_S)
         from harness.wire.unflushed import has_descriptor
 
+        self.close()
+        self._serial = open_serial(self.url, self.baud, 0, self.WRITE_TIMEOUT_S)
         self._fd = int(self._serial.fileno()) if has_descriptor(self._serial) else None
 
     def read(self, max_bytes: int, timeout: float) -> bytes:

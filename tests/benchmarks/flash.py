@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,9 +22,10 @@ from pathlib import Path
 import serial
 
 from harness.boards import Profile
+from harness.emulator.process import BoardProcess
 from harness.flash.method import Region, Target, enter
-from harness.flash.xmodem import CHOICE, READY
 from harness.models import bundled
+from tests.flash.lrzsz import lead_to_receiver
 from tests.flash.rig import ESP, WE2, running
 
 BAUD, TURN_ROUND_MS = 921600, 1.0
@@ -35,17 +35,17 @@ MODEL = "person_mbv2_035_96_int8"
 
 
 @contextmanager
-def paced(board: Profile) -> Iterator[Target]:
+def paced(board: Profile) -> Iterator[tuple[BoardProcess, Target]]:
     """Yield a blank virtual board on the line."""
     with tempfile.TemporaryDirectory() as directory:
         options = ("--baud", str(BAUD), "--latency", str(TURN_ROUND_MS / 2))
-        with running(board, Path(directory), *options) as (_, target):
-            yield target
+        with running(board, Path(directory), *options) as both:
+            yield both
 
 
 def flash(board: Profile, data: bytes, **options: object) -> float:
     """Return the bytes a second at which the project's flasher writes `data` as a model."""
-    with paced(board) as target, enter(Target(**{**vars(target), "options": options})) as loader:
+    with paced(board) as (_, target), enter(Target(**{**vars(target), "options": options})) as loader:
         region = Region("model", board.flash.model_region.offset, data, "model")
         [outcome] = loader.write([region], lambda *_: None)
         return outcome.bytes / outcome.seconds
@@ -53,18 +53,12 @@ def flash(board: Profile, data: bytes, **options: object) -> float:
 
 def sx(data: bytes, *options: str) -> float:
     """Return the bytes a second at which `sx` sends `data` to the same boot loader."""
-    with paced(WE2) as target, tempfile.NamedTemporaryFile() as file:
+    with paced(WE2) as (process, target), tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
-        assert target.press
         assert target.port
         with serial.Serial(target.port, BAUD, timeout=5) as port:
-            target.press("reset")
-            heard = b""
-            while READY not in heard:
-                port.write(b"1")
-                time.sleep(0.3 if CHOICE in heard else 0.01)
-                heard += port.read(port.in_waiting)
+            lead_to_receiver(process, port)
         # Opened anew: pyserial's descriptor does not block, which sx takes for time-outs.
         with open(target.port, "r+b", buffering=0) as terminal:
             command = ["sx", "-vv", *options, file.name]

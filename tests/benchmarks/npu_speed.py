@@ -27,6 +27,7 @@ from harness.models import tensors, tflite, vela
 from harness.models.build import Builder, Scale, Subgraph
 from harness.models.npu.jobs import Job, jobs
 from harness.models.npu.operations import BlockOperation
+from tests.benchmarks.start_and_overhead import in_turn, seconds
 
 ROUNDS = 7
 
@@ -47,12 +48,6 @@ def products(model: tflite.Model) -> list[tuple[np.ndarray, np.ndarray]]:
                     shapes = (op.ofm.depth, positions, taps), (op.ofm.depth, taps, 1)
                 found.append((np.ones(shapes[0], np.int32), np.ones(shapes[1], np.int32)))
     return found
-
-
-def seconds(work) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def measure(model: tflite.Model) -> None:
@@ -81,10 +76,7 @@ def measure(model: tflite.Model) -> None:
         for left, right in pairs:
             np.matmul(left, right)
 
-    invokes, int32 = [], []
-    for _ in range(ROUNDS):
-        invokes.append(seconds(infer))
-        int32.append(seconds(multiply))
+    invokes, int32 = in_turn(ROUNDS, infer, multiply)
     invoke, product = statistics.median(invokes), statistics.median(int32)
     print(
         f"  an invoke {invoke * 1e3:.1f} ms, numpy's int32 products {product * 1e3:.1f} ms "

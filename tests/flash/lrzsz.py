@@ -47,23 +47,28 @@ def through(line: int, *command: str) -> bytes:
     return bytes(heard)
 
 
+def lead_to_receiver(process: BoardProcess, port: serial.Serial) -> None:
+    """Reset a virtual WE2 and choose XMODEM in its menu, until its receiver is ready."""
+    heard = bytearray()
+    pressed = None
+    while READY not in heard:
+        assert process.exit_code is None
+        # Its window for a key is short: who misses it presses the button again.
+        if CHOICE not in heard and (pressed is None or time.monotonic() - pressed > PRESS_AGAIN_S):
+            process.press("reset")
+            pressed = time.monotonic()
+        port.write(b"1")
+        time.sleep(0.3 if CHOICE in heard else 0.01)
+        heard += port.read(port.in_waiting)
+
+
 def send(process: BoardProcess, files: Sequence[tuple[bytes, list[str]]]) -> bytes:
     """Reset a virtual WE2, lead it to its receiver, send files with `sx` and its options; start the board.
 
     Returns what it said from then on, up to the start of its firmware.
     """
     with serial.Serial(process.url, 921600, timeout=60) as port, tempfile.TemporaryDirectory() as place:
-        heard = bytearray()
-        pressed = None
-        while READY not in heard:
-            assert process.exit_code is None
-            # Its window for a key is short: who misses it presses the button again.
-            if CHOICE not in heard and (pressed is None or time.monotonic() - pressed > PRESS_AGAIN_S):
-                process.press("reset")
-                pressed = time.monotonic()
-            port.write(b"1")
-            time.sleep(0.3 if CHOICE in heard else 0.01)
-            heard += port.read(port.in_waiting)
+        lead_to_receiver(process, port)
         for number, (content, options) in enumerate(files):
             file = Path(place) / "file"
             file.write_bytes(content)

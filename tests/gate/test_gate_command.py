@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import junitparser
 import pytest
 
 from harness.results import baseline
-from harness.results.record import Record
 from tests.gate.test_compare import runs
+from tests.gate.test_pairing import run as estimated
 from tests.results.making import file_of, put, record
 from tests.results.running import harness
 
@@ -215,12 +214,6 @@ def test_the_arena_has_its_origin_in_the_table_and_in_json(tmp_path: Path) -> No
     assert "117.2 KiB emulated" in harness("gate", "--update", "--yes", cwd=tmp_path).stdout
     [item] = json.loads(harness("gate", "--json", cwd=tmp_path).stdout)["comparisons"]
     assert item["candidate"]["ram_origin"] == "emulated"
-
-
-def estimated(ms: float, content: str, at: str = "m.tflite", day: float = 0, **changes: Any) -> Record:
-    """A run of a file whose time is exact."""
-    model = {"name": Path(at).stem, "file": at, **file_of(content)}
-    return record([round(ms * 1000)] * 3, model=model, day=day, origin="estimated", **changes)
 
 
 def test_a_model_trained_anew_under_its_old_name_is_judged_and_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.gate.compare import ANYTHING, Comparison, Limits, compare, exit_code
+from harness.gate.compare import ANYTHING, Comparison, Limits, compare
 from harness.gate.text import findings
 from harness.results.record import Record
 from tests.results.making import file_of, record
@@ -75,9 +75,7 @@ def test_two_models_of_one_name_are_compared_each_with_itself() -> None:
     }
     # The one that changed is held against the one that was at its path.
     trained = compare(before, [after[0], run(9.0, "b, trained anew", "b/m.tflite")], Limits())
-    assert [item.outcome for item in trained] == ["pass", "fail"] or exit_code(trained) == 1
-    assert [item.outcome for item in trained].count("fail") == 1
-    assert len(trained) == 2
+    assert sorted(item.outcome for item in trained) == ["fail", "pass"]
     # A second model of a name that the baseline knows is new.
     [known, new] = sorted(
         compare(before[:1], [after[0], run(30, "b", "b/m.tflite")], Limits()), key=lambda item: item.outcome

@@ -166,19 +166,6 @@ def test_a_compiled_model_leads_back_to_its_source() -> None:
     assert vela.source_of(found.source_sha256) is None
 
 
-def test_a_compiled_model_in_flash_is_known_without_knowing_where_it_ends() -> None:
-    found = compiled(bundled.build(MNIST), MNIST)
-
-    def account(flash: bytes, accelerator: str = "ethos-u55-64") -> vela.Compiled | None:
-        return vela.account(flash, accelerator=accelerator, settings=SETTINGS)
-
-    assert account(found.data) == account(found.data + b"\xff\0" * 9000) == found
-    assert account(found.data[:-1] + bytes([found.data[-1] ^ 1])) is None
-    assert account(found.data[:-1]) is None
-    assert account(b"") is None
-    assert account(found.data, "ethos-u55-128") is None
-
-
 def test_a_damaged_entry_is_ignored_and_made_anew(cache_directory: Path, tmp_path: Path) -> None:
     first = compiled(bundled.build(MNIST))
     sound = tmp_path / "sound"

@@ -15,6 +15,7 @@ from harness.emulator.npu.memory import Memory
 from harness.emulator.npu.runner import Interpreter
 from harness.models.npu.jobs import Job
 from harness.models.npu.operations import BlockOperation, Decoded, Dma
+from harness.models.npu.weights import volume_of
 from harness.models.tflite import Model
 
 
@@ -90,7 +91,7 @@ class Trace:
                 ofm=block.ofm.shape if block else None,
                 type=f"{block.ifm.type}->{block.ofm.type}" if block else "",
                 block=(block.block.height, block.block.width, block.block.depth) if block else None,
-                weights=_weights(block) if block else 0,
+                weights=volume_of(block).size if block and block.weights is not None else 0,
                 bytes=size,
                 digest=hashlib.sha256(data).hexdigest()[:12] if data else "",
             )
@@ -102,13 +103,6 @@ class Trace:
             replace(entry, layer=layer.title if layer else None)
             for entry, layer in zip(self.entries, layers.spread(self.matched), strict=True)
         ]
-
-
-def _weights(op: BlockOperation) -> int:
-    if op.weights is None:
-        return 0
-    inputs = op.ifm.depth if op.operation.kind == "CONV" else 1
-    return op.ofm.depth * op.kernel.height * op.kernel.width * inputs
 
 
 def run(

@@ -17,6 +17,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.models.cost import whole
 from harness.models.npu.accelerator import Accelerator
 from harness.models.npu.faults import NpuFault
 from harness.models.npu.operations import BlockOperation
@@ -94,16 +95,12 @@ def _steps(stop: int, step: int) -> range:
     return range(0, stop, step)
 
 
-def _round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
-
-
 def _subkernel_elements(volume: Volume, height: int, width: int) -> int:
     elements = height * width
     if volume.depthwise:
-        return _round_up(elements, 4)
+        return whole(elements, 4)
     if volume.part_kernel_first:
-        return _round_up(elements, 2 if volume.input_bits == 16 else 4)
+        return whole(elements, 2 if volume.input_bits == 16 else 4)
     return elements
 
 
@@ -173,7 +170,7 @@ def _check_stream(data: bytes, limit: int) -> None:
     while True:
         run_bits = take(3)
         while run_bits == 7:
-            position = _round_up(position, 8)
+            position = whole(position, 8)
             first = True
             if position == bits:
                 return

@@ -14,17 +14,10 @@ from harness.models.npu import cycles
 from harness.models.npu.accelerator import U55_64, U55_256, named
 from harness.models.npu.faults import NpuFault
 from harness.models.npu.jobs import Job
+from tests.bench.test_real_models import MODELS as REAL
 from tests.emulator.npu import velafiles
 from tests.emulator.npu.velafiles import Desktop, Settings
 
-REAL = (
-    "vww_96_int8",
-    "person_detect",
-    "kws_ref_model",
-    "pretrainedResnet_quant",
-    "ad01_int8",
-    "pfld_meter_int8",
-)
 EVERYWHERE = [
     Settings(macs, "regor", optimise, memory)
     for macs in (32, 64, 128, 256)
