@@ -26,9 +26,14 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> None:
-    """Have Ctrl-C reach the programs that tests start, even where a shell runs all this in the background."""
+    """Have signals reach the programs that tests start, even if a shell runs all this in the background.
+
+    Such a shell ignores Ctrl-C, and `nohup` the end of the terminal; what they start inherits that.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
