@@ -238,13 +238,19 @@ def test_a_job_that_is_ended_keeps_what_was_measured(tmp_path: Path, number: sig
 def test_ctrl_c_ends_at_once_keeps_what_was_measured_and_leaves_no_child(
     tmp_path: Path, delay: float
 ) -> None:
+    # Until Python itself has started, how a signal ends it is no matter of the harness.
+    begin = (
+        "import sys; from harness.__main__ import main; print('begun', file=sys.stderr, flush=True); main()"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "harness", "bench", "person_mbv2_035_96_int8", "-n", "100000", "--json"],
+        [sys.executable, "-c", begin, "bench", "person_mbv2_035_96_int8", "-n", "100000", "--json"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+    assert process.stderr is not None
+    assert process.stderr.readline() == b"begun\n"
     time.sleep(delay)
     children = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)
