@@ -86,3 +86,23 @@ def test_where_there_is_no_tflite_micro_the_message_says_so(tmp_path: Path, comm
     assert done.returncode == 2
     assert done.stderr.startswith("harness: error: the emulated boards need the 'tflite-micro' wheel")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_interrupt_that_a_library_takes_for_another_error_is_an_interrupt() -> None:
+    """numpy's import answers a Ctrl-C with an ImportError."""
+    script = """
+import os, signal
+from harness import cli
+
+def import_numpy(**_: object) -> None:
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+    except KeyboardInterrupt as error:
+        raise ImportError("you should not try to import numpy from its source directory") from error
+
+cli.cli.main = import_numpy
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "harness: interrupted\n")

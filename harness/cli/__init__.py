@@ -71,7 +71,7 @@ def cli(ctx: click.Context, verbose: bool) -> None:
 def main() -> None:
     """Run the command line and exit; errors for people are one line and a non-zero status."""
     verbose = any(a in ("-v", "--verbose") for a in sys.argv[1:])
-    _end_like_ctrl_c()
+    told_to_end = _end_by_signals()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -95,6 +95,12 @@ def main() -> None:
             raise
         where = f"{error.filename}: " if error.filename is not None else ""
         _fail(f"{where}{error.strerror or error}", 1)
+    except Exception:
+        # numpy and others turn an interrupt of their import into an ImportError.
+        if verbose or not told_to_end:
+            raise
+        print("harness: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def _fail(message: str, status: int) -> None:
@@ -102,13 +108,21 @@ def _fail(message: str, status: int) -> None:
     sys.exit(status)
 
 
-def _end_like_ctrl_c() -> None:
-    """Let what ends a job or closes a terminal end a run as Ctrl-C does: with what was measured recorded."""
+def _end_by_signals() -> list[int]:
+    """Let Ctrl-C, and what ends a job or closes a terminal, end a run with what was measured recorded.
+
+    Returns:
+        The signals that came so far; it grows with each.
+    """
+    came: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        came.append(number)
         raise KeyboardInterrupt
 
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # `nohup` ignores it
+        # What ignores a signal, as `nohup` and a shell's background jobs do, keeps ignoring it.
+        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, interrupt)
+    return came

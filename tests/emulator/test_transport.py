@@ -57,17 +57,15 @@ def test_a_second_host_is_served_after_the_first_has_gone(endpoint: Endpoint) ->
         echo.join()
 
 
-def test_what_is_written_while_nobody_listens_is_lost_and_costs_no_time(endpoint: Endpoint) -> None:
-    started = time.monotonic()
-    endpoint.write(b"x" * 1_000_000)
-    assert time.monotonic() - started < 1.0
+def test_what_is_written_while_nobody_listens_is_lost_and_holds_nobody_up(endpoint: Endpoint) -> None:
+    endpoint.write(b"x" * 1_000_000)  # more than a pty or a socket would take without a reader
     assert endpoint.read(10, 0.01) == b""
 
 
-def test_a_read_waits_no_longer_than_it_was_told(endpoint: Endpoint) -> None:
+def test_a_read_gives_up_after_the_time_it_was_told(endpoint: Endpoint) -> None:
     started = time.monotonic()
     assert endpoint.read(1, 0.2) == b""
-    assert 0.15 < time.monotonic() - started < 2.0
+    assert time.monotonic() - started > 0.15
 
 
 @pytest.mark.parametrize(
