@@ -52,6 +52,9 @@ class Chip(Table):
     """The SoC and the core that runs the model."""
 
     name: Text = Field(description="the SoC")
+    family: Identifier = Field(
+        description="the family that it belongs to: how it boots, and what images it takes"
+    )
     core: Text = Field(description="the core that runs TFLite-Micro")
     cores: int = Field(ge=1, description="how many of these cores there are")
     clock_hz: Hertz = Field(alias="clock", ge=10**6, description="clock of the core")
@@ -164,7 +167,7 @@ class Uf2(Table):
     family_id: Address = Field(lt=1 << 32, description="family id in every block")
     touch_baud: Baud = Field(gt=0, description="opening the port at this speed enters the boot loader")
     word_swapped: tuple[RegionUse, ...] = Field(
-        description="uses of regions into which every 32-bit word is written byte-swapped"
+        default=(), description="uses of regions into which every 32-bit word is written byte-swapped"
     )
 
 
@@ -192,6 +195,10 @@ class Flash(Table):
             if region.name == name:
                 return region
         raise KeyError(name)
+
+    def holding(self, use: RegionUse) -> Region:
+        """Return the first region that may hold `use`; StopIteration if there is none."""
+        return next(region for region in self.regions if use in region.holds)
 
     @property
     def model_region(self) -> Region:

@@ -74,9 +74,11 @@ def show(board: str, as_json: bool) -> None:
 def check(file: Path, as_json: bool) -> None:
     """Check the profile in FILE, and name every problem with its line; exit code 2 where there is one."""
     from harness.boards import ProfileError, read
+    from harness.runner import fitting
 
     try:
         profile = read(file)
+        fitting.require(profile)
     except ProfileError as error:
         if as_json:
             problems = [vars(problem) for problem in error.problems]
@@ -85,9 +87,14 @@ def check(file: Path, as_json: bool) -> None:
             click.echo(str(error))
         sys.exit(error.exit_code)
     if as_json:
-        _print_json({"file": str(file), "valid": True, "id": profile.id, "problems": []})
+        emulated = fitting.cannot_be_emulated(profile) is None
+        _print_json(
+            {"file": str(file), "valid": True, "id": profile.id, "emulated": emulated, "problems": []}
+        )
     else:
         click.echo(f"{file}: valid profile of '{profile.id}' ({printable(profile.name)})")
+        if why := fitting.cannot_be_emulated(profile):
+            click.echo(why)
 
 
 def _row(profile: Profile) -> tuple[str, ...]:

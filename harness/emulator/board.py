@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from harness.boards import Profile
+from harness.chips.family import family_of
 from harness.emulator.bench_firmware import BenchFirmware
 from harness.emulator.boot import App, Rom
 from harness.emulator.controls import BoardReset, Boot, Controls
@@ -18,7 +19,6 @@ from harness.emulator.mlperf_firmware import MlperfFirmware
 from harness.emulator.model_flash import ModelFlash
 from harness.emulator.sscma_firmware import SscmaFirmware
 from harness.errors import HarnessError, nearest
-from harness.firmware import virtual
 
 _SLICE_S = 0.05
 """How long a reset can go unnoticed by what waits for the line."""
@@ -153,7 +153,7 @@ def load_firmware(profile: Profile, flash: BoardFlash, protocol: str) -> None:
     if protocol not in profile.protocols.supported:
         known = nearest(protocol, profile.protocols.supported)
         raise HarnessError(f"{profile.id}: no firmware speaks '{protocol}'{known}")
-    for _, offset, data in virtual.build(profile, protocol):
+    for _, offset, data in family_of(profile).virtual_parts(profile, protocol):
         flash.program(offset, data)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.boards import Profile
+from harness.chips.family import family_of
 from harness.emulator.controls import Boot
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import BoardFlash
+from harness.errors import HarnessError
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,13 @@ class Rom(Protocol):
         """
 
 
-ROMS: dict[str, str] = {
-    "esptool": "harness.emulator.rom.esp32s3",
-    "xmodem": "harness.emulator.rom.we2",
-    "uf2": "harness.emulator.rom.we1",
-}
-"""Flashing method -> module of the ROM that understands it, which defines `rom(profile, flash, wiring)`."""
-
-
 def rom(profile: Profile, flash: BoardFlash, wiring: Wiring) -> Rom:
-    """Return the boot ROM of a board."""
-    made: Rom = importlib.import_module(ROMS[profile.flash.method]).rom(profile, flash, wiring)
+    """Return the boot ROM of a board; raises HarnessError if its chip's family has none."""
+    family = family_of(profile)
+    if family.rom is None:
+        raise HarnessError(f"{profile.id}: boards with chips of the family {family.name} cannot be emulated")
+    module, _, function = family.rom.partition(":")
+    made: Rom = getattr(importlib.import_module(module), function)(profile, flash, wiring)
     return made
 
 

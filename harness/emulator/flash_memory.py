@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from harness.boards import Profile
+from harness.chips.uf2file import swap_words
 from harness.errors import HarnessError
-from harness.firmware.uf2file import swap_words
 from harness.models.cache import write_atomically
 
 ERASED = 0xFF

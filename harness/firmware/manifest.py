@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from harness import assets
 from harness.boards import Profile
+from harness.chips.family import family_of
 from harness.errors import HarnessError
 from harness.models.cache import write_atomically
 
@@ -140,9 +141,7 @@ class _Unsound(Exception):
 
 def _contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
     if image.file is None:
-        from harness.firmware import virtual
-
-        made = {name: data for name, _, data in virtual.build(board, image.protocol)}
+        made = {name: data for name, _, data in family_of(board).virtual_parts(board, image.protocol)}
         got = [made.get(part.name, b"") for part in image.parts]
     else:
         path = cache_directory() / image.file

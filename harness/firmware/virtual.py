@@ -8,127 +8,30 @@ firmware/manifest.toml, which `python -m harness.firmware.virtual` prints anew.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.boards import Profile
-from harness.errors import HarnessError
-from harness.firmware import container, espimage
-from harness.firmware.espimage import Partition, Segment
+from harness.chips.family import BuiltPart, family_of
+from harness.chips.filling import VERSION
 
 if TYPE_CHECKING:
     from harness.firmware.manifest import Image
 
-VERSION = "1.0+virtual"
-PROJECT = "harness-virtual-"
-"""What an application's name begins with, the protocol behind it."""
-MARK = "(virtual board)"
-"""What a virtual board's boot loader puts into its words, so that it is not taken for a real one."""
-NOTICE = b"for the virtual board alone, there is no program for the chip in it"
-"""What stands in every image for a virtual board."""
-MAC_PREFIX = bytes([0x02]) + b"virt"
-"""How a virtual board's MAC address begins: locally administered, so that no chip has it."""
 SOURCE = "built by this project (harness.firmware.virtual)"
-
-_IDF, _DATE, _TIME = "none (virtual board)", "Jan  1 2026", "00:00:00"
-_DROM, _IRAM, _ENTRY = 0x3C000020, 0x40374000, 0x40374000
-_BOOT_DRAM, _BOOT_IRAM = 0x3FCE2810, 0x403C8700
-_PROGRAM_BYTES = 4096
-
-BuiltPart = tuple[str, int, bytes]
-"""Name, address and bytes of a part of an image."""
 
 
 def build(board: Profile, protocol: str) -> list[BuiltPart]:
     """Return the parts of the image that makes the virtual `board` speak `protocol`.
 
-    Raises HarnessError for a board whose flashing method has no images for virtual boards.
+    Raises HarnessError if the board cannot be emulated.
     """
-    try:
-        make = _BUILDERS[board.flash.method]
-    except KeyError:
-        raise HarnessError(
-            f"{board.id}: no virtual firmware for boards flashed by {board.flash.method}"
-        ) from None
-    return make(board, protocol)
-
-
-def _esp32s3(board: Profile, protocol: str) -> list[BuiltPart]:
-    program = _program(board, protocol)
-    descriptor = espimage.descriptor(
-        PROJECT + protocol, VERSION, hashlib.sha256(program).digest(), _IDF, _DATE, _TIME
-    )
-    app = espimage.build(
-        [Segment(_DROM, descriptor + _notice(board, protocol)), Segment(_IRAM, program)], _ENTRY
-    )
-    loader = espimage.build(
-        [
-            Segment(_BOOT_DRAM, espimage.boot_descriptor(_IDF, f"{_DATE} {_TIME}") + _notice(board, "boot")),
-            Segment(_BOOT_IRAM, _filler("second-stage boot loader", 2048)),
-        ],
-        _BOOT_IRAM,
-    )
-    table = espimage.partition_table(_partitions(board))
-    return [
-        ("boot loader", _use(board, "boot_loader"), loader),
-        ("partition table", _use(board, "partition_table"), table),
-        ("application", _use(board, "firmware"), app),
-    ]
-
-
-def _partitions(board: Profile) -> list[Partition]:
-    found = []
-    for region in board.flash.regions:
-        if "firmware" in region.holds:
-            found.append(
-                Partition(region.name, espimage.APP, espimage.FACTORY, region.offset, region.size_bytes)
-            )
-        elif "model" in region.holds or "data" in region.holds:
-            subtype = espimage.DATA_SUBTYPES.get(region.name, espimage.DATA_UNDEFINED)
-            found.append(Partition(region.name, espimage.DATA, subtype, region.offset, region.size_bytes))
-    return found
-
-
-def _himax(board: Profile, protocol: str) -> list[BuiltPart]:
-    image = container.build(
-        container.SOCS[board.chip.name],
-        protocol,
-        VERSION,
-        _notice(board, protocol) + _program(board, protocol),
-    )
-    return [("firmware", board.flash.image_offset, image)]
-
-
-_BUILDERS: dict[str, Callable[[Profile, str], list[BuiltPart]]] = {
-    "esptool": _esp32s3,
-    "xmodem": _himax,
-    "uf2": _himax,
-}
-
-
-def _use(board: Profile, use: str) -> int:
-    return next(region.offset for region in board.flash.regions if use in region.holds)
-
-
-def _notice(board: Profile, part: str) -> bytes:
-    return (f"{board.id} {part} {VERSION}: ".encode() + NOTICE + b"\n").ljust(256, b"\0")
-
-
-def _program(board: Profile, protocol: str) -> bytes:
-    return _filler(f"{board.id} {protocol} {VERSION}", _PROGRAM_BYTES)
-
-
-def _filler(seed: str, size: int) -> bytes:
-    """Return bytes that stand where a program would be: as dense as code, and different for each seed."""
-    return hashlib.shake_256(seed.encode()).digest(size)
+    return family_of(board).virtual_parts(board, protocol)
 
 
 def build_hash(board: Profile, parts: list[BuiltPart]) -> str:
-    """Return what the firmware of an image reports as its build hash: the SHA-256 that ends or heads it."""
-    data = parts[-1][2]
-    if board.flash.method == "esptool":
-        return espimage.read(data).sha256.hex()
-    return container.read(data).sha256.hex()
+    """Return what the firmware of an image reports as its build hash, in hex."""
+    return family_of(board).build_hash(parts)
 
 
 _HEADER = """\
@@ -150,7 +53,7 @@ _HEADER = """\
 
 
 def image(board: Profile, protocol: str) -> Image:
-    """Return the manifest's entry of a virtual image; raises HarnessError as `build` does."""
+    """Return the manifest's entry of a virtual image; raises HarnessError if the board cannot be emulated."""
     from harness.firmware.manifest import Image, Part
 
     built = build(board, protocol)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from harness.boards import Profile
 from harness.boards.profile import Region as MapRegion
 from harness.errors import HarnessError
-from harness.firmware import espimage, images
+from harness.firmware import images
 from harness.flash.method import Region, Use
 
 
@@ -22,7 +22,7 @@ def check(board: Profile, regions: Sequence[Region]) -> None:
             raise HarnessError(f"{region.name}: there is nothing in it to flash")
         _check_place(board, region)
         if region.use == "firmware":
-            _check_image(board, region)
+            images.identify(board, region.name, region.data)
     ordered = sorted(regions, key=lambda region: region.address)
     for before, after in pairwise(ordered):
         if before.end > after.address:
@@ -99,11 +99,6 @@ def _check_merged(board: Profile, region: Region, where: str) -> None:
                 f"{where} reach into '{other.name}' at {other.offset:#x}; a firmware image may have at most "
                 f"{limit} bytes there"
             )
-
-
-def _check_image(board: Profile, region: Region) -> None:
-    if board.flash.method != "esptool" or region.address != espimage.TABLE_AT:
-        images.identify(board, region.name, region.data)
 
 
 def _flash(board: Profile) -> str:

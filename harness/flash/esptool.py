@@ -17,8 +17,8 @@ from esptool.targets import CHIP_DEFS
 from esptool.util import FatalError, flash_size_bytes
 
 from harness.boards.profile import TOUCH_BAUD
+from harness.chips import filling
 from harness.errors import BoardError
-from harness.firmware import virtual
 from harness.flash.method import Outcome, Progress, Region, Target
 from harness.wire.holders import others_too
 from harness.wire.port import open_serial
@@ -38,7 +38,7 @@ class EspLoader:
         self._port = port
         self._compress = compress
         mac = bytes(esp.read_mac())
-        self.virtual = mac.startswith(virtual.MAC_PREFIX)
+        self.virtual = mac.startswith(filling.MAC_PREFIX)
         self.mac = ":".join(f"{byte:02x}" for byte in mac)
         self.description = f"{esp.get_chip_description()}, MAC {self.mac}"
 

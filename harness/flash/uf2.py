@@ -13,8 +13,8 @@ from pathlib import Path
 
 from harness import boards
 from harness.boards import Profile
+from harness.chips import filling, uf2file
 from harness.errors import BoardError, HarnessError
-from harness.firmware import uf2file, virtual
 from harness.flash import drives
 from harness.flash.drives import Drive
 from harness.flash.method import Outcome, Progress, Region, Target
@@ -39,7 +39,7 @@ class Uf2Loader:
     def __init__(self, target: Target, drive: Drive) -> None:
         self._target = target
         self._drive: Drive | None = drive
-        self.virtual = virtual.MARK in drive.info.get("Model", "")
+        self.virtual = filling.MARK in drive.info.get("Model", "")
         self.description = (
             f"drive {drive.label} ({drive.info.get('Model', 'no model given')}) at {drive.path}"
         )

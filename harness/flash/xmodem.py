@@ -17,8 +17,8 @@ from contextlib import contextmanager
 
 from xmodem import XMODEM
 
+from harness.chips import filling
 from harness.errors import BoardError, printable
-from harness.firmware import virtual
 from harness.flash.method import Outcome, Progress, Region, Target
 from harness.wire.holders import others_too
 from harness.wire.port import Port, PortLost, open_port
@@ -94,7 +94,7 @@ class We2Loader:
         self._held = bytearray(POLL)
         self._said = b""
         self._at_question = False
-        self.virtual = virtual.MARK.encode() in heard
+        self.virtual = filling.MARK.encode() in heard
         self.description = "WE2 boot loader" + (" of a virtual board" if self.virtual else "")
 
     def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness import boards
 from harness.boards import Profile
+from harness.chips import uf2file
+from harness.chips.uf2file import NotUf2
 from harness.errors import HarnessError, nearest
-from harness.firmware import images, manifest, uf2file
+from harness.firmware import images, manifest
 from harness.firmware.manifest import Image, Part
-from harness.firmware.uf2file import NotUf2
 from harness.flash.checks import check
 from harness.flash.method import Region
+from harness.runner import fitting
 
 
 def add(
@@ -29,7 +30,7 @@ def add(
 
     Raises HarnessError where the file cannot be read, is no sound image for the board, or does not go there.
     """
-    profile = boards.load(board)
+    profile = fitting.load(board)
     if protocol not in profile.protocols.supported:
         known = nearest(protocol, profile.protocols.supported)
         raise HarnessError(f"{profile.id}: no firmware speaks '{protocol}'{known}")

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import boards as profiles
 from harness.errors import BoardError, HarnessError, nearest
 from harness.firmware.manifest import Image
 from harness.flash.checks import check
@@ -22,6 +21,7 @@ from harness.models.tflite import Model
 from harness.models.vela import VelaError
 from harness.results import store, usable
 from harness.results.record import Record, Verification
+from harness.runner import fitting
 from harness.runner.adding import examine
 from harness.runner.attached import AUTO, EMULATED, choose_port, serial_number
 from harness.runner.flash import Flashed, Written, flash, model_region
@@ -432,7 +432,7 @@ def flash_board(
         HarnessError: what was asked for cannot be done: before a byte is sent.
         BoardError: the boot loader does not answer, or refuses.
     """
-    board = profiles.load(board_name)
+    board = fitting.load(board_name)
     if firmware is None:
         firmware = NONE if models else board.protocols.default
     regions = place_models(board, models)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import boards
 from harness.boards import Profile
 from harness.check import firmware
 from harness.check.verdict import judge
 from harness.errors import HarnessError, nearest
 from harness.models import resolve
 from harness.models.tflite import Model
+from harness.runner import fitting
 from harness.wire.session import PROTOCOLS
 
 DEFAULT_MODEL = "person_mbv2_035_32_int8"
@@ -91,7 +91,7 @@ def plan(models: Sequence[str], board_names: Sequence[str], protocol: str | None
     """
     if protocol is not None and protocol not in PROTOCOLS:
         raise HarnessError(f"unknown protocol '{protocol}'{nearest(protocol, PROTOCOLS)}")
-    profiles = [boards.load(name) for name in board_names or DEFAULT_BOARDS]
+    profiles = [fitting.load(name) for name in board_names or DEFAULT_BOARDS]
     jobs: list[Job] = []
     skipped: list[Skip] = []
     for name in models or (DEFAULT_MODEL,):

@@ -30,9 +30,9 @@ import harness
 from harness import boards
 from harness.boards import Profile
 from harness.check import forecast
+from harness.chips import uf2file
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.process import BoardProcess
-from harness.firmware import uf2file
 from harness.flash.method import Target
 from harness.flash.xmodem import preamble
 from harness.models import reference, tensors, tflite

@@ -31,7 +31,7 @@ CASES = {
     ),
     "unknown key in quotes": ("cores = 1", 'cores = 1\n"a b" = 2', 'chip."a b"', "unknown key; known:", 1),
     "unknown dotted key": ("cores = 1", "cores = 1\nx.y = 2", "chip.x", "unknown key; known:", 1),
-    "missing key": ("clock =", "clok =", "chip.clock", "is missing (clock of the core)", -4),
+    "missing key": ("clock =", "clok =", "chip.clock", "is missing (clock of the core)", -5),
     "no source": ('source = "lsusb"', "", "usb[0]", "lacks its source (add `source`)", -4),
     "source for some keys only": (
         'source.rest = "the firmware\'s map file"\n',

@@ -18,10 +18,18 @@ from harness.boards.profile import Profile
 from harness.boards.table import Table
 from harness.errors import HarnessError
 
-BOARDS = ["grove_vision_ai", "grove_vision_ai_we2", "sensecap_a1101", "xiao_esp32s3"]
+BOARDS = [
+    "grove_vision_ai",
+    "grove_vision_ai_we2",
+    "raspberry_pi_pico",
+    "sensecap_a1101",
+    "xiao_esp32c3",
+    "xiao_esp32c6",
+    "xiao_esp32s3",
+]
 
 
-def test_the_four_boards_ship():
+def test_these_boards_ship():
     assert boards.ids() == BOARDS
     assert [profile.id for profile in boards.all_profiles()] == BOARDS
 

@@ -9,6 +9,7 @@ import pytest
 
 from harness import boards
 from harness.boards import Profile
+from harness.chips import espimage, filling
 from harness.emulator.board import BoardLine, VirtualBoard, load_firmware, load_models
 from harness.emulator.boot import App, Wiring, rom
 from harness.emulator.controls import BoardReset, Boot, Controls
@@ -16,7 +17,7 @@ from harness.emulator.engine import EngineError
 from harness.emulator.engine_process import EngineTemplate
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.tflm_engine import TflmRuntime
-from harness.firmware import espimage, virtual
+from harness.firmware import virtual
 from harness.models import bundled, vela
 from tests.emulator.lines import MemoryLine
 
@@ -44,7 +45,7 @@ def test_the_image_in_flash_says_what_runs(board_id: str, protocol: str, tmp_pat
     load_firmware(board, flash, protocol)
     app, _ = booted(board, flash, tmp_path)
     assert app is not None
-    assert (app.protocol, app.version) == (protocol, virtual.VERSION)
+    assert (app.protocol, app.version) == (protocol, filling.VERSION)
     assert app.build_hash == virtual.build_hash(board, virtual.build(board, protocol))
 
 

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import boards
+from harness.chips import uf2file
+from harness.chips.esp32 import VARIANTS
 from harness.emulator.boot import Wiring, rom
 from harness.emulator.controls import BoardReset, Boot
 from harness.emulator.flash_memory import BoardFlash, FlashChip
 from harness.emulator.rom import slip
-from harness.emulator.rom.esp32s3_loader import Loader
+from harness.emulator.rom.esp32_loader import Loader
 from harness.emulator.rom.we1 import We1Rom
-from harness.firmware import uf2file
 from tests.emulator.lines import MemoryLine
 
 READ_REGISTER, SYNC, MEM_BEGIN, MEM_DATA, DEFLATE_BEGIN, DEFLATE_DATA = 0x0A, 0x08, 0x05, 0x07, 0x10, 0x11
@@ -40,7 +41,7 @@ def answers(*packets: bytes) -> list[tuple[int, int, int]]:
     """Return (command, value, status) of each answer of the ROM's loader."""
     line = MemoryLine(*packets)
     with contextlib.suppress(BoardReset):
-        Loader(FLASH, line, "esp").serve()
+        Loader(FLASH, line, "esp", VARIANTS["Espressif ESP32-S3"]).serve()
     found = []
     for answer in slip.Decoder().feed(bytes(line.received)):
         _, command, _, value = struct.unpack_from("<BBHI", answer)

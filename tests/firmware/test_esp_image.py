@@ -14,8 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import boards
-from harness.firmware import espimage, virtual
-from harness.firmware.espimage import BadTable, NotAnImage, Partition, Segment
+from harness.chips import espimage, filling
+from harness.chips.espimage import BadTable, NotAnImage, Partition, Segment
+from harness.firmware import virtual
+
+S3 = 9
+"""The chip id of the ESP32-S3 (esptool, targets/esp32s3.py)."""
 
 segments = st.lists(
     st.builds(
@@ -32,7 +36,7 @@ segments = st.lists(
 def test_what_is_built_is_read_back_whatever_follows_it(
     parts: list[Segment], entry: int, behind: bytes
 ) -> None:
-    data = espimage.build(parts, entry)
+    data = espimage.build(parts, entry, S3)
     image = espimage.read(data + behind)
     assert list(image.segments) == parts
     assert image.entry == entry
@@ -48,7 +52,7 @@ def test_the_checksum_is_the_exclusive_or_of_all_bytes(data: bytes) -> None:
 
 @given(segments, st.data())
 def test_a_flipped_bit_never_goes_unnoticed(parts: list[Segment], data: st.DataObject) -> None:
-    sound = espimage.build(parts, 0x40374000)
+    sound = espimage.build(parts, 0x40374000, S3)
     bit = data.draw(st.integers(0, 8 * len(sound) - 1))
     damaged = bytearray(sound)
     damaged[bit // 8] ^= 1 << bit % 8
@@ -61,7 +65,7 @@ def test_a_flipped_bit_never_goes_unnoticed(parts: list[Segment], data: st.DataO
 
 @given(segments, st.data())
 def test_an_image_that_is_cut_short_is_none(parts: list[Segment], data: st.DataObject) -> None:
-    whole = espimage.build(parts, 0)
+    whole = espimage.build(parts, 0, S3)
     with pytest.raises(NotAnImage):
         espimage.read(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
@@ -107,7 +111,7 @@ def test_esptool_accepts_the_images(tmp_path: Path, part: str) -> None:
     assert "(valid)" in done.stdout.split("Validation hash:")[1].splitlines()[0]
     if part == "application":
         assert "Project name: harness-virtual-bench" in done.stdout
-        assert f"App version: {virtual.VERSION}" in done.stdout
+        assert f"App version: {filling.VERSION}" in done.stdout
     else:
         assert "Bootloader version: 1" in done.stdout
 

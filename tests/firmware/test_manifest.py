@@ -9,10 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from harness import boards
+from harness.chips import container, espimage, uf2file
+from harness.chips.container import NotAContainer
+from harness.chips.esp32 import VARIANTS
 from harness.cli.firmware import command
 from harness.errors import HarnessError
-from harness.firmware import container, espimage, manifest, uf2file, virtual
-from harness.firmware.container import NotAContainer
+from harness.firmware import manifest, virtual
 from harness.flash.method import Region
 from harness.flash.uf2 import to_uf2
 from harness.runner.adding import add
@@ -48,7 +50,7 @@ def test_an_image_that_does_not_match_its_hash_is_refused() -> None:
         manifest.contents(shorter, boards.load(image.board))
 
 
-def app(project: str = "somebody-s", chip: int = espimage.CHIP_ID) -> bytes:
+def app(project: str = "somebody-s", chip: int = VARIANTS["Espressif ESP32-S3"].chip_id) -> bytes:
     descriptor = espimage.descriptor(project, "7", bytes(32), "v5.1", "date", "time")
     return espimage.build([espimage.Segment(0x3C000020, descriptor)], 0x40374000, chip)
 
@@ -159,7 +161,11 @@ WE2_IMAGE = virtual.build(boards.load("we2"), "bench")[0][2]
         ("esp32s3", app()[:200] + b"?" + app()[201:], "its checksum is"),
         ("we2", app(), "an image for the ESP32-S3, but grove_vision_ai_we2 has Himax HX6538"),
         ("we2", app()[:100], "an image for the ESP32-S3, but"),
-        ("we2", virtual.build(boards.load("a1101"), "bench")[0][2], "an image for the HX6537-A, but"),
+        (
+            "we2",
+            virtual.build(boards.load("a1101"), "bench")[0][2],
+            "an image for the HX6537-A, but",
+        ),
         ("we2", WE2_IMAGE[:2000], "it has 2000 of 4448 bytes; get or build the file again"),
         ("we2", WE2_IMAGE[:-1] + b"?", "its SHA-256 does not match what is in it"),
         ("we2", bytes((1 << 20) + 1), "a firmware image may have at most 1048576 bytes there"),

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from uf2utils.file import UF2File
 
 from harness import boards
-from harness.firmware import uf2file
-from harness.firmware.uf2file import NotUf2
+from harness.chips import uf2file
+from harness.chips.uf2file import NotUf2
 from harness.flash.method import Region
 from harness.flash.uf2 import to_uf2
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.boards import Profile
+from harness.chips import espimage
 from harness.errors import HarnessError
-from harness.firmware import espimage, virtual
+from harness.firmware import virtual
 from harness.flash.checks import check, refuse_virtual
 from harness.flash.method import Region
 from tests.flash.rig import A1101, ESP, WE1, WE2, firmware
@@ -86,7 +87,7 @@ REFUSED = {
     "a Himax image for an ESP32": (
         ESP,
         [Region("i", 0x40000, CONTAINER, "firmware")],
-        "an image for a Himax chip",
+        "an image for the HX6538, but xiao_esp32s3 has Espressif ESP32-S3",
     ),
     "an ESP32 image for a Himax": (
         WE2,

@@ -19,12 +19,13 @@ from uf2utils.file import UF2File
 
 import harness
 from harness.boards import Profile
+from harness.chips import uf2file
 from harness.cli import flash, uf2
 from harness.emulator.board import load_models
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.process import BoardProcess
 from harness.errors import HarnessError
-from harness.firmware import uf2file, virtual
+from harness.firmware import virtual
 from harness.flash import drives, xmodem
 from harness.flash import uf2 as flash_uf2
 from harness.models import bundled, resolve
@@ -206,7 +207,11 @@ def attach(monkeypatch: pytest.MonkeyPatch, *ports: SimpleNamespace) -> None:
 def test_ports_are_listed_with_the_boards_that_their_ids_stand_for(monkeypatch: pytest.MonkeyPatch) -> None:
     attach(monkeypatch, port("/dev/ttyS0", None), port("/dev/ttyACM0", "303A:1001", "34:85"))
     first, second = attached.everything()
-    assert (first.where, first.boards, first.serial_number) == ("/dev/ttyACM0", (ESP.id,), "34:85")
+    assert (first.where, first.boards, first.serial_number) == (
+        "/dev/ttyACM0",
+        ("xiao_esp32c3", "xiao_esp32c6", ESP.id),
+        "34:85",
+    )
     assert (second.where, second.boards) == ("/dev/ttyS0", ())
 
 

@@ -1,4 +1,4 @@
-"""esptool as a command, as it was installed, against the virtual ESP32-S3."""
+"""esptool as a command, as it was installed, against the virtual ESP32 boards."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import boards
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.process import BoardProcess
 from tests.flash.rig import ESP
@@ -142,3 +143,26 @@ def test_the_command_does_everything_over_rfc2217(tmp_path: Path) -> None:
     every = [(n, o) for n in range(len(STEPS)) for o in ((), ("--no-stub",))]
     with ThreadPoolExecutor(len(every)) as pool:
         list(pool.map(lambda job: run(*job), every))
+
+
+@pytest.mark.parametrize(
+    ("name", "chip"),
+    [
+        ("xiao_esp32c3", "ESP32-C3 (QFN32) (revision v0.4)"),
+        ("xiao_esp32c6", "ESP32-C6FH4 (QFN32) (revision v0.1)"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--no-stub",)], ids=["stub", "no stub"])
+def test_another_chip_of_the_family_is_recognised_and_written(
+    tmp_path: Path, name: str, chip: str, options: tuple[str, ...]
+) -> None:
+    board = boards.load(name)
+    (tmp_path / "data.bin").write_bytes(DATA)
+    at = board.flash.model_region.offset
+    process = BoardProcess(name, ["--flash", str(tmp_path / "board"), "--boot"])
+    out = esptool(process.url, *options, "write-flash", hex(at), str(tmp_path / "data.bin"), lines=False)
+    process.stop()
+    assert chip in out
+    assert "02:76:69:72:74:" in out
+    assert "Hash of data verified." in out
+    assert BoardFlash(board, tmp_path / "board").read(at, len(DATA)) == DATA

@@ -10,16 +10,17 @@ from __future__ import annotations
 import struct
 
 from harness.boards import Profile
+from harness.chips import container, filling
+from harness.chips.container import NotAContainer
+from harness.chips.himax import SOCS
 from harness.emulator.boot import App, Wiring, hang
 from harness.emulator.controls import Boot
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.rom.xmodem import Receiver
-from harness.firmware import container, virtual
-from harness.firmware.container import NotAContainer
 
-BANNER = f"1st BL Modem Build DATE=Nov 30 2023, 0x0002000b {virtual.MARK}"
-MENU = ("-" * 60, "[0] Reboot system", f"[1] Xmodem download and burn FW image {virtual.MARK}", "-" * 60)
+BANNER = f"1st BL Modem Build DATE=Nov 30 2023, 0x0002000b {filling.MARK}"
+MENU = ("-" * 60, "[0] Reboot system", f"[1] Xmodem download and burn FW image {filling.MARK}", "-" * 60)
 READY = "Send data using the xmodem protocol from your terminal"
 QUESTION = "Do you want to end file transmission and reboot system? (y)"
 LARGEST_IMAGE = 1 << 20
@@ -32,7 +33,7 @@ class We2Rom:
 
     def __init__(self, profile: Profile, flash: BoardFlash, wiring: Wiring) -> None:
         assert profile.flash.xmodem
-        self._soc = container.SOCS[profile.chip.name]
+        self._soc = SOCS[profile.chip.name]
         self._offset = profile.flash.image_offset
         self._window = profile.flash.xmodem.window_s
         self._flash = flash.chip(self._offset)
@@ -65,7 +66,7 @@ class We2Rom:
             if choice[:1] == b"0":
                 return
             if choice[:1] == b"1":
-                _say(line, virtual.MARK, READY)
+                _say(line, filling.MARK, READY)
                 if self._files(line):
                     return
 
@@ -157,8 +158,3 @@ class _Burner:
 
 def _say(line: Line, *lines: str) -> None:
     line.write("".join(f"{text}\r\n" for text in lines).encode())
-
-
-def rom(profile: Profile, flash: BoardFlash, wiring: Wiring) -> We2Rom:
-    """Return the boot loader of a board with a WE2."""
-    return We2Rom(profile, flash, wiring)

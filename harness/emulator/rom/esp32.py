@@ -1,4 +1,4 @@
-"""The boot ROM and second-stage boot loader of a virtual ESP32-S3, with the words of the real ones.
+"""The boot ROM and second-stage boot loader of a virtual ESP32, with the words of the real ones.
 
 Messages: ESP32-S3 ROM logs in espressif/esp-idf issues, and ESP-IDF's bootloader_support (esp_image_format,
 flash_partitions, bootloader_utility).
@@ -7,13 +7,14 @@ flash_partitions, bootloader_utility).
 from __future__ import annotations
 
 from harness.boards import Profile
+from harness.chips import espimage
+from harness.chips.esp32 import PROJECT, VARIANTS
+from harness.chips.espimage import BadTable, EspImage, NotAnImage, Partition
 from harness.emulator.boot import App, Wiring
 from harness.emulator.controls import Boot
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import BoardFlash
-from harness.emulator.rom.esp32s3_loader import Loader
-from harness.firmware import espimage, virtual
-from harness.firmware.espimage import BadTable, EspImage, NotAnImage, Partition
+from harness.emulator.rom.esp32_loader import Loader
 
 _RETRY_S = 1.0
 """How often a ROM without a bootable image starts over; the real one's watchdog is a little quicker."""
@@ -23,22 +24,23 @@ class _Unbootable(Exception):
     """Nothing to boot; the message has been printed."""
 
 
-class Esp32S3Rom:
+class Esp32Rom:
     """ROM, serial loader and second-stage boot loader."""
 
     def __init__(self, profile: Profile, flash: BoardFlash, wiring: Wiring) -> None:
         self._profile = profile
+        self._variant = VARIANTS[profile.chip.name]
         self._flash = flash
         self._wiring = wiring
 
     def boot(self, line: Line, how: Boot) -> App:
         """See Rom.boot."""
         if how is Boot.LOADER:
-            self._print(line, "rst:0x1 (POWERON),boot:0x0 (DOWNLOAD(USB/UART0))", "waiting for download")
+            self._print(line, f"rst:0x1 (POWERON),{self._variant.download}", "waiting for download")
             self._load(line)
         cause = "rst:0x1 (POWERON)"
         while True:
-            self._print(line, f"{cause},boot:0x8 (SPI_FAST_FLASH_BOOT)")
+            self._print(line, f"{cause},{self._variant.flash_boot}")
             try:
                 return self._start(line)
             except _Unbootable:
@@ -51,10 +53,10 @@ class Esp32S3Rom:
 
     def _load(self, line: Line) -> None:
         chip = self._flash.chip(self._profile.flash.image_offset)
-        Loader(chip, line, self._profile.id).serve()
+        Loader(chip, line, self._profile.id, self._variant).serve()
 
     def _print(self, line: Line, *lines: str) -> None:
-        line.write("\r\n".join(("ESP-ROM:esp32s3-20210327", "Build:Mar 27 2021", *lines, "")).encode())
+        line.write("\r\n".join((*self._variant.banner, *lines, "")).encode())
 
     def _start(self, line: Line) -> App:
         first = self._rom_image(line)
@@ -67,7 +69,7 @@ class Esp32S3Rom:
             raise _Unbootable
         image = self._app_image(line, app)
         descriptor = image.descriptor
-        if descriptor is None or not descriptor.project.startswith(virtual.PROJECT):
+        if descriptor is None or not descriptor.project.startswith(PROJECT):
             _say(line, "virtual board: this image is a program for the chip, which cannot run here")
             raise _Unbootable
         held = {p.name: p for p in partitions if p.type == espimage.DATA}
@@ -81,14 +83,14 @@ class Esp32S3Rom:
             if region.name not in regions:
                 _say(line, f"E (120) models: no partition '{region.name}' at {region.offset:#x}")
         return App(
-            protocol=descriptor.project.removeprefix(virtual.PROJECT),
+            protocol=descriptor.project.removeprefix(PROJECT),
             version=descriptor.version,
             build_hash=image.sha256.hex(),
             regions=regions,
         )
 
     def _rom_image(self, line: Line) -> EspImage:
-        region = next(r for r in self._profile.flash.regions if "boot_loader" in r.holds)
+        region = self._profile.flash.holding("boot_loader")
         try:
             image = espimage.read(self._flash.read(region.offset, region.size_bytes))
         except NotAnImage as error:
@@ -97,9 +99,10 @@ class Esp32S3Rom:
         if image.checksum != image.stored_checksum:
             _say(line, f"csum err:{image.checksum:#04x}!={image.stored_checksum:#04x}")
             raise _Unbootable
-        if image.chip_id != espimage.CHIP_ID:
+        if image.chip_id != self._variant.chip_id:
             _say(
-                line, f"E (0) boot_comm: mismatch chip ID, expected {espimage.CHIP_ID}, found {image.chip_id}"
+                line,
+                f"E (0) boot_comm: mismatch chip ID, expected {self._variant.chip_id}, found {image.chip_id}",
             )
             raise _Unbootable
         if image.stored_sha256 not in (None, image.sha256):
@@ -115,7 +118,7 @@ class Esp32S3Rom:
         return image
 
     def _partitions(self, line: Line) -> list[Partition]:
-        region = next(r for r in self._profile.flash.regions if "partition_table" in r.holds)
+        region = self._profile.flash.holding("partition_table")
         try:
             return espimage.read_table(self._flash.read(region.offset, espimage.TABLE_BYTES))
         except BadTable as error:
@@ -135,8 +138,8 @@ class Esp32S3Rom:
             if error.first_word & 0xFF == espimage.MAGIC:
                 what = f"image at {app.offset:#x} is not whole: {error}"
             self._no_app(line, f"E (90) esp_image: {what}")
-        if image.chip_id != espimage.CHIP_ID:
-            what = f"mismatch chip ID, expected {espimage.CHIP_ID}, found {image.chip_id}"
+        if image.chip_id != self._variant.chip_id:
+            what = f"mismatch chip ID, expected {self._variant.chip_id}, found {image.chip_id}"
             self._no_app(line, f"E (90) boot_comm: {what}")
         if image.checksum != image.stored_checksum:
             what = f"Calculated {image.checksum:#x} read {image.stored_checksum:#x}"
@@ -159,6 +162,6 @@ def _say(line: Line, *lines: str) -> None:
     line.write("".join(f"{text}\r\n" for text in lines).encode())
 
 
-def rom(profile: Profile, flash: BoardFlash, wiring: Wiring) -> Esp32S3Rom:
-    """Return the ROM of a board with an ESP32-S3."""
-    return Esp32S3Rom(profile, flash, wiring)
+def rom(profile: Profile, flash: BoardFlash, wiring: Wiring) -> Esp32Rom:
+    """Return the ROM of a board with a chip of the family."""
+    return Esp32Rom(profile, flash, wiring)

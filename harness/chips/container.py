@@ -1,7 +1,6 @@
-"""The container of firmware images for the virtual Himax boards (WE1 and WE2).
+"""The container of firmware images for virtual boards whose chip's images have no header of their own.
 
-Himax's own containers come out of a closed tool and are not documented, so the virtual boot loaders take
-one of this project's: a header of 96 bytes (magic, SoC, protocol, version, length, CRC-32 of all that,
+A header of 96 bytes (magic, SoC, protocol, version, length, CRC-32 of all that,
 SHA-256 of the payload), then the payload.
 """
 
@@ -13,8 +12,6 @@ import zlib
 from dataclasses import dataclass
 
 MAGIC = b"HX-VIRT1"
-SOCS = {"Himax HX6538 (WE2)": "HX6538", "Himax HX6537-A (WE1)": "HX6537-A"}
-"""Chip name in a board profile -> SoC in a container."""
 
 _HEADER = struct.Struct("<8s16s16s16sII32s")
 _CHECKED = 60
@@ -50,7 +47,7 @@ def read(data: bytes) -> Container:
         raise NotAContainer(f"{len(data)} bytes are too short for its header")
     magic, soc, protocol, version, size, crc, stored = _HEADER.unpack_from(data)
     if magic != MAGIC:
-        raise NotAContainer("it does not begin as an image for a virtual Himax board does")
+        raise NotAContainer("it does not begin as an image for a virtual board does")
     if zlib.crc32(data[:_CHECKED]) != crc:
         raise NotAContainer("its header is damaged")
     end = _HEADER.size + size
@@ -64,6 +61,13 @@ def read(data: bytes) -> Container:
         hashlib.sha256(data[_HEADER.size : end]).digest(),
         stored,
     )
+
+
+def soc_of(data: bytes) -> str | None:
+    """Return the SoC that a container, sound or not, is for by its header; None if it is none."""
+    if len(data) < _HEADER.size or not data.startswith(MAGIC):
+        return None
+    return _text(_HEADER.unpack_from(data)[1])
 
 
 def _text(field: bytes) -> str:

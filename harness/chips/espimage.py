@@ -1,4 +1,4 @@
-"""ESP32-S3 images: the ROM's image format, the application descriptor in it, and the partition table.
+"""Images of ESP32 chips: the ROM's image format, the application descriptor in it, and the partition table.
 
 Formats as ESP-IDF documents them (Application Image Format; Partition Tables): a header of 24 bytes,
 segments, a checksum byte at the end of a multiple of 16, and the SHA-256 over all of it.
@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAGIC = 0xE9
-CHIP_ID = 9
-"""The ESP32-S3's, in an image's header."""
 CHIPS = {0: "ESP32", 2: "ESP32-S2", 5: "ESP32-C3", 9: "ESP32-S3", 12: "ESP32-C2", 13: "ESP32-C6"}
 """Chip ids of images, for messages."""
 DESCRIPTOR_MAGIC = 0xABCD5432
@@ -160,7 +158,7 @@ def checksum(data: bytes) -> int:
     return folded ^ CHECKSUM_SEED
 
 
-def build(segments: Sequence[Segment], entry: int, chip_id: int = CHIP_ID) -> bytes:
+def build(segments: Sequence[Segment], entry: int, chip_id: int) -> bytes:
     """Return an image with checksum and appended SHA-256."""
     image = bytearray(
         _HEADER.pack(

@@ -1,7 +1,9 @@
-"""The serial loader in an ESP32-S3's ROM, and the flasher stub that esptool puts into its RAM.
+"""The serial loader in an ESP32's ROM, and the flasher stub that esptool puts into its RAM.
 
-The stub is Xtensa code, which cannot run here: what is uploaded is recognised by its greeting, and from then
-on the stub's commands are answered. Protocol: Espressif, esptool documentation, Serial Protocol.
+The stub is code for the chip, which cannot run here: whatever is uploaded and started is taken for it,
+and from then on the stub's commands are answered.
+
+Protocol: Espressif, esptool documentation, Serial Protocol.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ import time
 import zlib
 from collections.abc import Callable
 
+from harness.chips.esp32 import Variant
+from harness.chips.espimage import checksum
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import FlashChip
 from harness.emulator.rom import slip
-from harness.emulator.rom.esp32s3_chip import Chip
-from harness.firmware.espimage import CHIP_ID, checksum
+from harness.emulator.rom.esp32_chip import Chip
 
 SECTOR = 4096
 GREETING = b"OHAI"
@@ -43,10 +46,11 @@ class _Leave(Exception):
 class Loader:
     """One stay in the loader, from reset to reset."""
 
-    def __init__(self, flash: FlashChip, line: Line, board: str) -> None:
+    def __init__(self, flash: FlashChip, line: Line, board: str, variant: Variant) -> None:
         self._flash = flash
         self._line = line
-        self._chip = Chip(flash.size, board)
+        self._chip_id = variant.chip_id
+        self._chip = Chip(flash.size, board, variant)
         self._stub = False
         self._decoder = slip.Decoder()
         self._packets: list[bytes] = []
@@ -164,7 +168,7 @@ class Loader:
         if stay:
             return b""
         covered = any(start <= entry < start + len(code) for start, code in self._ram.items())
-        if not covered or not any(GREETING in code for code in self._ram.values()):
+        if not covered:
             raise _Refused(FAILED)
         self._next = self._start_stub
         return b""
@@ -185,7 +189,7 @@ class Loader:
         return b""
 
     def _security(self, data: bytes) -> bytes:
-        return struct.pack("<IB7sII", 0, 0, bytes(7), CHIP_ID, 0)
+        return struct.pack("<IB7sII", 0, 0, bytes(7), self._chip_id, 0)
 
     # ---- flash
 

@@ -1,0 +1,102 @@
+"""What the rest of the harness asks of a chip family."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.boards import Profile
+from harness.errors import HarnessError
+from harness.registry import Registry
+
+BuiltPart = tuple[str, int, bytes]
+"""Name, address and bytes of a part of an image."""
+Finding = tuple[tuple[str | int, ...], str]
+"""A key of a profile, as the path to it, and what is wrong there."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a firmware image is.
+
+    Attributes:
+        virtual: whether it runs on virtual boards alone.
+        place: the address that follows from what it is; None if none does.
+        length: how many of the bytes belong to it.
+    """
+
+    virtual: bool
+    place: int | None
+    length: int
+
+
+class Family(ABC):
+    """Chips that boot in the same way.
+
+    Attributes:
+        name: what a profile's `chip.family` calls it.
+        chips: the chips that are known, by the name in `chip.name`.
+        rom: "module:function" of the virtual boot ROM (see `harness.emulator.boot.Rom`); None if there is
+            none, and the family cannot be emulated.
+    """
+
+    name: ClassVar[str]
+    chips: ClassVar[tuple[str, ...]]
+    rom: ClassVar[str | None] = None
+
+    def findings(self, board: Profile) -> Iterator[Finding]:
+        """Yield what speaks against a profile that names this family."""
+        if board.chip.name not in self.chips:
+            known = ", ".join(self.chips)
+            yield ("chip", "name"), f"no chip of the family {self.name}; known: {known}"
+
+    @abstractmethod
+    def recognise(self, data: bytes) -> str | None:
+        """Return the chip that an image is for, as "the X", if it is this family's by its form."""
+
+    @abstractmethod
+    def identify(self, board: Profile, name: str, data: bytes) -> Kind:
+        """Return what an image is that `recognise` says is this family's, or that no family recognises.
+
+        Raises HarnessError, with `name` for the image, if it is no sound image for the board's chip.
+        """
+
+    def virtual_parts(self, board: Profile, protocol: str) -> list[BuiltPart]:
+        """Return the parts of the image that makes the virtual `board` speak `protocol`.
+
+        Raises HarnessError if the family cannot be emulated.
+        """
+        raise HarnessError(f"{board.id}: boards with chips of the family {self.name} cannot be emulated")
+
+    def build_hash(self, parts: list[BuiltPart]) -> str:
+        """Return what the firmware in a virtual image reports as its build hash, in hex."""
+        raise NotImplementedError
+
+
+FAMILIES: Registry[Family] = Registry(
+    "harness.chips",
+    "chip family",
+    {
+        "esp32": "harness.chips.esp32:ESP32",
+        "himax": "harness.chips.himax:HIMAX",
+        "rp2040": "harness.chips.rp2040:RP2040",
+        "other": "harness.chips.other:OTHER",
+    },
+)
+
+
+def family_of(board: Profile) -> Family:
+    """Return the family of a board's chip; raises HarnessError if there is none of its name."""
+    return FAMILIES.get(board.chip.family)
+
+
+def for_another(board: Profile, name: str, chip: str) -> HarnessError:
+    """Return the error about an image for another chip than the board's."""
+    return HarnessError(f"{name}: an image for {chip}, but {board.id} has {board.chip.name}")
+
+
+def damaged_hash(name: str) -> HarnessError:
+    """Return the error about an image whose hash is not that of its bytes."""
+    return HarnessError(f"{name}: its SHA-256 does not match what is in it; get the file again")

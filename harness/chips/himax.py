@@ -1,0 +1,61 @@
+"""Himax's WiseEye chips: WE1 and WE2.
+
+The vendor's images come out of a closed tool, so those for virtual boards are containers of this project's.
+"""
+
+from __future__ import annotations
+
+from harness.boards import Profile
+from harness.chips import container, filling
+from harness.chips.container import NotAContainer
+from harness.chips.family import BuiltPart, Family, Kind, damaged_hash, for_another
+from harness.errors import HarnessError
+
+SOCS = {"Himax HX6538 (WE2)": "HX6538", "Himax HX6537-A (WE1)": "HX6537-A"}
+"""Chip name in a board profile -> SoC in a container."""
+
+
+class Himax(Family):
+    """WE1, whose USB chip shows a drive, and WE2, whose boot loader takes XMODEM."""
+
+    name = "himax"
+    chips = tuple(SOCS)
+    rom = "harness.emulator.rom.himax:rom"
+
+    def recognise(self, data: bytes) -> str | None:
+        """See Family.recognise; a vendor's image has no form that is documented."""
+        soc = container.soc_of(data)
+        return f"the {soc}" if soc in SOCS.values() else None
+
+    def identify(self, board: Profile, name: str, data: bytes) -> Kind:
+        """See Family.identify."""
+        if not data.startswith(container.MAGIC):
+            return Kind(False, board.flash.image_offset, len(data))
+        image = sound_container(name, data)
+        if image.soc != SOCS[board.chip.name]:
+            raise for_another(board, name, f"the {image.soc}")
+        return Kind(True, board.flash.image_offset, image.length)
+
+    def virtual_parts(self, board: Profile, protocol: str) -> list[BuiltPart]:
+        """See Family.virtual_parts."""
+        payload = filling.notice(board, protocol) + filling.program(board, protocol)
+        image = container.build(SOCS[board.chip.name], protocol, filling.VERSION, payload)
+        return [("firmware", board.flash.image_offset, image)]
+
+    def build_hash(self, parts: list[BuiltPart]) -> str:
+        """See Family.build_hash: the SHA-256 in the container's header."""
+        return container.read(parts[-1][2]).sha256.hex()
+
+
+HIMAX = Himax()
+
+
+def sound_container(name: str, data: bytes) -> container.Container:
+    """Return the container that an image is; raises HarnessError if it is cut short or damaged."""
+    try:
+        image = container.read(data)
+    except NotAContainer as error:
+        raise HarnessError(f"{name}: {error}; get or build the file again") from None
+    if image.sha256 != image.stored_sha256:
+        raise damaged_hash(name)
+    return image
