@@ -16,7 +16,6 @@ from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr
 from harness.boards.table import Address, Baud, Bytes, Cycles, Hertz, Seconds, Table, Text
 
 ModelFormat = Literal["int8", "vela"]
-Protocol = Literal["bench", "mlperf-tiny", "sscma"]
 FlashMethod = Literal["esptool", "xmodem", "uf2"]
 MemoryKind = Literal["sram", "psram", "tcm", "flash"]
 MemoryUse = Literal["arena", "weights", "code", "data"]
@@ -64,10 +63,10 @@ class Chip(Table):
 class Protocols(Table):
     """What firmware for the board can speak over its port."""
 
-    supported: tuple[Protocol, ...] = Field(
+    supported: tuple[Text, ...] = Field(
         min_length=1, description="protocols that the board's firmware can speak"
     )
-    default: Protocol = Field(description="the protocol that is tried first")
+    default: Text = Field(description="the protocol that is tried first")
 
 
 class Serial(Table):

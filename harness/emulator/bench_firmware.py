@@ -7,12 +7,13 @@ firmware/PROTOCOL.md asks of a device; an engine stands in for flash memory and 
 from __future__ import annotations
 
 import hashlib
+import secrets
 import zlib
 from dataclasses import dataclass
 from functools import partial
 
 from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded, MemoryUse, TensorSpec
-from harness.emulator.firmware import Firmware
+from harness.emulator.firmware import BENCHMARK, Firmware
 from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.receiver import Receiver
 from harness.emulator.run_progress import SAMPLES_PER_FRAME, RunProgress
@@ -417,3 +418,8 @@ class BenchFirmware(Firmware):
 
 def _refusal(error: EngineError) -> m.Refusal:
     return m.Refusal(error.code, 0, error.detail & 0xFFFFFFFF, error.text)
+
+
+def boot(info: DeviceInfo, engine: Engine, boots: int) -> BenchFirmware:
+    """Return the firmware as it runs after a boot."""
+    return BenchFirmware(info, engine, boot=secrets.randbits(32), benchmark=BENCHMARK)

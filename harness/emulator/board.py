@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import secrets
+import importlib
 import time
 from collections.abc import Callable, Sequence
 
 from harness.boards import Profile
 from harness.chips.family import family_of
-from harness.emulator.bench_firmware import BenchFirmware
 from harness.emulator.boot import App, Rom
 from harness.emulator.controls import BoardReset, Boot, Controls
 from harness.emulator.engine import DeviceInfo, Engine, Line, Runtime
 from harness.emulator.engine_process import EngineTemplate, ProcessEngine
 from harness.emulator.firmware import Firmware
 from harness.emulator.flash_memory import BoardFlash
-from harness.emulator.mlperf_firmware import MlperfFirmware
 from harness.emulator.model_flash import ModelFlash
-from harness.emulator.sscma_firmware import SscmaFirmware
 from harness.errors import HarnessError, nearest
+from harness.wire.protocol import PROTOCOLS
 
 _SLICE_S = 0.05
 """How long a reset can go unnoticed by what waits for the line."""
-_BENCHMARK = "vww01"
-"""What MLPerf Tiny's text calls the model, whatever it is."""
 
 
 class BoardLine:
@@ -90,7 +86,7 @@ class VirtualBoard:
             line.write(f"no model in flash at {self.profile.flash.model_region.offset:#x}\r\n".encode())
         engine = ProcessEngine(models, self._engines, self._ticks, line.wake)
         try:
-            FIRMWARES[app.protocol](self._info(app), engine, self._boots).serve(line)
+            _firmware(app.protocol)(self._info(app), engine, self._boots).serve(line)
         finally:
             engine.cancel()
 
@@ -112,6 +108,16 @@ class VirtualBoard:
         )
 
 
+def _firmware(protocol: str) -> Callable[[DeviceInfo, Engine, int], Firmware]:
+    """Return what makes the firmware of a protocol; raises HarnessError if there is none to run here."""
+    place = PROTOCOLS.get(protocol).firmware
+    if place is None:
+        raise HarnessError(f"no virtual board speaks '{protocol}'")
+    module, _, function = place.partition(":")
+    made: Callable[[DeviceInfo, Engine, int], Firmware] = getattr(importlib.import_module(module), function)
+    return made
+
+
 def engines_of(profile: Profile, flash: BoardFlash) -> EngineTemplate:
     """Return what engines for a board come from; to be called before there are threads."""
 
@@ -123,26 +129,6 @@ def engines_of(profile: Profile, flash: BoardFlash) -> EngineTemplate:
         return lambda: TflmRuntime(profile, flash)
 
     return EngineTemplate(prepare)
-
-
-def _bench(info: DeviceInfo, engine: Engine, boots: int) -> Firmware:
-    return BenchFirmware(info, engine, boot=secrets.randbits(32), benchmark=_BENCHMARK)
-
-
-def _mlperf(info: DeviceInfo, engine: Engine, boots: int) -> Firmware:
-    return MlperfFirmware(info, engine, _BENCHMARK)
-
-
-def _sscma(info: DeviceInfo, engine: Engine, boots: int) -> Firmware:
-    return SscmaFirmware(info, engine, boot=boots)
-
-
-FIRMWARES: dict[str, Callable[[DeviceInfo, Engine, int], Firmware]] = {
-    "bench": _bench,
-    "mlperf-tiny": _mlperf,
-    "sscma": _sscma,
-}
-"""Protocol of an image -> what makes the firmware that runs for it, given how often the board has booted."""
 
 
 def load_firmware(profile: Profile, flash: BoardFlash, protocol: str) -> None:

@@ -7,6 +7,9 @@ from enum import Enum, auto
 
 from harness.emulator.engine import Line
 
+BENCHMARK = "vww01"
+"""What MLPerf Tiny's text calls the model, whatever it is."""
+
 
 class Exit(Enum):
     """Why `serve` came back."""

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded
-from harness.emulator.firmware import Firmware
+from harness.emulator.firmware import BENCHMARK, Firmware
 from harness.emulator.work import Then, Work
 from harness.wire.framing import DELIMITER, TEXT_LIMIT, Decoder, Text
 from harness.wire.messages import ErrorCode
@@ -325,3 +325,8 @@ def _leading_number(text: str) -> int:
             break
         digits += char
     return sign * int(digits) if digits else 0
+
+
+def boot(info: DeviceInfo, engine: Engine, boots: int) -> MlperfFirmware:
+    """Return the firmware as it runs after a boot."""
+    return MlperfFirmware(info, engine, BENCHMARK)

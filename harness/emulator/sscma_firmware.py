@@ -255,3 +255,8 @@ def _picture() -> str:
     out = io.BytesIO()
     Image.linear_gradient("L").resize((240, 240)).save(out, "JPEG")
     return base64.b64encode(out.getvalue()).decode("ascii")
+
+
+def boot(info: DeviceInfo, engine: Engine, boots: int) -> SscmaFirmware:
+    """Return the firmware as it runs after a boot; it tells how often the board has."""
+    return SscmaFirmware(info, engine, boot=boots)

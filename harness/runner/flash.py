@@ -14,6 +14,7 @@ from harness.flash.method import Outcome, Region, enter
 from harness.models.tflite import Model
 from harness.runner.missing import Kept
 from harness.runner.reach import Reach
+from harness.wire.protocol import PROTOCOLS
 
 Progress = Callable[[str, int, int], None]
 
@@ -65,11 +66,7 @@ def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
     """Return that there is no firmware image, and how one is got."""
     if runs_on == "virtual":
         return f"{board.id}: there is no virtual firmware that speaks {protocol} (`harness firmware list`)"
-    how = (
-        "download the vendor's"
-        if protocol == "sscma"
-        else "build one (firmware/ports, or your own to firmware/PROTOCOL.md)"
-    )
+    how = PROTOCOLS.get(protocol).image
     only = (
         " (the shipped one runs on the virtual board only)"
         if manifest.find(board.id, protocol, "virtual")

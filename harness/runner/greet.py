@@ -10,7 +10,8 @@ from harness.errors import BoardError
 from harness.runner.reach import Reach
 from harness.wire.patience import Patience
 from harness.wire.port import Port, PortMissing
-from harness.wire.session import Identity, NoAnswer, Session, connect
+from harness.wire.protocol import connect
+from harness.wire.session import Identity, NoAnswer, Session
 
 MAY_HOLD_NOTHING_S = 3.0
 """First sign of life of an attached board that may hold no firmware: it is flashed if there is none."""
@@ -57,7 +58,7 @@ def greet_flashed(reached: Reach, protocol: str, patience: Patience) -> Greeted:
 
 def _greet(board: Profile, protocol: str, port: Port, patience: Patience) -> Greeted:
     try:
-        session = connect(protocol, port, patience=patience)
+        session = connect(protocol, port, patience)
         identity = session.identify()
         _same_board(session, identity, board)
     except BaseException:

@@ -9,11 +9,11 @@ from pathlib import Path
 from harness.boards import Profile
 from harness.check import firmware
 from harness.check.verdict import judge
-from harness.errors import HarnessError, nearest
+from harness.errors import HarnessError
 from harness.models import resolve
 from harness.models.tflite import Model
 from harness.runner import fitting
-from harness.wire.session import PROTOCOLS
+from harness.wire.protocol import PROTOCOLS
 
 DEFAULT_MODEL = "person_mbv2_035_32_int8"
 DEFAULT_BOARDS = ("xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2")
@@ -89,8 +89,8 @@ def plan(models: Sequence[str], board_names: Sequence[str], protocol: str | None
         HarnessError: an unknown protocol or board, a file that is no model, an operator that TFLite-Micro
             lacks, or a model that a board asked for (or every default board) cannot take.
     """
-    if protocol is not None and protocol not in PROTOCOLS:
-        raise HarnessError(f"unknown protocol '{protocol}'{nearest(protocol, PROTOCOLS)}")
+    if protocol is not None:
+        PROTOCOLS.get(protocol)
     profiles = [fitting.load(name) for name in board_names or DEFAULT_BOARDS]
     jobs: list[Job] = []
     skipped: list[Skip] = []

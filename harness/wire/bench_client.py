@@ -13,8 +13,10 @@ from harness.errors import BoardError
 from harness.wire import messages as m
 from harness.wire.bench_link import BenchLink
 from harness.wire.clock import ClockCheck, Reading
+from harness.wire.framing import Decoder, encode
 from harness.wire.patience import DEFAULT, Countdown, Patience
 from harness.wire.port import Port
+from harness.wire.protocol import Protocol
 from harness.wire.reconnect import RESTARTS, stayed_away
 from harness.wire.run_view import NotOfThisRun, RunView
 from harness.wire.run_watch import RunWatch
@@ -449,6 +451,18 @@ class BenchSession(Session):
                     raise
 
 
-def connect(port: Port, patience: Patience) -> BenchSession:
-    """Greet the device on `port`; see harness.wire.session.connect."""
-    return BenchSession(port, patience)
+def _answers(heard: bytes) -> int:
+    """Return how many frames from a device are in what was heard."""
+    frames = Decoder(4096).feed(b"\x00" + heard + b"\x00")
+    return sum(isinstance(body, bytes) and bool(body[1] & m.FROM_DEVICE) for body in frames)
+
+
+PROTOCOL = Protocol(
+    name="bench",
+    hint="it speaks the bench protocol: use --protocol bench",
+    connect=BenchSession,
+    # Of no version, so that it does not begin a session.
+    probe=encode(m.pack(0, 1, m.Hello(0, 0, 0, 512))) + b"\r\n",
+    answers=_answers,
+    firmware="harness.emulator.bench_firmware:boot",
+)

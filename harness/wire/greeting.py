@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from harness.wire import messages as m
-from harness.wire.framing import Decoder, encode
 from harness.wire.patience import Countdown
 from harness.wire.port import Port
+from harness.wire.protocol import PROTOCOLS, every
 from harness.wire.session import NoAnswer
 
 FIRST_ROUND_S = 0.25
@@ -24,25 +23,11 @@ So many, for on a bad line a greeting may get lost again and again.
 
 _T = TypeVar("_T")
 
-_PROBE = m.Hello(0, 0, 0, 512)  # of no version, so that it does not begin a session
-_ASKING = encode(m.pack(0, 1, _PROBE)) + b"\r\nAT+ID?\r\n%name%"
-"""Makes a device show which protocol it speaks: it answers at least one of these."""
-
-_HINTS = {
-    "bench": "it speaks the bench protocol: use --protocol bench",
-    "mlperf-tiny": "it speaks MLPerf Tiny's text: use --protocol mlperf-tiny",
-    "sscma": "it speaks the vendor's AT commands: use --protocol sscma, or flash the bench firmware",
-}
-_ANSWERS = {
-    "mlperf-tiny": re.compile(rb"m-name-[^-\r\n]+-\["),
-    "sscma": re.compile(rb'"name"\s*:\s*"ID\?"'),
-}
-"""What is said in answer to `_ASKING` alone. Bench answers in frames."""
-
 _BOOT = re.compile(rb"ESP-ROM:|1st BL |bootloader pass|himax_sec_SB_image_process PASS")
 """What a boot begins with or gets past: earlier text is not about what the board does now."""
+_IN_LOADER = "it is in the ESP32's boot loader: reset it, or flash a firmware"
 _STUCK = (
-    (rb"waiting for download", "it is in the ESP32's boot loader: reset it, or flash a firmware"),
+    (rb"waiting for download", _IN_LOADER),
     (
         rb"\[1\] Xmodem download|(?:^|[\r\n])C{3,}\Z|\x15{3,}\Z",
         "it is in its XMODEM boot loader: reset it to leave that",
@@ -55,12 +40,6 @@ _STUCK = (
     ),
 )
 """Text after which a board does nothing but wait to be flashed or reset, as its real loader prints it."""
-_HEARD = (
-    (rb"m-ready|m-init-done|e-\[", _HINTS["mlperf-tiny"]),
-    (rb'\{\s*"type"\s*:', _HINTS["sscma"]),
-    (rb"ESP-ROM:", "it is in the ESP32's boot loader: reset it, or flash a firmware"),
-)
-"""What is told, at last, of a device that has said no more than this."""
 
 
 def greet(
@@ -97,7 +76,7 @@ def greet(
         others += _answers_in(heard(), protocol) > answered
         if others == SURE or (stuck and _stuck(heard())):
             raise _nobody(port, speaks, "", heard())
-        round_s, asking = min(2 * round_s, LONGEST_ROUND_S), _ASKING
+        round_s, asking = min(2 * round_s, LONGEST_ROUND_S), _asking()
     raise _nobody(port, speaks, f" within {patience.seconds:.3g} s", heard())
 
 
@@ -106,15 +85,17 @@ def _nobody(port: Port, speaks: str, within: str, heard: bytes) -> NoAnswer:
 
 
 def _answers_in(heard: bytes, protocol: str) -> int:
-    """Return how often a device has answered `_ASKING` in another protocol than this."""
+    """Return how often a device has answered `_asking` in another protocol than this."""
     return sum(count for name, count in _answers(heard).items() if name != protocol)
 
 
 def _answers(heard: bytes) -> dict[str, int]:
-    frames = Decoder(4096).feed(b"\x00" + heard + b"\x00")
-    from_device = [body for body in frames if isinstance(body, bytes) and body[1] & m.FROM_DEVICE]
-    counts = {name: len(pattern.findall(heard)) for name, pattern in _ANSWERS.items()}
-    return {"bench": len(from_device), **counts}
+    return {protocol.name: protocol.answers(heard) for protocol in every()}
+
+
+def _asking() -> bytes:
+    """Return what makes a device show which protocol it speaks: it answers at least one part of it."""
+    return b"".join(protocol.probe for protocol in every())
 
 
 def _stuck(heard: bytes) -> str | None:
@@ -130,12 +111,14 @@ def _what_answers(heard: bytes) -> str:
     """Return a clause about `heard`, the bytes that came from the device and were not what was asked for."""
     answered = next((name for name, count in _answers(heard).items() if count), None)
     if answered is not None:
-        return _HINTS[answered]
+        return PROTOCOLS.get(answered).hint
     if clause := _stuck(heard):
         return clause
-    for pattern, clause in _HEARD:
-        if re.search(pattern, heard):
-            return clause
+    for protocol in every():
+        if protocol.sign is not None and re.search(protocol.sign, heard):
+            return protocol.hint
+    if b"ESP-ROM:" in heard:
+        return _IN_LOADER
     if not heard:
         return "it sent nothing: check the port, and that a firmware with this protocol is on the board"
     shown = heard[:40].decode("ascii", "backslashreplace")

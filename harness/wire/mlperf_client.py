@@ -18,6 +18,7 @@ from harness.wire.bench_client import BenchSession
 from harness.wire.greeting import greet
 from harness.wire.patience import DEFAULT, Countdown, Patience
 from harness.wire.port import Port, PortLost
+from harness.wire.protocol import Protocol
 from harness.wire.reconnect import RESTARTS, come_back
 from harness.wire.session import (
     VIRTUAL,
@@ -320,6 +321,12 @@ def _first(pattern: str, lines: list[str]) -> str | None:
     return None
 
 
-def connect(port: Port, patience: Patience) -> MlperfSession:
-    """Greet the device on `port`; see harness.wire.session.connect."""
-    return MlperfSession(port, patience)
+PROTOCOL = Protocol(
+    name="mlperf-tiny",
+    hint="it speaks MLPerf Tiny's text: use --protocol mlperf-tiny",
+    connect=MlperfSession,
+    probe=b"%name%",
+    answers=lambda heard: len(re.findall(rb"m-name-[^-\r\n]+-\[", heard)),
+    sign=rb"m-ready|m-init-done|e-\[",
+    firmware="harness.emulator.mlperf_firmware:boot",
+)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from harness.errors import BoardError, HarnessError, nearest
-from harness.wire.patience import DEFAULT, Patience
+from harness.errors import BoardError
 from harness.wire.port import Port
 
 VIRTUAL = "+virtual"
@@ -254,23 +252,3 @@ class RunInterrupted(BoardError):
     def __init__(self, message: str, run: Run) -> None:
         super().__init__(message)
         self.run = run
-
-
-PROTOCOLS: dict[str, str] = {
-    "bench": "harness.wire.bench_client",
-    "mlperf-tiny": "harness.wire.mlperf_client",
-    "sscma": "harness.wire.sscma_client",
-}
-"""Protocol name -> module that defines `connect(port, patience) -> Session`."""
-
-
-def connect(protocol: str, port: Port, *, patience: Patience = DEFAULT) -> Session:
-    """Greet the device on `port`; `patience` says how long it is waited for, then and later.
-
-    Raises HarnessError for an unknown protocol, NoAnswer if the device is silent or something else answers.
-    """
-    if protocol not in PROTOCOLS:
-        raise HarnessError(f"unknown protocol '{protocol}'{nearest(protocol, PROTOCOLS)}")
-    session = importlib.import_module(PROTOCOLS[protocol]).connect(port, patience)
-    assert isinstance(session, Session)
-    return session

@@ -7,6 +7,7 @@ tensors, and reports no RAM. A sample is `perf[1]` of an event, in whole millise
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
@@ -15,6 +16,7 @@ from harness.wire.at_replies import Replies
 from harness.wire.greeting import greet
 from harness.wire.patience import DEFAULT, Countdown, Patience
 from harness.wire.port import Port, PortLost
+from harness.wire.protocol import Protocol
 from harness.wire.reconnect import RESTARTS, come_back, stayed_away
 from harness.wire.session import (
     DeviceRefused,
@@ -428,6 +430,13 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def connect(port: Port, patience: Patience) -> SscmaSession:
-    """Greet the device on `port`; see harness.wire.session.connect."""
-    return SscmaSession(port, patience)
+PROTOCOL = Protocol(
+    name="sscma",
+    hint="it speaks the vendor's AT commands: use --protocol sscma, or flash the bench firmware",
+    connect=SscmaSession,
+    probe=b"AT+ID?\r\n",
+    answers=lambda heard: len(re.findall(rb'"name"\s*:\s*"ID\?"', heard)),
+    sign=rb'\{\s*"type"\s*:',
+    firmware="harness.emulator.sscma_firmware:boot",
+    image="download the vendor's",
+)

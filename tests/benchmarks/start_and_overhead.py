@@ -24,7 +24,7 @@ from harness.emulator.tflm import Interpreter
 from harness.models.resolve import resolve
 from harness.runner.plan import Settings
 from harness.wire.port import open_port
-from harness.wire.session import connect
+from harness.wire.protocol import connect
 
 DEFAULT = "person_mbv2_035_96_int8"
 

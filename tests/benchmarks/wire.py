@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 
 from harness.wire.port import open_port
-from harness.wire.session import connect
+from harness.wire.protocol import connect
 from tests.wire.toy import ADDRESS, expected_output
 
 BAUD = 921600

@@ -18,7 +18,8 @@ from harness.emulator.process import BoardProcess
 from harness.runner.api import flash_board
 from harness.runner.reach import VirtualPort
 from harness.wire.patience import Patience
-from harness.wire.session import RunInterrupted, Session, connect
+from harness.wire.protocol import connect
+from harness.wire.session import RunInterrupted, Session
 from tests.emulator.endless import endless
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="emulated boards exist for Linux alone")
@@ -50,7 +51,7 @@ def board(endless_file: str) -> Iterator[BoardProcess]:
 
 
 def greeted(board: BoardProcess, protocol: str = "bench", patience: Patience = IMPATIENT) -> Session:
-    return connect(protocol, VirtualPort(board, 921600), patience=patience)
+    return connect(protocol, VirtualPort(board, 921600), patience)
 
 
 def template_of(board: BoardProcess) -> psutil.Process:

@@ -19,7 +19,7 @@ from harness.flash import uf2, xmodem
 from harness.flash.method import Region, Target, enter
 from harness.runner.reach import Reach
 from harness.wire.port import PortError
-from harness.wire.session import connect
+from harness.wire.protocol import connect
 from tests.flash.rig import ESP, WE1, WE2, blob, firmware, running
 
 

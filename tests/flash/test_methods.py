@@ -14,7 +14,7 @@ from harness.flash import xmodem
 from harness.flash.method import Region, Target, enter
 from harness.flash.xmodem import READY
 from harness.runner.reach import Reach
-from harness.wire.session import connect
+from harness.wire.protocol import connect
 from tests.flash.rig import A1101, ESP, WE1, WE2, blob, firmware, in_flash, running
 
 SIZE = 70_001

@@ -9,12 +9,8 @@ from harness.emulator.bench_firmware import BenchFirmware, Limits
 from harness.errors import BoardError, HarnessError
 from harness.wire import messages as m
 from harness.wire.framing import encode
-from harness.wire.session import (
-    PROTOCOLS,
-    DeviceRefused,
-    RunInterrupted,
-    connect,
-)
+from harness.wire.protocol import PROTOCOLS, connect
+from harness.wire.session import DeviceRefused, RunInterrupted
 from tests.wire.rig import BusyToy, Rig, toy_rig
 from tests.wire.tampering import Tampering
 from tests.wire.toy import ADDRESS, FLASH, INFO, INPUTS, TICK_HZ, expected_output
@@ -436,7 +432,7 @@ def test_a_message_that_fits_no_layout_is_told_if_it_is_of_our_session(
 def test_an_unknown_protocol_is_named_with_the_nearest() -> None:
     with pytest.raises(HarnessError, match="did you mean 'bench'"):
         connect("bensh", toy_rig().port)
-    assert set(PROTOCOLS) == {"bench", "mlperf-tiny", "sscma"}
+    assert set(PROTOCOLS.names()) == {"bench", "mlperf-tiny", "sscma"}
 
 
 def test_a_session_leaves_text_and_other_sessions_alone() -> None:

@@ -21,7 +21,7 @@ from harness.wire.at_replies import Replies
 from harness.wire.framing import Decoder, Text, encode
 from harness.wire.patience import Patience
 from harness.wire.port import PortLost
-from harness.wire.session import PROTOCOLS, connect
+from harness.wire.protocol import PROTOCOLS, connect
 from harness.wire.text_lines import LONGEST_LINE, Lines
 from tests.wire.toy import ADDRESS, INFO, ToyEngine
 
@@ -276,7 +276,7 @@ host_bytes = st.one_of(
 
 
 @CASES
-@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS.names()))
 def test_a_client(protocol: str, cases: int) -> None:
     """It may find no device, or give one up, but with an error for people; and it ends."""
 
@@ -285,7 +285,7 @@ def test_a_client(protocol: str, cases: int) -> None:
     def check(answers: list[bytes]) -> None:
         port = NoisyPort(answers)
         with contextlib.suppress(HarnessError):
-            session = connect(protocol, port, patience=Patience(first_sign_s=1.0))
+            session = connect(protocol, port, Patience(first_sign_s=1.0))
             session.identify()
             session.models()
             session.select(0)

@@ -14,7 +14,8 @@ from harness.emulator.controls import BoardReset, Boot
 from harness.emulator.firmware import Firmware
 from harness.emulator.flash_memory import BoardFlash
 from harness.wire.patience import Patience
-from harness.wire.session import NoAnswer, connect
+from harness.wire.protocol import connect
+from harness.wire.session import NoAnswer
 from tests.emulator.lines import MemoryLine
 from tests.wire.rig import BusyToy, LivelyToy, Rig, toy_rig
 from tests.wire.tampering import Talker
@@ -73,7 +74,7 @@ def printing(text: bytes) -> Rig:
 def told(rig: Rig, protocol: str = "bench", patience: Patience = LONG) -> tuple[str, float]:
     """Return why there is nobody, and after how long that was said."""
     with pytest.raises(NoAnswer) as caught:
-        connect(protocol, rig.port, patience=patience)
+        connect(protocol, rig.port, patience)
     return str(caught.value), rig.port.now()
 
 
@@ -84,7 +85,7 @@ def test_a_firmware_of_another_protocol_is_told_at_once_however_long_the_patienc
 ) -> None:
     rig = toy_rig(firmware=FIRMWARES[there])  # type: ignore[arg-type]
     if there == protocol or (there, protocol) == ("bench", "mlperf-tiny"):
-        assert connect(protocol, rig.port, patience=LONG).identify().board == "toy"
+        assert connect(protocol, rig.port, LONG).identify().board == "toy"
         return
     why, after = told(rig, protocol)
     assert why.startswith(f"no board that speaks {SPEAKS[protocol]} at simulated; it speaks ")
@@ -105,7 +106,7 @@ def test_a_firmware_of_another_protocol_is_told_over_a_bad_line_too(protocol: st
 def test_the_right_firmware_is_greeted_over_a_very_bad_line_whatever_else_it_answers() -> None:
     for seed in range(100):
         rig = toy_rig(f"flip=1/100,drop=1/100,seed={seed}", firmware=FIRMWARES["bench"])
-        connect("bench", rig.port, patience=LONG)
+        connect("bench", rig.port, LONG)
 
 
 @pytest.mark.parametrize("protocol", FIRMWARES)
@@ -117,7 +118,7 @@ def test_a_board_that_takes_its_time_to_start_is_waited_for(protocol: str, start
         return Booting(engine, text, start_s, FIRMWARES[protocol](engine, boots))
 
     rig = toy_rig(firmware=boot, toy=LivelyToy)
-    session = connect(protocol, rig.port, patience=LONG)
+    session = connect(protocol, rig.port, LONG)
     assert start_s < rig.port.now() < start_s + 3.0
     assert session.identify().board == "toy"
     assert rig.line.to_device.sent < 4096, "more than a pseudo-terminal holds"
@@ -231,7 +232,7 @@ def test_what_an_earlier_boot_said_does_not_count(tmp_path: Path) -> None:
     def boot(engine: BusyToy, boots: int) -> Firmware:
         return Booting(engine, failed + good, 20.0, FIRMWARES["bench"](engine, boots))
 
-    connect("bench", toy_rig(firmware=boot, toy=LivelyToy).port, patience=LONG)
+    connect("bench", toy_rig(firmware=boot, toy=LivelyToy).port, LONG)
 
 
 def test_a_board_that_boots_after_all_is_greeted(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@ import pytest
 
 from harness.emulator.mlperf_firmware import MlperfFirmware, dequantised
 from harness.errors import BoardError, HarnessError
-from harness.wire.session import DeviceRefused, RunInterrupted, connect
+from harness.wire.protocol import connect
+from harness.wire.session import DeviceRefused, RunInterrupted
 from tests.wire.rig import ENDLESS, LivelyToy, Rig, toy_rig
 from tests.wire.toy import ADDRESS, INFO, INPUTS, OUTPUTS, expected_output
 

@@ -13,7 +13,8 @@ from harness.emulator.sscma_firmware import SscmaFirmware
 from harness.wire import messages as m
 from harness.wire.patience import LAST_LOOK_S, LONGEST_WAIT_S, PUNCTUAL_S, Countdown, Patience
 from harness.wire.port import Port
-from harness.wire.session import NoAnswer, RunInterrupted, Session, connect
+from harness.wire.protocol import connect
+from harness.wire.session import NoAnswer, RunInterrupted, Session
 from tests.wire.rig import ENDLESS, BusyToy, LivelyToy, Rig, toy_rig
 from tests.wire.tampering import Tampering
 from tests.wire.toy import ADDRESS, INFO, INPUTS, TICK_HZ, expected_output
@@ -35,7 +36,7 @@ def rig_of(protocol: str, toy: type[BusyToy], **engine: object) -> Rig:
 
 
 def ready(rig: Rig, protocol: str, patience: Patience) -> Session:
-    session = connect(protocol, rig.port, patience=patience)
+    session = connect(protocol, rig.port, patience)
     session.select(ADDRESS)
     if "load" in session.features:
         session.load(0, b"\x01" * 100)
@@ -139,12 +140,12 @@ def test_a_device_that_should_reply_in_an_invoke_and_is_silent_is_given_up_early
 
 def test_a_model_that_takes_long_to_load_holds_up_nothing_else() -> None:
     rig = toy_rig(toy=LivelyToy, load_s=20.0)
-    session = connect("bench", rig.port, patience=Patience(request_s=1.0))
+    session = connect("bench", rig.port, Patience(request_s=1.0))
     session.select(ADDRESS)
     assert rig.port.now() > 20
     with pytest.raises(NoAnswer, match="did not answer Select within 5 s"):
-        connect("bench", rig.port, patience=Patience(slow_request_s=5.0)).select(ADDRESS)
-    again = connect("bench", rig.port, patience=Patience(request_s=1.0))
+        connect("bench", rig.port, Patience(slow_request_s=5.0)).select(ADDRESS)
+    again = connect("bench", rig.port, Patience(request_s=1.0))
     assert again.identify().board == "toy"
     again.select(ADDRESS)
     assert again.run(0, 1).complete
@@ -300,7 +301,7 @@ def test_a_host_and_board_that_are_stopped_for_minutes_go_on_wherever_it_happens
             latency_s=0.02,
         )
         stopped = Stopped(rig.port, 0.05 * step, 600.0)
-        session = connect(protocol, stopped, patience=Patience(1.0, 1.0, 1.0, 1.0))
+        session = connect(protocol, stopped, Patience(1.0, 1.0, 1.0, 1.0))
         session.select(ADDRESS)
         if "load" in session.features:
             session.load(0, b"\x01" * 100)

@@ -6,7 +6,8 @@ from harness.emulator.firmware import Firmware
 from harness.emulator.sscma_firmware import SscmaFirmware
 from harness.errors import BoardError, HarnessError
 from harness.wire.at_replies import LONGEST_REPLY, Replies
-from harness.wire.session import DeviceRefused, RunInterrupted, Session, connect
+from harness.wire.protocol import connect
+from harness.wire.session import DeviceRefused, RunInterrupted, Session
 from tests.wire.rig import BusyToy, Rig, toy_rig
 from tests.wire.tampering import Talker
 from tests.wire.toy import ADDRESS, INFO

@@ -9,7 +9,7 @@ from harness.emulator.faults import Damage, Event, Faults, parse_faults
 from harness.emulator.line import VirtualLine
 from harness.errors import HarnessError
 from harness.wire.port import open_port
-from harness.wire.session import connect
+from harness.wire.protocol import connect
 from tests.wire.serving import toy_board
 from tests.wire.toy import ADDRESS, INPUTS, expected_output
 
