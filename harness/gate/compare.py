@@ -139,6 +139,7 @@ def _plain_side(side: Group | None) -> dict[str, Any] | None:
         "origin": side.origin,
         "invoke_us": side.typical_us,
         "error_percent": side.error_percent,
+        "error_below_percent": side.error_below_percent,
         "arena_used_bytes": side.arena_used_bytes,
         "ram_origin": side.ram.origin,
     }

@@ -141,6 +141,7 @@ def plain(groups: Sequence[Group], baseline: Sequence[Record] = ()) -> list[dict
             "invoke_iqr_percent": one.within_percent,
             "run_to_run_percent": one.between_percent,
             "error_percent": one.error_percent,
+            "error_below_percent": one.error_below_percent,
             "arena_used_bytes": one.arena_used_bytes,
             "memory_bytes": one.memory_bytes,
             "ram_origin": one.ram.origin,
