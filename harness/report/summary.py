@@ -16,11 +16,10 @@ from harness.results.record import Record
 from harness.results.table import Table, change, kibibytes, percent
 from harness.results.usable import LeftOut
 
-# How a verification reads.
+# How the verification of a usable run reads.
 VERDICTS = {
     "exact": "exact",
     "within_tolerance": "within tolerance",
-    "differs": "differ",
     "not_available": "not verified",
 }
 # What may have changed from one row to the next that took its place, in a word or two.

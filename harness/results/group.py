@@ -78,8 +78,8 @@ class Group:
 
     @property
     def medians_us(self) -> np.ndarray:
-        """The median invoke time of each run that has samples, in microseconds, shape (runs,)."""
-        return np.array([np.median(invoke_us(record)) for record in self.records if record.invoke.ticks])
+        """The median invoke time of each run, in microseconds, shape (runs,)."""
+        return np.array([np.median(invoke_us(record)) for record in self.records])
 
     @property
     def median_us(self) -> float | None:
@@ -90,7 +90,7 @@ class Group:
     @property
     def resolution_us(self) -> float:
         """The step of the timer that the typical run was timed with, in microseconds."""
-        steps = [record.invoke.resolution_us for record in self.records if record.invoke.ticks]
+        steps = [record.invoke.resolution_us for record in self.records]
         return statistics.median_high(steps) if steps else 0.0
 
     @property
