@@ -184,14 +184,16 @@ def prepare(
     return Session(tuple(shown), rules, tuple(disagreements(after, words)), tuple(passed_over))
 
 
-def wants(paths: Iterable[Path], words: Words, encoding: str | None = None) -> tuple[list[Want], list[str]]:
-    """Return the models that cards ask for on which boards, and what was passed over on the way.
+def wants(
+    paths: Iterable[Path], words: Words, encoding: str | None = None
+) -> tuple[list[Want], list[str], list[str]]:
+    """Return the models that cards ask for on which boards, the boards that are not known, and the cards that
+    could not be read.
 
     Raises HarnessError where there is no card.
     """
     found, unread, checksums = _overviews(tuple(paths), words, encoding)
-    asked, unknown = wanted(found, checksums, words)
-    return asked, [*unread, *unknown]
+    return *wanted(found, checksums, words), unread
 
 
 def overviews(

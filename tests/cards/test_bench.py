@@ -101,14 +101,14 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
 
 def runs(folder: Path, records: list = [], **options: object) -> list[Run]:  # noqa: B006
-    found, _ = session.wants([folder], Rules().words)
+    found, _, _ = session.wants([folder], Rules().words)
     options = {"files": Files.of([folder.parent / "models"]), **options}
     return benching.plan_runs(found, records, Rules(), **options)
 
 
 def test_cards_ask_for_each_model_on_each_board_that_a_row_names_once(place: Path) -> None:
     zoo(place / "zoo")
-    found, remarks = session.wants([place / "zoo"], Rules().words)
+    found, unknown, unread = session.wants([place / "zoo"], Rules().words)
     asked = [(want.bench.file, want.board, want.seconds) for want in found]
     file = f"cifar_sha1_{SHA1}.tflite"
     # The WE2 is to run what Vela makes of the int8 file: the zoo's own file has nothing to verify it by.
@@ -118,7 +118,7 @@ def test_cards_ask_for_each_model_on_each_board_that_a_row_names_once(place: Pat
         (file, WE2, 0.002),
         ("meter_int8.tflite", XIAO, 0.6),
     ]
-    assert remarks == []
+    assert (unknown, unread) == ([], [])
     assert [want.bench.md5 for want in found] == [MD5, MD5, MD5, OTHER_MD5]
     assert {path.name for path, _ in found[0].places} == {"cifar.json", "cifar.md", "models.json"}
 
@@ -129,9 +129,9 @@ def test_a_place_that_is_still_empty_is_asked_for_and_an_unknown_board_is_named(
         f"| XIAO ESP32S3 | - | [x](https://e.com/a_{SHA1}.tflite) |\n"
         f"| STM32H743 | 5 | [x](https://e.com/a_{SHA1}.tflite) |\n"
     )
-    found, remarks = session.wants([Path("card.md")], Rules().words)
+    found, unknown, _ = session.wants([Path("card.md")], Rules().words)
     assert [(want.board, want.seconds) for want in found] == [(XIAO, None)]
-    assert remarks == ["card.md: line 4: 'STM32H743' is no board that is known"]
+    assert unknown == ["card.md: line 4: 'STM32H743' is no board that is known"]
 
 
 def test_the_plan_says_what_is_there_what_is_fetched_and_what_is_missing(place: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_failure_holds_back_no_other_run_and_an_interrupt_ends_them(place: Pat
 def test_a_board_that_is_not_there_is_not_asked_for_every_model(place: Path) -> None:
     rows = "".join(f"| 5<sup>(1)</sup> | [x](https://e.com/a_{i:040x}.tflite) |\n" for i in range(30))
     (place / "card.md").write_text(f"| Inference(ms) | Link |\n|-|-|\n{rows}\n- ***1:** xiao_esp32s3.*\n")
-    found, _ = session.wants([Path("card.md")], Rules().words)
+    found, _, _ = session.wants([Path("card.md")], Rules().words)
     planned = [Run(want, path=Path("x.tflite")) for want in found]
 
     def bench(path: Path, board: str) -> tuple[list[str], bool]:
@@ -236,6 +236,20 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(run: RunCommand, place: P
     assert planned[2]["places"][0] == {"file": "zoo/docs/en/cifar.md", "line": 8}
     assert zoo_making.contents(place / "zoo") == before
     assert not (place / "cache").exists()
+
+
+def test_a_plan_without_a_card_that_cannot_be_read_is_not_the_whole_plan(
+    run: RunCommand, place: Path
+) -> None:
+    zoo(place / "zoo")
+    (place / "models" / "mine.tflite").write_bytes(MODEL)
+    (place / "models" / "other.tflite").write_bytes(OTHER)
+    plan = ("zoo", "--models", "models", "--dry-run")
+    assert run(*plan)[0] == 0
+    (place / "zoo" / "cut.json").write_text('{"benchmark": [{"metrics": {')
+    code, out, err = run(*plan)
+    assert (code, "4 runs on 3 boards" in out) == (1, True)
+    assert err.startswith("harness: zoo/cut.json: line 1: not JSON")
 
 
 @pytest.mark.parametrize(
