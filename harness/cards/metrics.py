@@ -230,6 +230,7 @@ class Update:
                 origin=chosen.origin,
                 record=record.id,
                 factor=factor(old, text),
+                at=self.entry.node.start,
             )
         )
 
