@@ -15,7 +15,7 @@ import pytest
 
 from harness.cards import Rules, benching, session
 from harness.cards.benching import Run
-from harness.cards.fetching import Files
+from harness.cards.fetching import FetchError, Files, fetch
 from harness.cli import main
 from harness.errors import BoardError
 from harness.models import bundled
@@ -210,6 +210,37 @@ def test_a_board_that_is_not_there_is_not_asked_for_every_model(place: Path) -> 
     came = benching.make(planned, bench)
     assert len(came.failures) == 3
     assert came.failures[2] == f"28 more on {XIAO}: not tried, for the same reason"
+
+
+def test_an_error_that_a_run_comes_after_is_not_held_against_the_board(place: Path) -> None:
+    """A cable that was pulled and put back twice: every other run works, and none is given up."""
+    rows = "".join(f"| 5<sup>(1)</sup> | [x](https://e.com/a_{i:040x}.tflite) |\n" for i in range(6))
+    (place / "card.md").write_text(f"| Inference(ms) | Link |\n|-|-|\n{rows}\n- ***1:** xiao_esp32s3.*\n")
+    found, _, _ = session.wants([Path("card.md")], Rules().words)
+    tried: list[str] = []
+
+    def bench(path: Path, board: str) -> tuple[list[str], bool]:
+        tried.append(board)
+        if len(tried) % 2:
+            raise BoardError("no board at /dev/ttyACM0")
+        return [], False
+
+    came = benching.make([Run(want, path=Path("x.tflite")) for want in found], bench)
+    assert (len(tried), came.made, len(came.failures)) == (6, 3, 3)
+
+
+@pytest.mark.parametrize("link", ["../models/a.tflite", "https:///a.tflite", "//["])
+def test_a_link_that_is_no_address_is_missing_already_in_the_plan(place: Path, link: str) -> None:
+    named = link.replace("a.tflite", f"a_sha1_{SHA1}.tflite").replace("[", f"[/a_sha1_{SHA1}.tflite")
+    (place / "zoo").mkdir()
+    (place / "zoo" / "card.md").write_text(
+        f"| Inference(ms) | Link |\n|-|-|\n| 5<sup>(1)</sup> | [x]({named}) |\n\n- ***1:** xiao_esp32s3.*\n"
+    )
+    (planned,) = runs(place / "zoo")
+    assert (planned.to_do, planned.fetched) == (False, False)
+    assert planned.missing == "it is in no --models directory, and the card has no address of it on the web"
+    with pytest.raises(FetchError, match="the card has no address of it on the web"):
+        fetch(planned.want.bench)
 
 
 def test_a_dry_run_prints_the_plan_and_touches_nothing(run: RunCommand, place: Path) -> None:
