@@ -152,7 +152,8 @@ def prepare(
     paths = tuple(paths)
     benched = Benched(records)
     _check_choices(benched, rules)
-    words = rules.words.with_boards((record.board.id, record.board.name) for record in records)
+    words = rules.words.with_boards(benched.boards)
+    rules = replace(rules, words=words)
     cards = _read(find_cards(paths), encoding)
     checksums = checksums_of(cards)
     sources: dict[tuple[str, ...], generated.Source] = {}
