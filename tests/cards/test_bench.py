@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,12 +15,12 @@ import pytest
 from harness.cards import Rules, benching, session
 from harness.cards.benching import Run
 from harness.cards.fetching import FetchError, Files, fetch
-from harness.cli import main
 from harness.errors import BoardError
 from harness.models import bundled
 from harness.results import store
 from tests.cards import zoo_making
 from tests.cards.making import benched
+from tests.results.running import harness
 
 MODEL = bundled.build("cifar10_mbv2_035_32_int8")
 OTHER = bundled.build("mnist_mbv2_035_32_int8")
@@ -86,16 +85,10 @@ def server(place: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunCommand:
+def run(place: Path) -> RunCommand:
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["harness", "cards", "bench", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        done = harness("cards", "bench", *arguments, cwd=place)
+        return done.returncode, done.stdout, done.stderr
 
     return run
 
@@ -307,24 +300,29 @@ def test_a_zoo_is_fetched_benched_and_written_and_then_there_is_nothing_to_do(
 ) -> None:
     zoo(place / "zoo", server)
     options = ["--port", "emulated", "--allow-estimated", "--yes", "-n", "1", "-w", "0"]
-    code, _, err = run("zoo", "--board", "xiao_esp32s3", *options)
-    assert code == 0, err
-    assert err == "harness: 2 benched, 0 left, 0 without a file\n"
+    # A file that is not to be had is named, and the other one is benched.
+    (place / "served" / "meter_int8.tflite").unlink()
+    code, _, err = run("zoo", "--board", XIAO, *options)
+    assert code == 1
+    assert f"harness: {server}/meter_int8.tflite: the server says 404 " in err
+    assert "harness: 1 benched, 1 left, 0 without a file" in err
+    assert "estimated" not in (place / "zoo" / "entries" / "meter.json").read_text()
     entry = json.loads((place / "zoo" / "entries" / "cifar.json").read_text())["benchmark"]
-    assert list(entry[1]["metrics"]["Inference(ms)"]) == ["xiao_esp32s3 (estimated)", GROVE]
-    # It goes on where it stopped, and takes the file from the cache: there is no other source any more.
-    code, out, err = run("zoo", *options, "--offline", "--json")
-    assert code == 0
-    assert err == "harness: 2 benched, 0 left, 0 without a file\n"
+    assert list(entry[1]["metrics"]["Inference(ms)"]) == [f"{XIAO} (estimated)", GROVE]
+    # It goes on where it stopped, and takes the file from the cache: its server has it no longer.
+    (place / "served" / "meter_int8.tflite").write_bytes(OTHER)
+    (place / "served" / f"cifar_sha1_{SHA1}.tflite").unlink()
+    code, out, err = run("zoo", *options, "--json")
+    assert (code, err) == (0, "harness: 3 benched, 0 left, 0 without a file\n")
     written = {card["file"]: len(card["changes"]) for card in json.loads(out)["cards"]}
     assert written == {
         "zoo/docs/en/cifar.md": 2,
-        "zoo/docs/en/meter.md": 0,
+        "zoo/docs/en/meter.md": 1,
         "zoo/docs/zh_CN/cifar.md": 2,
-        "zoo/docs/zh_CN/meter.md": 0,
+        "zoo/docs/zh_CN/meter.md": 1,
         "zoo/entries/cifar.json": 2,
-        "zoo/entries/meter.json": 0,
-        "zoo/models.json": 2,
+        "zoo/entries/meter.json": 1,
+        "zoo/models.json": 3,
     }
     after = zoo_making.contents(place / "zoo")
     zoo_making.regenerate(place / "zoo")
@@ -339,20 +337,6 @@ def test_a_zoo_is_fetched_benched_and_written_and_then_there_is_nothing_to_do(
     assert hashes[WE2][1] == MD5
     code, _, err = run("zoo", *options, "--offline")
     assert (code, err) == (0, "harness: 0 benched, 0 left, 0 without a file\n")
-
-
-def test_a_file_that_is_not_to_be_had_is_named_and_the_others_are_benched(
-    run: RunCommand, place: Path, server: str
-) -> None:
-    zoo(place / "zoo", server)
-    (place / "served" / "meter_int8.tflite").unlink()
-    options = ["--port", "emulated", "--allow-estimated", "--yes", "-n", "1", "-w", "0", "-b", XIAO]
-    code, _, err = run("zoo", *options)
-    assert code == 1
-    assert f"harness: {server}/meter_int8.tflite: the server says 404 " in err
-    assert "harness: 1 benched, 1 left, 0 without a file" in err
-    assert "estimated" in (place / "zoo" / "entries" / "cifar.json").read_text()
-    assert "estimated" not in (place / "zoo" / "entries" / "meter.json").read_text()
 
 
 def test_without_leave_to_write_estimates_only_an_attached_board_is_benched(
