@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--address", metavar="ADDRESS", help="Where in flash the model goes, as 0x400000 [the usual place]."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list for several models.")
 def command(
     models: tuple[str, ...], board: str, firmware: str | None, address: str | None, as_json: bool
 ) -> None:

@@ -1,10 +1,11 @@
 """The model zoo itself, all of its history: run by hand against a clone of it beside the project.
 
-    git clone https://github.com/Seeed-Studio/sscma-model-zoo ZOO
+    git clone --mirror https://github.com/Seeed-Studio/sscma-model-zoo ZOO
     MODEL_ZOO=ZOO python -m pytest -m soak -n 0 --timeout 0 tests/cards/test_model_zoo.py
 
-The zoo's own generator is run too where MODEL_ZOO_PYTHON names a Python that has what it needs (nbformat,
-tabulate, requests). The default tests take made documents of the same forms.
+A mirror has what pull requests changed, too. The zoo's own generator is run as well where MODEL_ZOO_PYTHON
+names a Python that has what it needs (nbformat, tabulate, requests). The default tests take made documents
+of the same forms.
 """
 
 from __future__ import annotations

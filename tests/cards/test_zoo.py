@@ -212,3 +212,4 @@ def test_a_board_that_is_new_to_two_metrics_is_one_more_device(
         "Inference(ms)": {"grove_vision_ai": 13.3},
     }
     assert zoo(one, other, **style) == after
+    assert update(after, [record], Rules(add_metrics=True)) == (after, ())
