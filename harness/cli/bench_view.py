@@ -158,7 +158,7 @@ def print_table(result: Result) -> None:
             )
         out.print()
     for skip in result.skipped:
-        print(terminal.printable(f"left out: {skip.model} on {skip.board}: {skip.reason}"))
+        print(terminal.printable(f"left out: {skip}"))
     for flashed in result.flashed:
         for line in flash_view.lines(flashed):
             print(terminal.printable(line))
