@@ -252,8 +252,8 @@ class Bencher:
 
     def _run(self, model: str, board: str, options: dict[str, Any]) -> Record:
         result = harness.bench([model], [board], out=self._directory, **options)
-        for problem in (*result.failures, *result.skipped):
-            raise HarnessError(f"{model} on {board}: {problem}")
+        for why in (*(f.message for f in result.failures), *(s.reason for s in result.skipped)):
+            raise HarnessError(f"{model} on {board}: {why}")
         [record] = result.records
         if not record.complete:
             raise HarnessError(

@@ -20,20 +20,24 @@ from harness.results.record import Record
 class Run:
     """One run that cards ask for.
 
-    `record` is the id of a record that answers it already, `path` where the model's file is, `fetched`
-    whether it has to be fetched first, `missing` why it cannot be had.
+    `record` is the id of a record that answers it already, `path` where the model's file is, `missing` why it
+    cannot be had.
     """
 
     want: Want
     record: str | None = None
     path: Path | None = None
-    fetched: bool = False
     missing: str | None = None
 
     @property
     def to_do(self) -> bool:
         """Whether the run is to be made."""
         return self.record is None and self.missing is None
+
+    @property
+    def fetched(self) -> bool:
+        """Whether the model's file has to be fetched first."""
+        return self.to_do and self.path is None
 
 
 @dataclass
@@ -95,12 +99,10 @@ def _find(run: Run, files: Files, by_name: bool, offline: bool) -> None:
         run.missing = (
             "no hash tells which file it is, and no --models directory has one of its name (--by-name)"
         )
-    elif not model.url:
-        run.missing = "it is in no --models directory, and the card has no address of it"
+    elif not fetching.on_the_web(model.url):
+        run.missing = f"it is in no --models directory, and {fetching.NO_ADDRESS}"
     elif offline:
         run.missing = "it is in no --models directory and not in the cache (--offline)"
-    else:
-        run.fetched = True
 
 
 def least_seconds(runs: Iterable[Run], invokes: int) -> float:
@@ -123,7 +125,7 @@ def make(
 ) -> Came:
     """Make the runs that are to be made, one after the other.
 
-    A failure holds back no other run, but a board of which the same error comes again is given up.
+    A failure holds back no other run, but a board of which the same error comes twice running is given up.
 
     bench: benches a file on a board, and returns what failed and whether the user broke it off.
     """
@@ -155,6 +157,7 @@ def make(
             break
         came.failures += [f"{model} on {board}: {failure}" for failure in failures]
         came.made += not failures
+        said.pop(board, None)  # the board answers: an error from here on is a new one
     came.failures += [
         f"{left} more on {board}: not tried, for the same reason" for board, left in dead.items() if left
     ]

@@ -34,7 +34,9 @@ class Change:
     """One figure of a card that a record changes.
 
     `old` is the text that stood there (None for none), `factor` how many times larger or smaller the new
-    value is (None where there was no value), `footnote` the lines that were added below the table for it.
+    value is (None where there was no value), `footnote` the lines that were added below the table for it,
+    `at` the character at which the entry begins that it is in (None in a table): a file may be all on one
+    line.
     """
 
     line: int
@@ -48,6 +50,7 @@ class Change:
     record: str
     factor: float | None = None
     footnote: str | None = None
+    at: int | None = None
 
     def __str__(self) -> str:
         times = f", a factor of {self.factor:.3g}" if self.factor and self.factor > 1 else ""

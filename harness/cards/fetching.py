@@ -26,6 +26,8 @@ TRIES = 3
 LARGEST = 1 << 29
 """No model for a microcontroller has so many bytes; a server that sends more sends something else."""
 
+NO_ADDRESS = "the card has no address of it on the web"
+
 Progress = Callable[[int, int | None], None]
 """Told how many bytes there are, of how many (None where the server does not say)."""
 
@@ -103,8 +105,8 @@ def fetch(model: Reference, progress: Progress = lambda done, total: None) -> Pa
         )
     if found := cached(model):
         return found
-    if urlsplit(model.url).scheme not in ("http", "https"):
-        raise FetchError(f"{model.file}: the card has no address of it")
+    if not on_the_web(model.url):
+        raise FetchError(f"{model.file}: {NO_ADDRESS}")
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,6 +118,15 @@ def fetch(model: Reference, progress: Progress = lambda done, total: None) -> Pa
     except OSError as error:
         raise FetchError(f"{path}: cannot be written: {error.strerror or error}") from error
     return path
+
+
+def on_the_web(url: str) -> bool:
+    """Tell whether a link is an address to fetch a file from, which a path beside a card is not."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def _place(model: Reference) -> Path | None:
@@ -202,6 +213,6 @@ def _opener() -> urllib.request.OpenerDirector:
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if urlsplit(newurl).scheme not in ("http", "https"):
+        if not on_the_web(newurl):
             raise urllib.error.URLError(f"is redirected to {newurl}, which is no address of the web")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -8,8 +8,9 @@ written as the generator would write it from the changed entry, so that running 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,16 @@ Metrics = Mapping[str, Any]
 class Source:
     """A model as an entry of the zoo has it: its files in order, their metrics before and after an update.
 
-    `changes` are those of the update, by line, metric and board; `rows` how many of its files records are
-    of.
+    `starts` are the characters at which its benchmarks begin, `changes` those of the update by such a
+    character and the metric; `rows` is how many of its files records are of.
     """
 
     path: Path
     urls: tuple[str, ...]
-    lines: tuple[int, ...]
+    starts: tuple[int, ...]
     old: tuple[Metrics, ...]
     new: tuple[Metrics, ...]
-    changes: Mapping[tuple[int, str, str], Change]
+    changes: Mapping[tuple[int | None, str], Sequence[Change]]
     rows: int
 
     @property
@@ -52,7 +53,9 @@ class Source:
 def sources(path: Path, text: str, plan: Plan) -> list[Source]:
     """Return the models of a file of the zoo, of which `plan` is the update."""
     before, after = (list(find_entries(t, parse(t))) for t in (text, plan.text))
-    changes = {(change.line, change.column, change.board): change for change in plan.changes}
+    changes: dict[tuple[int | None, str], list[Change]] = defaultdict(list)
+    for change in plan.changes:
+        changes[change.at, change.column].append(change)
     groups: dict[int, list[int]] = {}
     for number, entry in enumerate(before):
         groups.setdefault(id(entry.holder), []).append(number)
@@ -65,8 +68,8 @@ def sources(path: Path, text: str, plan: Plan) -> list[Source]:
             for t, entries in ((text, before), (plan.text, after))
         )
         urls = tuple(before[n].url for n in numbers)
-        lines = tuple(before[n].line for n in numbers)
-        found.append(Source(path, urls, lines, old, new, changes, plan.rows))
+        starts = tuple(before[n].node.start for n in numbers)
+        found.append(Source(path, urls, starts, old, new, changes, plan.rows))
     return found
 
 
@@ -177,27 +180,20 @@ def _column_edits(benchmark: Benchmark, column: Column, texts: Sequence[str]) ->
 def _changes(benchmark: Benchmark, column: Column, source: Source, words: Words) -> list[Change]:
     """Return the changes of an entry's metric as those of the card's column."""
     found = []
-    for placed, line, old, new in zip(benchmark.rows, source.lines, source.old, source.new, strict=True):
+    for placed, start, old, new in zip(benchmark.rows, source.starts, source.old, source.new, strict=True):
         before, after = old.get(column.header), new.get(column.header)
         if before == after:
             continue
-        for change in source.changes.values():
-            if (change.line, change.column) != (line, column.header):
-                continue
-            found.append(
-                Change(
-                    placed.row.line,
-                    column.header,
-                    change.model,
-                    change.board,
-                    _figure(before, change.board, words),
-                    _figure(after, change.board, words) or change.new,
-                    change.unit,
-                    change.origin,
-                    change.record,
-                    change.factor,
-                )
+        found += [
+            replace(
+                change,
+                line=placed.row.line,
+                old=_figure(before, change.board, words),
+                new=_figure(after, change.board, words) or change.new,
+                at=None,
             )
+            for change in source.changes.get((start, column.header), ())
+        ]
     return found
 
 

@@ -82,12 +82,13 @@ class Form:
         added = f"{json.dumps(key)}{colon}{self._value(value, indent, spread)}{separator}"
         return Edit(member.start, member.start, added)
 
-    def add_item(self, node: Node, item: str) -> Edit:
-        """Return the edit that puts a string at the end of an array."""
+    def add_items(self, node: Node, items: Sequence[str], spread: bool) -> Edit:
+        """Return the edit that puts strings at the end of an array; `spread` is for one that is empty."""
         if not node.items:
-            return Edit(node.start, node.end, f"[{json.dumps(item)}]")
+            return Edit(node.start, node.end, self._value(items, self.indent(node.start), spread))
         separator = self._separator(node, [(i.start, i.end) for i in node.items])
-        return Edit(node.items[-1].end, node.items[-1].end, separator + json.dumps(item))
+        end = node.items[-1].end
+        return Edit(end, end, "".join(separator + json.dumps(item) for item in items))
 
     def _separator(self, node: Node, parts: Sequence[tuple[int, int]]) -> str:
         if len(parts) > 1:

@@ -59,7 +59,7 @@ class _Ready:
 
 def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CHECKSUMS) -> Plan:
     """Say what the records change in a card, and return the card with it."""
-    words = rules.words.with_boards((r.board.id, r.board.name) for r in benched.records)
+    words = rules.words.with_boards(benched.boards)
     document = Document(text)
     benchmarks, groups = find_benchmarks(document, words)
     log = _Log()

@@ -48,6 +48,9 @@ class Log:
 class Update:
     """One benchmark and the records that may go into it; `places` are all benchmarks that a record may go
     into, by its id.
+
+    `new_metrics` and `new_devices` are what several metrics add to one object and one list: they are written
+    at the end, in one edit each.
     """
 
     form: Form
@@ -59,6 +62,8 @@ class Update:
     rules: Rules
     words: Words
     log: Log
+    new_metrics: dict[str, Added] = field(default_factory=dict)
+    new_devices: list[str] = field(default_factory=list)
 
     def run(self) -> None:
         """Put the figures of the model into its metrics."""
@@ -80,6 +85,8 @@ class Update:
                 self._update(quantity, name, metrics[0] if metrics else None, f"{where}: {name}")
             except (Disagreement, Refused) as error:
                 self._refuse(f"{where}: {name}", error)
+        self._add_metrics()
+        self._add_devices()
 
     def _update(self, quantity: Quantity, name: str, metric: Member | None, where: str) -> None:
         allowed, passed = usable(self.records, quantity, self.rules, self.match.exact)
@@ -106,8 +113,7 @@ class Update:
             for board in boards:
                 self._try_board(name, None, board, unit, allowed, added, quantity)
             if added:
-                self._add_metric(name, added)
-                self._add_devices([b for b in boards if b in added], allowed)
+                self.new_metrics[name] = added
         elif metric.value.kind == "object":
             added = {}
             for board in boards:
@@ -115,7 +121,6 @@ class Update:
             if added:
                 spread = self.form.spread(self.entry.metrics.value)
                 self.log.edits.append(self.form.add_members(metric.value, added, spread))
-            self._add_devices([b for b in boards if b in added], allowed)
         else:
             self._single(name, metric.value, unit, allowed, where)
 
@@ -178,6 +183,8 @@ class Update:
         chosen, text = self._chosen(of_board, name, unit, old)
         if not members:
             added[_marked(board, chosen.origin)] = text
+            if chosen.origin == "measured" and board not in self.new_devices:
+                self.new_devices.append(board)
         else:
             base, origin = unmarked(members[0].key)
             if (old, origin) == (text, chosen.origin):
@@ -223,6 +230,7 @@ class Update:
                 origin=chosen.origin,
                 record=record.id,
                 factor=factor(old, text),
+                at=self.entry.node.start,
             )
         )
 
@@ -253,28 +261,28 @@ class Update:
         if not fit:
             return
         chosen, text = self._chosen(fit, name, unit, None)
-        self._add_metric(name, text)
+        self.new_metrics[name] = text
         self._changed(name, unit, chosen, None, text)
 
-    def _add_metric(self, name: str, value: Added) -> None:
-        node = self.entry.metrics.value
-        spread = self.form.spread(node if node.members else self.entry.node)
-        self.log.edits.append(self.form.add_members(node, {name: value}, spread))
+    def _add_metrics(self) -> None:
+        if self.new_metrics:
+            node = self.entry.metrics.value
+            spread = self.form.spread(node if node.members else self.entry.node)
+            self.log.edits.append(self.form.add_members(node, self.new_metrics, spread))
 
-    def _add_devices(self, boards: Sequence[str], allowed: Sequence[Figure]) -> None:
+    def _add_devices(self) -> None:
         """Keep the list of devices in step with the boards that have a measured figure."""
-        measured = {figure.record.board.id for figure in allowed if figure.origin == "measured"}
         known = {self.words.board(device) or device for device in self.entry.devices}
-        new = [board for board in boards if board in measured - known]
+        new = [board for board in self.new_devices if board not in known]
         device = self.entry.node.get("device")
         if not new:
             return
+        spread = self.form.spread(self.usual.devices or self.entry.node)
         if device is None:
-            spread = self.form.spread(self.usual.devices or self.entry.node)
             node, metrics = self.entry.node, self.entry.metrics
             self.log.edits.append(self.form.add_before(metrics, node, "device", new, spread))
         elif device.value.kind == "array" and all(i.kind == "string" for i in device.value.items):
-            self.log.edits += [self.form.add_item(device.value, board) for board in new]
+            self.log.edits.append(self.form.add_items(device.value, new, spread))
         else:
             self.log.notes.append(
                 f"line {self.entry.line}: {self.match.name}: 'device' is no list of boards: "

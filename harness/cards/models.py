@@ -104,10 +104,14 @@ class Found:
 
 
 class Benched:
-    """The records that an update may draw on, found by the model they are of."""
+    """The records that an update may draw on, found by the model they are of.
+
+    `boards` are theirs, each an id and a name.
+    """
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.records = tuple(records)
+        self.boards = tuple(dict.fromkeys((r.board.id, r.board.name) for r in self.records))
         self._by_hash: dict[str, list[Record]] = defaultdict(list)
         self._by_file: dict[str, list[Record]] = defaultdict(list)
         self._by_source: dict[str, list[Record]] = defaultdict(list)

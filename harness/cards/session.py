@@ -152,7 +152,8 @@ def prepare(
     paths = tuple(paths)
     benched = Benched(records)
     _check_choices(benched, rules)
-    words = rules.words.with_boards((record.board.id, record.board.name) for record in records)
+    words = rules.words.with_boards(benched.boards)
+    rules = replace(rules, words=words)
     cards = _read(find_cards(paths), encoding)
     checksums = checksums_of(cards)
     sources: dict[tuple[str, ...], generated.Source] = {}
@@ -184,14 +185,16 @@ def prepare(
     return Session(tuple(shown), rules, tuple(disagreements(after, words)), tuple(passed_over))
 
 
-def wants(paths: Iterable[Path], words: Words, encoding: str | None = None) -> tuple[list[Want], list[str]]:
-    """Return the models that cards ask for on which boards, and what was passed over on the way.
+def wants(
+    paths: Iterable[Path], words: Words, encoding: str | None = None
+) -> tuple[list[Want], list[str], list[str]]:
+    """Return the models that cards ask for on which boards, the boards that are not known, and the cards that
+    could not be read.
 
     Raises HarnessError where there is no card.
     """
     found, unread, checksums = _overviews(tuple(paths), words, encoding)
-    asked, unknown = wanted(found, checksums, words)
-    return asked, [*unread, *unknown]
+    return *wanted(found, checksums, words), unread
 
 
 def overviews(

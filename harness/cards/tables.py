@@ -6,11 +6,15 @@ reader of the page; the spans are found in the text itself, and each is held aga
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # YAML in front of the text, as model hubs and site generators have it; a rule ("---") has no key below it.
@@ -59,6 +63,17 @@ class Table:
     quotes: int
 
 
+@functools.cache
+def _parser(inline: bool) -> MarkdownIt:
+    """Return a parser of blocks, or of what is in them, too; one is made once for all documents."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    if not inline:
+        parser.core.ruler.disable("inline")
+    return parser
+
+
 class Document:
     """A Markdown document: its lines as spans, its tables, and which lines are no prose.
 
@@ -66,18 +81,13 @@ class Document:
     """
 
     def __init__(self, text: str) -> None:
-        from markdown_it import MarkdownIt
-
         self.text = text
         self.body = _FRONT_MATTER.sub(lambda front: re.sub(r"[^\r\n]", " ", front[0]), text, count=1)
         self.lines = list(_lines(text))
-        self._parser = MarkdownIt("commonmark", {"html": True}).enable("table")
-        blocks = MarkdownIt("commonmark", {"html": True}).enable("table")
-        # Cells are parsed one at a time, when a row's links are asked for: a large card has few that matter.
-        blocks.core.ruler.disable("inline")
         self._references: dict[str, Any] = {}
         shortened, self._cuts = _without_long_runs(self.body, self.lines)
-        tokens = blocks.parse(shortened, self._references)
+        # Cells are parsed one at a time, when a row's links are asked for: a large card has few that matter.
+        tokens = _parser(inline=False).parse(shortened, self._references)
         for token in tokens:
             if token.map:
                 token.map = [self._line(index) for index in token.map]
@@ -120,7 +130,8 @@ class Document:
             return [(simple[2], simple[1])]
         found: list[tuple[str, str]] = []
         tokens = (
-            self._parser.parseInline(source.replace("\\|", "|"), dict(self._references))[0].children or []
+            _parser(inline=True).parseInline(source.replace("\\|", "|"), dict(self._references))[0].children
+            or []
         )
         depth = 0
         for token in tokens:

@@ -189,7 +189,7 @@ class Words:
         for board, name in boards:
             known.setdefault(_plain(board), board)
             known.setdefault(_plain(name), board)
-        return replace(self, boards=known)
+        return self if known == self.boards else replace(self, boards=known)
 
 
 def language_of(text: str) -> str:

@@ -50,7 +50,7 @@ def add_checksums(text: str, checksums: Checksums) -> None:
 
 def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CHECKSUMS) -> Plan:
     """Say what the records change in the file, and return the file with it."""
-    words = rules.words.with_boards((r.board.id, r.board.name) for r in benched.records)
+    words = rules.words.with_boards(benched.boards)
     root = _parse(text)
     entries = list(find_entries(text, root))
     form = Form(text, root)

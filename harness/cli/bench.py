@@ -69,11 +69,12 @@ def command(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Bench each MODEL (a .tflite file or the name of a bundled model) on each board.
+    """Bench each MODEL (a .tflite file, a folder of them, or the name of a bundled model) on each board.
 
-    Without arguments: the bundled person model on XIAO ESP32-S3, Grove Vision AI and Grove Vision AI WE2.
+    Without arguments: the bundled person model on XIAO ESP32-S3, Grove Vision AI and Grove Vision AI WE2. A
+    file of a folder that cannot be benched is left out with the reason.
 
-    Exits with 1 if a run failed, or if its outputs differ from the reference's.
+    Exits with 1 if a run failed, if its outputs differ from the reference's, or if nothing could be benched.
     """
     from harness import bench
     from harness.cli import bench_view
@@ -100,4 +101,4 @@ def command(
         bench_view.print_table(result)
     wrong = [] if allow_differing else result.differing
     bench_view.print_failures(result, wrong)
-    sys.exit(130 if result.interrupted else 1 if result.failures or wrong else 0)
+    sys.exit(130 if result.interrupted else 1 if result.failures or wrong or not result.records else 0)

@@ -158,7 +158,7 @@ def print_table(result: Result) -> None:
             )
         out.print()
     for skip in result.skipped:
-        print(terminal.printable(f"left out: {skip.model} on {skip.board}: {skip.reason}"))
+        print(terminal.printable(f"left out: {skip}"))
     for flashed in result.flashed:
         for line in flash_view.lines(flashed):
             print(terminal.printable(line))
@@ -216,7 +216,7 @@ def _row(record: Record) -> tuple[str, ...]:
         _time(statistics.median(us), resolution_us) if us else "-",
         f"±{_spread(us) / 1000:.{decimals(resolution_us, 3)}f} ms" if len(us) > 1 else "-",
         n,
-        origin_of_time(record.invoke.origin, record.invoke.error_percent),
+        origin_of_time(record.invoke.origin, record.invoke.error_percent, record.invoke.error_below_percent),
         f"{record.ram.arena_used_bytes / 1024:.1f} KiB" if record.ram.arena_used_bytes else "-",
         record.ram.origin if record.ram.arena_used_bytes else "not reported",
         _outputs(record),

@@ -109,6 +109,7 @@ def _as_dict(found: Comparison) -> dict[str, Any]:
 
 def _show_published(found: Comparison) -> None:
     from harness.cli.terminal import console, facts, table
+    from harness.results.table import band
 
     out = console()
     table(
@@ -143,6 +144,7 @@ def _show_published(found: Comparison) -> None:
             ),
             (
                 "Band",
+                f"{band(100 * (found.band.high - 1), 100 * (1 - found.band.low))}, "
                 f"{found.band.low:.2f} to {found.band.high:.2f} times the estimate; "
                 f"{found.coverage:.0%} of the held-out times are inside",
             ),

@@ -184,7 +184,7 @@ def bench(
     from harness.results.store import read_all
 
     rules = _rules(**options)
-    found, remarks = wants(cards, rules.words, encoding)
+    found, unknown, unread = wants(cards, rules.words, encoding)
     wanted_boards = _boards(boards, found)
     records = read_all(out)[0] if out.exists() else []
     # What an emulated board says of a time may only be written if that was asked for.
@@ -199,7 +199,7 @@ def bench(
         again,
         estimates=port == "emulated",
     )
-    for remark in remarks:
+    for remark in (*unread, *unknown):
         click.echo(printable(f"harness: {remark}"), err=True)
     seconds = benching.least_seconds(runs, invokes + warmup)
     if dry_run:
@@ -207,7 +207,7 @@ def bench(
             cards_view.print_runs_json(runs, seconds)
         else:
             cards_view.print_runs(runs, seconds, invokes + warmup)
-        sys.exit(1 if any(run.missing for run in runs) else 0)
+        sys.exit(1 if unread or any(run.missing for run in runs) else 0)
     observer = bench_view.observer()
     with observer:
         came = benching.make(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check", short_help="Say whether a model will run on a board, and why not.")
-@click.argument("model")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL ...")
 @click.option("--board", "-b", required=True, metavar="ID", help="Board id or profile.")
 @click.option(
     "--firmware",
@@ -23,32 +23,59 @@ if TYPE_CHECKING:
 @click.option(
     "--address", metavar="ADDRESS", help="Where in flash the model goes, as 0x400000 [the usual place]."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(model: str, board: str, firmware: str | None, address: str | None, as_json: bool) -> None:
-    """Say whether MODEL, a .tflite file or a bundled model, will run on a board; every reason with a remedy.
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list for several models.")
+def command(
+    models: tuple[str, ...], board: str, firmware: str | None, address: str | None, as_json: bool
+) -> None:
+    """Say whether each MODEL, a .tflite file, a folder of them or a bundled model, will run on a board.
 
-    It is judged as a bench would run it: for a board with an NPU it is compiled with Vela first, where it is
-    not yet. The exit code is 0 for yes and 1 for no.
+    Every reason against it comes with a remedy. It is judged as a bench would run it: for a board with an NPU
+    it is compiled with Vela first, where it is not yet. The exit code is 0 for yes and 1 for a no among them.
     """
     from harness import boards
     from harness.check import firmware as firmwares
-    from harness.check.verdict import judge
+    from harness.check.verdict import Verdict, judge
+    from harness.errors import HarnessError, printable
     from harness.models import resolve
 
     profile = boards.load(board)
-    found = judge(
-        resolve.resolve(model),
-        profile,
-        firmwares.choose(profile, firmware),
-        address=None if address is None else _address(address),
-    )
+    chosen = firmwares.choose(profile, firmware)
+    at = None if address is None else _address(address)
+    found: list[Verdict | Unusable] = []
+    for asked in resolve.expand(models):
+        try:
+            found.append(judge(resolve.resolve(asked.name), profile, chosen, address=at))
+        except HarnessError as error:
+            if not asked.of_folder:
+                raise
+            found.append(Unusable(asked.name, profile.id, str(error).removeprefix(f"{asked.name}: ")))
     if as_json:
         import json
 
-        click.echo(json.dumps(_as_dict(found), indent=2))
+        shown = [_as_dict(one) if isinstance(one, Verdict) else one.as_dict() for one in found]
+        single = len(models) == 1 and not resolve.is_folder(models[0])
+        click.echo(json.dumps(shown[0] if single else shown, indent=2))
     else:
-        _show(found)
-    sys.exit(0 if found.runs else 1)
+        for one in found:
+            if isinstance(one, Verdict):
+                _show(one)
+            else:
+                click.echo(printable(f"no: {one.model} on {one.board}: {one.why}"))
+    sys.exit(0 if all(isinstance(one, Verdict) and one.runs for one in found) else 1)
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A file of a folder that is no model which could be judged, and why."""
+
+    model: str
+    board: str
+    why: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the verdicts beside it are."""
+        reason = {"kind": "no model", "what": self.why}
+        return {"model": self.model, "board": self.board, "runs": False, "reasons": [reason]}
 
 
 def _address(text: str) -> int:

@@ -9,6 +9,7 @@ from harness.boards import Profile
 from harness.check.forecast import Forecast, Layer, Time
 from harness.cli.ram_view import arena_dict, arena_facts, memories_dict
 from harness.models import ethosu
+from harness.results.table import band
 
 
 def as_dict(fate: Forecast, board: Profile) -> dict[str, Any]:
@@ -40,18 +41,13 @@ def as_dict(fate: Forecast, board: Profile) -> dict[str, Any]:
 
 
 def time_text(time: Time) -> str:
-    """Write a time with its band: `541 ms, -18 to +35 %`."""
+    """Write a time with its band: `541 ms, -18/+35 %`."""
     if time.seconds is None:
         return f"not known: {time.why_none}"
     milliseconds = f"{rounded(time.seconds * 1e3)} ms"
     if time.band_percent is None or time.below_percent is None:
         return f"{milliseconds}, error not known (no published time to hold it against)"
-    return f"{milliseconds}, {band_text(time.band_percent, time.below_percent)}"
-
-
-def band_text(percent: float, below_percent: float) -> str:
-    """Write how much shorter and longer nine of ten measured times are at most."""
-    return f"-{below_percent:.0f} to +{percent:.0f} %"
+    return f"{milliseconds}, {band(time.band_percent, time.below_percent)}"
 
 
 def rounded(value: float) -> str:

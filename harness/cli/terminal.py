@@ -110,7 +110,7 @@ def _table(out: Console, headings: Sequence[str], rows: Sequence[Sequence[str]])
 
 
 def _style(cell: str) -> str:
-    # An estimate's band follows its origin: "estimated ±6 %", "estimated, up to ×2.1".
+    # An estimate's band follows its origin: "estimated -6/+9 %", "estimated, up to ×2.1".
     return _STYLES.get(cell) or _STYLES.get(re.split("[ ,]", cell, maxsplit=1)[0], "")
 
 

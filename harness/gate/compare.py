@@ -15,6 +15,7 @@ from harness.results.key import firmware_name
 from harness.results.naming import apart
 from harness.results.record import Record
 from harness.results.row import invoke_us
+from harness.results.table import change as growth
 from harness.results.usable import differs
 
 # What a difference in can be allowed by name.
@@ -139,6 +140,7 @@ def _plain_side(side: Group | None) -> dict[str, Any] | None:
         "origin": side.origin,
         "invoke_us": side.typical_us,
         "error_percent": side.error_percent,
+        "error_below_percent": side.error_below_percent,
         "arena_used_bytes": side.arena_used_bytes,
         "ram_origin": side.ram.origin,
     }
@@ -401,7 +403,7 @@ def _side(side: Group) -> Side | None:
 
 def describe(time: Interval) -> str:
     """Write an interval as people say it: `+4.9 % (at least +3.8 %, at most +6.0 %, ...)`."""
-    text = f"{100 * (time.ratio - 1):+.1f} %"
+    text = growth(time.ratio)
     runs = (
         f"{time.baseline_runs} against {time.candidate_runs} {'run' if time.candidate_runs == 1 else 'runs'}"
     )
@@ -413,7 +415,7 @@ def describe(time: Interval) -> str:
         time.basis, ""
     )
     return (
-        f"{text} (from {100 * (time.low - 1):+.1f} % to {100 * (time.high - 1):+.1f} %, "
+        f"{text} (from {growth(time.low)} to {growth(time.high)}, "
         f"each bound at {100 * time.confidence:g} %; {runs}{known})"
     )
 

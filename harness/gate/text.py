@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.gate.compare import Comparison, describe
 from harness.results.group import Group
-from harness.results.table import Table, kibibytes
+from harness.results.table import Table, change, kibibytes
 
 _HEADLINES = {
     "pass": "no regression",
@@ -38,16 +38,16 @@ def table(comparisons: Sequence[Comparison]) -> Table:
     )
     rows = []
     for item in comparisons:
-        change, bounds = "–", "–"
+        by, bounds = "–", "–"
         if item.time:
-            change = f"{100 * (item.time.ratio - 1):+.1f} %"
+            by = change(item.time.ratio)
             if item.time.spread is not None:
-                bounds = f"{100 * (item.time.low - 1):+.1f} … {100 * (item.time.high - 1):+.1f} %"
+                bounds = f"{change(item.time.low).removesuffix(' %')} … {change(item.time.high)}"
         outcome = _HEADLINES[item.outcome] if item.time and _only_time(item) else item.outcome
         rows.append(
             (
                 *(item.board, item.called, item.precision),
-                *(_time(item.baseline), _time(item.candidate), change, bounds, _ram(item), _origins(item)),
+                *(_time(item.baseline), _time(item.candidate), by, bounds, _ram(item), _origins(item)),
                 *((", ".join(cause.about for cause in item.causes),) if shown else ()),
                 outcome,
             )

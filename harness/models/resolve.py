@@ -1,11 +1,62 @@
-"""What a person may write where a model is asked for: a path, or the name of a bundled model."""
+"""What a person may write where a model is asked for: a path, the name of a bundled model, or a folder."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError, nearest
 from harness.models import bundled, tflite
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model that was asked for: by its own name or path, or (`of_folder`) as a file of a folder.
+
+    One of a folder that is of no use is left out with a line, and stops no other.
+    """
+
+    name: str
+    of_folder: bool = False
+
+
+def expand(names: Iterable[str]) -> list[Asked]:
+    """Return the models that names, paths and folders stand for.
+
+    A folder stands for the .tflite files in it and below it, in the order of their paths, without those that
+    have come already or are named themselves. Raises HarnessError for a folder that has none.
+    """
+    names = list(names)
+    folders = {name: Path(name) for name in names if is_folder(name)}
+    taken = {_file(Path(name)) for name in names if name not in folders}
+    found: list[Asked] = []
+    for name in names:
+        if name not in folders:
+            found.append(Asked(name))
+            continue
+        inside = sorted(path for path in folders[name].rglob("*.tflite") if path.is_file())
+        if not inside:
+            raise HarnessError(f"{name}: no .tflite file in this folder")
+        for path in inside:
+            if _file(path) not in taken:
+                taken.add(_file(path))
+                found.append(Asked(str(path), of_folder=True))
+    return found
+
+
+def is_folder(name: str) -> bool:
+    """Tell whether a name is that of a folder; one called like a bundled model is given as ./NAME."""
+    return bool(name) and name not in bundled.names() and Path(name).is_dir()
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Return what a file has in common under all of its paths, None for one that is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def resolve(name_or_path: str) -> tflite.Model:

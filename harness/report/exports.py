@@ -101,16 +101,11 @@ def github_action_benchmark(records: Sequence[Record]) -> str:
     for one, called in zip(groups, _names(groups), strict=True):
         sha256 = one.key.model_sha256
         extra = f"{len(one.records)} runs, {one.samples} samples\nlatest {one.latest.id}\nSHA-256 {sha256}"
-        if one.median_us is not None:
-            row = {
-                "name": f"{called}: invoke time",
-                "unit": "ms",
-                "value": one.median_us / 1000,
-                "extra": extra,
-            }
-            if one.between_percent is not None:
-                row["range"] = f"± {one.between_percent:.2f} %"
-            rows.append(row)
+        value = (one.median_us or 0.0) / 1000
+        row = {"name": f"{called}: invoke time", "unit": "ms", "value": value, "extra": extra}
+        if one.between_percent is not None:
+            row["range"] = f"± {one.between_percent:.2f} %"
+        rows.append(row)
         if one.arena_used_bytes is not None:
             name = f"{called}: RAM ({one.ram.origin})"
             rows.append({"name": name, "unit": "bytes", "value": one.arena_used_bytes, "extra": extra})

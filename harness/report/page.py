@@ -12,7 +12,6 @@ from harness.report import plots, summary
 from harness.results.group import USUAL, Group, group
 from harness.results.key import firmware_name, short
 from harness.results.record import Origin, Record
-from harness.results.row import invoke_us
 from harness.results.store import Damaged
 from harness.results.table import kibibytes, percent
 
@@ -26,7 +25,7 @@ _MEANING: dict[Origin, str] = {
     "figures",
     "published": "someone else's figure",
 }
-_GOOD = {"exact": "good", "within_tolerance": "good", "differs": "bad", "not_available": "unsure"}
+_GOOD = {"exact": "good", "within_tolerance": "good", "not_available": "unsure"}
 
 
 def page(
@@ -223,22 +222,21 @@ def _card(one: Group, name: str, baseline: Group | None) -> str:
 
 def _pictures(one: Group, baseline: Group | None) -> str:
     """Return the pictures that have something to show, and a sentence for those that have not."""
-    sampled = [record for record in one.records if record.invoke.ticks]
-    if not sampled:
-        return "<p>No run has a sample.</p>"
     origin = [one.origin]
     parts, said = [], []
-    if all(len(set(record.invoke.ticks)) == 1 for record in sampled):
+    if all(len(set(record.invoke.ticks)) == 1 for record in one.records):
         why = "the times are computed" if one.origin == "estimated" else "the timer shows no difference"
         said.append(
             f"Within each run every sample is the same ({why}), so there is no distribution and no drift."
         )
     else:
-        which = "each run" if len(sampled) <= plots.MOST_RUNS else f"each of the last {plots.MOST_RUNS} runs"
+        which = (
+            "each run" if len(one.records) <= plots.MOST_RUNS else f"each of the last {plots.MOST_RUNS} runs"
+        )
         parts.append(_figure(f"<b>Distribution</b> in {which}", origin, plots.distribution(one)))
-        if len(invoke_us(sampled[-1])) >= 10:
+        if len(one.latest.invoke.ticks) >= 10:
             parts.append(_figure("<b>Drift</b> over a run", origin, plots.drift(one)))
-    if len(sampled) > 1 or baseline is not None:
+    if len(one.records) > 1 or baseline is not None:
         parts.append(_figure("<b>Runs over time</b>", origin, plots.history(one, baseline)))
     with_layers = [record for record in one.records if record.layers]
     if with_layers:

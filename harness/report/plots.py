@@ -73,7 +73,7 @@ def overview(groups: Sequence[Group], names: Sequence[str]) -> str:
 
 def distribution(one: Group) -> str:
     """Draw how the samples of each run lie: their density, the middle half, and the median."""
-    records = [record for record in one.records if record.invoke.ticks][-MOST_RUNS:]
+    records = one.records[-MOST_RUNS:]
     with styled():
         figure = new_figure(_WIDTH, 2.75)
         axes = figure.subplots()
@@ -250,7 +250,7 @@ def memory(groups: Sequence[Group], names: Sequence[str]) -> str:
 
 def history(one: Group, baseline: Group | None) -> str:
     """Draw the runs over time: each run's median and middle half, and the baseline's median as a line."""
-    records = [record for record in one.records if record.invoke.ticks]
+    records = one.records
     with styled():
         figure = new_figure(_WIDTH, 2.75)
         axes = figure.subplots()

@@ -16,11 +16,10 @@ from harness.results.record import Record
 from harness.results.table import Table, change, kibibytes, percent
 from harness.results.usable import LeftOut
 
-# How a verification reads.
+# How the verification of a usable run reads.
 VERDICTS = {
     "exact": "exact",
     "within_tolerance": "within tolerance",
-    "differs": "differ",
     "not_available": "not verified",
 }
 # What may have changed from one row to the next that took its place, in a word or two.
@@ -141,6 +140,7 @@ def plain(groups: Sequence[Group], baseline: Sequence[Record] = ()) -> list[dict
             "invoke_iqr_percent": one.within_percent,
             "run_to_run_percent": one.between_percent,
             "error_percent": one.error_percent,
+            "error_below_percent": one.error_below_percent,
             "arena_used_bytes": one.arena_used_bytes,
             "memory_bytes": one.memory_bytes,
             "ram_origin": one.ram.origin,

@@ -78,8 +78,8 @@ class Group:
 
     @property
     def medians_us(self) -> np.ndarray:
-        """The median invoke time of each run that has samples, in microseconds, shape (runs,)."""
-        return np.array([np.median(invoke_us(record)) for record in self.records if record.invoke.ticks])
+        """The median invoke time of each run, in microseconds, shape (runs,)."""
+        return np.array([np.median(invoke_us(record)) for record in self.records])
 
     @property
     def median_us(self) -> float | None:
@@ -90,14 +90,22 @@ class Group:
     @property
     def resolution_us(self) -> float:
         """The step of the timer that the typical run was timed with, in microseconds."""
-        steps = [record.invoke.resolution_us for record in self.records if record.invoke.ticks]
+        steps = [record.invoke.resolution_us for record in self.records]
         return statistics.median_high(steps) if steps else 0.0
 
     @property
     def error_percent(self) -> float | None:
-        """The widest error band of the runs' times, in percent; None where they have none."""
+        """How much longer than the runs' times a measured one may be, in percent, the widest of all; None
+        where they have no error band."""
         bands = [r.invoke.error_percent for r in self.records if r.invoke.error_percent is not None]
         return max(bands, default=None)
+
+    @property
+    def error_below_percent(self) -> float | None:
+        """How much shorter than the runs' times a measured one may be, in percent, the widest of all."""
+        invokes = (r.invoke for r in self.records if r.invoke.error_percent is not None)
+        below = (i.error_percent if i.error_below_percent is None else i.error_below_percent for i in invokes)
+        return max((share for share in below if share is not None), default=None)
 
     @property
     def median_time(self) -> str:
@@ -107,7 +115,7 @@ class Group:
     @property
     def time_is(self) -> str:
         """The origin of the time in words, with its error band where it is an estimate that has one."""
-        return origin_of_time(self.origin, self.error_percent)
+        return origin_of_time(self.origin, self.error_percent, self.error_below_percent)
 
     @property
     def typical_us(self) -> float | None:

@@ -73,6 +73,7 @@ def run_row(record: Record) -> dict[str, Any]:
         **_statistics(record),
         "resolution_us": invoke.resolution_us,
         "error_percent": invoke.error_percent,
+        "error_below_percent": invoke.error_below_percent,
         "ram_origin": ram.origin,
         "arena_used_bytes": ram.arena_used_bytes,
         "arena_head_bytes": ram.arena_head_bytes,

@@ -48,18 +48,26 @@ def decimals(resolution_us: float, most: int) -> int:
     return min(most, max(0, math.ceil(3 - math.log10(resolution_us) - 1e-9)))
 
 
-def origin_of_time(origin: str, error_percent: float | None) -> str:
-    """Write the origin of a time, with its error band where it is an estimate that has one.
+def band(percent: float, below_percent: float | None = None) -> str:
+    """Write how much longer and shorter than an estimate a time may be, both in percent of the estimate.
 
-    Nothing takes less than no time: a wide band is one of how much longer it may be.
+    `±35 %`, `-18/+35 %` if the ends differ, and `up to ×2.5` for what may be twice as long or more.
+    `below_percent` None means as much shorter as longer.
     """
+    if percent >= 100:
+        return f"up to ×{1 + percent / 100:.1f}"
+    above, below = f"{percent:.0f}", f"{percent if below_percent is None else below_percent:.0f}"
+    return f"±{above} %" if above == below else f"-{below}/+{above} %"
+
+
+def origin_of_time(
+    origin: str, error_percent: float | None = None, error_below_percent: float | None = None
+) -> str:
+    """Write the origin of a time, with its error band where it is an estimate that has one."""
     if error_percent is None:
         return origin
-    return (
-        f"{origin} ±{error_percent:.0f} %"
-        if error_percent < 100
-        else f"{origin}, up to ×{1 + error_percent / 100:.1f}"
-    )
+    comma = "," if error_percent >= 100 else ""
+    return f"{origin}{comma} {band(error_percent, error_below_percent)}"
 
 
 def kibibytes(count: int | None) -> str:

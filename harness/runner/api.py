@@ -127,7 +127,8 @@ def bench(
     """Bench models on boards and write a record of each run.
 
     Args:
-        models: paths of .tflite files or names of bundled models; none = the bundled person model.
+        models: paths of .tflite files or of folders of them, or names of bundled models; none = the bundled
+            person model. A file of a folder that cannot be benched is left out with the reason.
         boards: board ids or paths of profiles; none = XIAO ESP32-S3, Grove Vision AI and Grove Vision AI WE2,
             as far as they can run the model.
         invokes, warmup: timed and untimed invokes a run.
@@ -155,11 +156,13 @@ def bench(
     planned: Plan = plan(_names(models), _names(boards), protocol)
     if port not in (None, AUTO, EMULATED) and len({job.board.id for job in planned.jobs}) > 1:
         raise HarnessError(f"several boards cannot all be at {port}; name the one that is with --board")
-    if drive is not None:
+    if drive is not None and planned.jobs:
         _drive_is_of_use(planned, port)
     observer = observer or Observer()
-    directory = store.ensure_writable(out)
     result = Result(skipped=list(planned.skipped))
+    if not planned.jobs:
+        return result
+    directory = store.ensure_writable(out)
     with ExitStack() as stack:
         shelf = stack.enter_context(Shelf(settings.drive))
         references = _References(stack, settings.warmup + settings.invokes)
@@ -205,18 +208,20 @@ def _prepare_all(planned: Plan, settings: Settings, result: Result, named: bool)
     """Make inputs and compile before the first board is touched: what is wrong with them shows up at once.
 
     Where no board was named, those for which Vela refuses the model are left out like others that cannot run
-    it; raises HarnessError where none is left.
+    it; raises HarnessError where none is left. A file of a folder is left out whatever is wrong with it.
     """
     prepared: list[Prepared] = []
     refused: VelaError | None = None
     for job in planned.jobs:
         try:
             prepared.append(prepare(job, settings))
-        except VelaError as error:
-            if named:
-                raise
-            refused = error
-            result.skipped.append(Skip(job.model.name, job.board.id, str(error)))
+        except HarnessError as error:
+            if not job.of_folder:
+                if named or not isinstance(error, VelaError):
+                    raise
+                refused = error
+            reason = str(error).removeprefix(f"{job.model.name}: ")
+            result.skipped.append(Skip(job.model.name, job.board.id, reason))
     if refused is not None and not prepared:
         raise refused
     return prepared

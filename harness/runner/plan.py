@@ -56,19 +56,24 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be made."""
+    """One run to be made; `of_folder` is whether the model is one of a folder's, which may be left out."""
 
     model: Model
     board: Profile
+    of_folder: bool = False
 
 
 @dataclass(frozen=True)
 class Skip:
-    """A pair that cannot run, and why."""
+    """A model that cannot run on a board (None: on any), and why."""
 
     model: str
-    board: str
+    board: str | None
     reason: str
+
+    def __str__(self) -> str:
+        on = f" on {self.board}" if self.board else ""
+        return f"{self.model}{on}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def plan(models: Sequence[str], board_names: Sequence[str], protocol: str | None
     """Pair models with boards.
 
     Boards that were asked for by name must be able to run each model; with none named, those of the default
-    boards that cannot are left out with the reason.
+    boards that cannot are left out with the reason. So is every file of a folder that cannot run.
 
     Raises:
         HarnessError: an unknown protocol or board, a file that is no model, an operator that TFLite-Micro
@@ -94,18 +99,28 @@ def plan(models: Sequence[str], board_names: Sequence[str], protocol: str | None
     profiles = [fitting.load(name) for name in board_names or DEFAULT_BOARDS]
     jobs: list[Job] = []
     skipped: list[Skip] = []
-    for name in models or (DEFAULT_MODEL,):
-        model = resolve.resolve(name)
-        reasons = {profile.id: why_not(model, profile, protocol) for profile in profiles}
+    for asked in resolve.expand(models or (DEFAULT_MODEL,)):
+        try:
+            model = resolve.resolve(asked.name)
+            reasons = {profile.id: why_not(model, profile, protocol) for profile in profiles}
+        except HarnessError as error:
+            if not asked.of_folder:
+                raise
+            skipped.append(Skip(asked.name, None, str(error).removeprefix(f"{asked.name}: ")))
+            continue
         against = {board: reason for board, reason in reasons.items() if reason}
-        if against and (board_names or len(against) == len(profiles)):
+        nowhere = "; ".join(dict.fromkeys(against.values())) if len(against) == len(profiles) else None
+        if asked.of_folder and nowhere:
+            skipped.append(Skip(asked.name, None, nowhere))
+            continue
+        if not asked.of_folder and against and (board_names or nowhere):
             raise HarnessError(f"{model.name}: {'; '.join(dict.fromkeys(against.values()))}")
         for profile in profiles:
             reason = reasons[profile.id]
             if reason:
                 skipped.append(Skip(model.name, profile.id, reason))
             else:
-                jobs.append(Job(model, profile))
+                jobs.append(Job(model, profile, asked.of_folder))
     return Plan(tuple(jobs), tuple(skipped))
 
 

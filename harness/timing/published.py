@@ -54,7 +54,7 @@ class Comparison:
         return tuple(figure for figure in self.figures if figure.how == "held out")
 
 
-def table(chip: Chip, arena: str | None, weights: str | None = "flash") -> Table:
+def table(chip: Chip, arena: str | None, weights: str | None) -> Table:
     """Return a chip's unfitted coefficients where arena and weights are in memories of these kinds."""
     prior = chip.prior
     by_kind = prior.cycles_per_byte.mapping()
@@ -131,7 +131,7 @@ def tables(chip: Chip) -> str:
     They stand in the profiles as they are returned here.
     """
     found = compare(chip)
-    prior = table(chip, None)
+    prior = table(chip, None, None)
     coefficients = prior.scaled(found.factors)
     by_kind = chip.prior.cycles_per_byte.mapping()
     coefficients["cycles_per_byte"] = {kind: v * found.factors.get(kind, 1.0) for kind, v in by_kind.items()}

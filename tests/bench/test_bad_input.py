@@ -10,24 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import harness
+from harness import bench
 from harness.errors import HarnessError
 from harness.models import bundled
+from tests.results.running import Done, harness
 
 SMALL = "cifar10_mbv2_035_32_int8"
 
 
-def run(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness", "bench", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def run(cwd: Path, *arguments: str) -> Done:
+    return harness("bench", *arguments, cwd=cwd)
 
 
-def refused(done: subprocess.CompletedProcess[str], cwd: Path) -> str:
+def refused(done: Done | subprocess.CompletedProcess[str], cwd: Path) -> str:
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     lines = done.stderr.strip().splitlines()
@@ -122,7 +117,7 @@ def test_a_full_disk_behind_the_output_is_one_line() -> None:
 def test_counts_that_make_no_sense_are_refused_in_python_too(tmp_path: Path) -> None:
     for counts in ({"invokes": 0}, {"warmup": -1}):
         with pytest.raises(HarnessError, match="makes sense"):
-            harness.bench(SMALL, "xiao_esp32s3", out=tmp_path, **counts)
+            bench(SMALL, "xiao_esp32s3", out=tmp_path, **counts)
 
 
 def test_a_results_directory_that_cannot_be_written(tmp_path: Path) -> None:
@@ -154,4 +149,4 @@ def test_a_port_that_is_nearly_a_word_says_which(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [2.5, "3", None])
 def test_a_count_that_is_no_whole_number_is_refused_before_a_board_is_touched(count: object) -> None:
     with pytest.raises(HarnessError, match="it is a whole number"):
-        harness.bench(SMALL, "we2", invokes=count)  # type: ignore[arg-type]
+        bench(SMALL, "we2", invokes=count)  # type: ignore[arg-type]

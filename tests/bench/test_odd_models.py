@@ -138,6 +138,30 @@ def test_a_board_for_which_vela_refuses_the_model_is_left_out_where_none_was_nam
         bench(tmp_path, branches(), ("we2",))
 
 
+def test_a_file_of_a_folder_that_cannot_be_benched_is_left_out_and_the_others_are_benched(
+    tmp_path: Path,
+) -> None:
+    """A file that is no model, one that Vela refuses, and a model."""
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "a_page.tflite").write_bytes(b"<!DOCTYPE html><html>")
+    (models / "branches.tflite").write_bytes(branches().finish())
+    (models / "counter.tflite").write_bytes(counter().finish())
+    result = harness.bench([models], ["we2"], port="emulated", invokes=1, out=tmp_path / "out")
+    assert [record.model.name for record in result.records] == ["counter"]
+    assert not result.failures
+    page, refused = result.skipped
+    assert (page.model, page.board) == (str(models / "a_page.tflite"), None)
+    assert page.reason.startswith("this is a web page")
+    assert (refused.model, "Vela refuses" in refused.reason) == (str(models / "branches.tflite"), True)
+    (models / "counter.tflite").unlink()
+    nothing = harness.bench([models], ["we2"], port="emulated", out=tmp_path / "nothing")
+    assert (nothing.records, len(nothing.skipped)) == ([], 2)
+    assert not (tmp_path / "nothing").exists()
+    with pytest.raises(HarnessError, match="Vela refuses"):
+        harness.bench([models, models / "branches.tflite"], ["we2"], port="emulated", out=tmp_path / "out")
+
+
 def test_an_operator_that_fails_on_the_board_is_named(tmp_path: Path) -> None:
     np.save(tmp_path / "beyond.npy", np.array([0, 7], np.int32))
     result = bench(tmp_path, look_up(), ("xiao_esp32s3",), invokes=1, inputs=tmp_path / "beyond.npy")

@@ -22,11 +22,9 @@ import numpy as np
 from harness.emulator.process import BoardProcess
 from harness.emulator.tflm import Interpreter
 from harness.models.resolve import resolve
-from harness.runner.plan import Settings
+from harness.runner.plan import DEFAULT_MODEL, Settings
 from harness.wire.port import open_port
 from harness.wire.protocol import connect
-
-DEFAULT = "person_mbv2_035_96_int8"
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -115,4 +113,4 @@ def emulated_invokes(model_name: str) -> None:
 if __name__ == "__main__":
     start_up()
     main_job()
-    emulated_invokes(sys.argv[1] if len(sys.argv) > 1 else DEFAULT)
+    emulated_invokes(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_MODEL)

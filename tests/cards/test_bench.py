@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,13 +14,13 @@ import pytest
 
 from harness.cards import Rules, benching, session
 from harness.cards.benching import Run
-from harness.cards.fetching import Files
-from harness.cli import main
+from harness.cards.fetching import FetchError, Files, fetch
 from harness.errors import BoardError
 from harness.models import bundled
 from harness.results import store
 from tests.cards import zoo_making
 from tests.cards.making import benched
+from tests.results.running import harness
 
 MODEL = bundled.build("cifar10_mbv2_035_32_int8")
 OTHER = bundled.build("mnist_mbv2_035_32_int8")
@@ -86,29 +85,23 @@ def server(place: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunCommand:
+def run(place: Path) -> RunCommand:
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["harness", "cards", "bench", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        done = harness("cards", "bench", *arguments, cwd=place)
+        return done.returncode, done.stdout, done.stderr
 
     return run
 
 
 def runs(folder: Path, records: list = [], **options: object) -> list[Run]:  # noqa: B006
-    found, _ = session.wants([folder], Rules().words)
+    found, _, _ = session.wants([folder], Rules().words)
     options = {"files": Files.of([folder.parent / "models"]), **options}
     return benching.plan_runs(found, records, Rules(), **options)
 
 
 def test_cards_ask_for_each_model_on_each_board_that_a_row_names_once(place: Path) -> None:
     zoo(place / "zoo")
-    found, remarks = session.wants([place / "zoo"], Rules().words)
+    found, unknown, unread = session.wants([place / "zoo"], Rules().words)
     asked = [(want.bench.file, want.board, want.seconds) for want in found]
     file = f"cifar_sha1_{SHA1}.tflite"
     # The WE2 is to run what Vela makes of the int8 file: the zoo's own file has nothing to verify it by.
@@ -118,7 +111,7 @@ def test_cards_ask_for_each_model_on_each_board_that_a_row_names_once(place: Pat
         (file, WE2, 0.002),
         ("meter_int8.tflite", XIAO, 0.6),
     ]
-    assert remarks == []
+    assert (unknown, unread) == ([], [])
     assert [want.bench.md5 for want in found] == [MD5, MD5, MD5, OTHER_MD5]
     assert {path.name for path, _ in found[0].places} == {"cifar.json", "cifar.md", "models.json"}
 
@@ -129,9 +122,9 @@ def test_a_place_that_is_still_empty_is_asked_for_and_an_unknown_board_is_named(
         f"| XIAO ESP32S3 | - | [x](https://e.com/a_{SHA1}.tflite) |\n"
         f"| STM32H743 | 5 | [x](https://e.com/a_{SHA1}.tflite) |\n"
     )
-    found, remarks = session.wants([Path("card.md")], Rules().words)
+    found, unknown, _ = session.wants([Path("card.md")], Rules().words)
     assert [(want.board, want.seconds) for want in found] == [(XIAO, None)]
-    assert remarks == ["card.md: line 4: 'STM32H743' is no board that is known"]
+    assert unknown == ["card.md: line 4: 'STM32H743' is no board that is known"]
 
 
 def test_the_plan_says_what_is_there_what_is_fetched_and_what_is_missing(place: Path) -> None:
@@ -201,7 +194,7 @@ def test_a_failure_holds_back_no_other_run_and_an_interrupt_ends_them(place: Pat
 def test_a_board_that_is_not_there_is_not_asked_for_every_model(place: Path) -> None:
     rows = "".join(f"| 5<sup>(1)</sup> | [x](https://e.com/a_{i:040x}.tflite) |\n" for i in range(30))
     (place / "card.md").write_text(f"| Inference(ms) | Link |\n|-|-|\n{rows}\n- ***1:** xiao_esp32s3.*\n")
-    found, _ = session.wants([Path("card.md")], Rules().words)
+    found, _, _ = session.wants([Path("card.md")], Rules().words)
     planned = [Run(want, path=Path("x.tflite")) for want in found]
 
     def bench(path: Path, board: str) -> tuple[list[str], bool]:
@@ -210,6 +203,37 @@ def test_a_board_that_is_not_there_is_not_asked_for_every_model(place: Path) -> 
     came = benching.make(planned, bench)
     assert len(came.failures) == 3
     assert came.failures[2] == f"28 more on {XIAO}: not tried, for the same reason"
+
+
+def test_an_error_that_a_run_comes_after_is_not_held_against_the_board(place: Path) -> None:
+    """A cable that was pulled and put back twice: every other run works, and none is given up."""
+    rows = "".join(f"| 5<sup>(1)</sup> | [x](https://e.com/a_{i:040x}.tflite) |\n" for i in range(6))
+    (place / "card.md").write_text(f"| Inference(ms) | Link |\n|-|-|\n{rows}\n- ***1:** xiao_esp32s3.*\n")
+    found, _, _ = session.wants([Path("card.md")], Rules().words)
+    tried: list[str] = []
+
+    def bench(path: Path, board: str) -> tuple[list[str], bool]:
+        tried.append(board)
+        if len(tried) % 2:
+            raise BoardError("no board at /dev/ttyACM0")
+        return [], False
+
+    came = benching.make([Run(want, path=Path("x.tflite")) for want in found], bench)
+    assert (len(tried), came.made, len(came.failures)) == (6, 3, 3)
+
+
+@pytest.mark.parametrize("link", ["../models/a.tflite", "https:///a.tflite", "//["])
+def test_a_link_that_is_no_address_is_missing_already_in_the_plan(place: Path, link: str) -> None:
+    named = link.replace("a.tflite", f"a_sha1_{SHA1}.tflite").replace("[", f"[/a_sha1_{SHA1}.tflite")
+    (place / "zoo").mkdir()
+    (place / "zoo" / "card.md").write_text(
+        f"| Inference(ms) | Link |\n|-|-|\n| 5<sup>(1)</sup> | [x]({named}) |\n\n- ***1:** xiao_esp32s3.*\n"
+    )
+    (planned,) = runs(place / "zoo")
+    assert (planned.to_do, planned.fetched) == (False, False)
+    assert planned.missing == "it is in no --models directory, and the card has no address of it on the web"
+    with pytest.raises(FetchError, match="the card has no address of it on the web"):
+        fetch(planned.want.bench)
 
 
 def test_a_dry_run_prints_the_plan_and_touches_nothing(run: RunCommand, place: Path) -> None:
@@ -238,6 +262,20 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(run: RunCommand, place: P
     assert not (place / "cache").exists()
 
 
+def test_a_plan_without_a_card_that_cannot_be_read_is_not_the_whole_plan(
+    run: RunCommand, place: Path
+) -> None:
+    zoo(place / "zoo")
+    (place / "models" / "mine.tflite").write_bytes(MODEL)
+    (place / "models" / "other.tflite").write_bytes(OTHER)
+    plan = ("zoo", "--models", "models", "--dry-run")
+    assert run(*plan)[0] == 0
+    (place / "zoo" / "cut.json").write_text('{"benchmark": [{"metrics": {')
+    code, out, err = run(*plan)
+    assert (code, "4 runs on 3 boards" in out) == (1, True)
+    assert err.startswith("harness: zoo/cut.json: line 1: not JSON")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -262,24 +300,29 @@ def test_a_zoo_is_fetched_benched_and_written_and_then_there_is_nothing_to_do(
 ) -> None:
     zoo(place / "zoo", server)
     options = ["--port", "emulated", "--allow-estimated", "--yes", "-n", "1", "-w", "0"]
-    code, _, err = run("zoo", "--board", "xiao_esp32s3", *options)
-    assert code == 0, err
-    assert err == "harness: 2 benched, 0 left, 0 without a file\n"
+    # A file that is not to be had is named, and the other one is benched.
+    (place / "served" / "meter_int8.tflite").unlink()
+    code, _, err = run("zoo", "--board", XIAO, *options)
+    assert code == 1
+    assert f"harness: {server}/meter_int8.tflite: the server says 404 " in err
+    assert "harness: 1 benched, 1 left, 0 without a file" in err
+    assert "estimated" not in (place / "zoo" / "entries" / "meter.json").read_text()
     entry = json.loads((place / "zoo" / "entries" / "cifar.json").read_text())["benchmark"]
-    assert list(entry[1]["metrics"]["Inference(ms)"]) == ["xiao_esp32s3 (estimated)", GROVE]
-    # It goes on where it stopped, and takes the file from the cache: there is no other source any more.
-    code, out, err = run("zoo", *options, "--offline", "--json")
-    assert code == 0
-    assert err == "harness: 2 benched, 0 left, 0 without a file\n"
+    assert list(entry[1]["metrics"]["Inference(ms)"]) == [f"{XIAO} (estimated)", GROVE]
+    # It goes on where it stopped, and takes the file from the cache: its server has it no longer.
+    (place / "served" / "meter_int8.tflite").write_bytes(OTHER)
+    (place / "served" / f"cifar_sha1_{SHA1}.tflite").unlink()
+    code, out, err = run("zoo", *options, "--json")
+    assert (code, err) == (0, "harness: 3 benched, 0 left, 0 without a file\n")
     written = {card["file"]: len(card["changes"]) for card in json.loads(out)["cards"]}
     assert written == {
         "zoo/docs/en/cifar.md": 2,
-        "zoo/docs/en/meter.md": 0,
+        "zoo/docs/en/meter.md": 1,
         "zoo/docs/zh_CN/cifar.md": 2,
-        "zoo/docs/zh_CN/meter.md": 0,
+        "zoo/docs/zh_CN/meter.md": 1,
         "zoo/entries/cifar.json": 2,
-        "zoo/entries/meter.json": 0,
-        "zoo/models.json": 2,
+        "zoo/entries/meter.json": 1,
+        "zoo/models.json": 3,
     }
     after = zoo_making.contents(place / "zoo")
     zoo_making.regenerate(place / "zoo")
@@ -294,20 +337,6 @@ def test_a_zoo_is_fetched_benched_and_written_and_then_there_is_nothing_to_do(
     assert hashes[WE2][1] == MD5
     code, _, err = run("zoo", *options, "--offline")
     assert (code, err) == (0, "harness: 0 benched, 0 left, 0 without a file\n")
-
-
-def test_a_file_that_is_not_to_be_had_is_named_and_the_others_are_benched(
-    run: RunCommand, place: Path, server: str
-) -> None:
-    zoo(place / "zoo", server)
-    (place / "served" / "meter_int8.tflite").unlink()
-    options = ["--port", "emulated", "--allow-estimated", "--yes", "-n", "1", "-w", "0", "-b", XIAO]
-    code, _, err = run("zoo", *options)
-    assert code == 1
-    assert f"harness: {server}/meter_int8.tflite: the server says 404 " in err
-    assert "harness: 1 benched, 1 left, 0 without a file" in err
-    assert "estimated" in (place / "zoo" / "entries" / "cifar.json").read_text()
-    assert "estimated" not in (place / "zoo" / "entries" / "meter.json").read_text()
 
 
 def test_without_leave_to_write_estimates_only_an_attached_board_is_benched(

@@ -9,17 +9,17 @@ import os
 import re
 import stat
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from harness.cards import CardError, Rules, files, session
-from harness.cli import main
 from harness.results import store
 from tests.cards import zoo_making
 from tests.cards.making import OTHER_SHA1, SHA1, benched, link
+from tests.results.running import harness
 
 CARD = f"""# Card
 
@@ -53,16 +53,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["harness", "cards", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
+def run(place: Path) -> Run:
+    def run(*arguments: str, stdin: IO[str] | None = None) -> tuple[int, str, str]:
+        done = harness("cards", *arguments, cwd=place, stdin=stdin)
+        return done.returncode, done.stdout, done.stderr
 
     return run
 
@@ -377,16 +371,13 @@ def test_a_large_change_asks_first(run: Run, place: Path) -> None:
 
 
 @pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("y\n", 0)])
-def test_at_a_terminal_a_large_change_is_a_question(
-    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
-) -> None:
+def test_at_a_terminal_a_large_change_is_a_question(run: Run, place: Path, answer: str, code: int) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
     store.write(benched(50, id="fast"), place / "fast")
-    monkeypatch.setattr(sys, "stdin", Terminal(answer))
-    got, _, err = run("update", "card.md", "--from", "fast")
+    got, _, err = run("update", "card.md", "--from", "fast", stdin=Terminal(answer))
     assert got == code
     assert "a figure changes by more than a factor of 2; write it? [y/N]" in err
     assert ("| 50<sup>" in (place / "card.md").read_text()) == (code == 0)

@@ -5,28 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from harness.results import store
+from tests.results.running import harness
 
-ROOT = Path(__file__).resolve().parents[2]
 SHA1_IN_THE_CARDS = "f1a66ce5a3f05bc1293920e5a95f547e27df6550"
 
 pytestmark = pytest.mark.interop
 
 
-def harness(place: Path, *arguments: str, code: int = 0) -> str:
-    command = [sys.executable, "-c", "from harness.cli import main; main()", *arguments]
-    environment = {
-        "PYTHONPATH": str(ROOT),
-        "HARNESS_CACHE_DIR": str(place / "cache"),
-        "PATH": "/usr/bin:/bin",
-    }
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, env=environment)
+def ran(place: Path, *arguments: str, code: int = 0) -> str:
+    done = harness(*arguments, cwd=place)
     assert done.returncode == code, done.stderr
     return done.stdout
 
@@ -41,12 +33,14 @@ def test_estimates_of_an_emulated_bench_read_right_in_both_languages(shared: Pat
         cards[name] = original.replace(SHA1_IN_THE_CARDS, sha1)
         (tmp_path / name).write_text(cards[name], encoding="utf-8")
     boards = ("--board", "xiao_esp32s3", "--board", "grove_vision_ai_we2")
-    harness(tmp_path, "bench", str(model), *boards, "--port", "emulated", "-n", "2", "--out", "results")
-    passed_over = harness(tmp_path, "cards", "update", *cards, code=1)
+    ran(
+        tmp_path, "bench", str(model), *boards, "--port", "emulated", "-n", "1", "-w", "0", "--out", "results"
+    )
+    passed_over = ran(tmp_path, "cards", "update", *cards, code=1)
     assert "its invoke time is estimated, not measured; --allow-estimated writes it, marked" in passed_over
     assert {name: (tmp_path / name).read_text(encoding="utf-8") for name in cards} == cards
-    harness(tmp_path, "cards", "update", "--allow-estimated", "--yes", *cards)
-    harness(tmp_path, "cards", "update", "--allow-estimated", "--check", *cards)
+    ran(tmp_path, "cards", "update", "--allow-estimated", "--yes", *cards)
+    ran(tmp_path, "cards", "update", "--allow-estimated", "--check", *cards)
 
     records, damaged = store.read_all(tmp_path / "results")
     assert not damaged

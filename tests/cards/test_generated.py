@@ -64,9 +64,32 @@ def test_a_new_board_takes_the_place_that_the_entry_gives_it(tmp_path: Path) -> 
     )
     regenerate(tmp_path)
     assert contents(tmp_path) == after
-    changes = {card.path.name: [str(c) for c in card.plan.changes] for card in made.cards}
-    assert changes["person.md"] == changes["person.md"][:1]
-    assert "on grove_vision_ai: (none) -> 91.3 ms" in changes["person.md"][0]
+    changes = {(c.model, c.board, c.old, c.new) for card in made.cards for c in card.plan.changes}
+    assert changes == {(f"person_int8_sha1_{digest('person')}.tflite", GROVE, None, "91.3")}
+    assert [len(card.plan.changes) for card in made.cards] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("indent", [4, None])
+def test_a_card_is_said_to_change_where_it_does_however_its_entry_is_written(
+    tmp_path: Path, indent: int | None
+) -> None:
+    """An entry may be all on one line: the two rows are of different benchmarks all the same."""
+    write(tmp_path, usual("person"))
+    (tmp_path / "models.json").unlink()
+    entry = tmp_path / "entries" / "person.json"
+    entry.write_text(json.dumps(json.loads(entry.read_text()), indent=indent))
+    found = records("person", 600, 16)
+    made = session.prepare([tmp_path], [*found, benched(91, board=GROVE, sha1=digest("person"))], Rules())
+    said = {
+        card.path.suffix: [(c.model, c.board, c.old, c.new) for c in card.plan.changes] for card in made.cards
+    }
+    int8 = f"person_int8_sha1_{digest('person')}.tflite"
+    assert said[".md"] == [
+        (int8, GROVE, None, "91.0"),
+        (int8, XIAO, "582", "600"),
+        (int8.replace(".tflite", "_vela.tflite"), WE2, "15.0", "16.0"),
+    ]
+    assert said[".json"] == said[".md"]
 
 
 def test_an_estimate_is_marked_as_the_entry_marks_it(tmp_path: Path) -> None:

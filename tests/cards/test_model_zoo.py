@@ -1,10 +1,11 @@
 """The model zoo itself, all of its history: run by hand against a clone of it beside the project.
 
-    git clone https://github.com/Seeed-Studio/sscma-model-zoo ZOO
+    git clone --mirror https://github.com/Seeed-Studio/sscma-model-zoo ZOO
     MODEL_ZOO=ZOO python -m pytest -m soak -n 0 --timeout 0 tests/cards/test_model_zoo.py
 
-The zoo's own generator is run too where MODEL_ZOO_PYTHON names a Python that has what it needs (nbformat,
-tabulate, requests). The default tests take made documents of the same forms.
+A mirror has what pull requests changed, too. The zoo's own generator is run as well where MODEL_ZOO_PYTHON
+names a Python that has what it needs (nbformat, tabulate, requests). The default tests take made documents
+of the same forms.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 import pytest
 
 from harness.cards import Rules, session
+from harness.cards.card import Left
 from harness.cards.models import Benched
 from harness.cards.planning import plan
 from harness.results.record import Record
@@ -31,6 +33,14 @@ from tests.cards.making import benched
 from tests.cards.oracle import Figure
 
 ACCEPT = Rules(accept=True, by_name=True)
+EXCEPTIONS = (
+    r"foot-note N is not explained below the table; add '<sup>N</sup> BOARD' behind an empty line",
+    r"line N \(character N\) shows N ms, of the same model and board, "
+    r"and nothing tells what the two differ in",
+    r"the card does not say which board the figure is of; give it a foot-note, or say --board",
+    r"has N cells under a header of N: the last are not shown, and nothing tells which one is too many",
+)
+"""All that keeps a figure of the zoo's history from being written, with N for every number."""
 UUID = re.compile(r'"uuid": "[0-9a-f]{32}"')
 
 pytestmark = [
@@ -85,15 +95,19 @@ def new_texts(text: str, figures: Sequence[Figure], rng: random.Random) -> dict[
 
 
 def records_of(figures: Sequence[Figure], texts: dict[int, str]) -> list[Record]:
-    """Return a record for each file and board, which says what `texts` do."""
+    """Return a record for each file and board, which says what `texts` do.
+
+    A figure whose foot-note is explained nowhere gets one of the XIAO: it may be of that board, or not.
+    """
     times: dict[tuple[str, str], tuple[Figure, str]] = {}
     rams: dict[tuple[str, str], int] = {}
-    for figure in figures:
+    for figure in sorted(figures, key=lambda figure: "?" not in figure.boards):
         for board in figure.boards:
-            if figure.quantity == "time" and board != "?":
-                times[figure.file, board] = (figure, texts[figure.start])
-            elif figure.quantity == "ram":
-                rams[figure.file, board] = round(float(texts[figure.start]) * figure.size)
+            key = (figure.file, "xiao_esp32s3" if board == "?" else board)
+            if figure.quantity == "time":
+                times[key] = (figure, texts[figure.start])
+            else:
+                rams[key] = round(float(texts[figure.start]) * figure.size)
     return [
         record_of(figure, board, float(ms), rams.get((file, board)))
         for (file, board), (figure, ms) in times.items()
@@ -122,9 +136,10 @@ def put(text: str, figures: Sequence[Figure], texts: dict[int, str]) -> str:
 
 
 def test_every_version_is_set_to_new_values_and_back(zoo: Path) -> None:
+    """Every figure is written or named with the reason, and the old values give the old bytes."""
     rng = random.Random(20260501)
     count: Counter[str] = Counter()
-    why: Counter[str] = Counter()
+    exceptions: Counter[str] = Counter()
     for path, data in versions(zoo):
         text = data.decode()
         figures = oracle.figures(path, text)
@@ -133,9 +148,6 @@ def test_every_version_is_set_to_new_values_and_back(zoo: Path) -> None:
         count["versions"] += 1
         count["versions with figures"] += bool(figures)
         count["figures"] += sum(len(figure.boards) for figure in figures)
-        why.update(
-            re.sub(r"\d{8}T\w+-\w+|line \d+ \(character \d+\)|[\d.]+ ms", "…", left.why) for left in made.left
-        )
         # Which lines changed is seen by comparing; what stands there now has to be the oracle's.
         old_lines, new_lines = (UUID.sub("", t).split("\n") for t in (text, made.text))
         in_line = defaultdict(list)
@@ -143,7 +155,6 @@ def test_every_version_is_set_to_new_values_and_back(zoo: Path) -> None:
             in_line[figure.line].append(figure)
         pairs = enumerate(zip(old_lines, new_lines, strict=True), 1)
         assert {number for number, (old, now) in pairs if old != now} <= set(in_line), path
-        said = "\n".join([*map(str, made.left), *made.notes])
         for number, some in in_line.items():
             parts = (
                 part
@@ -153,22 +164,33 @@ def test_every_version_is_set_to_new_values_and_back(zoo: Path) -> None:
             part = next(parts, None)
             assert part is not None, (path, number)
             for figure in some:
-                kind = "changed" if figure in part else "left"
-                count[f"{kind} figures"] += len(figure.boards)
-                # Whatever stayed is named, or has a foot-note that is explained nowhere.
-                unexplained = "?" in figure.boards
-                count["of these, with a foot-note that nothing explains"] += kind == "left" and unexplained
-                named = f"line {number}:" in said or figure.file in said
-                assert figure in part or unexplained or named, (path, number, figure)
+                if figure in part:
+                    count["changed"] += len(figure.boards)
+                else:
+                    exceptions[_reason(figure, made.left)] += len(figure.boards)
         back = plan(
             made.text, Benched(records_of(figures, {f.start: text[f.start : f.end] for f in figures})), ACCEPT
         )
         assert back.text.encode() == data, path
+    unexplained = [why for why in exceptions if not any(re.fullmatch(known, why) for known in EXCEPTIONS)]
     print(dict(count))
-    for reason, times in why.most_common():
-        print(f"left {times}: {reason}")
+    for why, times in exceptions.most_common():
+        print(f"left {times}: {why}")
+    print(f"left without a known reason: {sum(exceptions[why] for why in unexplained)}")
+    assert not unexplained
+    assert count["changed"] + exceptions.total() == count["figures"]
     assert count["versions"] > 600
-    assert count["changed figures"] > 2000
+    assert count["changed"] > 2000
+
+
+def _reason(figure: Figure, left: Sequence[Left]) -> str:
+    """Return why a figure was left, with N for every number, or where it stands if nothing says why."""
+    other = oracle.RAMS if figure.quantity == "time" else oracle.TIMES
+    for one in left:
+        near = f"{one.where}:".startswith(f"line {figure.line}:") or figure.file in one.where
+        if near and not any(header in one.where for header in other):
+            return re.sub(r"\d+(\.\d+)?", "N", one.why)
+    return f"not said of {figure}"
 
 
 def _line(text: str, number: int) -> str:

@@ -190,3 +190,26 @@ def test_a_file_of_many_models_takes_no_longer_a_model_than_a_small_one() -> Non
         assert len(usual.changes) == size
         counts.append(looked)
     assert counts[1] <= 10 * counts[0]
+
+
+@pytest.mark.parametrize("style", [{"indent": 4}, {"indent": None}])
+@pytest.mark.parametrize("device", [None, [], ["xiao_esp32s3"]])
+@pytest.mark.parametrize("metrics", [{}, {"Top-1(%)": 88.2}, {"Peek RAM(MB)": {}, "Inference(ms)": {}}])
+def test_a_board_that_is_new_to_two_metrics_is_one_more_device(
+    metrics: dict[str, object], device: list[str] | None, style: dict[str, object]
+) -> None:
+    """The other model of the file shows which metrics there are, and that both are kept by board."""
+    other = entry({"Peek RAM(MB)": {"we2": 0.3}, "Inference(ms)": {"we2": 2.0}}, ["we2"], OTHER_SHA1)
+    before = zoo(entry(metrics, device), other, **style)
+    record = benched(13.3, board="grove_vision_ai", arena=400_000)
+    after, changes = update(before, [record], Rules(add_metrics=True))
+    one = json.loads(after)["benchmark"][0]
+    assert (len(changes), after.count('"device"')) == (2, 2)
+    assert one["device"] == [*(device or []), "grove_vision_ai"]
+    assert one["metrics"] == {
+        **metrics,
+        "Peek RAM(MB)": {"grove_vision_ai": 0.4},
+        "Inference(ms)": {"grove_vision_ai": 13.3},
+    }
+    assert zoo(one, other, **style) == after
+    assert update(after, [record], Rules(add_metrics=True)) == (after, ())

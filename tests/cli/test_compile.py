@@ -43,7 +43,7 @@ def test_a_bundled_model_is_compiled_and_velas_summary_kept(place: Path) -> None
         f"{MNIST}_vela_summary.csv",
     ]
     assert "0.341 ms estimated by Vela (136,345 cycles at 400 MHz; CPU" in result.output
-    assert "1.84 ms, -32 to +87 % (estimated for grove_vision_ai_we2" in result.output
+    assert "1.84 ms, -32/+87 % (estimated for grove_vision_ai_we2" in result.output
     assert "CPU operators   none" in result.output
     assert "cycles_total" in (place / f"{MNIST}_vela_summary.csv").read_text()
 

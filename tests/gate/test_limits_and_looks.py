@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from harness.models import bundled, tflite
+from harness.models import bundled
 from harness.results import baseline, store
 from harness.results.record import Record
 from tests.results.making import put, record
@@ -29,12 +30,10 @@ def test_three_percent_slower_is_allowed_where_three_percent_are(tmp_path: Path,
 
 
 def of_whole_milliseconds(*medians_ms: int) -> list[Record]:
-    made = []
-    for day, median in enumerate(medians_ms):
-        one = record([median * 1000] * 5, origin="measured", day=day)
-        coarse = {**one.model_dump(mode="json")["invoke"], "resolution_us": 1000.0}
-        made.append(Record.model_validate({**one.model_dump(mode="json"), "invoke": coarse, "digest": None}))
-    return made
+    return [
+        record([median * 1000] * 5, origin="measured", day=day, invoke={"resolution_us": 1000.0})
+        for day, median in enumerate(medians_ms)
+    ]
 
 
 def test_a_timer_of_whole_milliseconds_passes_with_what_it_cannot_show(tmp_path: Path) -> None:
@@ -56,13 +55,10 @@ def test_runs_of_two_states_are_warned_of(tmp_path: Path) -> None:
 
 
 def of_cifar10(ticks: int, day: int, file: str) -> Record:
-    model = tflite.parse(bundled.build(file), file) if file in bundled.names() else None
-    made = record([ticks] * 3, origin="measured", day=day, model={"name": "cifar10", "file": file})
-    values = made.model_dump(mode="json")
-    sha256 = model.sha256 if model else "12" * 32
-    of_model = {**values["model"], "name": "cifar10", "file": file, "sha256": sha256}
-    invoke = {**values["invoke"], "requested": 2, "warmup": 0}
-    return Record.model_validate({**values, "model": of_model, "invoke": invoke, "digest": None})
+    sha256 = hashlib.sha256(bundled.build(file)).hexdigest() if file in bundled.names() else "12" * 32
+    model = {"name": "cifar10", "file": file, "sha256": sha256}
+    settings = {"requested": 2, "warmup": 0}
+    return record([ticks] * 3, origin="measured", day=day, model=model, invoke=settings)
 
 
 def both(file: str) -> tuple[list[Record], list[Record]]:

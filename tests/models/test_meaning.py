@@ -59,13 +59,16 @@ def told(code: str, place: int, seed: int) -> tflite.Model:
     return tflite.parse(case.bytes(), code)
 
 
+SOAKED = [pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 10)]
+
+
+@pytest.mark.parametrize("seed", [0, *SOAKED])
 @pytest.mark.parametrize(("code", "place"), [(code, place) for code, at in TOLD.items() for place in at])
-def test_a_random_value_leads_to_the_shapes_that_the_file_states(code: str, place: int) -> None:
-    for seed in range(3):
-        model = told(code, place, seed)
-        main = model.subgraphs[0]
-        outputs = reference.run(model.data, tensors.load([f"random:{seed}"], model))
-        assert [o.shape for o in outputs] == [main.tensors[i].shape for i in main.outputs]
+def test_a_random_value_leads_to_the_shapes_that_the_file_states(code: str, place: int, seed: int) -> None:
+    model = told(code, place, seed)
+    main = model.subgraphs[0]
+    outputs = reference.run(model.data, tensors.load([f"random:{seed}"], model))
+    assert [o.shape for o in outputs] == [main.tensors[i].shape for i in main.outputs]
 
 
 def test_rows_that_are_looked_up_are_rows_that_there_are() -> None:

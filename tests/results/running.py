@@ -7,6 +7,7 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from unittest import mock
 
 from harness.cli import main
@@ -21,14 +22,16 @@ class Done:
     stderr: str
 
 
-def harness(*words: str | Path, cwd: Path, env: dict[str, str] | None = None) -> Done:
-    """Run `harness WORDS` in `cwd`, with nothing to read on standard input."""
+def harness(
+    *words: str | Path, cwd: Path, env: dict[str, str] | None = None, stdin: IO[str] | None = None
+) -> Done:
+    """Run `harness WORDS` in `cwd`, with nothing to read on standard input unless that is given."""
     out, err = io.StringIO(), io.StringIO()
     with (
         contextlib.chdir(cwd),
         mock.patch.dict("os.environ", env or {}),
         mock.patch.object(sys, "argv", ["harness", *map(str, words)]),
-        mock.patch.object(sys, "stdin", io.StringIO()),
+        mock.patch.object(sys, "stdin", stdin or io.StringIO()),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

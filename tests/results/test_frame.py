@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.results import frame, load, store
+from harness.results.row import run_row
 from tests.results.making import put, record
 
 LAYERS = [
@@ -24,7 +25,7 @@ LAYERS = [
 def test_runs_have_a_row_a_run_with_statistics_in_microseconds(tmp_path: Path) -> None:
     store.write(record([240, 480, 720], tick_hz=240_000, arena=None), tmp_path)
     runs = load(tmp_path)
-    assert list(runs.columns) == list(frame.RUN_TYPES)
+    assert list(runs.columns) == list(frame.RUN_TYPES) == list(run_row(record()))
     assert runs.loc[0, ["invoke_min_us", "invoke_median_us", "invoke_max_us"]].tolist() == [1000, 2000, 3000]
     assert runs.loc[0, "invoke_std_us"] == 1000
     assert runs["arena_used_bytes"].isna().all()

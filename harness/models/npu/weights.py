@@ -332,7 +332,7 @@ def key_of(data: bytes, volume: Volume, accelerator: Accelerator) -> Key:
 class WeightCache:
     """Decoded weights by content, least recently used first out, so that an inference decodes nothing."""
 
-    def __init__(self, limit_bytes: int = 64 << 20) -> None:
+    def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._held = 0
         self._entries: OrderedDict[Key, NDArray[np.int16]] = OrderedDict()
