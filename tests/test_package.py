@@ -75,7 +75,7 @@ def test_every_command_has_help() -> None:
         assert done.stdout.startswith("Usage: ")
 
 
-@pytest.mark.parametrize("command", [["bench", "--port", "emulated"], ["emulate", "we2"]])
+@pytest.mark.parametrize("command", [["bench", "--port", "emulated"], ["emulate", "-b", "we2"]])
 def test_where_there_is_no_tflite_micro_the_message_says_so(tmp_path: Path, command: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, "tflite_micro", *command],

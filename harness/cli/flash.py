@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from harness.cli import options, terminal
+
 
 @click.command("flash", short_help="Flash firmware and models onto a board.")
-@click.option("--board", "-b", required=True, metavar="ID", help="Board id or profile.")
+@options.board(required=True)
 @click.option(
     "--port", default="auto", show_default=True, metavar="URL|auto|emulated", help="Serial port of the board."
 )
@@ -18,9 +19,7 @@ import click
     metavar="PROTOCOL|FILE|none",
     help="Protocol of the firmware, or a file [the board's default; with models: none].",
 )
-@click.option(
-    "--model", "-m", "models", multiple=True, metavar="MODEL[@ADDRESS]", help="Model; may be repeated."
-)
+@options.models("Model (repeatable).", metavar="MODEL[@ADDRESS]")
 @click.option(
     "--drive",
     metavar="DIR",
@@ -36,7 +35,7 @@ import click
     show_default=True,
     help="WE2: XMODEM block size in bytes.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@options.as_json("Print what was done as JSON.")
 def command(
     board: str,
     port: str,
@@ -53,7 +52,7 @@ def command(
     Models that the board's NPU needs compiled are compiled first. Without an ADDRESS they are placed one
     behind the other from the start of the board's region for models.
     """
-    from harness.cli import bench_view, flash_view, terminal
+    from harness.cli import bench_view, flash_view
     from harness.runner.api import flash_board
 
     with bench_view.flash_progress() as progress:
@@ -71,7 +70,7 @@ def command(
             progress=progress,
         )
     if as_json:
-        print(json.dumps(flash_view.as_json(flashed), indent=2))
+        terminal.print_json(flash_view.as_json(flashed))
         return
     for line in flash_view.lines(flashed):
         print(terminal.printable(line))

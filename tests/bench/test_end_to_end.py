@@ -208,8 +208,10 @@ def test_ctrl_c_while_the_desktop_runtime_still_works_keeps_the_whole_run(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_job_that_is_ended_keeps_what_was_measured(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_job_that_is_ended_keeps_what_was_measured(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     command = [sys.executable, "-m", "harness", "bench", SMALL, "-b", "grove_vision_ai", "-n", "1000000"]
     (tmp_path / "tmp").mkdir()
     terminal, its_side = os.openpty()  # for the progress, which tells when samples flow
@@ -225,7 +227,7 @@ def test_a_job_that_is_ended_keeps_what_was_measured(tmp_path: Path, number: sig
         while part := os.read(terminal, 4096):
             said += part
     os.close(terminal)
-    assert process.wait(20) == 130
+    assert process.wait(20) == code
     assert said.endswith(b"harness: interrupted; what was measured is recorded\r\n")
     (record,) = store.read_all(tmp_path / "results")[0]
     assert record.invoke.ticks
@@ -282,7 +284,7 @@ def test_the_board_ends_with_a_harness_that_is_killed(tmp_path: Path) -> None:
 
 def test_emulate_prints_its_url_first_and_ends_when_told_to(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "harness", "emulate", "we2", "--listen", "socket://127.0.0.1:0"],
+        [sys.executable, "-m", "harness", "emulate", "-b", "we2", "--listen", "socket://127.0.0.1:0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

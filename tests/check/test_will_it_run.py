@@ -227,7 +227,9 @@ def measured(directory: Path, factor: float, board_id: str = "xiao_esp32s3") -> 
 def test_calibrate_fits_to_measured_records_and_writes_a_profile(tmp_path: Path) -> None:
     measured(tmp_path / "results", 1.5)
     out = tmp_path / "mine.toml"
-    done = run("calibrate", "--board", "xiao_esp32s3", "--from", tmp_path / "results", "--out", out, "--json")
+    done = run(
+        "calibrate", "--board", "xiao_esp32s3", "--from", tmp_path / "results", "--output", out, "--json"
+    )
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["records"] == len(bundled.names())
@@ -443,7 +445,7 @@ def test_calibrating_a_profile_of_ones_own_keeps_what_it_says(tmp_path: Path) ->
     mine.write_text(text.replace('id = "xiao_esp32s3"', 'id = "mine"'), encoding="utf-8")
     measured(tmp_path / "results", 1.5, "mine")
     out = tmp_path / "out.toml"
-    done = run("calibrate", "--board", mine, "--from", tmp_path / "results", "--out", out)
+    done = run("calibrate", "--board", mine, "--from", tmp_path / "results", "--output", out)
     assert done.exit_code == 0, done.output
     before, after = boards.load(mine), boards.load(out)
     assert (after.id, after.chip, after.flash) == ("mine", before.chip, before.flash)
@@ -452,10 +454,10 @@ def test_calibrating_a_profile_of_ones_own_keeps_what_it_says(tmp_path: Path) ->
 
 
 def test_what_goes_with_measured_records_is_not_ignored_without_them(tmp_path: Path) -> None:
-    for option in ("--models", "--out"):
+    for option in ("--models", "--output"):
         done = run("calibrate", "--board", "xiao_esp32s3", option, tmp_path / "x")
         assert done.exit_code == 2
-        assert "--models and --out go with --from" in done.output
+        assert "--models and --output go with --from" in done.output
     measured(tmp_path / "results", 1.5)
     done = run(
         "calibrate", "--board", "xiao_esp32s3", "--from", tmp_path / "results", "--models", tmp_path / "x"
@@ -471,6 +473,6 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     measured(tmp_path, 1.5)
     first = sorted(tmp_path.rglob("record.json"))[0]
     first.write_text("{}")
-    done = run("calibrate", "--board", "xiao_esp32s3", "--from", tmp_path, "--out", tmp_path / "out.toml")
+    done = run("calibrate", "--board", "xiao_esp32s3", "--from", tmp_path, "--output", tmp_path / "out.toml")
     assert done.exit_code == 0
     assert first.parent.name in done.stderr.replace("\n", "")
