@@ -9,7 +9,7 @@ import click
 
 from harness import __version__
 from harness.cli import signals, terminal
-from harness.cli.options import Group
+from harness.cli.group import Group
 from harness.errors import HarnessError
 
 # name -> (one line for --help, module that defines `command`)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import options, signals, terminal
+from harness.cli.group import Group
 from harness.cli.terminal import printable
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _with_rules(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@click.group(cls=options.Group)
+@click.group(cls=Group)
 def command() -> None:
     """Keep the Invoke Time and RAM columns of model cards in step with records."""
 

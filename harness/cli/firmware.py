@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from harness.cli import options, terminal
+from harness.cli.group import Group
 
 
-@click.group("firmware", cls=options.Group, short_help="List, verify and add firmware images.")
+@click.group("firmware", cls=Group, short_help="List, verify and add firmware images.")
 def command() -> None:
     """List, verify and add firmware images."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import options, terminal
+from harness.cli.group import Group
 from harness.errors import HarnessError, printable
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _DEFAULT_BOARD = "grove_vision_ai_we2"
 
 
-@click.group("npu", cls=options.Group)
+@click.group("npu", cls=Group)
 def command() -> None:
     """Look into a Vela-compiled model and run it on a functional Ethos-U55, without a board."""
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
-from harness.errors import nearest
-
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -23,18 +21,6 @@ class Option(Protocol):
 
     def __call__(self, command: _Command, /) -> _Command:
         """Return the command with the option."""
-
-
-class Group(click.Group):
-    """A group that says which of its commands was probably meant."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name, names = args[0], self.list_commands(ctx)
-        if name not in names and not name.startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(f"no command '{name}'{nearest(name, names)}")
-        return super().resolve_command(ctx, args)
 
 
 def board(help: str = "Board id or profile.", *, required: bool = False) -> Option:

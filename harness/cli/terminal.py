@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import io
-import json
 import os
 import re
 import sys
@@ -99,6 +98,8 @@ def flush() -> None:
 
 def print_json(value: object) -> None:
     """Print a value as JSON, in ASCII, which no encoding changes and no terminal obeys."""
+    import json
+
     click.echo(json.dumps(value, indent=2))
 
 
