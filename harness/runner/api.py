@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BoardError, HarnessError, nearest
-from harness.firmware.manifest import Image
+from harness.firmware.image import Image
 from harness.flash.checks import check
 from harness.flash.method import Progress, check_options, quiet
 from harness.models import ethosu, reference, tensors
