@@ -1,4 +1,4 @@
-"""A package from outside that brings a chip family, a protocol and a flashing method, and a board with them.
+"""A package from outside with a chip family, a protocol, a flashing method, a card form, and a board.
 
 It is made here as an installed one looks: a module, and entry points in its metadata. What it brings is put
 together from parts of the harness: that nothing but the package knows of it is what is tested.
@@ -16,9 +16,10 @@ import pytest
 
 from harness import boards
 
-MODULE = """
+MODULE = r"""
 from contextlib import contextmanager
 from dataclasses import replace
+from harness.cards.card import Change, Overview, Plan
 from harness.chips.rp2040 import Rp2040
 from harness.flash import uf2
 from harness.flash.method import Flasher, Option
@@ -42,7 +43,27 @@ def enter(target):
         yield loader
 
 
+class Nuts:
+    # Cards of one line: MODEL BOARD BYTES
+    NAME = "nuts"
+    SUFFIXES = (".nuts",)
+
+    def recognises(self, text):
+        return text.startswith("NUTS")
+
+    def show(self, text, words, checksums=None):
+        return Overview(self.NAME, None, ())
+
+    def plan(self, text, benched, rules, checksums=None):
+        (record,) = benched.records
+        new = f"NUTS\n{record.model.name} {record.board.id} {record.ram.arena_used_bytes}\n"
+        names = record.model.name, record.board.id
+        change = Change(2, "RAM", *names, None, new, "bytes", "emulated", record.id)
+        return Plan(new, (change,), benchmarks=1, rows=1)
+
+
 FAMILY = Acorn()
+NUTS = Nuts()
 SHOUT = replace(PROTOCOL, name="shout", connect=ShoutSession)
 CARRY = Flasher("carry", "acorn:enter", (Option("loud", "Say so.", default=False),))
 """
@@ -53,6 +74,8 @@ acorn = acorn:FAMILY
 shout = acorn:SHOUT
 [harness.flashers]
 carry = acorn:CARRY
+[harness.card_forms]
+nuts = acorn:NUTS
 """
 MODEL = "cifar10_mbv2_035_32_int8"
 
@@ -92,13 +115,21 @@ def harness(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_its_board_is_flashed_and_benched_with_its_parts(installed: Path) -> None:
+def test_what_brings_all_of_it_is_one_module_and_one_profile(installed: Path) -> None:
+    assert sorted(path.name for path in installed.iterdir() if path.is_file()) == ["acorn.py", "acorn.toml"]
+
+
+def test_its_board_is_flashed_and_benched_and_written_into_a_card_with_its_parts(installed: Path) -> None:
     done = harness(installed, "bench", MODEL, "-b", "acorn.toml", "-n", "2", "--json")
     assert done.returncode in (0, 1), done.stderr
     (record,) = json.loads(done.stdout)["records"]
     assert record["board"]["id"] == "acorn"
     assert record["firmware"]["protocol"] == "shout"
     assert record["verification"]["verdict"] == "exact"
+    card = installed / "card.nuts"
+    card.write_text("NUTS\n")
+    assert harness(installed, "cards", "update", str(card)).returncode == 0
+    assert card.read_text() == f"NUTS\n{MODEL} acorn {record['ram']['arena_used_bytes']}\n"
 
 
 def test_its_profile_is_valid_and_its_options_are_options(installed: Path) -> None:
