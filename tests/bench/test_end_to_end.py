@@ -263,7 +263,7 @@ def test_ctrl_c_ends_at_once_keeps_what_was_measured_and_leaves_no_child(
     out, err = process.communicate(timeout=20)
     assert time.monotonic() - started < 2.0
     # Before Python has its handler in place, the signal itself ends the process.
-    assert process.returncode in (130, -signal.SIGINT)
+    assert process.returncode in (130, -signal.SIGINT), err
     assert b"Traceback" not in err
     _, alive = psutil.wait_procs(children, timeout=2)
     assert not alive
