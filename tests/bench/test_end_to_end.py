@@ -19,6 +19,7 @@ import pytest
 
 import harness
 from harness import boards
+from harness.__main__ import main
 from harness.emulator.process import BoardProcess
 from harness.models import reference
 from harness.results import store
@@ -271,6 +272,22 @@ def test_ctrl_c_ends_at_once_keeps_what_was_measured_and_leaves_no_child(
         assert not record["complete"]
         assert record["invoke"]["ticks"]
         assert store.read(tmp_path / record["path"]).invoke.ticks == record["invoke"]["ticks"]
+
+
+def test_ctrl_c_while_a_class_is_made_shows_no_traceback_either(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As imports make many; Python 3.11 makes a RuntimeError of it."""
+
+    class Field:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.cli.main", lambda: type("Made", (), {"field": Field()}))
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 130
+    assert capsys.readouterr().err == "harness: interrupted\n"
 
 
 def test_the_board_ends_with_a_harness_that_is_killed(tmp_path: Path) -> None:
