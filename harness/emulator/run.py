@@ -91,7 +91,8 @@ def run(
             stack.callback(_hold(flash_directory).release)
         if firmware is not None:
             load_firmware(profile, flash, firmware)
-        load_models(profile, flash, models)
+        if models:  # reading them takes NumPy, which is slow to import
+            load_models(profile, flash, models)
         if drives is None and profile.flash.uf2:
             drives = own_directory(profile.id)
             stack.callback(shutil.rmtree, drives, ignore_errors=True)
