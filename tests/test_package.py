@@ -9,6 +9,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from harness.cli import COMMANDS, cli
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -65,13 +68,9 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
 
 
 def test_every_command_has_help() -> None:
-    from harness.cli import COMMANDS
-
     for name in COMMANDS:
-        done = subprocess.run(
-            [sys.executable, "-m", "harness", name, "--help"], capture_output=True, text=True
-        )
-        assert done.returncode == 0, (name, done.stderr)
+        done = CliRunner().invoke(cli, [name, "--help"])
+        assert done.exit_code == 0, (name, done.output)
         assert done.stdout.startswith("Usage: ")
 
 

@@ -64,8 +64,8 @@ def cli(ctx: click.Context, verbose: bool) -> None:
 def main() -> None:
     """Run the command line and exit; errors for people are one line and a non-zero status."""
     verbose = any(a in ("-v", "--verbose") for a in sys.argv[1:])
-    signals.listen()
     terminal.prepare()
+    signals.listen()
     try:
         try:
             sys.exit(cli.main(prog_name="harness", standalone_mode=False))
