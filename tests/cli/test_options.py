@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import click
 import pytest
 
 from harness.cli import cli
+from tests.test_package import CHECKOUT
 
 
 def commands(command: click.Command = cli, name: str = "harness") -> Iterator[tuple[str, click.Command]]:
@@ -55,6 +57,13 @@ def test_a_letter_stands_for_one_word_and_a_word_has_the_same_letter_everywhere(
     assert {letter: found for letter, found in words.items() if len(found) > 1} == {}
     assert {word: found for word, found in letters.items() if len(found) > 1} == {}
     assert (words["-b"], words["-o"], words["-n"]) == ({"--board"}, {"--output"}, {"--invokes"})
+
+
+def test_the_readme_lists_each_letter_with_its_word() -> None:
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"`(-\w)`, `(--[\w-]+)", readme))
+    there = {(letter, word) for name in TREE for word, o in options(name).items() for letter in short(o)}
+    assert listed == there - {("-v", "--verbose")}
 
 
 @pytest.mark.parametrize(
