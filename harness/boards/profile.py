@@ -224,7 +224,7 @@ class Flash(Table):
 
 
 MemoryArea = Literal["Sram", "Dram", "OnChipFlash", "OffChipFlash"]
-Port = Literal["Axi0", "Axi1"]
+VelaPort = Literal["Axi0", "Axi1"]
 
 
 class VelaArea(Table):
@@ -265,9 +265,9 @@ class VelaSystem(Table):
 class VelaMemory(Table):
     """Vela's memory mode: which port each kind of data is on."""
 
-    const_mem_area: Port = Field(description="port of weights and other constants")
-    arena_mem_area: Port = Field(description="port of the tensor arena")
-    cache_mem_area: Port = Field(description="port of the fast scratch memory")
+    const_mem_area: VelaPort = Field(description="port of weights and other constants")
+    arena_mem_area: VelaPort = Field(description="port of the tensor arena")
+    cache_mem_area: VelaPort = Field(description="port of the fast scratch memory")
 
 
 class Vela(Table):

@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 
-from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded, MemoryUse, TensorSpec
+from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded, TensorSpec
 from harness.emulator.firmware import BENCHMARK, Firmware
 from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.receiver import Receiver
@@ -20,6 +20,7 @@ from harness.emulator.run_progress import SAMPLES_PER_FRAME, RunProgress
 from harness.emulator.work import Then, Work
 from harness.wire import messages as m
 from harness.wire.framing import Decoder, Text, body_limit, encode, encoded_size
+from harness.wire.session import RamUse
 
 SAMPLE_BATCH_S = 0.02
 SILENCE_S = 2.0
@@ -349,7 +350,7 @@ class BenchFirmware(Firmware):
         return m.Output(index, 0, offset, len(whole), zlib.crc32(whole), part)
 
     def _memory(self) -> m.Message:
-        use = self._work.model.memory if self._work.model else MemoryUse()
+        use = self._work.model.memory if self._work.model else RamUse()
         figures = (
             use.arena_used,
             use.arena_head,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.wire.messages import ErrorCode
+from harness.wire.session import RamUse
 
 
 class EngineError(Exception):
@@ -43,18 +44,6 @@ class ModelEntry:
 
 
 @dataclass(frozen=True)
-class MemoryUse:
-    """RAM in bytes, None where unknown."""
-
-    arena_used: int | None = None
-    arena_head: int | None = None
-    arena_tail: int | None = None
-    arena_size: int | None = None
-    heap_free: int | None = None
-    stack_high_water: int | None = None
-
-
-@dataclass(frozen=True)
 class DeviceInfo:
     """What a firmware says of itself and its board."""
 
@@ -76,7 +65,7 @@ class Loaded:
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    memory: MemoryUse
+    memory: RamUse
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ class AttachedLine:
         self._endpoint.vanish()
         with self._change:
             self._change.wait_for(lambda: self._stopping, max(0.0, until - time.monotonic()))
-        self._endpoint.come_back()
+        self._endpoint.reappear()
         self._away_until = None
 
     def _pump_out(self) -> None:

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from harness.boards import Profile
-from harness.emulator.engine import EngineError, Invoked, Loaded, MemoryUse, TensorSpec
+from harness.emulator.engine import EngineError, Invoked, Loaded, TensorSpec
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.model_flash import ModelFlash
 from harness.emulator.npu import runner as npu
@@ -27,6 +27,7 @@ from harness.models.npu.faults import NpuFault
 from harness.models.operator_memory import REFERENCE
 from harness.models.tflite import Model, Tensor
 from harness.wire.messages import MAX_RANK, TENSOR_TYPE_CODES, ErrorCode
+from harness.wire.session import RamUse
 
 # What this computer's 64-bit records may take beyond those of the chip; only the chip's arena is a limit.
 _HOST_SLACK_BYTES = 2 << 20
@@ -86,7 +87,7 @@ class TflmRuntime:
         self._selected = _Selected(model, self._interpreter(model), self._profile)
         return loaded
 
-    def _memory(self, model: Model) -> MemoryUse:
+    def _memory(self, model: Model) -> RamUse:
         # The arena of the board's 32-bit chip and its kernels: this host's own holds 64-bit pointers.
         chip = self._profile.chip
         use = arena(model, library(chip.kernels, chip.core) or REFERENCE)
@@ -94,7 +95,7 @@ class TflmRuntime:
         if use.used_bytes > size:
             text = f"the model needs {use.used_bytes} bytes of arena, the firmware has {size}"
             raise EngineError(ErrorCode.ARENA_TOO_SMALL, text, use.used_bytes)
-        return MemoryUse(use.used_bytes, use.head_bytes, use.tail_bytes, size)
+        return RamUse(use.used_bytes, use.head_bytes, use.tail_bytes, size)
 
     def _interpreter(self, model: Model) -> Interpreter | npu.Interpreter:
         try:

@@ -58,10 +58,10 @@ class Endpoint(Protocol):
         ...
 
     def vanish(self) -> None:
-        """Take the port away for a while; called by whoever reads, as is `come_back`."""
+        """Take the port away for a while; called by whoever reads, as is `reappear`."""
         ...
 
-    def come_back(self) -> None:
+    def reappear(self) -> None:
         """Have the port there again, under the same URL."""
         ...
 
@@ -200,7 +200,7 @@ class PtyEndpoint:
     def vanish(self) -> None:
         raise HarnessError("a pseudo-terminal cannot go away and come back; use --listen socket://HOST:PORT")
 
-    def come_back(self) -> None:
+    def reappear(self) -> None:
         """It has never gone."""
 
     def close(self) -> None:
@@ -304,7 +304,7 @@ class SocketEndpoint:
         self._hang_up()
         self._server.close()
 
-    def come_back(self) -> None:
+    def reappear(self) -> None:
         self._server = socket.create_server(self._address, family=_family(self._address[0]))
 
     def close(self) -> None:

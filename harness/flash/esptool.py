@@ -19,7 +19,7 @@ from esptool.util import FatalError, flash_size_bytes
 from harness.boards.profile import TOUCH_BAUD
 from harness.chips import filling
 from harness.errors import BoardError
-from harness.flash.method import Outcome, Progress, Region, Target
+from harness.flash.method import FlashFile, Outcome, Progress, Target
 from harness.wire.holders import others_too
 from harness.wire.port import open_serial
 
@@ -42,33 +42,31 @@ class EspLoader:
         self.mac = ":".join(f"{byte:02x}" for byte in mac)
         self.description = f"{esp.get_chip_description()}, MAC {self.mac}"
 
-    def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:
-        """Write what differs, region by region, and verify each by its MD5."""
+    def write(self, files: Sequence[FlashFile], progress: Progress) -> list[Outcome]:
+        """Write what differs, file by file, and verify each by its MD5."""
         with _errors(self._port):
-            return [self._write(region, progress) for region in regions]
+            return [self._write(file, progress) for file in files]
 
-    def _write(self, region: Region, progress: Progress) -> Outcome:
+    def _write(self, file: FlashFile, progress: Progress) -> Outcome:
         started = time.monotonic()
-        size = len(region.data)
-        expected = hashlib.md5(region.data, usedforsecurity=False).hexdigest()
-        progress(region.name, 0, size)
-        same = self._esp.flash_md5sum(region.address, size) == expected
+        size = len(file.data)
+        expected = hashlib.md5(file.data, usedforsecurity=False).hexdigest()
+        progress(file.name, 0, size)
+        same = self._esp.flash_md5sum(file.address, size) == expected
         if not same:
-            _log().follow = lambda share: progress(region.name, int(share * size), size)
+            _log().follow = lambda share: progress(file.name, int(share * size), size)
             write_flash(
                 self._esp,
-                [(region.address, region.data)],
+                [(file.address, file.data)],
                 compress=self._compress,
                 no_compress=not self._compress,
             )
-            if self._esp.flash_md5sum(region.address, size) != expected:
-                raise BoardError(
-                    f"{region.name}: what is in flash at {region.address:#x} is not what was sent"
-                )
-        progress(region.name, size, size)
+            if self._esp.flash_md5sum(file.address, size) != expected:
+                raise BoardError(f"{file.name}: what is in flash at {file.address:#x} is not what was sent")
+        progress(file.name, size, size)
         return Outcome(
-            region.name,
-            region.address,
+            file.name,
+            file.address,
             size,
             "same" if same else "written",
             "MD5, by the chip",

@@ -17,7 +17,7 @@ from harness.chips import filling, uf2file
 from harness.errors import BoardError, HarnessError
 from harness.flash import drives
 from harness.flash.drives import Drive
-from harness.flash.method import Outcome, Progress, Region, Target
+from harness.flash.method import FlashFile, Outcome, Progress, Target
 from harness.wire.port import PortError, open_serial
 
 APPEAR_S = 60.0
@@ -44,24 +44,24 @@ class Uf2Loader:
             f"drive {drive.label} ({drive.info.get('Model', 'no model given')}) at {drive.path}"
         )
 
-    def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:
-        """Copy each region as a UF2 file of its own and wait for the drive to go away."""
-        return [self._write(region, progress) for region in regions]
+    def write(self, files: Sequence[FlashFile], progress: Progress) -> list[Outcome]:
+        """Copy each file as a UF2 file of its own and wait for the drive to go away."""
+        return [self._write(file, progress) for file in files]
 
-    def _write(self, region: Region, progress: Progress) -> Outcome:
+    def _write(self, file: FlashFile, progress: Progress) -> Outcome:
         started = time.monotonic()
         drive = self._drive or _enter(self._target)
         self._drive = None
-        data = to_uf2(self._target.profile, region)
-        size = len(region.data)
-        progress(region.name, 0, size)
-        path = drive.path / f"{region.use}.uf2"
-        _copy(path, data, drive, lambda done: progress(region.name, size * done // len(data), size))
-        _wait_until_gone(drive, region)
-        progress(region.name, size, size)
+        data = to_uf2(self._target.profile, file)
+        size = len(file.data)
+        progress(file.name, 0, size)
+        path = drive.path / f"{file.use}.uf2"
+        _copy(path, data, drive, lambda done: progress(file.name, size * done // len(data), size))
+        _wait_until_gone(drive, file)
+        progress(file.name, size, size)
         return Outcome(
-            region.name,
-            region.address,
+            file.name,
+            file.address,
             size,
             "written",
             "the drive took the file and went away",
@@ -69,12 +69,12 @@ class Uf2Loader:
         )
 
 
-def to_uf2(board: Profile, region: Region) -> bytes:
-    """Return a region as a UF2 file, its words swapped where the board's profile says so."""
+def to_uf2(board: Profile, file: FlashFile) -> bytes:
+    """Return a file as a UF2 file, its words swapped where the board's profile says so."""
     assert board.flash.uf2
-    swap = region.use in board.flash.uf2.word_swapped
-    data = uf2file.swap_words(region.data) if swap else region.data
-    return uf2file.build(data, region.address, board.flash.uf2.family_id)
+    swap = file.use in board.flash.uf2.word_swapped
+    data = uf2file.swap_words(file.data) if swap else file.data
+    return uf2file.build(data, file.address, board.flash.uf2.family_id)
 
 
 @contextmanager
@@ -183,12 +183,12 @@ def _copy(path: Path, data: bytes, drive: Drive, report: Callable[[int], None]) 
             ) from None
 
 
-def _wait_until_gone(drive: Drive, region: Region) -> None:
+def _wait_until_gone(drive: Drive, file: FlashFile) -> None:
     deadline = time.monotonic() + TAKE_S
     while not drive.gone:
         if time.monotonic() > deadline:
             raise BoardError(
-                f"{drive.path}: the drive is still there {TAKE_S:.0f} s after {region.name} was copied to "
+                f"{drive.path}: the drive is still there {TAKE_S:.0f} s after {file.name} was copied to "
                 "it, so it was not taken; is this the right board? Unplug it, plug it in and try again"
             )
         time.sleep(LOOK_EVERY_S)

@@ -19,7 +19,7 @@ from xmodem import XMODEM
 
 from harness.chips import filling
 from harness.errors import BoardError, printable
-from harness.flash.method import Outcome, Progress, Region, Target
+from harness.flash.method import FlashFile, Outcome, Progress, Target
 from harness.wire.holders import others_too
 from harness.wire.port import Port, PortLost, open_port
 
@@ -98,14 +98,14 @@ class We2Loader:
         self.virtual = filling.MARK.encode() in heard
         self.description = "WE2 boot loader" + (" of a virtual board" if self.virtual else "")
 
-    def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:
-        """Send each region; a model after a preamble with its address."""
+    def write(self, files: Sequence[FlashFile], progress: Progress) -> list[Outcome]:
+        """Send each file; a model after a preamble with its address."""
         outcomes = []
-        for region in regions:
+        for file in files:
             started = time.monotonic()
             for attempts_left in reversed(range(RESTARTS + 1)):
                 try:
-                    self._write(region, progress)
+                    self._write(file, progress)
                     break
                 except _WasReset:
                     if not attempts_left:
@@ -114,9 +114,9 @@ class We2Loader:
                     self._held[:] = POLL
             outcomes.append(
                 Outcome(
-                    region.name,
-                    region.address,
-                    len(region.data),
+                    file.name,
+                    file.address,
+                    len(file.data),
                     "written",
                     "CRC-16 of each block, by the boot loader",
                     time.monotonic() - started,
@@ -124,12 +124,12 @@ class We2Loader:
             )
         return outcomes
 
-    def _write(self, region: Region, progress: Progress) -> None:
-        if region.use == "model":
-            self._send(f"the address of {region.name}", preamble(region.address), lambda done: None)
-        size = len(region.data)
-        progress(region.name, 0, size)
-        self._send(region.name, region.data, lambda done: progress(region.name, min(done, size), size))
+    def _write(self, file: FlashFile, progress: Progress) -> None:
+        if file.use == "model":
+            self._send(f"the address of {file.name}", preamble(file.address), lambda done: None)
+        size = len(file.data)
+        progress(file.name, 0, size)
+        self._send(file.name, file.data, lambda done: progress(file.name, min(done, size), size))
 
     def leave(self) -> None:
         """Have the boot loader start the firmware."""

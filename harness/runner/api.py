@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from harness.errors import BoardError, HarnessError, nearest
 from harness.firmware.image import Image
 from harness.flash.checks import check
-from harness.flash.method import Progress, check_options, quiet
+from harness.flash.method import Progress, check_options, no_progress
 from harness.models import ethosu, reference, tensors
 from harness.models.tflite import Model
 from harness.models.vela import VelaError
@@ -24,7 +24,7 @@ from harness.results.record import Record, Verification
 from harness.runner import fitting
 from harness.runner.adding import examine
 from harness.runner.attached import AUTO, EMULATED, choose_port, serial_number
-from harness.runner.flash import Flashed, Written, flash, model_region
+from harness.runner.flash import Flashed, Written, flash, model_file
 from harness.runner.greet import Greeted, greet, greet_flashed
 from harness.runner.measure import Measurement, measure
 from harness.runner.missing import EVERYTHING, missing, prove
@@ -317,9 +317,9 @@ def _bring(
     if lacking.firmware or lacking.model:
         if isinstance(greeted, Greeted):
             greeted.session.close()
-        regions = [model_region(board, model)] if lacking.model else []
+        files = [model_file(board, model)] if lacking.model else []
         try:
-            written = flash(reached, regions, protocol if lacking.firmware else None, observer.progress)
+            written = flash(reached, files, protocol if lacking.firmware else None, observer.progress)
         except HarnessError as error:
             if isinstance(greeted, NoAnswer):
                 kind = BoardError if isinstance(error, BoardError) else HarnessError
@@ -419,7 +419,7 @@ def flash_board(
     models: Sequence[str] = (),
     drive: Path | None = None,
     options: dict[str, object] | None = None,
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
 ) -> Flashed:
     """Flash firmware and models onto a board.
 
@@ -431,7 +431,7 @@ def flash_board(
         models: paths or names of models, each with @ADDRESS where it is not to be placed by itself.
         drive: where the boot loader's drive is; None = look for it.
         options: of the flashing method.
-        progress: called with a region's name, the bytes of it that are done, and all of them.
+        progress: called with a file's name, the bytes of it that are done, and all of them.
 
     Raises:
         HarnessError: what was asked for cannot be done: before a byte is sent.
@@ -441,7 +441,7 @@ def flash_board(
     check_options(board, options or {})
     if firmware is None:
         firmware = NONE if models else board.protocols.default
-    regions = place_models(board, models)
+    files = place_models(board, models)
     protocol = None
     if firmware in board.protocols.supported:
         protocol = firmware
@@ -449,10 +449,10 @@ def flash_board(
         if not Path(firmware).exists():
             known = nearest(firmware, [*board.protocols.supported, NONE])
             raise HarnessError(f"no file and no protocol '{firmware}'{known}")
-        regions.insert(0, examine(board, Path(firmware)))
+        files.insert(0, examine(board, Path(firmware)))
     elif not models:
         raise HarnessError("nothing to flash: --firmware none, and no --model")
-    check(board, regions)
+    check(board, files)
     with Shelf(drive) as shelf, shelf.reach(board, choose_port(port, board, drive)) as reached:
-        written = flash(reached, regions, protocol, progress, options)
+        written = flash(reached, files, protocol, progress, options)
     return Flashed(board.id, written.outcomes)

@@ -11,20 +11,20 @@ from harness.boards import Profile
 from harness.errors import HarnessError
 from harness.firmware import images
 from harness.flash.checks import check, free_places
-from harness.flash.method import Region
+from harness.flash.method import FlashFile
 from harness.models import resolve
 from harness.runner.adding import address, examine
 from harness.runner.deploy import deploy
 from harness.runner.plan import why_not
 
 
-def place_models(board: Profile, names: Sequence[str]) -> list[Region]:
-    """Return models as regions: one behind the other, or where it says (`names` with @ADDRESS).
+def place_models(board: Profile, names: Sequence[str]) -> list[FlashFile]:
+    """Return models as files to flash: one behind the other, or at the address given (`names` with @ADDRESS).
 
     Raises HarnessError for a model that the board cannot run, or that there is no room for.
     """
     behind = None
-    regions = []
+    files = []
     for given in names:
         name, at = _place(given)
         data = _deployed(board, name)
@@ -35,9 +35,9 @@ def place_models(board: Profile, names: Sequence[str]) -> list[Region]:
                 f"{name}: no room for its {len(data)} bytes behind the others in {board.id}'s flash; give it "
                 f"an address with {name}@ADDRESS ({free_places(board, 'model')})"
             )
-        regions.append(Region(name.rsplit("/", 1)[-1], at, data, "model"))
+        files.append(FlashFile(name.rsplit("/", 1)[-1], at, data, "model"))
         behind = at + len(data)
-    return regions
+    return files
 
 
 def _place(given: str) -> tuple[str, int | None]:
@@ -94,10 +94,10 @@ def uf2(path: Path, board_name: str, slot: int | None = None) -> Uf2:
         if slot is not None and slot > len(slots):
             raise HarnessError(f"{board.id} has {len(slots)} model slots; there is no slot {slot}")
         place = slots[slot - 1] if slot else board.flash.model_region
-        region = Region(path.name, place.offset, _deployed(board, str(path)), "model")
+        file = FlashFile(path.name, place.offset, _deployed(board, str(path)), "model")
     else:
         if slot is not None:
             raise HarnessError(f"{path}: only models go into slots; a firmware image has one place")
-        region = examine(board, path)
-    check(board, [region])
-    return Uf2(region.use, region.address, to_uf2(board, region))
+        file = examine(board, path)
+    check(board, [file])
+    return Uf2(file.use, file.address, to_uf2(board, file))

@@ -58,9 +58,9 @@ class Reach:
             port = SerialPort(self._port() if self.url is None else self.url, baud)
         if self.board.flash.xmodem is None:
             return port
-        from harness.runner.quiet import QuietPort
+        from harness.flash.xmodem_silence import SilentPort
 
-        return QuietPort(port, starting=starting)
+        return SilentPort(port, starting=starting)
 
     def target(self, options: dict[str, object] | None = None) -> Target:
         """Return the board as something to flash."""

@@ -26,11 +26,11 @@ from harness.wire.session import (
     FlashModel,
     Identity,
     InvokeOutlasts,
-    Memory,
+    LoadProgress,
     ModelInfo,
     NoAnswer,
     OnSample,
-    Progress,
+    RamUse,
     Run,
     RunInterrupted,
     Session,
@@ -106,7 +106,9 @@ class BenchSession(Session):
         ask = partial(self._ask_slowly, m.Digest(address, length), m.Digested)
         got = self._again(partial(self._when_free, ask))
         if (got.address, got.length) != (address, length):
-            raise self._link.absurd(f"the digest of {got.length} bytes at 0x{got.address:x}, not asked for")
+            raise self._link.protocol_error(
+                f"the digest of {got.length} bytes at 0x{got.address:x}, not asked for"
+            )
         self._proven[address, length] = got.sha256
         return got.sha256.hex()
 
@@ -118,11 +120,11 @@ class BenchSession(Session):
         self._address = address
         return info
 
-    def load(self, input_index: int, data: bytes, progress: Progress | None = None) -> None:
+    def load(self, input_index: int, data: bytes, progress: LoadProgress | None = None) -> None:
         """See Session.load."""
         self.load_all([(input_index, data)], progress)
 
-    def load_all(self, tensors: Iterable[tuple[int, bytes]], progress: Progress | None = None) -> None:
+    def load_all(self, tensors: Iterable[tuple[int, bytes]], progress: LoadProgress | None = None) -> None:
         """Load tensors one right after another, with no pause of the line between them.
 
         `tensors` yields (input index, bytes) and is read as the line has room; a later tensor for the same
@@ -230,7 +232,7 @@ class BenchSession(Session):
             ended = f"ended the run ({view.state.name}) after {done} of {n} samples"
             raise BoardError(f"the board at {self._link.port.url} {ended}")
 
-    def memory(self) -> Memory | None:
+    def memory(self) -> RamUse | None:
         """See Session.memory."""
         if not self._link.device.capabilities & m.Capability.MEMORY:
             return None
@@ -239,7 +241,7 @@ class BenchSession(Session):
         def figure(value: int) -> int | None:
             return None if value == m.NOT_REPORTED else value
 
-        return Memory(
+        return RamUse(
             arena_used=figure(got.arena_used),
             arena_head=figure(got.arena_head),
             arena_tail=figure(got.arena_tail),
@@ -258,7 +260,7 @@ class BenchSession(Session):
             got = self._link.ask(m.GetOutput(index, 0, len(whole), part), m.Output, reply_bytes=part)
             total, crc = self._link.plausible(got.total, LARGEST_TENSOR, f"bytes in output {index}"), got.crc
             if got.offset != len(whole) or len(got.data) > part or not got.data:
-                raise self._link.absurd(f"bytes of output {index} that it was not asked for")
+                raise self._link.protocol_error(f"bytes of output {index} that it was not asked for")
             whole += got.data
         if zlib.crc32(whole) != crc:
             raise BoardError(f"output {index} arrived with another checksum than the board gives it")
@@ -311,7 +313,7 @@ class BenchSession(Session):
     def _identify(self) -> Identity:
         got = self._link.ask(m.Identify(), m.Identified)
         if got.tick_hz == 0:
-            raise self._link.absurd("a tick rate of 0 Hz")
+            raise self._link.protocol_error("a tick rate of 0 Hz")
         capabilities = m.Capability(self._link.device.capabilities)
         return Identity(
             board=got.board,
@@ -350,15 +352,15 @@ class BenchSession(Session):
         got = self._link.ask(m.GetTensor(kind, index), m.TensorDescription)
         what = f"{kind.name.lower()} {index}"
         if got.type not in m.TENSOR_TYPES:
-            raise self._link.absurd(f"{what} of the unknown type {got.type}")
+            raise self._link.protocol_error(f"{what} of the unknown type {got.type}")
         self._link.plausible(got.size, LARGEST_TENSOR, f"bytes in {what}")
         try:
             shape = m.unpack_dimensions(got.dimensions, got.rank)
         except m.Malformed as error:
-            raise self._link.absurd(f"{what}: {error}") from error
+            raise self._link.protocol_error(f"{what}: {error}") from error
         kind_name = m.TENSOR_TYPES[got.type]
         if math.prod(shape) * m.TENSOR_TYPE_BYTES[kind_name] != got.size:
-            raise self._link.absurd(f"{what} of {got.size} bytes with shape {shape} of {kind_name}")
+            raise self._link.protocol_error(f"{what} of {got.size} bytes with shape {shape} of {kind_name}")
         return TensorInfo(got.name, kind_name, shape, got.size, got.scale, got.zero_point)
 
     def _operators(self) -> tuple[str, ...]:
@@ -368,7 +370,7 @@ class BenchSession(Session):
             got = self._link.ask(m.GetOperators(len(names)), m.OperatorNames)
             total = self._link.plausible(got.total, LONGEST_NAMES, "bytes of operator names")
             if not got.data or got.offset != len(names):
-                raise self._link.absurd("operator names that it was not asked for")
+                raise self._link.protocol_error("operator names that it was not asked for")
             names += got.data
         return tuple(names.decode("ascii", "replace").split("\n"))
 
@@ -410,7 +412,7 @@ class BenchSession(Session):
             try:
                 self._watch.take(message)
             except NotOfThisRun as error:
-                raise self._link.absurd(str(error)) from error
+                raise self._link.protocol_error(str(error)) from error
 
     def _again(self, action: Callable[[], _T]) -> _T:
         """Do `action`, and after a reset of the board once more."""

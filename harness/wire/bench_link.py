@@ -15,7 +15,7 @@ from harness.wire.greeting import greet
 from harness.wire.pace import SMALLEST_BLOCK, AnswerTime
 from harness.wire.patience import DEFAULT, Countdown, Patience
 from harness.wire.port import Port, PortLost
-from harness.wire.reconnect import come_back, stayed_away
+from harness.wire.reconnect import reconnect, stayed_away
 from harness.wire.session import DeviceRefused, DeviceReset, Incidents, NoAnswer
 
 READ_BYTES = 65536
@@ -85,7 +85,7 @@ class BenchLink:
                 sent += 1
                 self._await_reply(patience, wait + reply_bytes / SLOWEST_LINE)
             except PortLost as error:
-                self.survive(error)
+                self.reconnect(error)
                 patience.renew()
                 continue
             if self._reply is None and patience.over:
@@ -113,7 +113,7 @@ class BenchLink:
                 f"the board refused {type(request).__name__}: {text} ({code})", code, got.detail
             )
         if not isinstance(got, reply):
-            raise self.absurd(f"{type(got).__name__} in reply to {type(request).__name__}")
+            raise self.protocol_error(f"{type(got).__name__} in reply to {type(request).__name__}")
         return got
 
     def post(self, request: m.Message) -> None:
@@ -142,7 +142,9 @@ class BenchLink:
             try:
                 envelope = m.unpack(body)
             except m.Malformed as error:
-                raise self.absurd(f"a message that does not fit version {m.VERSION} ({error})") from error
+                raise self.protocol_error(
+                    f"a message that does not fit version {m.VERSION} ({error})"
+                ) from error
             heard = True
             self._dispatch(envelope.number, envelope.message)
         return heard
@@ -204,19 +206,19 @@ class BenchLink:
             )
         least = encoded_size(m.DATA_OVERHEAD + min(welcome.max_block, SMALLEST_BLOCK))
         if welcome.max_block == 0 or welcome.window < least:
-            raise self.absurd(f"a window of {welcome.window} bytes for blocks of {welcome.max_block}")
+            raise self.protocol_error(f"a window of {welcome.window} bytes for blocks of {welcome.max_block}")
         if welcome.sample_buffer == 0:
-            raise self.absurd("room for 0 samples")
+            raise self.protocol_error("room for 0 samples")
         room = welcome.window - encoded_size(m.DATA_OVERHEAD)
         return dataclasses.replace(
             welcome, max_block=min(welcome.max_block, room - room // 128, LARGEST_BLOCK)
         )
 
-    def survive(self, error: PortLost) -> None:
+    def reconnect(self, error: PortLost) -> None:
         """Wait for a port that went away; raises if it stays away, DeviceReset after a reboot."""
         self.incidents.note("port-lost", str(error))
         boot = self.device.boot
-        self.device = self._checked(come_back(self.port, self.patience.slow_request_s, True, self._take_up))
+        self.device = self._checked(reconnect(self.port, self.patience.slow_request_s, True, self._take_up))
         if self.device.boot != boot:
             self._begin_anew()
             raise DeviceReset(f"the board at {self.port.url} went away and came back reset")
@@ -224,7 +226,7 @@ class BenchLink:
 
     def regreet(self) -> None:
         """Greet a device that has lost its session; raises if it does not come back."""
-        self.device = self._checked(come_back(self.port, self.patience.slow_request_s, False, self._take_up))
+        self.device = self._checked(reconnect(self.port, self.patience.slow_request_s, False, self._take_up))
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -247,10 +249,10 @@ class BenchLink:
     def plausible(self, count: int, most: int, what: str) -> int:
         """Return `count`; raises BoardError where it is above `most`."""
         if count > most:
-            raise self.absurd(f"{count} {what} (at most {most} make sense)")
+            raise self.protocol_error(f"{count} {what} (at most {most} make sense)")
         return count
 
-    def absurd(self, what: str) -> BoardError:
+    def protocol_error(self, what: str) -> BoardError:
         """Return the error to raise where the device says what cannot be."""
         return BoardError(
             f"the board at {self.port.url} reports {what}: its firmware does not keep the protocol"

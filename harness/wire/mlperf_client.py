@@ -19,7 +19,7 @@ from harness.wire.greeting import greet
 from harness.wire.patience import DEFAULT, Countdown, Patience
 from harness.wire.port import Port, PortLost
 from harness.wire.protocol import Protocol
-from harness.wire.reconnect import RESTARTS, come_back
+from harness.wire.reconnect import RESTARTS, reconnect
 from harness.wire.session import (
     VIRTUAL,
     DeviceRefused,
@@ -28,10 +28,10 @@ from harness.wire.session import (
     Identity,
     Incidents,
     InvokeOutlasts,
+    LoadProgress,
     ModelInfo,
     NoAnswer,
     OnSample,
-    Progress,
     Run,
     RunInterrupted,
     Session,
@@ -71,7 +71,7 @@ class MlperfSession(Session):
     def identify(self) -> Identity:
         """See Session.identify. A firmware that speaks bench, too, is named by what it says in it."""
         if self._identity is None:
-            self._identity = self._survive(self._identify)
+            self._identity = self._reconnecting(self._identify)
         return self._identity
 
     def _identify(self) -> Identity:
@@ -114,13 +114,13 @@ class MlperfSession(Session):
         """Do nothing: the firmware has one model, and the API does not describe its tensors."""
         return ModelInfo((), ())
 
-    def load(self, input_index: int, data: bytes, progress: Progress | None = None) -> None:
+    def load(self, input_index: int, data: bytes, progress: LoadProgress | None = None) -> None:
         """See Session.load. The API takes the first input alone."""
         if input_index != 0:
             raise HarnessError(
                 f"MLPerf Tiny's API loads one input; input {input_index} needs a firmware that speaks bench"
             )
-        self._survive(partial(self._send_tensor, data, progress))
+        self._reconnecting(partial(self._send_tensor, data, progress))
         self._data = data
 
     def batch(self, n: int) -> int:
@@ -154,11 +154,11 @@ class MlperfSession(Session):
         try:
             if warmup:
                 # Alone: if it does not end, that shows after the patience for one.
-                self._survive(partial(self._infer, 1, 0, 0, count))
+                self._reconnecting(partial(self._infer, 1, 0, 0, count))
                 warmup -= 1
             while len(samples) < count:
                 before = 0 if samples else warmup
-                samples.append(self._survive(partial(self._infer, batch, before, len(samples), count)))
+                samples.append(self._reconnecting(partial(self._infer, batch, before, len(samples), count)))
                 if on_sample is not None:
                     on_sample(len(samples) - 1, samples[-1])
         except BoardError as error:
@@ -182,7 +182,7 @@ class MlperfSession(Session):
 
     # ---- the commands
 
-    def _send_tensor(self, data: bytes, progress: Progress | None) -> None:
+    def _send_tensor(self, data: bytes, progress: LoadProgress | None) -> None:
         self._command(f"db load {len(data)}", expect=f"m-[Expecting {len(data)} bytes]")
         answer: list[str] = []
         for at in range(0, len(data), BYTES_A_COMMAND):
@@ -291,7 +291,7 @@ class MlperfSession(Session):
                 return match.group(1)
         return None
 
-    def _survive(self, action: Callable[[], _T]) -> _T:
+    def _reconnecting(self, action: Callable[[], _T]) -> _T:
         """Do `action`, again where the board was reset or the port away: every action here stands alone."""
         restarts = 0
         while True:
@@ -303,7 +303,7 @@ class MlperfSession(Session):
                     raise
                 self.incidents.note("reset" if isinstance(error, DeviceReset) else "port-lost", str(error))
                 lost = isinstance(error, PortLost)
-                come_back(self._port, self._patience.slow_request_s, lost, self._take_up)
+                reconnect(self._port, self._patience.slow_request_s, lost, self._take_up)
                 text = f"the board at {self._port.url} answers again; the input was loaded again"
                 self.incidents.note("reconnected", text)
 

@@ -18,7 +18,7 @@ RESTARTS = 3
 _T = TypeVar("_T")
 
 
-def come_back(port: Port, away_s: float, lost: bool, greet: Callable[[Countdown], _T]) -> _T:
+def reconnect(port: Port, away_s: float, lost: bool, greet: Callable[[Countdown], _T]) -> _T:
     """Return what `greet(patience)` does once it succeeds; `lost`: the port is to be opened again first.
 
     Raises PortLost, NoAnswer or DeviceReset if port or board stay away for `away_s` seconds.

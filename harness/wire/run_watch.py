@@ -42,7 +42,7 @@ class RunWatch:
                 self._listen()
                 self._give_up_or_ask()
             except PortLost as error:
-                self._link.survive(error)
+                self._link.reconnect(error)
                 self._invoke.renew()
                 self._heard()
                 self._poll_at = 0.0

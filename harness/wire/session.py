@@ -134,18 +134,19 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """RAM in bytes; None where the device does not report a figure."""
+class RamUse:
+    """RAM in bytes; None if the device does not report a figure."""
 
-    arena_used: int | None
-    arena_head: int | None
-    arena_tail: int | None
-    arena_size: int | None
-    heap_free: int | None
-    stack_high_water: int | None
+    arena_used: int | None = None
+    arena_head: int | None = None
+    arena_tail: int | None = None
+    arena_size: int | None = None
+    heap_free: int | None = None
+    stack_high_water: int | None = None
 
 
-Progress = Callable[[int, int], None]
+LoadProgress = Callable[[int, int], None]
+"""Called with the bytes of a tensor that have arrived, and all of them."""
 OnSample = Callable[[int, int], None]
 
 
@@ -191,7 +192,7 @@ class Session(ABC):
         """Make the model at a flash address the one that runs; raises DeviceRefused."""
 
     @abstractmethod
-    def load(self, input_index: int, data: bytes, progress: Progress | None = None) -> None:
+    def load(self, input_index: int, data: bytes, progress: LoadProgress | None = None) -> None:
         """Fill an input tensor; `progress(bytes arrived, bytes in all)` is called as it goes."""
 
     @abstractmethod
@@ -211,7 +212,7 @@ class Session(ABC):
         one. Then the invoke is broken off as far as the device can, so that it is usable again.
         """
 
-    def memory(self) -> Memory | None:
+    def memory(self) -> RamUse | None:
         """Return RAM figures, or None where the protocol has none."""
         return None
 

@@ -17,17 +17,17 @@ from harness.wire.greeting import greet
 from harness.wire.patience import DEFAULT, Countdown, Patience
 from harness.wire.port import Port, PortLost
 from harness.wire.protocol import Protocol
-from harness.wire.reconnect import RESTARTS, come_back, stayed_away
+from harness.wire.reconnect import RESTARTS, reconnect, stayed_away
 from harness.wire.session import (
     DeviceRefused,
     FlashModel,
     Identity,
     Incidents,
     InvokeOutlasts,
+    LoadProgress,
     ModelInfo,
     NoAnswer,
     OnSample,
-    Progress,
     Run,
     RunInterrupted,
     Session,
@@ -103,7 +103,7 @@ class SscmaSession(Session):
         self._address = address
         return ModelInfo((), ())
 
-    def load(self, input_index: int, data: bytes, progress: Progress | None = None) -> None:
+    def load(self, input_index: int, data: bytes, progress: LoadProgress | None = None) -> None:
         """Raise HarnessError: the firmware takes no tensors."""
         raise HarnessError(
             "the stock firmware takes no tensors (its models run on camera frames); for tensors flash the "
@@ -154,7 +154,7 @@ class SscmaSession(Session):
                 except PortLost as error:
                     why = str(error)
                     self.incidents.note("port-lost", why)
-                    come_back(self._port, self._patience.slow_request_s, True, self._take_up)
+                    reconnect(self._port, self._patience.slow_request_s, True, self._take_up)
                     self.incidents.note("reconnected", f"port {self._port.url} came back")
                     self._look_for_reset()
                 fruitless = fruitless + 1 if len(samples) == had else 0
@@ -184,7 +184,7 @@ class SscmaSession(Session):
                 raise stayed_away(self._port, away_s)
             self._boots = boots
 
-        come_back(self._port, away_s, False, greet_anew)
+        reconnect(self._port, away_s, False, greet_anew)
         self._address = None
 
     def close(self) -> None:

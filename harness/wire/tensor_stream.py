@@ -10,7 +10,7 @@ from harness.wire.pace import AnswerTime, BlockSize
 from harness.wire.patience import Countdown
 from harness.wire.port import PortLost
 from harness.wire.sender import Sender, TransferRefused
-from harness.wire.session import DeviceRefused, NoAnswer, Progress
+from harness.wire.session import DeviceRefused, LoadProgress, NoAnswer
 
 LEAST_IN_FLIGHT = 8192
 """Line bytes that may be under way at least, however small the blocks are."""
@@ -59,7 +59,7 @@ class TensorStream:
         feed: Iterator[tuple[int, bytes]],
         unfinished: dict[int, tuple[int, bytes]],
         loaded: dict[int, bytes],
-        progress: Progress | None,
+        progress: LoadProgress | None,
     ) -> None:
         """Send `unfinished` and then what `feed` yields; what has arrived moves from there to `loaded`.
 
@@ -82,7 +82,7 @@ class TensorStream:
                 self._fill_line()
                 heard = link.receive(stuck.wait(max(0.0, probe_at - link.port.now())))
             except PortLost as error:
-                link.survive(error)
+                link.reconnect(error)
                 heard, self._timed = False, None
                 stuck.renew()
                 probe_at = link.port.now()
@@ -141,7 +141,7 @@ class _Arrivals:
         self,
         unfinished: dict[int, tuple[int, bytes]],
         loaded: dict[int, bytes],
-        progress: Progress | None,
+        progress: LoadProgress | None,
         now: float,
     ) -> None:
         self._unfinished = unfinished

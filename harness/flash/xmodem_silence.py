@@ -1,4 +1,4 @@
-"""A port that keeps silence while a boot loader waits for a key: any byte then would lead into its menu."""
+"""A port that stays silent while the WE2's boot loader waits for a key: any byte would open its menu."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BEFORE_S = 60.0
 _LONGEST_LINE = 256
 
 
-class QuietPort(Port):
+class SilentPort(Port):
     """Passes everything on, but holds a write back until the window has been announced and has closed."""
 
     def __init__(self, port: Port, *, starting: bool) -> None:
