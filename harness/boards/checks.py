@@ -155,7 +155,7 @@ def _vela(profile: Profile) -> Iterator[Finding]:
     mode = vela.memory
     for key, allowed in _VELA_AREAS.items():
         area = ports[getattr(mode, key)]
-        # Where all is on one port, Vela takes constants in SRAM too, and calls that flash on the chip.
+        # If all is on one port, Vela takes constants in SRAM too, and calls that flash on the chip.
         one_port = mode.const_mem_area == mode.arena_mem_area == mode.cache_mem_area
         if area not in allowed and not (key == "const_mem_area" and area == "Sram" and one_port):
             yield ("vela", "memory", key), f"is on {area}; Vela wants {' or '.join(allowed)} there"

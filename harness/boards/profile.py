@@ -1,6 +1,6 @@
 """The board profile: what a board is, how it is flashed and spoken to, with the source of every fact.
 
-The keys of the TOML file are the fields' aliases where they have one, else their names; a field that holds
+The keys of the TOML file are the fields' aliases if they have one, else their names; a field that holds
 a quantity carries its SI unit in its name (`clock_hz`, `size_bytes`). boards/README.md explains every key.
 """
 
@@ -43,7 +43,7 @@ Identifier = Annotated[str, AfterValidator(_identifier)]
 
 
 TOUCH_BAUD = 1200
-"""The speed that enters the boot loader of boards with USB CDC, where their profile gives no other."""
+"""The speed that enters the boot loader of boards with USB CDC, if their profile gives no other."""
 
 
 class Chip(Table):
@@ -79,10 +79,10 @@ class Serial(Table):
     framing: Literal["8N1"] = Field(description="data bits, parity, stop bits")
     flow_control: Literal["none", "rts_cts", "xon_xoff"] = Field(description="flow control")
     dtr: Literal["ignored", "boot_mode", "reset"] | None = Field(
-        default=None, description="what DTR does to the board; left out where it is not known"
+        default=None, description="what DTR does to the board; left out if it is not known"
     )
     rts: Literal["ignored", "boot_mode", "reset"] | None = Field(
-        default=None, description="what RTS does to the board; left out where it is not known"
+        default=None, description="what RTS does to the board; left out if it is not known"
     )
 
 
@@ -188,7 +188,7 @@ class Flash(Table):
     uf2: Uf2 | None = Field(default=None, description="for the method uf2")
 
     def region(self, name: str) -> Region:
-        """Return the region called `name`; KeyError where there is none."""
+        """Return the region called `name`; KeyError if there is none."""
         for region in self.regions:
             if region.name == name:
                 return region
@@ -204,10 +204,10 @@ class Flash(Table):
         return self.region(self.model)
 
     def place_for_model(self, size: int, behind: int | None = None) -> int | None:
-        """Return the address for a model of `size` bytes; None where there is no room for it.
+        """Return the address for a model of `size` bytes; None if there is no room for it.
 
         That is the start of the region for models; with another model that ends at `behind`, the start of
-        the next block, or, where models have slots of their own (UF2), of the next slot.
+        the next block, or, if models have slots of their own (UF2), of the next slot.
         """
         rooms = [region for region in self.regions if "model" in region.holds]
         if behind is None:
@@ -395,7 +395,7 @@ class Estimate(Table):
     library: Library | None = Field(default=None, description="releases of the kernel library")
     error: EstimateError | None = Field(
         default=None,
-        description="how far it is off; left out where it rests on no published figure, and no time is shown",
+        description="how far it is off; left out if it rests on no published figure, and no time is shown",
     )
     npu_error: EstimateError | None = Field(default=None, description="the same for models on the NPU")
 
@@ -469,7 +469,7 @@ class Profile(Table):
         return found
 
     def memory(self, name: str) -> Memory:
-        """Return the memory called `name`; KeyError where there is none."""
+        """Return the memory called `name`; KeyError if there is none."""
         for memory in self.memories:
             if memory.name == name:
                 return memory

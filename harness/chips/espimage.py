@@ -55,7 +55,7 @@ class Descriptor:
 class EspImage:
     """An image as it is in flash, sound or not: what was read, and what it should have been.
 
-    `stored_sha256` is None where the header says that none is appended; `length` counts everything.
+    `stored_sha256` is None if the header says that none is appended; `length` counts everything.
     """
 
     chip_id: int
@@ -69,7 +69,7 @@ class EspImage:
 
     @property
     def descriptor(self) -> Descriptor | None:
-        """The application descriptor at the start of the first segment; None where there is none."""
+        """The application descriptor at the start of the first segment; None if there is none."""
         if not self.segments or len(self.segments[0].data) < _DESCRIPTOR.size:
             return None
         fields = _DESCRIPTOR.unpack_from(self.segments[0].data)
@@ -141,7 +141,7 @@ def read(data: bytes) -> EspImage:
 
 
 def chip_of(data: bytes) -> str | None:
-    """Return the chip that an image, cut short or not, is for by its header; None where it is none."""
+    """Return the chip that an image, cut short or not, is for by its header; None if it is none."""
     if len(data) < _HEADER.size or data[0] != MAGIC or not 1 <= data[1] <= MOST_SEGMENTS:
         return None
     return CHIPS.get(_HEADER.unpack_from(data)[7])

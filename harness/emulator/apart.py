@@ -17,7 +17,7 @@ T = TypeVar("T")
 def apart(work: Callable[[], T], what: str) -> T:
     """Return `work()`, which can be pickled, from a child process that is a copy of this one.
 
-    Where processes cannot be copied, as on Windows, it is done here. Raises what `work` raises, and
+    If processes cannot be copied, as on Windows, it is done here. Raises what `work` raises, and
     HarnessError, which calls the work `what`, if a signal ended the child.
     """
     if not hasattr(os, "fork"):

@@ -73,7 +73,6 @@ class BenchFirmware(Firmware):
 
     @property
     def busy(self) -> bool:
-        """See Firmware.busy."""
         return self._invoke_due or self._work.ready
 
     @property
@@ -84,11 +83,9 @@ class BenchFirmware(Firmware):
 
     @property
     def buffered(self) -> int:
-        """See Firmware.buffered."""
         return self._decoder.buffered + 8 * self._run.kept + len(self._out)
 
     def receive(self, data: bytes) -> None:
-        """See Firmware.receive."""
         now = self._engine.ticks()
         if now - self._last_receive > SILENCE_S * self._info.tick_hz:
             self._decoder.drop_partial()
@@ -103,7 +100,6 @@ class BenchFirmware(Firmware):
                 self._pass_on_text()
 
     def step(self) -> None:
-        """See Firmware.step."""
         if self._invoke_due:
             self._work.invoke(self._run.profile and not self._run.warmup, self._on_invoked)
         self._work.poll()
@@ -374,17 +370,14 @@ class BenchFirmware(Firmware):
     # ---- what text commands do (see TextDevice)
 
     def text_refuses(self) -> None:
-        """See TextDevice."""
         self._refuse_while_busy()
 
     def text_select(self, address: int, then: Then) -> None:
-        """See TextDevice."""
         self._receiver.lose_input()
         self._run = RunProgress()
         self._work.load(address, then)
 
     def text_infers(self) -> None:
-        """See TextDevice."""
         self._run = RunProgress()
 
     # ---- tensors and samples

@@ -31,7 +31,7 @@ class BoardLine:
         self._woken = False
 
     def read(self, timeout: float | None) -> bytes:
-        """See Line.read; raises BoardReset."""
+        """As in Line; raises BoardReset."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = _SLICE_S if deadline is None else deadline - time.monotonic()
@@ -43,11 +43,9 @@ class BoardLine:
                 return data
 
     def write(self, data: bytes) -> None:
-        """See Line.write."""
         self._line.write(data)
 
     def wake(self) -> None:
-        """See Line.wake."""
         self._woken = True
         self._line.wake()
 

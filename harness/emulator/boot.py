@@ -40,7 +40,7 @@ class Rom(Protocol):
     """What runs first after a reset."""
 
     def boot(self, line: Line, how: Boot) -> App:
-        """Return the firmware to run; serves the loader for Boot.LOADER, and waits where nothing boots.
+        """Return the firmware to run; serves the loader for Boot.LOADER, and waits if nothing boots.
 
         Raises BoardReset, from `line`, when the board is reset meanwhile.
         """

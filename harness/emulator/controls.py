@@ -1,7 +1,7 @@
 """What resets a virtual board: its button, and the control lines of its port.
 
 DTR and RTS are wired as Espressif's boards have them: RTS alone holds the chip in reset; it comes out of it
-into the ROM's loader where DTR is set by then (the transistor circuit of UART bridges), or was set first
+into the ROM's loader if DTR is set by then (the transistor circuit of UART bridges), or was set first
 (the USB-Serial/JTAG peripheral). Both at once do neither. Opening the port at the touch speed enters the
 boot loader of boards with USB CDC.
 """
@@ -14,7 +14,7 @@ from enum import Enum, auto
 
 @dataclass(frozen=True)
 class Lines:
-    """What the host has set on its port; None where the transport does not show it or nobody is there."""
+    """What the host has set on its port; None if the transport does not show it or nobody is there."""
 
     dtr: bool | None = None
     rts: bool | None = None

@@ -97,25 +97,21 @@ class ProcessEngine:
         self._address = 0
 
     def models(self) -> Sequence[ModelEntry]:
-        """See Engine.models."""
         return self._flash.models()
 
     def read(self, address: int, length: int) -> bytes:
-        """See Engine.read."""
         return self._flash.read(address, length)
 
     def ticks(self) -> int:
-        """See Engine.ticks."""
         return self._ticks()
 
     def begin_load(self, address: int) -> None:
-        """See Engine.begin_load."""
         self._flash.end_of(address)
         self._address = address
         self._begin("load", address)
 
     def begin_invoke(self, inputs: Sequence[bytes], profile: bool) -> None:
-        """See Engine.begin_invoke. A new engine, after one that was ended, loads the model first."""
+        """As in Engine; an engine that replaces one that was ended loads the model first."""
         self._begin("invoke", self._address, inputs, profile)
 
     def _begin(self, *request: Any) -> None:
@@ -124,7 +120,6 @@ class ProcessEngine:
         self._process.ask(request)
 
     def poll(self) -> Loaded | Invoked | None:
-        """See Engine.poll."""
         outcome = self._process.outcome() if self._process else None
         if isinstance(outcome, _Ended):
             self._process = None
@@ -134,7 +129,6 @@ class ProcessEngine:
         return outcome
 
     def cancel(self) -> None:
-        """See Engine.cancel."""
         if self._process is not None:
             self._process.end()
             self._process = None

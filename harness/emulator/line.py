@@ -50,7 +50,7 @@ class Channel:
                 self._free_at = max(self._free_at, now) + rest_s
 
     def due(self) -> float | None:
-        """Return when the next bytes arrive, or None where none are under way."""
+        """Return when the next bytes arrive, or None if none are under way."""
         return self._pieces[0][0] if self._pieces else None
 
     def take(self, now: float) -> bytes:
@@ -148,7 +148,7 @@ class AttachedLine:
             thread.join()
 
     def read(self, timeout: float | None) -> bytes:
-        """See Line.read. Comes back early, with nothing, when woken or when an event befalls the board."""
+        """As in Line; returns b"" early when woken or when something happens to the board."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._change:
             while True:
@@ -180,7 +180,6 @@ class AttachedLine:
         return b""
 
     def write(self, data: bytes) -> None:
-        """See Line.write."""
         with self._change:
             # An answer leaves when the board has its question, not when this computer came to look at it.
             sent_at = max(self._line.to_device.arrived_at, time.monotonic() - REACTION_S)
@@ -188,7 +187,6 @@ class AttachedLine:
             self._change.notify_all()
 
     def wake(self) -> None:
-        """See Line.wake."""
         with self._change:
             self._woken = True
             self._change.notify_all()

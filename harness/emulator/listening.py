@@ -14,7 +14,7 @@ def listen(where: str) -> Endpoint:
     """Open the board's side of a line.
 
     Args:
-        where: "pty", or "rfc2217://HOST:PORT" or "socket://HOST:PORT" where port 0 takes any free one.
+        where: "pty", or "rfc2217://HOST:PORT" or "socket://HOST:PORT"; port 0 takes any free one.
 
     Raises:
         HarnessError: the place is none of these, cannot be bound, or there are no pseudo-terminals here.

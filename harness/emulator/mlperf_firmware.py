@@ -271,42 +271,37 @@ class MlperfFirmware(Firmware):
 
     @property
     def busy(self) -> bool:
-        """See Firmware.busy."""
         return self._work.ready
 
     @property
     def buffered(self) -> int:
-        """See Firmware.buffered."""
         return self._decoder.buffered + len(self._out)
 
     def receive(self, data: bytes) -> None:
-        """See Firmware.receive."""
         for item in self._decoder.feed(self._text.give_way(data)):
             if isinstance(item, Text):
                 self._text.command(item.command)
         self._out += self._text.take_output()
 
     def step(self) -> None:
-        """See Firmware.step."""
         self._work.poll()
         self._out += self._text.take_output()
 
     def text_refuses(self) -> None:
-        """See TextDevice: commands come one after the other."""
+        """Refuse nothing: commands come one after the other."""
 
     def text_select(self, address: int, then: Then) -> None:
-        """See TextDevice."""
         self._work.load(address, then)
 
     def text_infers(self) -> None:
-        """See TextDevice: nobody else knows of outputs."""
+        """Do nothing: no other protocol here gives outputs."""
 
 
 _FORMATS = {"int8": "b", "uint8": "B", "int16": "h", "int32": "i", "float32": "f"}
 
 
 def dequantised(data: bytes, type: str, scale: float, zero_point: int) -> list[float]:
-    """Return an output tensor as real numbers: (q - zero point) * scale, or as it is where scale is 0."""
+    """Return an output tensor as real numbers: (q - zero point) * scale, or as it is if scale is 0."""
     code = _FORMATS.get(type)
     if code is None:
         return []

@@ -37,7 +37,6 @@ class ModelFlash:
         return self._entries
 
     def read(self, address: int, length: int) -> bytes:
-        """See Engine.read."""
         if length == 0 or not any(_covers(region, address, length) for region in self._regions):
             text = f"{length} bytes at {address:#x} are not all in flash for models"
             raise EngineError(ErrorCode.BAD_ARGUMENT, text, address)

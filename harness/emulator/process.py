@@ -32,7 +32,7 @@ class BoardProcess:
         Args:
             board: a board id or the path of a profile.
             options: further options of `harness emulate`.
-            listen: where it listens; by default a pty, or a loopback socket where there are no ptys.
+            listen: where it listens; by default a pty, or a loopback socket if there are no ptys.
             wait: False returns at once; whoever asks for `url` first waits then, and gets the error.
 
         Raises:
@@ -112,7 +112,7 @@ class BoardProcess:
         return f"without a word (status {code})"
 
     def stop(self) -> None:
-        """End the process; killed where it does not go by itself."""
+        """End the process; killed if it does not go by itself."""
         if "url" not in self.__dict__:
             self._process.kill()  # it does not listen yet, to nobody and nothing
         if self._process.stdin:

@@ -42,15 +42,12 @@ class EndpointLine:
         self._endpoint = endpoint
 
     def read(self, timeout: float | None) -> bytes:
-        """See Line.read."""
         return self._endpoint.read(READ_BYTES, 1.0 if timeout is None else timeout)
 
     def write(self, data: bytes) -> None:
-        """See Line.write."""
         self._endpoint.write(data)
 
     def wake(self) -> None:
-        """See Line.wake."""
         self._endpoint.wake()
 
 
@@ -106,7 +103,7 @@ def run(
         if profile.flash.uf2:
             touch: int | None = profile.flash.uf2.touch_baud
         else:
-            # Where DTR and RTS cannot be had, the touch stands in for them.
+            # If DTR and RTS cannot be had, the touch stands in for them.
             touch = TOUCH_BAUD if profile.flash.enter == "dtr_rts" and not has_lines else None
         controls = Controls(dtr_rts=profile.flash.enter == "dtr_rts" and has_lines, touch_baud=touch)
 
@@ -137,7 +134,7 @@ def run(
 
 
 def _hold(flash_directory: Path) -> FileLock:
-    """Keep other virtual boards from the same flash memory; raises HarnessError where one is there."""
+    """Keep other virtual boards from the same flash memory; raises HarnessError if one is there."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(flash_directory / "in-use.lock")
@@ -155,7 +152,7 @@ def _end(signum: int, frame: FrameType | None) -> None:
 
 
 def _buttons(press: Callable[[Boot], None], lifeline: contextlib.ExitStack | None) -> None:
-    """Press buttons as standard input says; its end is the board's where there is something to undo then."""
+    """Press buttons as standard input says; its end is the board's if there is something to undo then."""
     # By descriptor: a thread that holds the lock of sys.stdin would abort the interpreter at its end.
     pending = b""
     while True:

@@ -70,7 +70,7 @@ class RunProgress:
         return False
 
     def frames(self) -> list[m.Samples]:
-        """Return what is unsent; where there is nothing, one empty frame that tells the state."""
+        """Return what is unsent; if there is nothing, one empty frame that tells the state."""
         found = []
         while True:
             at = self.sent - self.acked

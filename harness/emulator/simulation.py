@@ -64,35 +64,30 @@ class SimulatedPort:
         return self._firmware
 
     def now(self) -> float:
-        """See Port.now."""
         return self._time
 
     def pause(self, seconds: float) -> None:
-        """See Port.pause."""
         self._advance(self._time + seconds)
 
     def read(self, max_bytes: int, timeout: float) -> bytes:
-        """See Port.read. It returns all that has arrived, however much."""
+        """As in Port, but return all that has arrived, however much."""
         self._check()
         self._advance(self._time + timeout, for_host=True)
         self._check()
         return self._line.to_host.take(self._time)
 
     def write(self, data: bytes) -> None:
-        """See Port.write. Writing takes no time: the operating system has room."""
+        """As in Port; writing takes no time, as if the operating system had room."""
         self._check()
         self._line.to_device.send(self._time, data)
 
     def reset_buffers(self) -> None:
-        """See Port.reset_buffers."""
         self._line.to_host.take(self._time)
 
     def close(self) -> None:
-        """See Port.close."""
         self._open = False
 
     def reopen(self) -> None:
-        """See Port.reopen."""
         if not self._here:
             raise PortMissing(f"no port {self.url}")
         self._open = True

@@ -70,7 +70,6 @@ class SscmaFirmware(Firmware):
 
     @property
     def busy(self) -> bool:
-        """See Firmware.busy."""
         return self._invoke_due or self._work.ready
 
     @property
@@ -79,11 +78,9 @@ class SscmaFirmware(Firmware):
 
     @property
     def buffered(self) -> int:
-        """See Firmware.buffered."""
         return len(self._pending) + len(self._out)
 
     def receive(self, data: bytes) -> None:
-        """See Firmware.receive."""
         *lines, rest = data.replace(b"\n", b"\r").split(b"\r")
         for line in lines:
             self._pending += line
@@ -96,7 +93,6 @@ class SscmaFirmware(Firmware):
             del self._pending[LONGEST_COMMAND + 1 :]
 
     def step(self) -> None:
-        """See Firmware.step."""
         if self._invoke_due:
             self._left -= self._left > 0
             self._work.invoke(False, self._invoked)

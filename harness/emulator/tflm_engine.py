@@ -67,7 +67,7 @@ class TflmRuntime:
         self._selected: _Selected | None = None
 
     def load(self, address: int) -> Loaded:
-        """See Runtime.load; what the board's firmware would refuse is refused here."""
+        """As in Runtime; refuses what the board's firmware would refuse."""
         self._selected = None
         end = ModelFlash(self._profile, self._flash).end_of(address)
         data = self._flash.read_by_core(address, end - address)
@@ -109,7 +109,7 @@ class TflmRuntime:
             raise EngineError(ErrorCode.MODEL_INVALID, str(error)[:_LONGEST_REASON]) from None
 
     def invoke(self, inputs: Sequence[bytes], profile: bool) -> Invoked:
-        """See Runtime.invoke; the ticks are those that the board is estimated to take, 0 if not known."""
+        """As in Runtime; the ticks are those that the board is estimated to take, 0 if not known."""
         selected = self._selected
         if selected is None:
             raise EngineError(ErrorCode.NO_MODEL, "no model is selected")

@@ -33,7 +33,7 @@ def check(board: Profile, files: Sequence[FlashFile]) -> None:
 
 
 def refuse_virtual(board: Profile, files: Sequence[FlashFile]) -> None:
-    """Raise HarnessError where a file is an image that runs on virtual boards only."""
+    """Raise HarnessError if a file is an image that runs on virtual boards only."""
     for file in files:
         if file.use == "firmware" and images.is_virtual(file.data):
             raise HarnessError(

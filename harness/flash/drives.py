@@ -23,7 +23,7 @@ class Drive:
     """A boot loader's drive.
 
     `info` is what its INFO_UF2.TXT says, by key ("Model", "Board-ID"); `device` is what is mounted there,
-    where that is known.
+    if that is known.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class Drive:
     @property
     def gone(self) -> bool:
         """Whether it is no longer there."""
-        # Where nobody unmounts a drive that has been unplugged, its files seem to be there for a while.
+        # If nobody unmounts a drive that has been unplugged, its files seem to be there for a while.
         if self.device is not None and not self.device.exists():
             return True
         try:
@@ -127,12 +127,12 @@ def _mounts() -> list[tuple[str, str]]:
 
 
 def _unescaped(path: str) -> str:
-    """Return a path from the list of mounts, where a blank is written as \\040."""
+    """Return a path from the list of mounts, in which a blank is written as \\040."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
 
 
 def _label(path: Path, device: Path | None) -> str:
-    """Return the label of the drive at a path: the file system's own where it can be had, else the name.
+    """Return the label of the drive at a path: the file system's own if it can be had, else the name.
 
     A desktop mounts a second drive of the same label under another name, and Windows under a letter.
     """

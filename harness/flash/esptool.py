@@ -76,7 +76,7 @@ class EspLoader:
 
 @contextmanager
 def enter(target: Target) -> Iterator[EspLoader]:
-    """See harness.flash.method.enter."""
+    """Connect to the chip's ROM loader by esptool; reset the chip into its firmware at the end."""
     assert target.port is not None
     assert target.profile.flash.esptool
     chip = target.profile.flash.esptool.chip

@@ -35,7 +35,7 @@ class FlashFile:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file: written, or "same" where the board held these bytes already.
+    """What became of a file: written, or "same" if the board held these bytes already.
 
     `verified` says how it is known that they arrived; `seconds` is how long the file took.
     """
@@ -68,9 +68,9 @@ class Target:
     """A board to flash and how it is reached.
 
     Attributes:
-        port: the pyserial URL of its port; None where only its drive is there.
-        find_port: returns the port that comes with the firmware where there was none; raises PortError.
-        press: presses a button, "reset" or "boot", where the caller can (a virtual board, a wired bench).
+        port: the pyserial URL of its port; None if only its drive is there.
+        find_port: returns the port that comes with the firmware if there was none; raises PortError.
+        press: presses a button, "reset" or "boot", if the caller can (a virtual board, a wired bench).
         restart: has the running firmware reset the board, over its open port; returns whether it did.
         drives: directories in which drives appear, besides the system's.
         ask: tells a person to press a button.

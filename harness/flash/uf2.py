@@ -70,7 +70,7 @@ class Uf2Loader:
 
 
 def to_uf2(board: Profile, file: FlashFile) -> bytes:
-    """Return a file as a UF2 file, its words swapped where the board's profile says so."""
+    """Return a file as a UF2 file, its words swapped if the board's profile says so."""
     assert board.flash.uf2
     swap = file.use in board.flash.uf2.word_swapped
     data = uf2file.swap_words(file.data) if swap else file.data
@@ -79,12 +79,12 @@ def to_uf2(board: Profile, file: FlashFile) -> bytes:
 
 @contextmanager
 def enter(target: Target) -> Iterator[Uf2Loader]:
-    """See harness.flash.method.enter."""
+    """Yield the boot loader's drive; what is written to it starts by itself."""
     yield Uf2Loader(target, _enter(target))
 
 
 def _enter(target: Target) -> Drive:
-    """Return the board's drive, after making it appear where it is not there yet."""
+    """Return the board's drive, after making it appear if it is not there yet."""
     found = _drives(target)
     if len(found) > 1:
         paths = ", ".join(str(drive.path) for drive in found)
@@ -127,7 +127,7 @@ def _drives(target: Target) -> list[Drive]:
 
 
 def _unmounted(target: Target) -> Path | None:
-    """Return the device of the board's drive where that is there, and nobody has mounted it (yet)."""
+    """Return the device of the board's drive if that is there, and nobody has mounted it (yet)."""
     assert target.profile.flash.uf2
     if target.drives:
         return None  # it is to appear elsewhere

@@ -187,7 +187,7 @@ class We2Loader:
         self._at_question = True
 
     def _get(self, size: int, timeout: float = 1.0) -> bytes | None:
-        """Return bytes from the line as the library asks for them; None where none came in time."""
+        """Return bytes from the line as the library asks for them; None if none came in time."""
         if not self._held:
             self._held += self._port.read(4096, timeout)
             self._said = (self._said + self._held)[-REMEMBERED:]
@@ -211,7 +211,7 @@ def preamble(address: int) -> bytes:
 
 @contextmanager
 def enter(target: Target) -> Iterator[We2Loader]:
-    """See harness.flash.method.enter."""
+    """Lead the boot loader into receiving XMODEM; have it start the firmware at the end."""
     assert target.port is not None
     port = open_port(target.port, target.profile.serial.baud)
     try:
@@ -267,7 +267,7 @@ def _flood(target: Target, port: Port, patience: float) -> bytes:
             raise _WindowMissed(_not_reached(target, bytes(heard), patience))
         if now >= key_at:
             port.write(KEY)
-            # A flood until the menu is there; from then on a choice, repeated where it got lost.
+            # A flood until the menu is there; from then on a choice, repeated if it got lost.
             key_at = now + (KEY_EVERY_S if CHOICE not in heard else CHOICE_EVERY_S)
         heard += port.read(4096, KEY_EVERY_S)
         if heard.endswith(POLL * POLLS_ALONE) and READY not in heard:

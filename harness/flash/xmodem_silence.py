@@ -26,7 +26,6 @@ class SilentPort(Port):
         self.url = port.url
 
     def read(self, max_bytes: int, timeout: float) -> bytes:
-        """See Port.read."""
         if not self._held:
             self._listen(max_bytes, timeout)
         taken = bytes(self._held[:max_bytes])
@@ -34,7 +33,6 @@ class SilentPort(Port):
         return taken
 
     def write(self, data: bytes) -> None:
-        """See Port.write."""
         self._listen(_LONGEST_LINE, 0)
         while (left := self._quiet_until - self._port.now()) > 0:
             self._listen(_LONGEST_LINE, left)
@@ -54,23 +52,18 @@ class SilentPort(Port):
         del self._heard[:-_LONGEST_LINE]
 
     def close(self) -> None:
-        """See Port.close."""
         self._port.close()
 
     def reset_buffers(self) -> None:
-        """See Port.reset_buffers."""
         self._held.clear()
         self._port.reset_buffers()
 
     def reopen(self) -> None:
-        """See Port.reopen."""
         self._held.clear()
         self._port.reopen()
 
     def now(self) -> float:
-        """See Port.now."""
         return self._port.now()
 
     def pause(self, seconds: float) -> None:
-        """See Port.pause."""
         self._port.pause(seconds)

@@ -28,7 +28,7 @@ def add(
 ) -> Image:
     """Copy the image in `path` into the cache and enter it in the manifest there.
 
-    Raises HarnessError where the file cannot be read, is no sound image for the board, or does not go there.
+    Raises HarnessError if the file cannot be read, is no sound image for the board, or does not go there.
     """
     profile = fitting.load(board)
     if protocol not in profile.protocols.supported:
@@ -52,7 +52,7 @@ def add(
 
 
 def examine(board: Profile, path: Path, offset: str | None = None) -> FlashFile:
-    """Return what is in an image file and where it goes: where `offset` or the file says, or by what it is.
+    """Return what is in an image file and its address: from `offset`, from the file, or by the kind of image.
 
     Raises HarnessError.
     """
@@ -69,7 +69,7 @@ def examine(board: Profile, path: Path, offset: str | None = None) -> FlashFile:
 
 
 def _read(board: Profile, path: Path) -> tuple[bytes, int | None]:
-    """Return a file's bytes, and the address where it says one (UF2)."""
+    """Return a file's bytes, and the address if it says one (UF2)."""
     try:
         data = path.read_bytes()
     except OSError as error:

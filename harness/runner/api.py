@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NONE = "none"
-"""What stands for no firmware where one is named."""
+"""The name that is given instead of a firmware to flash none."""
 
 INTERRUPTED = "interrupted by the user"
 """Said in a record of what ended its run."""
@@ -191,7 +191,7 @@ def bench(
 
 
 def _drive_is_of_use(planned: Plan, port: str | None) -> None:
-    """Raise HarnessError where naming the boot loader's drive has no meaning: it would be passed over."""
+    """Raise HarnessError if naming the boot loader's drive has no meaning: it would be passed over."""
     if port == EMULATED:
         raise HarnessError("an emulated board has a drive of its own; leave --drive out")
     if not any(job.board.flash.uf2 for job in planned.jobs):
@@ -207,8 +207,8 @@ def _names(given: Names) -> tuple[str, ...]:
 def _prepare_all(planned: Plan, settings: Settings, result: Result, named: bool) -> list[Prepared]:
     """Make inputs and compile before the first board is touched: what is wrong with them shows up at once.
 
-    Where no board was named, those for which Vela refuses the model are left out like others that cannot run
-    it; raises HarnessError where none is left. A file of a folder is left out whatever is wrong with it.
+    If no board was named, those for which Vela refuses the model are left out like others that cannot run
+    it; raises HarnessError if none is left. A file of a folder is left out whatever is wrong with it.
     """
     prepared: list[Prepared] = []
     refused: VelaError | None = None
@@ -426,9 +426,9 @@ def flash_board(
     Args:
         board_name: a board id or the path of a profile.
         port: a pyserial URL, "auto" = the attached board, or "emulated".
-        firmware: a protocol, the path of an image, "none", or None = the board's default protocol where
+        firmware: a protocol, the path of an image, "none", or None = the board's default protocol if
             there are no models, else none.
-        models: paths or names of models, each with @ADDRESS where it is not to be placed by itself.
+        models: paths or names of models, each with @ADDRESS if it is not to be placed by itself.
         drive: where the boot loader's drive is; None = look for it.
         options: of the flashing method.
         progress: called with a file's name, the bytes of it that are done, and all of them.

@@ -49,7 +49,7 @@ def _place(given: str) -> tuple[str, int | None]:
 
 
 def _deployed(board: Profile, name: str) -> bytes:
-    """Return a model as the board takes it; raises HarnessError where it cannot run it."""
+    """Return a model as the board takes it; raises HarnessError if it cannot run it."""
     model = resolve.resolve(name)
     against = why_not(model, board)
     if against:

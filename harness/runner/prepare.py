@@ -42,7 +42,7 @@ def prepare(job: Job, settings: Settings) -> Prepared:
 
     Raises:
         VelaError: Vela refuses the model.
-        InputError: inputs of the wrong shape or type, or random ones asked for where none make sense.
+        InputError: inputs of the wrong shape or type, or random ones asked for if none make sense.
     """
     try:
         inputs = tensors.read(settings.inputs, job.model)

@@ -30,7 +30,7 @@ class Reach:
     """A board within reach.
 
     Attributes:
-        port: as the user named it; `url` is what pyserial opens, None where only a drive is there.
+        port: as the user named it; `url` is what pyserial opens, None if only a drive is there.
         blank: nothing is in its flash, so there is nothing to greet.
         starting: it has just been switched on.
     """
@@ -50,7 +50,7 @@ class Reach:
         return self.process is not None
 
     def open(self, *, starting: bool = False) -> Port:
-        """Open the port; raises PortError, or BoardError where an emulated board has ended."""
+        """Open the port; raises PortError, or BoardError if an emulated board has ended."""
         baud = self.board.serial.baud
         if self.process is not None:
             port: SerialPort = VirtualPort(self.process, baud)

@@ -59,7 +59,7 @@ def make_record(
     verification: records.Verification,
     interrupted: str | None = None,
 ) -> Record:
-    """Return the record of a run; `interrupted` says what ended it before its time, where something did."""
+    """Return the record of a run; `interrupted` says what ended it before its time, if something did."""
     job, identity = prepared.job, taken.identity
     virtual = board.virtual
     origins = _origins(identity, virtual)

@@ -93,16 +93,13 @@ class BenchSession(Session):
     # ---- the interface
 
     def identify(self) -> Identity:
-        """See Session.identify."""
         self._identity = self._again(self._identify)
         return self._identity
 
     def models(self) -> list[FlashModel]:
-        """See Session.models."""
         return self._again(self._models)
 
     def digest(self, address: int, length: int) -> str | None:
-        """See Session.digest."""
         ask = partial(self._ask_slowly, m.Digest(address, length), m.Digested)
         got = self._again(partial(self._when_free, ask))
         if (got.address, got.length) != (address, length):
@@ -113,7 +110,6 @@ class BenchSession(Session):
         return got.sha256.hex()
 
     def select(self, address: int) -> ModelInfo:
-        """See Session.select."""
         self._loaded.clear()
         self._address = None
         info = self._again(partial(self._when_free, partial(self._select, address)))
@@ -121,7 +117,6 @@ class BenchSession(Session):
         return info
 
     def load(self, input_index: int, data: bytes, progress: LoadProgress | None = None) -> None:
-        """See Session.load."""
         self.load_all([(input_index, data)], progress)
 
     def load_all(self, tensors: Iterable[tuple[int, bytes]], progress: LoadProgress | None = None) -> None:
@@ -146,7 +141,7 @@ class BenchSession(Session):
         profile: bool = False,
         on_sample: OnSample | None = None,
     ) -> Run:
-        """See Session.run. After a reset of the board the samples that are missing are taken in a new run."""
+        """As in Session; samples that a reset of the board lost are taken in a new run."""
         samples: list[int] = []
         first_incident = len(self.incidents)
         check = ClockCheck()
@@ -233,7 +228,6 @@ class BenchSession(Session):
             raise BoardError(f"the board at {self._link.port.url} {ended}")
 
     def memory(self) -> RamUse | None:
-        """See Session.memory."""
         if not self._link.device.capabilities & m.Capability.MEMORY:
             return None
         got = self._link.ask(m.GetMemory(), m.MemoryFigures)
@@ -251,7 +245,6 @@ class BenchSession(Session):
         )
 
     def output(self, index: int) -> bytes | None:
-        """See Session.output."""
         whole = bytearray()
         total = 1
         crc = 0
@@ -267,7 +260,6 @@ class BenchSession(Session):
         return bytes(whole)
 
     def layers(self) -> list[tuple[str, int]] | None:
-        """See Session.layers."""
         if not self._link.device.capabilities & m.Capability.PROFILE:
             return None
         found: list[tuple[str, int]] = []
@@ -280,12 +272,10 @@ class BenchSession(Session):
         return found
 
     def abort(self) -> None:
-        """See Session.abort."""
         self._ask_slowly(m.Abort(), m.Aborted)
         self._watch = None
 
     def reset(self) -> None:
-        """See Session.reset."""
         boot = self._link.device.boot
         with contextlib.suppress(DeviceReset):  # raised if it resets before its reply is out
             self._link.ask(m.Reset(), m.Resetting)
@@ -299,7 +289,6 @@ class BenchSession(Session):
         self._loaded.clear()
 
     def close(self) -> None:
-        """See Session.close."""
         try:
             if self._watch is not None:
                 self._link.tell(m.Abort())

@@ -247,13 +247,13 @@ class BenchLink:
         raise stayed_away(self.port, self.patience.slow_request_s)
 
     def plausible(self, count: int, most: int, what: str) -> int:
-        """Return `count`; raises BoardError where it is above `most`."""
+        """Return `count`; raises BoardError if it is above `most`."""
         if count > most:
             raise self.protocol_error(f"{count} {what} (at most {most} make sense)")
         return count
 
     def protocol_error(self, what: str) -> BoardError:
-        """Return the error to raise where the device says what cannot be."""
+        """Return the error to raise if the device says what cannot be."""
         return BoardError(
             f"the board at {self.port.url} reports {what}: its firmware does not keep the protocol"
         )

@@ -43,7 +43,7 @@ class ClockCheck:
     def drift_ppm(self, tick_hz: int) -> float | None:
         """Return how much faster (+) or slower (-) the device's clock ran, in millionths.
 
-        None where the run was too short for the readings to tell.
+        None if the run was too short for the readings to tell.
         """
         uncertainty = self.uncertainty_ppm()
         if uncertainty is None:

@@ -62,7 +62,7 @@ class Text:
 
 
 class Decoder:
-    """Finds frames, and text commands where asked to, in bytes that arrive in any portions.
+    """Finds frames, and text commands if asked to, in bytes that arrive in pieces of any size.
 
     Memory is bounded: a chunk that outgrows `max_frame` line bytes is dropped up to the next delimiter, and
     of what was not a frame only the last `noise_limit` bytes are kept.

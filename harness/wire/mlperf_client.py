@@ -69,7 +69,7 @@ class MlperfSession(Session):
         self._name = self._greet(Countdown(port, patience.first_sign_s))
 
     def identify(self) -> Identity:
-        """See Session.identify. A firmware that speaks bench, too, is named by what it says in it."""
+        """As in Session; a firmware that speaks bench as well is identified by that."""
         if self._identity is None:
             self._identity = self._reconnecting(self._identify)
         return self._identity
@@ -115,7 +115,7 @@ class MlperfSession(Session):
         return ModelInfo((), ())
 
     def load(self, input_index: int, data: bytes, progress: LoadProgress | None = None) -> None:
-        """See Session.load. The API takes the first input alone."""
+        """As in Session; the MLPerf Tiny API takes only the first input."""
         if input_index != 0:
             raise HarnessError(
                 f"MLPerf Tiny's API loads one input; input {input_index} needs a firmware that speaks bench"
@@ -124,7 +124,7 @@ class MlperfSession(Session):
         self._data = data
 
     def batch(self, n: int) -> int:
-        """See Session.batch. A run has at most ten batches, of equal size."""
+        """As in Session; a run has at most ten batches, of equal size."""
         return -(-n // min(n, MOST_BATCHES))
 
     def run(
@@ -136,7 +136,7 @@ class MlperfSession(Session):
         profile: bool = False,
         on_sample: OnSample | None = None,
     ) -> Run:
-        """See Session.run. At least `n` invokes are timed."""
+        """As in Session; at least `n` invokes are timed."""
         batch = self.batch(n)
         count = -(-n // batch)
         samples: list[int] = []
@@ -166,7 +166,6 @@ class MlperfSession(Session):
         return result()
 
     def printed(self) -> list[float] | None:
-        """See Session.printed."""
         return self.results
 
     def abort(self) -> None:
@@ -177,7 +176,6 @@ class MlperfSession(Session):
         raise HarnessError("MLPerf Tiny's API has no reset: press the board's reset button")
 
     def close(self) -> None:
-        """See Session.close."""
         self._port.close()
 
     # ---- the commands
@@ -292,7 +290,7 @@ class MlperfSession(Session):
         return None
 
     def _reconnecting(self, action: Callable[[], _T]) -> _T:
-        """Do `action`, again where the board was reset or the port away: every action here stands alone."""
+        """Do `action`, and again after a reset or a lost port; no action here depends on one before it."""
         restarts = 0
         while True:
             try:

@@ -24,7 +24,7 @@ class AnswerTime:
         self._spread = 0.0
         self._wait = first_s
         self.wait = first_s
-        """Seconds to wait now, backed off where answers stay out."""
+        """Seconds to wait now, longer while no answers come."""
 
     def answered(self, seconds: float) -> None:
         """Take an answer time (of a question that was asked once only)."""

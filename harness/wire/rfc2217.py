@@ -17,10 +17,9 @@ class Rfc2217Serial(rfc2217.Serial):
     _negotiated: tuple[object, ...] = ()
 
     def open(self) -> None:
-        """See serial.Serial.open."""
         self._negotiated = ()
         with warnings.catch_warnings():
-            # pyserial names its thread in a way that Python deprecates: where warnings are errors, as in many
+            # pyserial names its thread in a way that Python deprecates: if warnings are errors, as in many
             # a test suite, that would end a bench.
             warnings.simplefilter("ignore", DeprecationWarning)
             super().open()

@@ -33,7 +33,7 @@ class RunView:
         return self.state in ENDED
 
     def take(self, samples: m.Samples) -> None:
-        """Take a frame; raises NotOfThisRun where it has more samples than were asked for."""
+        """Take a frame; raises NotOfThisRun if it has more samples than were asked for."""
         if samples.run != self.id or self.over:
             return
         count, beyond = divmod(len(samples.ticks), 8)

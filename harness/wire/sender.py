@@ -197,7 +197,7 @@ class Sender:
         return self._out(None, -1, 0), m.Probe()
 
     def on_ack(self, number: int, ack: m.Ack) -> None:
-        """Take an acknowledgement; raises TransferRefused where the device will not have the transfer."""
+        """Take an acknowledgement; raises TransferRefused if the device will not have the transfer."""
         if m.newer(number, self._number) or m.newer(self._acked, number):
             return
         self._acked = number

@@ -44,7 +44,7 @@ class InvokeOutlasts(NoAnswer):
 
 @dataclass(frozen=True)
 class Identity:
-    """Board and firmware by their own account; None where the protocol does not say."""
+    """Board and firmware by their own account; None if the protocol does not say."""
 
     board: str
     firmware_name: str
@@ -88,7 +88,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The tensors at both ends of the selected model; empty where the protocol does not describe them."""
+    """The tensors at both ends of the selected model; empty if the protocol does not describe them."""
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
@@ -120,8 +120,8 @@ class Incidents(list[Incident]):
 class Run:
     """What a run brought: samples in device ticks, and how the device's clock compares with the host's.
 
-    `drift_ppm` is positive where the device's clock runs fast; it is None where the device has no clock to
-    ask or the run was too short to tell. `complete` is False where fewer samples than asked for could be
+    `drift_ppm` is positive if the device's clock runs fast, and None if the device has no clock to
+    ask or the run was too short to tell. `complete` is False if fewer samples than asked for could be
     had. `samples` divided by `tick_hz` are always times of one invoke (see `Session.batch`).
     """
 
@@ -213,11 +213,11 @@ class Session(ABC):
         """
 
     def memory(self) -> RamUse | None:
-        """Return RAM figures, or None where the protocol has none."""
+        """Return RAM figures, or None if the protocol has none."""
         return None
 
     def output(self, index: int) -> bytes | None:
-        """Return an output tensor of the last run, or None where the protocol has no tensors."""
+        """Return an output tensor of the last run, or None if the protocol has no tensors."""
         return None
 
     def printed(self) -> list[float] | None:
@@ -225,7 +225,7 @@ class Session(ABC):
         return None
 
     def layers(self) -> list[tuple[str, int]] | None:
-        """Return (operator, ticks) of the last profiled run in order, or None where not reported."""
+        """Return (operator, ticks) of the last profiled run in order, or None if not reported."""
         return None
 
     @abstractmethod
@@ -238,7 +238,7 @@ class Session(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Leave the device idle where it still answers, and close the port."""
+        """Leave the device idle if it still answers, and close the port."""
 
     def __enter__(self) -> Session:
         return self

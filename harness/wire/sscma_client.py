@@ -66,7 +66,6 @@ class SscmaSession(Session):
         self._boots = self._boot_count()
 
     def identify(self) -> Identity:
-        """See Session.identify."""
         version = self._query("VER", dict)
         return Identity(
             board=self._query("NAME", str),
@@ -83,14 +82,13 @@ class SscmaSession(Session):
         )
 
     def models(self) -> list[FlashModel]:
-        """See Session.models."""
         return [
             FlashModel(index, address, f"model {id}")
             for index, (id, address) in enumerate(self._model_list())
         ]
 
     def select(self, address: int) -> ModelInfo:
-        """See Session.select. The firmware does not describe tensors."""
+        """As in Session; this firmware does not describe tensors."""
         models = self._model_list()
         id = next((id for id, there in models if there == address), None)
         if id is None:
@@ -119,7 +117,7 @@ class SscmaSession(Session):
         profile: bool = False,
         on_sample: OnSample | None = None,
     ) -> Run:
-        """See Session.run. The model runs on what the camera sees."""
+        """As in Session; the model runs on what the camera sees."""
         samples: list[int] = []
         first_incident = len(self.incidents)
 
@@ -166,12 +164,10 @@ class SscmaSession(Session):
         return result()
 
     def abort(self) -> None:
-        """See Session.abort."""
         self._going = False
         self._write("BREAK")
 
     def reset(self) -> None:
-        """See Session.reset."""
         self._write("RST")
         before = self._boots
 
@@ -188,7 +184,6 @@ class SscmaSession(Session):
         self._address = None
 
     def close(self) -> None:
-        """See Session.close."""
         try:
             if self._going:
                 self.abort()
@@ -249,7 +244,7 @@ class SscmaSession(Session):
         return events
 
     def _read_event(self, event: dict[str, Any]) -> tuple[int | None, int] | None:
-        """Return (running count, milliseconds of the invoke), or None where the line damaged the event."""
+        """Return (running count, milliseconds of the invoke), or None if the line damaged the event."""
         code = event.get("code")
         if _is_count(code) and code != 0:
             raise BoardError(f"an inference failed on the board at {self._port.url}: {_code_name(code)}")

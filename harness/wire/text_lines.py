@@ -29,5 +29,5 @@ class Lines:
         self._whole += [line.rpartition(b"\x00")[2].strip(b"\r").decode("ascii", "replace") for line in whole]
 
     def next(self) -> str | None:
-        """Return the next whole line, without its end; None where there is none yet."""
+        """Return the next whole line, without its end; None if there is none yet."""
         return self._whole.pop(0) if self._whole else None

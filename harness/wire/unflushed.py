@@ -18,7 +18,6 @@ class SocketSerial(protocol_socket.Serial):
     _opening = False
 
     def open(self) -> None:
-        """See serial.Serial.open."""
         self._opening = True
         try:
             super().open()
@@ -26,7 +25,6 @@ class SocketSerial(protocol_socket.Serial):
             self._opening = False
 
     def reset_input_buffer(self) -> None:
-        """See serial.Serial.reset_input_buffer."""
         if not self._opening:
             super().reset_input_buffer()
 

@@ -1,7 +1,7 @@
 """Where each tensor of a Vela file lies in the arena.
 
 Metadata `OfflineMemoryAllocation` holds 32-bit words: a version, the number of subgraphs, the number of
-tensors, then one arena offset a tensor, -1 where TFLite-Micro is to plan it (its
+tensors, then one arena offset a tensor, -1 if TFLite-Micro is to plan it (its
 `micro_allocation_info.cc`).
 """
 
@@ -32,7 +32,7 @@ class Plan:
 
 
 def _offline(model: Model, subgraph: Subgraph) -> list[int]:
-    """Return the offline offset of each tensor of the first subgraph, all -1 where there is no plan."""
+    """Return the offline offset of each tensor of the first subgraph, all -1 if there is no plan."""
     count = len(subgraph.tensors)
     data = model.metadata.get(METADATA)
     if data is None:
@@ -48,7 +48,7 @@ def _offline(model: Model, subgraph: Subgraph) -> list[int]:
 def plan(model: Model, elsewhere: frozenset[int] = frozenset()) -> Plan:
     """Lay out the tensors of the first subgraph: the file's own offsets first, the rest after them.
 
-    Tensors in `elsewhere` lie in another memory and take no part. Raises ArenaError where the offline plan
+    Tensors in `elsewhere` lie in another memory and take no part. Raises ArenaError if the offline plan
     is damaged.
     """
     subgraph = model.subgraphs[0]

@@ -4,7 +4,7 @@ An input element less its zero point is an integer of at most 8 + 1 or 16 + 1 bi
 product and every partial sum of products is an integer, of a magnitude of at most M, the sum of the
 magnitudes of a channel's weights times that of the largest input. Floating point adds and multiplies
 integers exactly, in any order and fused or not, as long as all results are integers that it can hold:
-float32 holds every one up to 2**24, float64 up to 2**53. So float32 is used where M < 2**24. Otherwise
+float32 holds every one up to 2**24, float64 up to 2**53. So float32 is used if M < 2**24. Otherwise
 float64 is: with weights of a magnitude of at most 255 and inputs of at most 2**17, M < 2**53 as long as a
 channel has fewer than 2**28 weights, and `Limits` admits no more than 2**24.
 
@@ -142,7 +142,7 @@ class Convolution:
             target = term
 
     def _current(self) -> _Constants:
-        """Return what the weights and scale records in memory come to, worked out anew where they changed."""
+        """Return what the weights and scale records in memory come to, worked out anew if they changed."""
         last = self._constants
         if last is not None and (self._fixed or self._as_in(last)):
             return last

@@ -30,7 +30,7 @@ class Segment:
 def segment(model: Model, operators: tuple[Operator, ...]) -> Segment:
     """Find what enters and leaves `operators`, which are consecutive in the first subgraph.
 
-    Raises NotModelled where that is something TFLite-Micro only passes on inside a model.
+    Raises NotModelled if that is something TFLite-Micro only passes on inside a model.
     """
     subgraph = model.subgraphs[0]
     produced = {index for op in operators for index in op.outputs if index >= 0}
@@ -55,7 +55,7 @@ def segment(model: Model, operators: tuple[Operator, ...]) -> Segment:
 
 
 def check_calls(model: Model, operators: Iterable[Operator]) -> None:
-    """Raise NotModelled where `operators` call subgraphs that use variables: each part has its own."""
+    """Raise NotModelled if `operators` call subgraphs that use variables: each part has its own."""
     for op in operators:
         for index in _reached(model, op):
             if is_stateful(model.subgraphs[index]):
@@ -113,7 +113,7 @@ class Extractor:
     def extract(self, part: Segment) -> bytes:
         """Return a model file with the operators of `part` and the tensors that they use.
 
-        Other subgraphs come along where an operator calls them; so do the buffers that are used.
+        Other subgraphs come along if an operator calls them; so do the buffers that are used.
         """
         root = copy.copy(self._root)
         root.metadata = root.metadataBuffer = root.signatureDefs = None

@@ -12,7 +12,7 @@ _STREAM_VERSION = 0
 
 
 def check(configuration: Configuration, npu: Accelerator) -> None:
-    """Raise NpuFault where a stream is not for this NPU."""
+    """Raise NpuFault if a stream is not for this NPU."""
     if configuration.accelerator != npu.name:
         raise NpuFault(
             f"the stream is for {configuration.accelerator}, this NPU is an {npu.name}: compile the model "

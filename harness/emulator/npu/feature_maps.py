@@ -25,7 +25,7 @@ class Piece:
     """A part of a feature map that one strided view covers.
 
     `rows`, `columns` and `channels` are its place in the feature map; `start`, `shape` and `strides`
-    describe the bytes: (height, width, channels), or (height, bricks, width, 16) where `bricks` is set.
+    describe the bytes: (height, width, channels), or (height, bricks, width, 16) if `bricks` is set.
     """
 
     rows: slice
@@ -37,7 +37,7 @@ class Piece:
 
     @property
     def blocked(self) -> bool:
-        """True where the view's second axis counts bricks of 16 channels."""
+        """True if the view's second axis counts bricks of 16 channels."""
         return len(self.shape) == 4
 
     def span(self, size: int) -> tuple[int, int]:
@@ -112,7 +112,7 @@ def _view(memory: Memory, fm: FeatureMap, piece: Piece, writing: bool) -> NDArra
 class Mapped:
     """A feature map in a memory: where its bytes lie is found, and checked, once.
 
-    Raises NpuFault where it reaches outside its region, or its region is read-only and it is for writing.
+    Raises NpuFault if it reaches outside its region, or its region is read-only and it is for writing.
     """
 
     def __init__(self, memory: Memory, fm: FeatureMap, writing: bool = False) -> None:

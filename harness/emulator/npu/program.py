@@ -18,8 +18,8 @@ Step = Job | cpu.Segment | variables.StateOperators
 def load(model: Model, accelerator: Accelerator | None = None) -> list[Step]:
     """Split the first subgraph into steps, checking every stream against `accelerator` (its own if None).
 
-    Raises NpuFault where a stream is not for that NPU, cannot be decoded, or does not wait for what it
-    uses; NotModelled where operators on the CPU cannot be split as the NPU's jobs have it.
+    Raises NpuFault if a stream is not for that NPU, cannot be decoded, or does not wait for what it
+    uses; NotModelled if operators on the CPU cannot be split as the NPU's jobs have it.
     """
     first: dict[int, Job] = {}
     for job in jobs(model):

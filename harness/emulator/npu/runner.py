@@ -52,7 +52,7 @@ class Interpreter:
 
         Raises:
             NpuFault: a stream is for another NPU, malformed, or does not wait for what it uses; NotModelled
-                where the model uses variables in a way that is not modelled.
+                if the model uses variables in a way that is not modelled.
             ArenaError: the file's plan does not fit the arena, or is damaged.
             ModelError: `model` is bytes that are no model.
             TflmError: TFLite-Micro refuses the operators left on the CPU.
@@ -112,7 +112,7 @@ class Interpreter:
     def invoke(self, observe: Observer | None = None) -> None:
         """Run the model once; `observe` is called after each NPU operation.
 
-        Raises NpuFault, placed at the operation that faults, and TflmError where a CPU operator fails.
+        Raises NpuFault, placed at the operation that faults, and TflmError if a CPU operator fails.
         """
         for number, step in enumerate(self.steps):
             if isinstance(step, Job):

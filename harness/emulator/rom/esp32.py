@@ -34,7 +34,6 @@ class Esp32Rom:
         self._wiring = wiring
 
     def boot(self, line: Line, how: Boot) -> App:
-        """See Rom.boot."""
         if how is Boot.LOADER:
             self._print(line, f"rst:0x1 (POWERON),{self._variant.download}", "waiting for download")
             self._load(line)

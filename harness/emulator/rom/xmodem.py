@@ -52,7 +52,7 @@ class Receiver:
         return False
 
     def _start(self) -> bytes:
-        """Return what a block, the end or a cancellation begins with; b"" where none comes in time."""
+        """Return what a block, the end or a cancellation begins with; b"" if none comes in time."""
         deadline = time.monotonic() + POLL_S
         while (left := deadline - time.monotonic()) > 0:
             byte = self._read(1, left)
@@ -76,7 +76,7 @@ class Receiver:
         return True
 
     def _read(self, count: int, gap_s: float) -> bytes:
-        """Return `count` bytes, fewer where none came for `gap_s` seconds."""
+        """Return `count` bytes, fewer if none came for `gap_s` seconds."""
         while len(self._held) < count:
             data = self._line.read(gap_s)
             if not data:
