@@ -1,4 +1,4 @@
-"""What must hold between the tables of a profile, beyond each value being of its kind."""
+"""Rules between the tables of a profile, once each value by itself is valid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Finding = tuple[Path, str]
 
 
 def cross(profile: Profile) -> list[Finding]:
-    """Find what contradicts itself in a profile whose values are each valid."""
+    """Find contradictions in a profile whose values are each valid."""
     return [
         *_sources(profile, ()),
         *_names(profile),
@@ -29,7 +29,7 @@ def cross(profile: Profile) -> list[Finding]:
 
 
 def _sources(table: Table, where: Path) -> Iterator[Finding]:
-    """Every fact of every table is covered by a source, and no source is for a key that is not there."""
+    """Find facts without a source, and sources for keys that are not there."""
     for way, inner in table.tables():
         yield from _sources(inner, (*where, *way))
     facts = [key for key, _ in table.facts()]
@@ -170,7 +170,7 @@ _VELA_AREAS = {
 
 
 def _operators(profile: Profile) -> Iterator[Finding]:
-    """Coefficients are for operators that TFLite has: a misspelt one would silently be the default."""
+    """Find coefficients for operators that TFLite lacks: a misspelt one would silently be the default."""
     from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
 
     operators = [name for name in vars(BuiltinOperator) if name.isupper()]

@@ -300,7 +300,7 @@ SPECIAL_KERNELS = ("CONV_2D_pointwise",)
 
 
 class Coefficients(Table):
-    """Cycles by operator, under the operators' TFLite names; `default` is for those that are not named."""
+    """Cycles by operator, under the operators' TFLite names; `default` is for all others."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Cycles] = Field(init=False)
@@ -313,7 +313,7 @@ class Coefficients(Table):
 
 
 class Fitted(Table):
-    """What the models were like whose times are known: beyond that an estimate's band widens."""
+    """The range of the models whose times are known: outside it, an estimate's band widens."""
 
     cycles: tuple[int, int] = Field(description="shortest and longest of their times, in cycles")
     weight_bytes: tuple[int, int] = Field(description="fewest and most bytes of constants")
@@ -343,7 +343,7 @@ class EstimateError(Table):
 
 
 class Library(Table):
-    """What another release of the kernel library takes, as a part of the estimate: release -> factor."""
+    """Time with another release of the kernel library, as a factor of the estimate: release -> factor."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Cycles] = Field(init=False)
@@ -351,7 +351,7 @@ class Library(Table):
     assumed: Text = Field(description="the release that the estimate is for")
 
     def factors(self) -> dict[str, float]:
-        """Return the factor of each release that a time is known of."""
+        """Return the factor of each release for which a time is known."""
         return dict(self.__pydantic_extra__)
 
 

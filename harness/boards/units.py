@@ -10,7 +10,7 @@ from harness.errors import nearest
 
 
 class UnitError(ValueError):
-    """A quantity that is not one, or one of another kind than is wanted."""
+    """Not a quantity, or one of the wrong kind."""
 
 
 @dataclass(frozen=True, eq=False)

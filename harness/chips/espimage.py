@@ -79,7 +79,7 @@ class EspImage:
 
 
 class NotAnImage(ValueError):
-    """There is no image: the first byte is another, or the segments leave the data there is."""
+    """There is no image: the first byte is wrong, or the segments reach beyond the data."""
 
     def __init__(self, message: str, first_word: int) -> None:
         super().__init__(message)
@@ -149,7 +149,7 @@ def chip_of(data: bytes) -> str | None:
 
 def checksum(data: bytes) -> int:
     """Return the XOR over all bytes, from the seed on, that images and the serial protocol end in."""
-    # Folded in halves as one large number: some hundred times as fast as byte by byte.
+    # Folded in halves as one large number, which is about a hundred times as fast as byte by byte.
     size = 1 << max(0, len(data) - 1).bit_length()
     folded = int.from_bytes(data, "little")
     while size > 1:

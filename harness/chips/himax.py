@@ -1,6 +1,6 @@
 """Himax's WiseEye chips: WE1 and WE2.
 
-The vendor's images come out of a closed tool, so those for virtual boards are containers of this project's.
+The vendor's images come from a closed tool, so those for virtual boards are in this project's container.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Chips that are nobody's: a board of one's own whose firmware is there already, or a simulator."""
+"""Chips of no known family: a user's board whose firmware is there already, or a simulator."""
 
 from __future__ import annotations
 

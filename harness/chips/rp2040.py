@@ -54,7 +54,7 @@ RP2040 = Rp2040()
 
 
 def boots(data: bytes) -> bool:
-    """Return whether the boot ROM would run what flash begins with."""
+    """Return whether the boot ROM would run the second stage in flash."""
     stage = data[:SECOND_STAGE_BYTES]
     return len(stage) == SECOND_STAGE_BYTES and crc(stage[:-4]) == int.from_bytes(stage[-4:], "little")
 

@@ -19,7 +19,7 @@ _HEAD = struct.Struct("<8I")
 
 
 class NotUf2(ValueError):
-    """A block that is none."""
+    """Not a UF2 block."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def build(data: bytes, address: int, family: int) -> bytes:
 
 
 def begins(data: bytes) -> bool:
-    """Say whether a file's first block begins as one of UF2 does."""
+    """Return whether a file begins with a UF2 block."""
     return data[:8] == struct.pack("<2I", FIRST_MAGIC, SECOND_MAGIC)
 
 

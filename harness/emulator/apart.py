@@ -1,4 +1,4 @@
-"""Work that native code may crash in, done in a process of its own."""
+"""Runs work whose native code may crash in a process of its own."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def apart(work: Callable[[], T], what: str) -> T:
 
 def _answer(work: Callable[[], T], writer: int) -> None:
     """Do the work, write (result, error) to the pipe, and end this process."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt is the parent's to tell
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the parent reports an interrupt
     try:
         try:
             answer = pickle.dumps((work(), None))

@@ -30,7 +30,7 @@ class App:
 
 @dataclass(frozen=True)
 class Wiring:
-    """What is around the chip: whether its port has DTR and RTS, and where its drive appears."""
+    """The chip's surroundings: whether its port has DTR and RTS, and where its drive appears."""
 
     lines: bool
     drives: Path
@@ -57,6 +57,6 @@ def rom(profile: Profile, flash: BoardFlash, wiring: Wiring) -> Rom:
 
 
 def hang(line: Line) -> App:
-    """Do nothing, as a board does that has nothing to run; ends in BoardReset."""
+    """Do nothing, like a board that has nothing to run, until BoardReset."""
     while True:
         line.read(None)

@@ -29,7 +29,7 @@ class Boot(Enum):
 
 
 class BoardReset(Exception):
-    """The board is being reset: whatever ran on it is over."""
+    """The board is being reset: whatever ran on it has ended."""
 
 
 class Controls:
@@ -56,7 +56,7 @@ class Controls:
         if not self._dtr_rts:
             return
         if lines.dtr is None or lines.rts is None:
-            self._release(False)  # nobody there: the resistors pull both lines up
+            self._release(False)  # nobody has the port open: the resistors pull both lines up
             return
         was = (before.dtr, before.rts)
         if not self.held and not lines.rts:
@@ -74,7 +74,7 @@ class Controls:
 
     @property
     def resetting(self) -> bool:
-        """Whether whatever runs has to stop now."""
+        """Whether what runs has to stop now."""
         return self.held or self._due is not None
 
     def take(self) -> Boot | None:

@@ -78,7 +78,7 @@ class Invoked:
 
 
 class Runtime(Protocol):
-    """What runs models; every call takes as long as its work does, and may raise EngineError."""
+    """What runs models; every call returns when its work is done, and may raise EngineError."""
 
     def load(self, address: int) -> Loaded:
         """Make the model at a flash address ready to run, in place of the one before."""
@@ -112,7 +112,7 @@ class Engine(Protocol):
         """Begin to run the model that was loaded last, on these inputs; raises as `begin_load` does."""
 
     def poll(self) -> Loaded | Invoked | None:
-        """Return what was begun once it is done, None before; raises EngineError if it failed."""
+        """Return the result of what was begun, None until it is done; raises EngineError if it failed."""
 
     def cancel(self) -> None:
         """Break off what was begun, at once; the model that was loaded stays."""

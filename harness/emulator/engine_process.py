@@ -34,7 +34,7 @@ _CODE = struct.Struct("<i")
 
 @dataclass(frozen=True)
 class _Ended:
-    """In place of an outcome: the engine has ended by itself, if `code` is below 0 by a signal."""
+    """Comes instead of an outcome: the engine has ended by itself, by a signal if `code` is below 0."""
 
     code: int
 
@@ -71,7 +71,7 @@ class EngineTemplate:
         """Return the ends of the lines to a new engine; when the first is shut down, the engine ends."""
         mine, its = socket.socketpair()
         told, tells = socket.socketpair()
-        with its, tells, contextlib.suppress(OSError):  # without a template the lines are as good as closed
+        with its, tells, contextlib.suppress(OSError):  # without a template, treat the lines as closed
             socket.send_fds(self._control, [b"e"], [its.fileno(), tells.fileno()])
         return _Lifelines(mine, told)
 
@@ -161,7 +161,7 @@ class _Process:
         return None
 
     def end(self) -> None:
-        """End the engine; its outcome is of no interest any more."""
+        """End the engine; its outcome is not needed any more."""
         self._ended = True
         self._requests.put(None)
         with contextlib.suppress(OSError):
@@ -174,7 +174,7 @@ class _Process:
                     pickle.dump(request, file)
                     file.flush()
                     outcome = pickle.load(file)
-                except (OSError, EOFError, pickle.UnpicklingError):  # the last: cut off in the middle
+                except (OSError, EOFError, pickle.UnpicklingError):  # the last was cut off in the middle
                     outcome = self._how_it_ended()
                 if self._ended:
                     return
@@ -184,7 +184,7 @@ class _Process:
                     return
 
     def _how_it_ended(self) -> _Ended:
-        """Return what the template says of the engine's end; nothing, if it has ended with it."""
+        """Return what the template says of the engine's end; nothing if the template has ended as well."""
         with contextlib.suppress(OSError):
             told = self._obituary.recv(_CODE.size, socket.MSG_WAITALL)
             if len(told) == _CODE.size:
@@ -201,7 +201,7 @@ class _Template:
     def __init__(self, control: socket.socket, board: int) -> None:
         self._control = control
         _end_with(board)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the board's to act on
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the board handles Ctrl-C
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1):
             os.dup2(null, standard)
@@ -270,7 +270,7 @@ def _serve_engine(make: Callable[[], Runtime], line: socket.socket, template: in
 
 
 def _end_with(parent: int) -> None:
-    """Have the system end this process with its parent, whatever ends that."""
+    """Have the system end this process when its parent ends, however that happens."""
     import ctypes
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -279,7 +279,7 @@ def _end_with(parent: int) -> None:
 
 
 def _never_return(work: Callable[[], None]) -> NoReturn:
-    """Do all that a forked process is for: what its parent was about to do is none of its business."""
+    """Do the forked process's work and exit, so that it never returns into its parent's code."""
     code = 1
     try:
         work()

@@ -31,7 +31,7 @@ class FlashChip:
             return
         try:
             if not path.exists() or path.stat().st_size == 0:
-                # Whole or not at all: whatever ends this process, the next start finds no half of a flash.
+                # All or nothing: if this process is killed, the next start must not find half a flash.
                 write_atomically(path, bytes([ERASED]) * size)
             with open(path, "r+b") as file:
                 found = os.fstat(file.fileno()).st_size
@@ -46,7 +46,7 @@ class FlashChip:
         return self.base <= address and address + length <= self.base + self.size
 
     def read(self, address: int, length: int) -> bytes:
-        """Return `length` bytes from `address`; what lies outside the chip reads as nothing."""
+        """Return `length` bytes from `address`; bytes outside the chip are left out."""
         start = max(address - self.base, 0)
         return self._cells[start : max(min(address - self.base + length, self.size), start)]
 

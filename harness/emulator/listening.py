@@ -1,4 +1,4 @@
-"""Where a virtual board listens for its host."""
+"""The place where a virtual board listens for its host."""
 
 from __future__ import annotations
 

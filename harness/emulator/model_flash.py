@@ -17,7 +17,7 @@ _DESCRIPTION = 3
 
 
 class ModelFlash:
-    """Where models may be; nothing of it changes while a firmware runs."""
+    """The flash regions that may hold models; they do not change while a firmware runs."""
 
     def __init__(self, profile: Profile, flash: BoardFlash, regions: Collection[str] | None = None) -> None:
         """`regions` names the flash regions to look into; None: all that may hold a model."""
@@ -43,7 +43,7 @@ class ModelFlash:
         return self._flash.read_by_core(address, length)
 
     def end_of(self, address: int) -> int:
-        """Return where the region of a model ends: nothing tells where the model itself does.
+        """Return the end of the region that a model is in: the end of the model itself is not known.
 
         Raises EngineError if nothing begins as a model does there.
         """

@@ -33,7 +33,7 @@ class Rfc2217Endpoint(SocketEndpoint):
         out = bytearray()
         at = 0
         while at < len(data):
-            # pyserial's filter takes a byte at a time: data between Telnet's commands goes around it.
+            # pyserial's filter handles single bytes, which is slow: data between Telnet commands bypasses it.
             if self._telnet.mode is M_NORMAL and self._telnet.suboption is None:
                 command = data.find(IAC, at)
                 plain = len(data) if command < 0 else command

@@ -21,7 +21,7 @@ class SimulatedClock:
         self.rate = rate
         self.spent = 0.0
         self.alarm: float | None = None
-        """When the board wants to be looked at again, if nothing comes before, by its port's time."""
+        """When the board next has work of its own, by its port's time."""
 
     def now(self) -> float:
         """Return the board's time in seconds."""
@@ -32,7 +32,7 @@ class SimulatedClock:
         self.spent += seconds / self.rate
 
     def wake_at(self, time: float) -> None:
-        """Have the board look at its work at a time of its own."""
+        """Have the board look for work at this time."""
         self.alarm = time / self.rate
 
 
@@ -143,7 +143,7 @@ class SimulatedPort:
         self._clock.time, self._clock.spent = self._time, 0.0
         if self._clock.alarm is not None and self._clock.alarm <= self._time:
             self._clock.alarm = None
-        self._line.to_device.take(self._booted_at)  # nobody was there to hear it
+        self._line.to_device.take(self._booted_at)  # no host had the port open
         data = self._line.to_device.take(self._time)
         if data:
             self._firmware.receive(data)

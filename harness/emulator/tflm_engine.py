@@ -29,14 +29,14 @@ from harness.models.tflite import Model, Tensor
 from harness.wire.messages import MAX_RANK, TENSOR_TYPE_CODES, ErrorCode
 from harness.wire.session import RamUse
 
-# What this computer's 64-bit records may take beyond those of the chip; only the chip's arena is a limit.
+# Room for this computer's 64-bit records beyond the chip's; only the chip's arena is a limit.
 _HOST_SLACK_BYTES = 2 << 20
 _LONGEST_REASON = 200
 
 
 @dataclass
 class _Selected:
-    """The model that runs, and what runs it."""
+    """The selected model, and what runs it."""
 
     model: Model
     interpreter: Interpreter | npu.Interpreter

@@ -44,7 +44,7 @@ def added() -> tuple[Image, ...]:
 
 
 def known() -> tuple[Image, ...]:
-    """Return all images, of those for the same board and protocol first the one that is used."""
+    """Return all images; of those for the same board and protocol, the one that is used comes first."""
     return (*reversed(added()), *shipped())
 
 
@@ -70,7 +70,7 @@ def for_board(board: Profile, protocol: str, runs_on: RunsOn) -> Image | None:
 def contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
     """Return the bytes of each part, checked against size and hash in the manifest.
 
-    Raises HarnessError if they are missing, cut short or other bytes.
+    Raises HarnessError if they are missing, cut short or changed.
     """
     try:
         return _contents(image, board)
@@ -79,7 +79,7 @@ def contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
 
 
 class _Unsound(Exception):
-    """What is wrong with an image."""
+    """An image that is damaged, with what is wrong with it."""
 
 
 def _contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:

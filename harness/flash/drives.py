@@ -51,7 +51,7 @@ def _of_virtual_boards() -> list[Path]:
 def own_directory(board: str) -> Path:
     """Make the directory in which this process, a virtual board, shows its drive; `find` looks there.
 
-    Those that processes left behind which were killed are removed. Raises OSError.
+    Directories of processes that were killed are removed. Raises OSError.
     """
     root = _virtual_root()
     for old in root.iterdir() if root.is_dir() else ():
@@ -64,7 +64,7 @@ def own_directory(board: str) -> Path:
 
 def _runs(pid: str) -> bool:
     if sys.platform == "win32":
-        return True  # os.kill would end it there
+        return True  # os.kill would end the process on Windows
     try:
         os.kill(int(pid), 0)
     except PermissionError:
@@ -82,7 +82,7 @@ def _virtual_root() -> Path:
 def find(among: Iterable[Path] = ()) -> list[Drive]:
     """Return the drives of boot loaders: those in (or at) the directories `among`, else all that are mounted.
 
-    Virtual boards' are among the latter.
+    The latter include those of virtual boards.
     """
     candidates = dict.fromkeys(_inside(among) if among else [*_mounted(), *_inside(_of_virtual_boards())])
     return [drive for path in candidates if (drive := _read(path)) is not None]

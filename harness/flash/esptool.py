@@ -24,7 +24,7 @@ from harness.wire.holders import others_too
 from harness.wire.port import open_serial
 
 TIMEOUT_S = 3.0
-"""esptool's own default: a port that has it already is not configured anew for every command."""
+"""esptool's own default: with it esptool need not configure the port again for every command."""
 ROM_BAUD = 115200
 _ATTEMPTS = 7
 """esptool's own default. Each is a reset, and half a second in which the chip may answer."""
@@ -90,7 +90,7 @@ def enter(target: Target) -> Iterator[EspLoader]:
             esp = _connect(target, port, chip)
             if stub:
                 esp = run_stub(esp)
-            # A port that went away is an error here: the next run does not write twice what is in flash then.
+            # A lost port is an error here: the next run will not write again what is in flash by then.
             esp.WRITE_FLASH_ATTEMPTS = 1
             attach_flash(esp)
             _check_size(esp, target)
@@ -98,7 +98,7 @@ def enter(target: Target) -> Iterator[EspLoader]:
         try:
             yield loader
         finally:
-            # Whatever happened: out of the loader, so that what is bootable boots.
+            # Whatever happened, leave the loader, so that whatever can boot does.
             with contextlib.suppress(Exception):
                 _leave(esp, target, _has_lines(port))
 
@@ -155,7 +155,7 @@ def _check_size(esp: Any, target: Target) -> None:
 
 
 def _has_lines(port: Any) -> bool:
-    """Whether the port has DTR and RTS: a socket and a pseudo-terminal have none."""
+    """Return whether the port has DTR and RTS; a socket or a pseudo-terminal has not."""
     if port.port.startswith("rfc2217:"):
         return True
     try:
@@ -199,13 +199,13 @@ class _Log(TemplateLogger):
         """Show nothing."""
 
     def warning(self, message: str) -> None:
-        """Show nothing: what matters comes as an error, too."""
+        """Show nothing: what matters is raised as an error as well."""
 
     def error(self, message: str) -> None:
-        """Show nothing: it is raised, too."""
+        """Show nothing: it is raised as well."""
 
     def stage(self, finish: bool = False) -> None:
-        """There are no stages to fold."""
+        """Do nothing: no stages are shown."""
 
     def progress_bar(
         self, cur_iter: int, total_iters: int, prefix: str = "", suffix: str = "", bar_length: int = 30
@@ -215,7 +215,7 @@ class _Log(TemplateLogger):
             self.follow(cur_iter / total_iters)
 
     def set_verbosity(self, verbosity: str) -> None:
-        """It is always quiet."""
+        """Ignore it: nothing is shown anyway."""
 
 
 @cache

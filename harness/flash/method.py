@@ -91,12 +91,12 @@ class Loader(Protocol):
     """A boot loader that has been entered."""
 
     virtual: bool
-    """Whether it is a virtual board's, by its own account."""
+    """Whether it says that it belongs to a virtual board."""
     description: str
-    """What it says of itself, for a person."""
+    """What it says of itself, to show to a person."""
 
     def write(self, files: Sequence[FlashFile], progress: Progress) -> list[Outcome]:
-        """Write files that have been checked; raises BoardError with the board left as it can be left."""
+        """Write files that have been checked; raises BoardError, with the board left as well as possible."""
 
 
 @dataclass(frozen=True)

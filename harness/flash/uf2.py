@@ -1,6 +1,6 @@
 """Flashing the Grove Vision AI and the SenseCAP A1101: a UF2 file, copied to the boot loader's drive.
 
-Each file takes an entry into the boot loader of its own; that the drive goes away is the acknowledgement.
+The boot loader is entered again for each file; the drive goes away to acknowledge it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.flash.method import FlashFile, Outcome, Progress, Target
 from harness.wire.port import PortError, open_serial
 
 APPEAR_S = 60.0
-"""How long a drive may take to appear after the touch; systems take their time to mount it."""
+"""How long a drive may take to appear after the touch; mounting takes a while."""
 BUTTON_WAIT_S = 60.0
 TOUCH_S = 0.1
 TOUCH_EVERY_S = 2.0
@@ -34,7 +34,7 @@ CHUNK_BYTES = 64 << 10
 
 
 class Uf2Loader:
-    """The boot loader's drive; the second and later files enter it anew."""
+    """The boot loader's drive; it is entered again for every file after the first."""
 
     def __init__(self, target: Target, drive: Drive) -> None:
         self._target = target
@@ -45,7 +45,7 @@ class Uf2Loader:
         )
 
     def write(self, files: Sequence[FlashFile], progress: Progress) -> list[Outcome]:
-        """Copy each file as a UF2 file of its own and wait for the drive to go away."""
+        """Copy each file as its own UF2 file, and wait for the drive to go away."""
         return [self._write(file, progress) for file in files]
 
     def _write(self, file: FlashFile, progress: Progress) -> Outcome:
@@ -116,7 +116,7 @@ def _drives(target: Target) -> list[Drive]:
         if label in ours:
             found.append(drive)
         elif drive.path in target.drives:
-            # Mounted under another name: whoever named it knows what it is, unless its label knows better.
+            # Mounted under another name: trust whoever named it, unless its label says otherwise.
             other = next(
                 (p for p in boards.all_profiles() if p.flash.uf2 and label in p.flash.uf2.drive_labels), None
             )
@@ -135,7 +135,7 @@ def _unmounted(target: Target) -> Path | None:
 
 
 def _touch(target: Target) -> None:
-    """Have the board enter its boot loader: by opening its port at 1200 baud, or by its button."""
+    """Bring the board into its boot loader by opening its port at 1200 baud, or by its button."""
     assert target.profile.flash.uf2
     if target.port is None and target.find_port is None:
         if target.press is not None:

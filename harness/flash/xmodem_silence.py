@@ -6,9 +6,9 @@ from harness.flash.xmodem import BOOTED, CHOICE, REJECTED, WINDOW
 from harness.wire.port import Port
 
 _BEHIND = (b"slot flash_offset", BOOTED, REJECTED, CHOICE)
-"""What the boot loader says when its window has closed."""
+"""What the boot loader prints after its window has closed."""
 _LONGEST_QUIET_S = 30.0
-"""From the announcement on; the window is a tenth of a second, and a busy computer hears of its end late."""
+"""Longest silence after the announcement: the window is 0.1 s, but a busy computer may read its end late."""
 _BEFORE_S = 60.0
 """How long a board that has just been switched on may take to announce its window."""
 _LONGEST_LINE = 256

@@ -17,7 +17,7 @@ from harness.wire.holders import Holder, holders
 AUTO = "auto"
 EMULATED = "emulated"
 DRIVE = "drive:"
-"""How the place of a board begins of which only the boot loader's drive is there."""
+"""Prefix of the place of a board that is present only as its boot loader's drive."""
 
 
 @dataclass(frozen=True)

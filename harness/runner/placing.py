@@ -1,4 +1,4 @@
-"""Place: where in flash models go that a person flashes by hand, and the UF2 files to do it with."""
+"""Place: where in flash models go that a person flashes by hand, and UF2 files of them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _is_model(path: Path) -> bool:
         with path.open("rb") as file:
             return images.is_model(file.read(8))
     except OSError:
-        return False  # whoever reads all of it says so
+        return False  # reported when the whole file is read
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Prepare: what a run needs before any board: test tensors, the file to flash, the estimate of its time."""
+"""Prepare what a run needs before any board: test tensors, the file to flash, the estimate of its time."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Reach:
 
 
 class VirtualPort(SerialPort):
-    """The port of a virtual board's process: once that has ended, there is nothing to wait for."""
+    """The port of a virtual board's process; once the process has ended, there is nothing to wait for."""
 
     def __init__(self, process: BoardProcess, baud: int) -> None:
         self._process = process
@@ -143,7 +143,7 @@ class Shelf:
         reached = self._emulated[board.sha256]
         assert reached.process is not None
         reached = replace(reached, url=reached.process.url)
-        # Whoever comes next finds a board that has run for a while, with something in its flash.
+        # The next caller finds a board that has been running, with something in its flash.
         self._emulated[board.sha256] = replace(reached, blank=False, starting=False)
         try:
             yield reached

@@ -40,7 +40,7 @@ from harness.wire.tensor_stream import TensorStream
 
 LARGEST_TENSOR = 64 * 1024 * 1024
 LARGEST_COUNT = 4096
-"""More models, tensors or operators than this is no answer but noise with a good checksum."""
+"""A count of models, tensors or operators above this is taken for noise with a good checksum."""
 LONGEST_NAMES = 65536
 OUTPUT_PART = 4096
 CLOCK_READINGS = 3
@@ -206,7 +206,7 @@ class BenchSession(Session):
         """End an invoke that does not end, so that the board is usable again: if need be by a reset."""
         link = self._link
         ended = Countdown(link.port, link.patience.request_s)
-        with contextlib.suppress(BoardError):  # what is told is that the invoke has not ended
+        with contextlib.suppress(BoardError):  # the caller raises that the invoke has not ended
             try:
                 link.ask(m.Abort(), m.Aborted, seconds=ended.seconds)
                 while link.ask(m.GetRun(), m.RunStatus).busy and not ended.over:
@@ -375,11 +375,11 @@ class BenchSession(Session):
     # ---- the run
 
     def _ask_slowly(self, request: m.Message, reply: type[_M]) -> _M:
-        """Ask for what takes a device long."""
+        """Ask for something that may take the device a long time."""
         return self._link.ask(request, reply, seconds=self._link.patience.slow_request_s)
 
     def _when_free(self, action: Callable[[], _T]) -> _T:
-        """Do `action`, if need be once an invoke that an earlier session began has ended, or been ended."""
+        """Do `action`; if an earlier session's invoke is still running, wait for it or end it first."""
         try:
             return action()
         except DeviceRefused as error:
@@ -404,7 +404,7 @@ class BenchSession(Session):
                 raise self._link.protocol_error(str(error)) from error
 
     def _again(self, action: Callable[[], _T]) -> _T:
-        """Do `action`, and after a reset of the board once more."""
+        """Do `action`, and do it once more after a reset of the board."""
         for _ in range(RESTARTS):
             try:
                 return action()
@@ -452,7 +452,7 @@ PROTOCOL = Protocol(
     name="bench",
     hint="it speaks the bench protocol: use --protocol bench",
     connect=BenchSession,
-    # Of no version, so that it does not begin a session.
+    # It offers no version, so it does not begin a session.
     probe=encode(m.pack(0, 1, m.Hello(0, 0, 0, 512))) + b"\r\n",
     answers=_answers,
     firmware="harness.emulator.bench_firmware:boot",

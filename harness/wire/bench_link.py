@@ -23,7 +23,7 @@ HOST_MAX_FRAME = 65536
 """Line bytes of the longest frame that this client takes."""
 LARGEST_BLOCK = 32768
 SLOWEST_LINE = 11520
-"""Bytes a second of the slowest line on which a long reply is not asked for twice: 115200 baud."""
+"""Bytes per second of the slowest line on which a long reply is not asked for again: 115200 baud."""
 LONGEST_WAIT_S = AnswerTime.LONGEST_S
 """Between two tries of a request."""
 LONGEST_SLOW_WAIT_S = 2.0
@@ -36,7 +36,7 @@ _R = TypeVar("_R", bound=m.Message)
 class BenchLink:
     """A greeted device; `device` is its Welcome.
 
-    `on_stream(number, message)` gets what is no reply to `ask`.
+    `on_stream(number, message)` gets all but replies to `ask`.
     """
 
     def __init__(self, port: Port, patience: Patience, on_stream: Callable[[int, m.Message], None]) -> None:
@@ -66,7 +66,7 @@ class BenchLink:
     def ask(
         self, request: m.Message, reply: type[_R], seconds: float | None = None, reply_bytes: int = 0
     ) -> _R:
-        """Send a request until its reply is there; a device carries it out once, however often it arrives.
+        """Send a request until its reply arrives; the device carries it out once, however often it gets it.
 
         Args:
             seconds: the patience for a reply that may take long; None: that for any other.
@@ -128,11 +128,11 @@ class BenchLink:
 
     def _write_request(self, request: m.Message, number: int) -> None:
         if self._posted is not None:
-            self.write(*self._posted)  # a device takes no request before the one that precedes it
+            self.write(*self._posted)  # a device takes requests in order only
         self.write(request, number)
 
     def receive(self, timeout: float) -> bool:
-        """Take what the device says within `timeout` seconds; return whether it said anything to us."""
+        """Read for up to `timeout` seconds; return whether the device sent anything in this session."""
         data = self.port.read(READ_BYTES, timeout)
         heard = False
         for body in self._decoder.feed(data) if data else ():
@@ -193,7 +193,7 @@ class BenchLink:
         self.write(m.Hello(m.OLDEST_VERSION, m.VERSION, 0, HOST_MAX_FRAME))
 
     def _overhear(self, seconds: float) -> m.Welcome | None:
-        """Return the answer to a greeting once it is there; waits so long for the next bytes."""
+        """Return the answer to a greeting if it has arrived; wait up to `seconds` for more bytes."""
         self.receive(seconds)
         return self._welcome
 
@@ -253,7 +253,7 @@ class BenchLink:
         return count
 
     def protocol_error(self, what: str) -> BoardError:
-        """Return the error to raise if the device says what cannot be."""
+        """Return the error to raise if a device's message breaks the protocol."""
         return BoardError(
             f"the board at {self.port.url} reports {what}: its firmware does not keep the protocol"
         )

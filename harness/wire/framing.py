@@ -35,7 +35,7 @@ def encoded_size(body_bytes: int) -> int:
 
 
 def body_limit(line_bytes: int) -> int:
-    """Return the size of the longest body that `line_bytes` are sure to carry (0 or less: none)."""
+    """Return the size of the longest body that always fits `line_bytes` (0 or less: none does)."""
     checked = line_bytes - 2
     return checked - (checked + 254) // 255 - CRC_BYTES
 

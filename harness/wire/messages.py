@@ -19,7 +19,7 @@ OLDEST_VERSION = 2
 HEADER = struct.Struct("<BBHI")
 NOT_REPORTED = 0xFFFFFFFF
 FIRST_STREAM_TYPE = 0x20
-"""Types below are requests; from here on messages are parts of a stream and have no reply of their own."""
+"""Types below this are requests; from here on messages belong to a stream and have no reply of their own."""
 FROM_DEVICE = 0x40
 """Bit of the type in all that a device sends."""
 MAX_RANK = 8
@@ -51,7 +51,7 @@ class ErrorCode(IntEnum):
 
 
 class TransferStatus(IntEnum):
-    """What became of the transfer that an acknowledgement speaks of."""
+    """The state of the transfer that an acknowledgement is about."""
 
     NONE = 0
     RECEIVING = 1
@@ -199,7 +199,7 @@ class Hello(Message):
 
 @dataclass(frozen=True)
 class Welcome(Message):
-    """What the device is good for; version 0 if no version is common. Laid out alike in every version."""
+    """What the device supports; version 0 if there is no common one. Laid out alike in every version."""
 
     TYPE = 0x41
     FIXED = struct.Struct("<BBBBIIIII")
@@ -391,7 +391,7 @@ class Output(Message):
 
 @dataclass(frozen=True)
 class GetMemory(Message):
-    """Asks for Memory figures."""
+    """Asks for MemoryFigures."""
 
     TYPE = 0x09
 

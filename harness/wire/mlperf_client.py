@@ -95,7 +95,7 @@ class MlperfSession(Session):
         )
 
     def _identity_in_bench(self) -> Identity | None:
-        # It has given a sign of life: from now on it answers like to any request.
+        # It has answered once: from now on it has the time of any other request.
         patience = dataclasses.replace(self._patience, first_sign_s=self._patience.request_s)
         try:
             return BenchSession(self._port, patience).identify()
@@ -153,7 +153,7 @@ class MlperfSession(Session):
 
         try:
             if warmup:
-                # Alone: if it does not end, that shows after the patience for one.
+                # On its own, so that one that does not end shows after the patience for one invoke.
                 self._reconnecting(partial(self._infer, 1, 0, 0, count))
                 warmup -= 1
             while len(samples) < count:
@@ -187,7 +187,7 @@ class MlperfSession(Session):
             part = data[at : at + BYTES_A_COMMAND]
             try:
                 answer = self._command("db " + part.hex())
-            except DeviceRefused as error:  # there is nothing wrong with what was sent
+            except DeviceRefused as error:  # what was sent was right
                 raise DeviceRefused(f"{error}; {_BAD_LINE}", error.code) from error
             if progress is not None:
                 progress(at + len(part), len(data))
@@ -216,8 +216,8 @@ class MlperfSession(Session):
         return laps[1] - laps[0]
 
     def _break_off(self) -> None:
-        """End an `infer` that does not end, on a device that looks at the line meanwhile."""
-        with contextlib.suppress(BoardError):  # what is told is that the invoke has not ended
+        """End an `infer` that does not end by itself, if the device reads the line while it invokes."""
+        with contextlib.suppress(BoardError):  # the caller raises that the invoke has not ended
             self._port.write(b"\x00")
             self._settle()
 
@@ -268,7 +268,7 @@ class MlperfSession(Session):
         return name
 
     def _synchronise(self) -> None:
-        """Leave behind what the device still answers to earlier questions: a timestamp comes after it."""
+        """Skip answers to earlier questions: ask for a timestamp, which comes after them."""
         self._port.write(b"timestamp%")
         if self._wait_for(r"(m-lap-us-\d+)", self._patience.request_s) is None:
             raise NoAnswer(f"the board at {self._port.url} gave its name but no timestamp")
@@ -282,7 +282,7 @@ class MlperfSession(Session):
         return found
 
     def _hear(self, pattern: str, seconds: float) -> str | None:
-        """Return what the first line that fits brings, once it is there; waits so long for the next bytes."""
+        """Return the group of the first line that matches, or None; wait up to `seconds` for more bytes."""
         self._lines.feed(self._port.read(READ_BYTES, seconds))
         while (line := self._lines.next()) is not None:
             if match := re.fullmatch(pattern, line):

@@ -63,7 +63,7 @@ class Port(Protocol):
         """Return the time in seconds by a monotonic clock."""
 
     def pause(self, seconds: float) -> None:
-        """Let so much time pass, between two tries to reopen."""
+        """Wait for `seconds`, between two tries to reopen."""
 
 
 class SerialPort:
@@ -99,7 +99,7 @@ class SerialPort:
             data = os.read(self._fd, max_bytes)
         except BlockingIOError:
             return b""
-        except (OSError, TypeError) as error:  # TypeError: closed under our hands
+        except (OSError, TypeError) as error:  # TypeError: another thread closed it meanwhile
             raise self._lost(error) from error
         if not data:
             raise self._lost(None)

@@ -8,7 +8,7 @@ import warnings
 from serial import SerialException, rfc2217
 
 _LOOK_S = 0.002
-"""Between two looks whether the server has answered; pyserial has 0.05 s, and some 30 answers a flash."""
+"""Between two checks for the server's answer; pyserial waits 0.05 s, and a flash needs some 30 answers."""
 
 
 class Rfc2217Serial(rfc2217.Serial):

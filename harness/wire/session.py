@@ -24,7 +24,7 @@ class DeviceRefused(BoardError):
 
 
 class DeviceReset(BoardError):
-    """The device has been reset since it was greeted: what it was told is gone."""
+    """The device has been reset since it was greeted: its session is lost."""
 
 
 class NoAnswer(BoardError):
@@ -32,7 +32,7 @@ class NoAnswer(BoardError):
 
 
 class InvokeOutlasts(NoAnswer):
-    """An invoke has taken longer than the patience for one."""
+    """An invoke has taken longer than `invoke_s` of the patience."""
 
     def __init__(self, invoke_s: float, port: Port, done: int, n: int) -> None:
         """`done` of `n` samples are there."""
@@ -61,7 +61,7 @@ class Identity:
 
     @property
     def virtual(self) -> bool:
-        """Whether a virtual board answered, by its own account: then no time of it is measured."""
+        """Whether the firmware says that its board is a virtual one, whose times are never measured ones."""
         return (self.engine or "").startswith("virtual") or self.firmware_version.endswith(VIRTUAL)
 
 
@@ -96,7 +96,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Incident:
-    """Something that went wrong on the way and was survived; `at_s` counts from the session's start."""
+    """Something that went wrong without ending the session; `at_s` counts from the session's start."""
 
     kind: str
     text: str
@@ -118,7 +118,7 @@ class Incidents(list[Incident]):
 
 @dataclass(frozen=True)
 class Run:
-    """What a run brought: samples in device ticks, and how the device's clock compares with the host's.
+    """The result of a run: samples in device ticks, and how the device's clock compares with the host's.
 
     `drift_ppm` is positive if the device's clock runs fast, and None if the device has no clock to
     ask or the run was too short to tell. `complete` is False if fewer samples than asked for could be

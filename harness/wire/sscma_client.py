@@ -40,7 +40,7 @@ REPLY, EVENT, LOG = 0, 1, 2
 READ_BYTES = 65536
 ASK_AGAIN_S = 1.0
 DO_AGAIN_S = 5.0
-"""The same for a command that does something: it must not come again while the first is still at work."""
+"""The same for a command with an effect: it must not be repeated while the first still runs."""
 _GREETING = "0@ID?"
 
 _T = TypeVar("_T")
@@ -199,13 +199,13 @@ class SscmaSession(Session):
         self._events.clear()
         self._going = True
         self._execute(f"INVOKE={warmup + n},0,1", self._patience.slow_request_s)
-        series = _Series(warmup, n, (str(self._tag), ""))  # some firmware gives events no tag
+        series = _Series(warmup, n, (str(self._tag), ""))  # some firmware sends events without a tag
         invoke = Countdown(self._port, self._patience.invoke_s)
         quiet = Countdown(self._port, ASK_AGAIN_S)
         while True:
             for event in self._take_events():
                 if event["name"].rpartition("@")[0] not in series.names:
-                    continue  # of a run that was begun before, the reply to which was lost
+                    continue  # an event of an earlier run whose reply was lost
                 invoke.renew()
                 quiet.renew()
                 found = self._read_event(event)
@@ -224,7 +224,7 @@ class SscmaSession(Session):
             self._receive(min(invoke.wait(), quiet.wait()))
 
     def _at_work(self, invoke: Countdown, series: _Series) -> bool:
-        """Return whether the device still invokes: if it has stopped, events that are missing were lost."""
+        """Return whether the device still invokes: if it has stopped, the missing events are lost."""
         try:
             return self._ask("INVOKE?", invoke, int) != 0
         except NoAnswer:
@@ -234,7 +234,7 @@ class SscmaSession(Session):
 
     def _outlasts(self, series: _Series) -> NoReturn:
         """Raise InvokeOutlasts after ending the run, so that the board is usable again if it can be."""
-        with contextlib.suppress(BoardError):  # what is told is that the invoke has not ended
+        with contextlib.suppress(BoardError):  # the caller raises that the invoke has not ended
             self._execute("BREAK", self._patience.request_s)
             self._going = False
         raise InvokeOutlasts(self._patience.invoke_s, self._port, series.taken, series.n)
@@ -256,7 +256,7 @@ class SscmaSession(Session):
         return (count if _is_count(count) else None), perf[1]
 
     def _camera_on(self) -> None:
-        """The firmware invokes on frames: have its camera deliver them."""
+        """Switch the camera on: the firmware invokes on its frames."""
         sensor = self._query("SENSOR", dict)
         if sensor.get("state") == 2:
             return
@@ -323,7 +323,7 @@ class SscmaSession(Session):
         self._port.write(f"AT+{command}\r".encode("ascii"))
 
     def _receive(self, timeout: float) -> list[dict[str, Any]]:
-        """Return what is not an event; events are kept until they are asked for."""
+        """Return the replies that have arrived; events are kept until they are asked for."""
         others = []
         for reply in self._replies.feed(self._port.read(READ_BYTES, timeout)):
             name = reply.get("name")
@@ -351,7 +351,7 @@ class SscmaSession(Session):
         )
 
     def _hear_id(self, seconds: float) -> str | None:
-        """Return the device's id once it is there; waits so long for the next bytes."""
+        """Return the device's id if it has arrived; wait up to `seconds` for more bytes."""
         for reply in self._receive(seconds):
             if _answers(reply, _GREETING):
                 code, data = reply.get("code"), reply.get("data")
@@ -367,7 +367,7 @@ class SscmaSession(Session):
         return count if _is_count(count) else None
 
     def _look_for_reset(self) -> bool:
-        """Return whether the board has been reset since last looked; then the model is selected again."""
+        """Return whether the board has been reset since the last call; if so, select the model again."""
         boots = self._boot_count()
         if boots is None or boots == self._boots:
             return False
@@ -399,7 +399,7 @@ class _Series:
         return self.taken == self.n
 
     def counts(self, count: int | None) -> bool:
-        """Say whether the event with this running number (None: it has none) brings one of the times."""
+        """Return whether the event with this running number (None: it has none) counts as a timed one."""
         count = self._seen if count is None else count
         self._seen += 1
         self._first = count if self._first is None else self._first

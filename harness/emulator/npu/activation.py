@@ -70,7 +70,7 @@ def tanh(values: Int64) -> Int64:
 
 
 class Finish:
-    """What makes elements of the output feature map out of scaled accumulators.
+    """Turns scaled accumulators into elements of the output feature map.
 
     It adds the output's zero point, applies the activation and keeps to the range of the output's type.
     A 32-bit output that is not forced into a smaller range takes neither zero point nor range: Vela leaves

@@ -20,7 +20,7 @@ ALIGNMENT = 16
 
 
 class ArenaError(BoardError):
-    """The file's plan and the arena do not go together."""
+    """The file's plan does not fit the arena, or is damaged."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from harness.models.npu.operations import BlockOperation, FeatureMap
 from harness.models.npu.weights import WeightCache, scale_records, volume_of
 
 _FLOAT32_EXACT = 1 << 24
-# Bytes of patches, and of accumulators, that are worked on at a time.
+# Bytes of patches, and of accumulators, to work on at a time.
 _PIECE_BYTES = 1 << 18
 
 
@@ -44,7 +44,7 @@ def largest_input(fm: FeatureMap) -> int:
 
 @dataclass(frozen=True)
 class _Constants:
-    """What weights and scale records come to: a matrix (taps, channels), and scaling with its bias."""
+    """Decoded weights and scale records: a matrix (taps, channels), and scaling with its bias."""
 
     stream: bytes
     records: bytes
@@ -142,7 +142,7 @@ class Convolution:
             target = term
 
     def _current(self) -> _Constants:
-        """Return what the weights and scale records in memory come to, worked out anew if they changed."""
+        """Return the decoded weights and scale records, decoded again if those in memory have changed."""
         last = self._constants
         if last is not None and (self._fixed or self._as_in(last)):
             return last

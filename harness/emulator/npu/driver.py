@@ -1,4 +1,4 @@
-"""What the driver compares before it starts the NPU: the stream's configuration and the NPU's own."""
+"""The driver's check before it starts the NPU: is the stream's configuration that of the NPU?"""
 
 from __future__ import annotations
 

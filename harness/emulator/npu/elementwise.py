@@ -24,7 +24,7 @@ from harness.models.npu.operations import BlockOperation, Elementwise, FeatureMa
 
 _BOTH_16 = 0
 _OPA_32 = 1
-# From how many elements on a table of all pairs of bytes is worth its 65,536 entries.
+# Fewest elements for which a table of all pairs of bytes, with its 65,536 entries, is worth its cost.
 _WORTH_A_TABLE = 1 << 13
 
 Tables = dict[Hashable, Table]

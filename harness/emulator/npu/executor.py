@@ -21,9 +21,9 @@ from harness.models.npu.weights import MOST_WEIGHTS, WeightCache
 
 @dataclass(frozen=True)
 class Limits:
-    """What one operation may ask for before it is refused: elements of a feature map, weights, products.
+    """Most that one operation may ask for: elements of a feature map, weights, products.
 
-    No operation that fits a board's memories comes near; a damaged stream does.
+    No operation that fits a board's memories comes near these; a damaged stream does.
     """
 
     elements: int = 1 << 25

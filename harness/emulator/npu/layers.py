@@ -124,7 +124,7 @@ class Matcher:
         return None
 
     def resembles(self, values: NDArray[Any]) -> Difference | None:
-        """Return how `values` differ from the whole output that is most like them, of the same size."""
+        """Return how `values` differ from the most similar whole output of the same size."""
         best: Difference | None = None
         for layer in self._layers:
             if layer.values.dtype != values.dtype or layer.values.size != values.size:
@@ -137,7 +137,7 @@ class Matcher:
 
 
 def spread(matched: Sequence[Layer | None]) -> list[Layer | None]:
-    """Give operations without a layer of their own that of the next one that has it."""
+    """Give each operation without a layer the layer of the next operation that has one."""
     result: list[Layer | None] = []
     following: Layer | None = None
     for layer in reversed(matched):

@@ -36,7 +36,7 @@ class Pool:
             self._counts = _covered((op.ifm.height, op.ifm.width), kernel, self._outputs)
             if not self._counts.all():
                 raise NpuFault("average pooling over padding alone")
-        # The average of one element is a function of it, and so is what follows the largest.
+        # A result depends on a single element: the only one that is averaged, or the largest.
         one = self._mode is Pooling.AVERAGE and kernel.height == kernel.width == 1 and not kernel.padding
         self._table = None
         if op.ifm.bits == 8 and (one or self._mode is Pooling.MAX):

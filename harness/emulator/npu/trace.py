@@ -1,4 +1,4 @@
-"""What a run did, operation by operation, and where it first parted from a reference."""
+"""What a run did, operation by operation, and where it first differed from a reference."""
 
 from __future__ import annotations
 

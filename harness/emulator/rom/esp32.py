@@ -47,7 +47,7 @@ class Esp32Rom:
             if self._wiring.lines:
                 line.read(_RETRY_S)
             else:
-                # Without DTR and RTS nobody could ever hold BOOT: listen, as if somebody did.
+                # Without DTR and RTS nobody could hold BOOT, so listen as if somebody did.
                 self._load(line)
 
     def _load(self, line: Line) -> None:
@@ -105,7 +105,7 @@ class Esp32Rom:
             )
             raise _Unbootable
         if image.stored_sha256 not in (None, image.sha256):
-            # The real ROM says so too, and then boots what it has; what it has here is known to be damaged.
+            # The real ROM prints this and then boots the image anyway; here the image is known to be damaged.
             assert image.stored_sha256
             _say(
                 line,

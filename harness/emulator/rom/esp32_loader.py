@@ -40,7 +40,7 @@ class _Refused(Exception):
 
 
 class _Leave(Exception):
-    """The loader is left: the chip boots from flash."""
+    """Leaves the loader: the chip boots from flash."""
 
 
 class Loader:
@@ -222,14 +222,14 @@ class Loader:
 
     def _deflate_data(self, data: bytes) -> bytes:
         try:
-            # More than flash has is refused, however much would come out.
+            # At most one byte more than flash holds is decompressed: that is enough to refuse it.
             self._write(self._inflate.decompress(data[16:], self._flash.size + 1))
         except zlib.error:
             raise _Refused(BAD_DEFLATE) from None
         return b""
 
     def _write(self, data: bytes) -> None:
-        # The last block comes padded beyond what was announced.
+        # The last block is padded beyond the announced size.
         data = data[: max(0, self._end - self._at)] if self._stub else data
         if self._at + len(data) > self._flash.size:
             raise _Refused(FAILED)

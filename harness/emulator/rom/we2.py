@@ -42,7 +42,7 @@ class We2Rom:
         """As in Rom; there is no button for the boot loader, so `how` makes no difference."""
         while True:
             while line.read(0):
-                pass  # came while the chip was in reset, which hears nothing
+                pass  # sent while the chip was in reset, when it hears nothing
             milliseconds = round(self._window * 1000)
             _say(
                 line,
@@ -129,7 +129,7 @@ class _Burner:
         self._only = True
 
     def block(self, data: bytes) -> bool:
-        """Take a block; False if flash ends."""
+        """Take a block; return False at the end of flash."""
         if self._first is None:
             self._first = data
             return True

@@ -12,9 +12,9 @@ SOH, STX, EOT, ACK, NAK, CAN = b"\x01", b"\x02", b"\x04", b"\x06", b"\x15", b"\x
 POLL = b"C"
 POLL_S = 1.0
 GAP_S = 1.0
-"""A block whose bytes stop coming for so long is asked for again."""
+"""A block is asked for again if no byte comes for this long."""
 PATIENCE = 60
-"""Polls, and repeats of a block, after which the transfer is given up."""
+"""After this many polls, or repeats of a block, the transfer is given up."""
 _SIZES = {SOH: 128, STX: 1024}
 
 
@@ -69,7 +69,7 @@ class Receiver:
         if binascii.crc_hqx(data, 0) != int.from_bytes(body[-2:], "big"):
             return False
         if body[0] == self._expected - 1 & 0xFF:
-            return True  # once more, as its acknowledgement was lost
+            return True  # sent again, because its acknowledgement was lost
         if body[0] != self._expected & 0xFF or not self._take(data):
             return None
         self._expected += 1
