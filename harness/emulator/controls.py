@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 
 @dataclass(frozen=True)
-class Lines:
+class ControlLines:
     """What the host has set on its port; None if the transport does not show it or nobody is there."""
 
     dtr: bool | None = None
@@ -39,7 +39,7 @@ class Controls:
         """`dtr_rts`: the lines are wired to the chip; `touch_baud`: the speed that enters the boot loader."""
         self._dtr_rts = dtr_rts
         self._touch_baud = touch_baud
-        self._lines = Lines()
+        self._lines = ControlLines()
         self._armed = False
         self._due: Boot | None = None
         self.held = False
@@ -48,7 +48,7 @@ class Controls:
         """Press the reset button, with the boot button held for Boot.LOADER."""
         self._due = boot
 
-    def changed(self, lines: Lines) -> None:
+    def changed(self, lines: ControlLines) -> None:
         """Take the lines as they are now."""
         before, self._lines = self._lines, lines
         if lines.baud == self._touch_baud is not None and before.baud != lines.baud:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from urllib.parse import urlsplit
 
-from harness.emulator.rfc2217 import Rfc2217Endpoint
+from harness.emulator.rfc2217_endpoint import Rfc2217Endpoint
 from harness.emulator.transport import Endpoint, PtyEndpoint, SocketEndpoint
 from harness.errors import HarnessError
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
-from harness.emulator.controls import Lines
+from harness.emulator.controls import ControlLines
 from harness.errors import HarnessError
 
 # A peer that has the port open but does not read gets this long before bytes are dropped, as on a real line.
@@ -35,7 +35,7 @@ class Endpoint(Protocol):
     """Of "baud", "lines": what of the host's settings `on_lines` tells."""
     can_vanish: bool
     """Whether the port can go away and come back."""
-    on_lines: Callable[[Lines], None]
+    on_lines: Callable[[ControlLines], None]
     """Called from within `read` with what the host has set, whenever that changes."""
 
     def read(self, limit: int, timeout: float) -> bytes:
@@ -91,7 +91,7 @@ class _Waker:
         self._outside.close()
 
 
-def _ignore(lines: Lines) -> None:
+def _ignore(lines: ControlLines) -> None:
     pass
 
 
@@ -105,7 +105,7 @@ class PtyEndpoint:
     def __init__(self) -> None:
         import tty
 
-        self.on_lines: Callable[[Lines], None] = _ignore
+        self.on_lines: Callable[[ControlLines], None] = _ignore
 
         try:
             self._master, slave = os.openpty()
@@ -163,7 +163,7 @@ class PtyEndpoint:
         speed = None if hung_up else self._read_speed()
         if speed != self._speed:
             self._speed = speed
-            self.on_lines(Lines(baud=speed))
+            self.on_lines(ControlLines(baud=speed))
 
     def _read_speed(self) -> int | None:
         import termios
@@ -224,7 +224,7 @@ class SocketEndpoint:
     can_vanish = True
 
     def __init__(self, host: str, port: int) -> None:
-        self.on_lines: Callable[[Lines], None] = _ignore
+        self.on_lines: Callable[[ControlLines], None] = _ignore
         try:
             self._server = socket.create_server((host, port), family=_family(host))
         except OSError as error:

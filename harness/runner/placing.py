@@ -68,7 +68,7 @@ def _is_model(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Uf2:
+class Uf2File:
     """A UF2 file: what it is for, where its content goes, and its bytes."""
 
     use: str
@@ -76,7 +76,7 @@ class Uf2:
     data: bytes
 
 
-def uf2(path: Path, board_name: str, slot: int | None = None) -> Uf2:
+def uf2(path: Path, board_name: str, slot: int | None = None) -> Uf2File:
     """Return the UF2 file for a TFLite model or a firmware image.
 
     Raises HarnessError for a board that takes none, an unknown slot, or a file that does not fit.
@@ -100,4 +100,4 @@ def uf2(path: Path, board_name: str, slot: int | None = None) -> Uf2:
             raise HarnessError(f"{path}: only models go into slots; a firmware image has one place")
         file = examine(board, path)
     check(board, [file])
-    return Uf2(file.use, file.address, to_uf2(board, file))
+    return Uf2File(file.use, file.address, to_uf2(board, file))

@@ -36,7 +36,7 @@ from harness.wire.session import (
     RunInterrupted,
     Session,
 )
-from harness.wire.text_lines import Lines
+from harness.wire.text_lines import TextLines
 
 BYTES_A_COMMAND = 31
 """Input bytes in one `db` command, as MLPerf Tiny's runner sends them."""
@@ -60,7 +60,7 @@ class MlperfSession(Session):
     def __init__(self, port: Port, patience: Patience = DEFAULT) -> None:
         self._port = port
         self._patience = patience
-        self._lines = Lines()
+        self._lines = TextLines()
         self._data: bytes | None = None
         self.incidents = Incidents(port)
         self.results: list[float] = []
@@ -102,7 +102,7 @@ class MlperfSession(Session):
         except NoAnswer:
             return None
         finally:
-            self._lines = Lines()
+            self._lines = TextLines()
             self._synchronise()
 
     def models(self) -> list[FlashModel]:
@@ -306,7 +306,7 @@ class MlperfSession(Session):
                 self.incidents.note("reconnected", text)
 
     def _take_up(self, patience: Countdown) -> None:
-        self._lines = Lines()
+        self._lines = TextLines()
         self._greet(patience)
         if self._data is not None:
             self._send_tensor(self._data, None)

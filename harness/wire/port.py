@@ -189,7 +189,7 @@ def open_serial(url: str, baud: int, timeout_s: float, write_timeout_s: float | 
 
     try:
         if url.lower().startswith("rfc2217://"):
-            from harness.wire.rfc2217 import Rfc2217Serial
+            from harness.wire.rfc2217_client import Rfc2217Serial
 
             return Rfc2217Serial(url, baudrate=baud, timeout=timeout_s)
         if url.lower().startswith("socket://"):

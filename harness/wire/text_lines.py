@@ -6,7 +6,7 @@ LONGEST_LINE = 4096
 """Most bytes kept of an unfinished line: the last ones."""
 
 
-class Lines:
+class TextLines:
     """Cuts bytes into lines; an unfinished line takes a bounded amount of memory."""
 
     def __init__(self) -> None:

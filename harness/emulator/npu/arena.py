@@ -24,7 +24,7 @@ class ArenaError(BoardError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ArenaPlan:
     """Arena offset of each tensor that is neither constant nor absent, and the bytes all of them take."""
 
     offsets: Mapping[int, int]
@@ -45,7 +45,7 @@ def _offline(model: Model, subgraph: Subgraph) -> list[int]:
     return [int(offset) for offset in words[3 : 3 + count]]
 
 
-def plan(model: Model, elsewhere: frozenset[int] = frozenset()) -> Plan:
+def plan(model: Model, elsewhere: frozenset[int] = frozenset()) -> ArenaPlan:
     """Lay out the tensors of the first subgraph: the file's own offsets first, the rest after them.
 
     Tensors in `elsewhere` lie in another memory and take no part. Raises ArenaError if the offline plan
@@ -68,4 +68,4 @@ def plan(model: Model, elsewhere: frozenset[int] = frozenset()) -> Plan:
     for index in unplanned:
         offsets[index] = end = -(-end // ALIGNMENT) * ALIGNMENT
         end += subgraph.tensors[index].bytes
-    return Plan(offsets, end)
+    return ArenaPlan(offsets, end)

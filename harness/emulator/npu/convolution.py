@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from harness.emulator.npu.activation import Finish
 from harness.emulator.npu.feature_maps import Mapped
-from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.memory import NpuMemory
 from harness.emulator.npu.rounding import Scaler
 from harness.emulator.npu.scratch import Scratch
 from harness.emulator.npu.windows import fill_padded, padded_shape, windows
@@ -62,7 +62,7 @@ class Convolution:
     def __init__(
         self,
         op: BlockOperation,
-        memory: Memory,
+        memory: NpuMemory,
         accelerator: Accelerator,
         weights: WeightCache,
         scratch: Scratch,

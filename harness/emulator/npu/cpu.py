@@ -19,7 +19,7 @@ HANDLES = ("resource", "string", "variant")
 
 
 @dataclass(frozen=True)
-class Segment:
+class CpuSegment:
     """Operators that run one after the other on the CPU, with the tensors that enter and leave them."""
 
     operators: tuple[Operator, ...]
@@ -27,7 +27,7 @@ class Segment:
     outputs: tuple[int, ...]
 
 
-def segment(model: Model, operators: tuple[Operator, ...]) -> Segment:
+def segment(model: Model, operators: tuple[Operator, ...]) -> CpuSegment:
     """Find what enters and leaves `operators`, which are consecutive in the first subgraph.
 
     Raises NotModelled if that is something TFLite-Micro only passes on inside a model.
@@ -43,7 +43,7 @@ def segment(model: Model, operators: tuple[Operator, ...]) -> Segment:
             tensor = subgraph.tensors[index] if index >= 0 else None
             if tensor is not None and not tensor.constant and not tensor.variable and index not in produced:
                 inputs[index] = None
-    found = Segment(operators, tuple(inputs), tuple(sorted(produced & wanted)))
+    found = CpuSegment(operators, tuple(inputs), tuple(sorted(produced & wanted)))
     for index in (*found.inputs, *found.outputs):
         tensor = subgraph.tensors[index]
         if tensor.type in HANDLES:
@@ -110,7 +110,7 @@ class Extractor:
         self._model = model
         self._root: Any = schema().ModelT.InitFromPackedBuf(model.data, 0)
 
-    def extract(self, part: Segment) -> bytes:
+    def extract(self, part: CpuSegment) -> bytes:
         """Return a model file with the operators of `part` and the tensors that they use.
 
         Other subgraphs come along if an operator calls them; so do the buffers that are used.
@@ -134,7 +134,7 @@ class Extractor:
                 tensor.buffer = places[tensor.buffer]
         return packed(root)
 
-    def _main(self, part: Segment) -> Any:
+    def _main(self, part: CpuSegment) -> Any:
         graph = copy.copy(self._root.subgraphs[0])
         used = {
             index: None

@@ -15,7 +15,7 @@ Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Memory:
+class NpuMemory:
     """Regions by number (base address registers 0-7) and shared RAM; regions may share storage."""
 
     regions: Mapping[int, Bytes]
@@ -28,7 +28,7 @@ class Memory:
         accelerator: Accelerator,
         regions: Mapping[int, Bytes],
         read_only: frozenset[int] = frozenset({0}),
-    ) -> Memory:
+    ) -> NpuMemory:
         """Build the memory of one job with an empty shared RAM."""
         return cls(dict(regions), read_only, np.zeros(accelerator.shram_bytes, np.uint8))
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from harness.emulator.npu.activation import Finish
 from harness.emulator.npu.feature_maps import Mapped
-from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.memory import NpuMemory
 from harness.emulator.npu.rounding import Int64, Scaler
 from harness.emulator.npu.tables import Table, all_bytes
 from harness.emulator.npu.windows import fill_padded, fold, padded, padded_shape, windows
@@ -21,7 +21,7 @@ from harness.models.npu.operations import BlockOperation, Kernel, Pooling
 class Pool:
     """A pooling operation bound to its memory."""
 
-    def __init__(self, op: BlockOperation, memory: Memory, accelerator: Accelerator) -> None:
+    def __init__(self, op: BlockOperation, memory: NpuMemory, accelerator: Accelerator) -> None:
         self._op = op
         self._mode = Pooling(op.operation.mode)
         if self._mode is Pooling.REDUCE_SUM and op.ofm.depth != 1:

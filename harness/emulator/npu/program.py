@@ -12,7 +12,7 @@ from harness.models.npu.jobs import Job, jobs
 from harness.models.ops import ETHOS_U
 from harness.models.tflite import Model, Operator
 
-Step = Job | cpu.Segment | variables.StateOperators
+Step = Job | cpu.CpuSegment | variables.StateOperators
 
 
 def load(model: Model, accelerator: Accelerator | None = None) -> list[Step]:

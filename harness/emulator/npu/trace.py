@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.emulator.npu import feature_maps, layers
-from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.memory import NpuMemory
 from harness.emulator.npu.runner import Interpreter
 from harness.models.npu.jobs import Job
 from harness.models.npu.operations import BlockOperation, Decoded, Dma
@@ -20,7 +20,7 @@ from harness.models.tflite import Model
 
 
 @dataclass(frozen=True)
-class Entry:
+class TraceEntry:
     """One executed operation; `step` is the `ethos-u` operator it belongs to.
 
     `digest` is the start of the SHA-256 of its output elements in NHWC order, `weights` how many weights
@@ -48,7 +48,7 @@ class Departure:
     (None if no output of that size exists to compare with).
     """
 
-    entry: Entry
+    entry: TraceEntry
     layer: str
     elements: int | None
     of: int | None
@@ -59,12 +59,12 @@ class Departure:
 class Trace:
     """Entries of one invoke; give its `observe` to `Interpreter.invoke`."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[TraceEntry] = field(default_factory=list)
     matcher: layers.Matcher | None = None
     matched: list[layers.Layer | None] = field(default_factory=list)
     unlike: dict[int, layers.Difference] = field(default_factory=dict)
 
-    def observe(self, step: Job, op: Decoded, memory: Memory) -> None:
+    def observe(self, step: Job, op: Decoded, memory: NpuMemory) -> None:
         """Record an operation that has just been executed."""
         if isinstance(op, Dma):
             self._add(step, op, None, op.source.length)
@@ -83,7 +83,7 @@ class Trace:
         self.matched.append(layer)
         data = np.ascontiguousarray(values).tobytes() if values is not None else b""
         self.entries.append(
-            Entry(
+            TraceEntry(
                 step=step.operator.index,
                 index=op.operation.index,
                 name=op.operation.name,
@@ -97,7 +97,7 @@ class Trace:
             )
         )
 
-    def named(self) -> list[Entry]:
+    def named(self) -> list[TraceEntry]:
         """Return the entries with the layer each belongs to."""
         return [
             replace(entry, layer=layer.title if layer else None)

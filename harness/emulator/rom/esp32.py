@@ -14,7 +14,7 @@ from harness.emulator.boot import App, Wiring
 from harness.emulator.controls import Boot
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import BoardFlash
-from harness.emulator.rom.esp32_loader import Loader
+from harness.emulator.rom.esp32_loader import RomLoader
 
 _RETRY_S = 1.0
 """How often a ROM without a bootable image starts over; the real one's watchdog is a little quicker."""
@@ -52,7 +52,7 @@ class Esp32Rom:
 
     def _load(self, line: Line) -> None:
         chip = self._flash.chip(self._profile.flash.image_offset)
-        Loader(chip, line, self._profile.id, self._variant).serve()
+        RomLoader(chip, line, self._profile.id, self._variant).serve()
 
     def _print(self, line: Line, *lines: str) -> None:
         line.write("\r\n".join((*self._variant.banner, *lines, "")).encode())

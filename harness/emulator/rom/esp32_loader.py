@@ -19,7 +19,7 @@ from harness.chips.espimage import checksum
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import FlashChip
 from harness.emulator.rom import slip
-from harness.emulator.rom.esp32_chip import Chip
+from harness.emulator.rom.esp32_chip import Registers
 
 SECTOR = 4096
 GREETING = b"OHAI"
@@ -43,16 +43,16 @@ class _Leave(Exception):
     """Leaves the loader: the chip boots from flash."""
 
 
-class Loader:
+class RomLoader:
     """One stay in the loader, from reset to reset."""
 
     def __init__(self, flash: FlashChip, line: Line, board: str, variant: Variant) -> None:
         self._flash = flash
         self._line = line
         self._chip_id = variant.chip_id
-        self._chip = Chip(flash.size, board, variant)
+        self._chip = Registers(flash.size, board, variant)
         self._stub = False
-        self._decoder = slip.Decoder()
+        self._decoder = slip.SlipDecoder()
         self._packets: list[bytes] = []
         self._ram: dict[int, bytearray] = {}
         self._ram_at = 0

@@ -17,7 +17,7 @@ from harness.emulator.boot import App, Wiring, hang
 from harness.emulator.controls import Boot
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import BoardFlash
-from harness.emulator.rom.xmodem import Receiver
+from harness.emulator.rom.xmodem_receiver import XmodemReceiver
 
 BANNER = f"1st BL Modem Build DATE=Nov 30 2023, 0x0002000b {filling.MARK}"
 MENU = ("-" * 60, "[0] Reboot system", f"[1] Xmodem download and burn FW image {filling.MARK}", "-" * 60)
@@ -75,7 +75,7 @@ class We2Rom:
         address = self._offset
         while True:
             burner = _Burner(self, address)
-            if not Receiver(line, burner.block).receive():
+            if not XmodemReceiver(line, burner.block).receive():
                 return False
             position = burner.finish()
             address = self._offset if position is None else position

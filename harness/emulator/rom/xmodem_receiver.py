@@ -18,7 +18,7 @@ PATIENCE = 60
 _SIZES = {SOH: 128, STX: 1024}
 
 
-class Receiver:
+class XmodemReceiver:
     """Receives one file; `take` gets every block once and says whether there was room for it."""
 
     def __init__(self, line: Line, take: Callable[[bytes], bool]) -> None:

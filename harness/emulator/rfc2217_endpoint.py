@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from serial.rfc2217 import IAC, M_NORMAL, PortManager
 
-from harness.emulator.controls import Lines
+from harness.emulator.controls import ControlLines
 from harness.emulator.transport import SocketEndpoint
 
 
@@ -21,7 +21,7 @@ class Rfc2217Endpoint(SocketEndpoint):
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(host, port)
-        self._lines = Lines()
+        self._lines = ControlLines()
         self._uart = _Uart(self._settings_changed)
         self._telnet = PortManager(self._uart, _Raw(self._send))
 
@@ -45,7 +45,7 @@ class Rfc2217Endpoint(SocketEndpoint):
         return bytes(out) or None
 
     def _settings_changed(self) -> None:
-        lines = Lines(self._uart.dtr, self._uart.rts, self._uart.baudrate)
+        lines = ControlLines(self._uart.dtr, self._uart.rts, self._uart.baudrate)
         if lines != self._lines:
             self._lines = lines
             self.on_lines(lines)
