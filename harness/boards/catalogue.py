@@ -90,7 +90,7 @@ def read(path: Path) -> Profile:
 
 
 def _extended(values: dict[str, Any], data: bytes, path: Path, text: str) -> tuple[dict[str, Any], bytes]:
-    """Put `values` over those of the profile that they extend: each key and table of theirs takes its place.
+    """Put `values` over those of the profile that they extend; each of their keys replaces the one there.
 
     Returns the values and the bytes that stand for both files.
     """
@@ -104,7 +104,7 @@ def _extended(values: dict[str, Any], data: bytes, path: Path, text: str) -> tup
 
 
 def _syntax_problem(error: ValueError | RecursionError, text: str) -> Problem:
-    """Say what tomllib has against `text`; its messages end in the place, which it gives nowhere else.
+    """Return tomllib's error on `text` as a problem; the place is only at the end of its message.
 
     Besides its own error, tomllib lets through what Python has against a number of thousands of digits, and
     against very deep nesting, both without a place.

@@ -1,4 +1,4 @@
-"""What must hold between the tables of a profile, beyond each value being of its kind."""
+"""Rules between the tables of a profile, once each value by itself is valid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Finding = tuple[Path, str]
 
 
 def cross(profile: Profile) -> list[Finding]:
-    """Find what contradicts itself in a profile whose values are each valid."""
+    """Find contradictions in a profile whose values are each valid."""
     return [
         *_sources(profile, ()),
         *_names(profile),
@@ -29,7 +29,7 @@ def cross(profile: Profile) -> list[Finding]:
 
 
 def _sources(table: Table, where: Path) -> Iterator[Finding]:
-    """Every fact of every table is covered by a source, and no source is for a key that is not there."""
+    """Find facts without a source, and sources for keys that are not there."""
     for way, inner in table.tables():
         yield from _sources(inner, (*where, *way))
     facts = [key for key, _ in table.facts()]
@@ -155,7 +155,7 @@ def _vela(profile: Profile) -> Iterator[Finding]:
     mode = vela.memory
     for key, allowed in _VELA_AREAS.items():
         area = ports[getattr(mode, key)]
-        # Where all is on one port, Vela takes constants in SRAM too, and calls that flash on the chip.
+        # If all is on one port, Vela takes constants in SRAM too, and calls that flash on the chip.
         one_port = mode.const_mem_area == mode.arena_mem_area == mode.cache_mem_area
         if area not in allowed and not (key == "const_mem_area" and area == "Sram" and one_port):
             yield ("vela", "memory", key), f"is on {area}; Vela wants {' or '.join(allowed)} there"
@@ -170,7 +170,7 @@ _VELA_AREAS = {
 
 
 def _operators(profile: Profile) -> Iterator[Finding]:
-    """Coefficients are for operators that TFLite has: a misspelt one would silently be the default."""
+    """Find coefficients for operators that TFLite lacks: a misspelt one would silently be the default."""
     from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
 
     operators = [name for name in vars(BuiltinOperator) if name.isupper()]

@@ -14,7 +14,7 @@ from harness.boards.table import Table
 
 @dataclass(frozen=True)
 class Fact:
-    """A fact: its dotted key, its value as text (with its unit where it has one), and its source."""
+    """A fact: its dotted key, its value as text (with its unit if it has one), and its source."""
 
     key: str
     value: str

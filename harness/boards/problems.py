@@ -1,4 +1,4 @@
-"""What is wrong with a profile, said of the key it concerns."""
+"""What is wrong with a profile, key by key."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The board profile: what a board is, how it is flashed and spoken to, with the source of every fact.
 
-The keys of the TOML file are the fields' aliases where they have one, else their names; a field that holds
+The keys of the TOML file are the fields' aliases if they have one, else their names; a field that holds
 a quantity carries its SI unit in its name (`clock_hz`, `size_bytes`). boards/README.md explains every key.
 """
 
@@ -43,7 +43,7 @@ Identifier = Annotated[str, AfterValidator(_identifier)]
 
 
 TOUCH_BAUD = 1200
-"""The speed that enters the boot loader of boards with USB CDC, where their profile gives no other."""
+"""The speed that enters the boot loader of boards with USB CDC, if their profile gives no other."""
 
 
 class Chip(Table):
@@ -79,10 +79,10 @@ class Serial(Table):
     framing: Literal["8N1"] = Field(description="data bits, parity, stop bits")
     flow_control: Literal["none", "rts_cts", "xon_xoff"] = Field(description="flow control")
     dtr: Literal["ignored", "boot_mode", "reset"] | None = Field(
-        default=None, description="what DTR does to the board; left out where it is not known"
+        default=None, description="what DTR does to the board; left out if it is not known"
     )
     rts: Literal["ignored", "boot_mode", "reset"] | None = Field(
-        default=None, description="what RTS does to the board; left out where it is not known"
+        default=None, description="what RTS does to the board; left out if it is not known"
     )
 
 
@@ -188,7 +188,7 @@ class Flash(Table):
     uf2: Uf2 | None = Field(default=None, description="for the method uf2")
 
     def region(self, name: str) -> Region:
-        """Return the region called `name`; KeyError where there is none."""
+        """Return the region called `name`; KeyError if there is none."""
         for region in self.regions:
             if region.name == name:
                 return region
@@ -204,10 +204,10 @@ class Flash(Table):
         return self.region(self.model)
 
     def place_for_model(self, size: int, behind: int | None = None) -> int | None:
-        """Return the address for a model of `size` bytes; None where there is no room for it.
+        """Return the address for a model of `size` bytes; None if there is no room for it.
 
         That is the start of the region for models; with another model that ends at `behind`, the start of
-        the next block, or, where models have slots of their own (UF2), of the next slot.
+        the next block, or, if models have slots of their own (UF2), of the next slot.
         """
         rooms = [region for region in self.regions if "model" in region.holds]
         if behind is None:
@@ -224,7 +224,7 @@ class Flash(Table):
 
 
 MemoryArea = Literal["Sram", "Dram", "OnChipFlash", "OffChipFlash"]
-Port = Literal["Axi0", "Axi1"]
+VelaPort = Literal["Axi0", "Axi1"]
 
 
 class VelaArea(Table):
@@ -265,9 +265,9 @@ class VelaSystem(Table):
 class VelaMemory(Table):
     """Vela's memory mode: which port each kind of data is on."""
 
-    const_mem_area: Port = Field(description="port of weights and other constants")
-    arena_mem_area: Port = Field(description="port of the tensor arena")
-    cache_mem_area: Port = Field(description="port of the fast scratch memory")
+    const_mem_area: VelaPort = Field(description="port of weights and other constants")
+    arena_mem_area: VelaPort = Field(description="port of the tensor arena")
+    cache_mem_area: VelaPort = Field(description="port of the fast scratch memory")
 
 
 class Vela(Table):
@@ -300,7 +300,7 @@ SPECIAL_KERNELS = ("CONV_2D_pointwise",)
 
 
 class Coefficients(Table):
-    """Cycles by operator, under the operators' TFLite names; `default` is for those that are not named."""
+    """Cycles by operator, under the operators' TFLite names; `default` is for all others."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Cycles] = Field(init=False)
@@ -313,7 +313,7 @@ class Coefficients(Table):
 
 
 class Fitted(Table):
-    """What the models were like whose times are known: beyond that an estimate's band widens."""
+    """The range of the models whose times are known: outside it, an estimate's band widens."""
 
     cycles: tuple[int, int] = Field(description="shortest and longest of their times, in cycles")
     weight_bytes: tuple[int, int] = Field(description="fewest and most bytes of constants")
@@ -343,7 +343,7 @@ class EstimateError(Table):
 
 
 class Library(Table):
-    """What another release of the kernel library takes, as a part of the estimate: release -> factor."""
+    """Time with another release of the kernel library, as a factor of the estimate: release -> factor."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Cycles] = Field(init=False)
@@ -351,7 +351,7 @@ class Library(Table):
     assumed: Text = Field(description="the release that the estimate is for")
 
     def factors(self) -> dict[str, float]:
-        """Return the factor of each release that a time is known of."""
+        """Return the factor of each release for which a time is known."""
         return dict(self.__pydantic_extra__)
 
 
@@ -395,7 +395,7 @@ class Estimate(Table):
     library: Library | None = Field(default=None, description="releases of the kernel library")
     error: EstimateError | None = Field(
         default=None,
-        description="how far it is off; left out where it rests on no published figure, and no time is shown",
+        description="how far it is off; left out if it rests on no published figure, and no time is shown",
     )
     npu_error: EstimateError | None = Field(default=None, description="the same for models on the NPU")
 
@@ -469,7 +469,7 @@ class Profile(Table):
         return found
 
     def memory(self, name: str) -> Memory:
-        """Return the memory called `name`; KeyError where there is none."""
+        """Return the memory called `name`; KeyError if there is none."""
         for memory in self.memories:
             if memory.name == name:
                 return memory

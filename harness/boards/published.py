@@ -51,7 +51,7 @@ class Figure(_Part):
     library: Text = Field(description="kernel library and the year of its release")
     weights: MemoryKind | None = Field(default=None, description="memory of the constants")
     arena: MemoryKind | None = Field(
-        default=None, description="memory of the arena; left out where it plays no part"
+        default=None, description="memory of the arena; left out if it plays no part"
     )
     conditions: Text = Field(description="what else is known of the circumstances")
     source: Text = Field(description="who published it")
@@ -105,7 +105,7 @@ class Chip(_Part):
 
 
 def for_board(board: str) -> Chip | None:
-    """Return the figures of the chip of the board with this id, None where there are none."""
+    """Return the figures of the chip of the board with this id, None if there are none."""
     return next((chip for chip in chips() if board in chip.boards), None)
 
 

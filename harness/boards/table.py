@@ -49,7 +49,7 @@ class Table(BaseModel):
                 yield from (((key, i), item) for i, item in enumerate(value) if isinstance(item, Table))
 
     def source_of(self, key: str) -> str:
-        """Return the source of the fact under the TOML key `key`; KeyError where there is none."""
+        """Return the source of the fact under the TOML key `key`; KeyError if there is none."""
         if isinstance(self.source, str):
             return self.source
         return self.source[key] if key in self.source else self.source[REST]

@@ -10,7 +10,7 @@ from harness.errors import nearest
 
 
 class UnitError(ValueError):
-    """A quantity that is not one, or one of another kind than is wanted."""
+    """Not a quantity, or one of the wrong kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class Kind:
     name: str
     example: str
     units: dict[str, Fraction]
-    whole: str | None = None  # what the parsed number counts, where only whole numbers make sense
+    whole: str | None = None  # what the parsed number counts, if only whole numbers make sense
     hexadecimal: bool = False  # whether "0x..." stands for a number of the SI unit
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ _HEX = re.compile(r"\s*0[xX][0-9a-fA-F]+(?:_[0-9a-fA-F]+)*\s*")
 def parse(value: object, kind: Kind) -> Fraction:
     """Parse `value`, a string with a unit or a plain number of the SI unit, as a quantity of `kind`.
 
-    Raises UnitError that names the kind that is wanted, and the kind that was given where that is another.
+    Raises UnitError that names the kind that is wanted, and the kind that was given if that is another.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise UnitError(f"{_shown(value)} is not {kind}; {kind.wanted}")

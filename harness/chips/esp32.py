@@ -110,7 +110,6 @@ class Esp32(Family):
     rom = "harness.emulator.rom.esp32:rom"
 
     def findings(self, board: Profile) -> Iterator[Finding]:
-        """See Family.findings."""
         yield from super().findings(board)
         variant = VARIANTS.get(board.chip.name)
         named = board.flash.esptool.chip if board.flash.esptool else None
@@ -122,12 +121,10 @@ class Esp32(Family):
                 yield ("flash", "region"), f"no region holds '{use}', which this family boots from"
 
     def recognise(self, data: bytes) -> str | None:
-        """See Family.recognise."""
         chip = espimage.chip_of(data)
         return f"the {chip}" if chip else None
 
     def identify(self, board: Profile, name: str, data: bytes) -> Kind:
-        """See Family.identify."""
         if data.startswith(espimage.PARTITION_MAGIC):
             _table(name, data)
             return Kind(False, board.flash.holding("partition_table").offset, len(data))
@@ -142,7 +139,6 @@ class Esp32(Family):
         return Kind(filling.NOTICE in data, place, len(data))
 
     def virtual_parts(self, board: Profile, protocol: str) -> list[BuiltPart]:
-        """See Family.virtual_parts."""
         variant = VARIANTS[board.chip.name]
         program = filling.program(board, protocol)
         descriptor = espimage.descriptor(
@@ -173,7 +169,7 @@ class Esp32(Family):
         ]
 
     def build_hash(self, parts: list[BuiltPart]) -> str:
-        """See Family.build_hash: the SHA-256 that ends the application."""
+        """Return the SHA-256 that ends the application."""
         return espimage.read(parts[-1][2]).sha256.hex()
 
 

@@ -55,7 +55,7 @@ class Descriptor:
 class EspImage:
     """An image as it is in flash, sound or not: what was read, and what it should have been.
 
-    `stored_sha256` is None where the header says that none is appended; `length` counts everything.
+    `stored_sha256` is None if the header says that none is appended; `length` counts everything.
     """
 
     chip_id: int
@@ -69,7 +69,7 @@ class EspImage:
 
     @property
     def descriptor(self) -> Descriptor | None:
-        """The application descriptor at the start of the first segment; None where there is none."""
+        """The application descriptor at the start of the first segment; None if there is none."""
         if not self.segments or len(self.segments[0].data) < _DESCRIPTOR.size:
             return None
         fields = _DESCRIPTOR.unpack_from(self.segments[0].data)
@@ -79,7 +79,7 @@ class EspImage:
 
 
 class NotAnImage(ValueError):
-    """There is no image: the first byte is another, or the segments leave the data there is."""
+    """There is no image: the first byte is wrong, or the segments reach beyond the data."""
 
     def __init__(self, message: str, first_word: int) -> None:
         super().__init__(message)
@@ -141,7 +141,7 @@ def read(data: bytes) -> EspImage:
 
 
 def chip_of(data: bytes) -> str | None:
-    """Return the chip that an image, cut short or not, is for by its header; None where it is none."""
+    """Return the chip that an image, cut short or not, is for by its header; None if it is none."""
     if len(data) < _HEADER.size or data[0] != MAGIC or not 1 <= data[1] <= MOST_SEGMENTS:
         return None
     return CHIPS.get(_HEADER.unpack_from(data)[7])
@@ -149,7 +149,7 @@ def chip_of(data: bytes) -> str | None:
 
 def checksum(data: bytes) -> int:
     """Return the XOR over all bytes, from the seed on, that images and the serial protocol end in."""
-    # Folded in halves as one large number: some hundred times as fast as byte by byte.
+    # Folded in halves as one large number, which is about a hundred times as fast as byte by byte.
     size = 1 << max(0, len(data) - 1).bit_length()
     folded = int.from_bytes(data, "little")
     while size > 1:

@@ -47,14 +47,14 @@ class Family(ABC):
     rom: ClassVar[str | None] = None
 
     def findings(self, board: Profile) -> Iterator[Finding]:
-        """Yield what speaks against a profile that names this family."""
+        """Yield what is wrong with a profile that names this family."""
         if board.chip.name not in self.chips:
             known = ", ".join(self.chips)
             yield ("chip", "name"), f"no chip of the family {self.name}; known: {known}"
 
     @abstractmethod
     def recognise(self, data: bytes) -> str | None:
-        """Return the chip that an image is for, as "the X", if it is this family's by its form."""
+        """Return the chip that an image is for, as "the X", if its format is this family's."""
 
     @abstractmethod
     def identify(self, board: Profile, name: str, data: bytes) -> Kind:
@@ -88,7 +88,7 @@ FAMILIES: Registry[Family] = Registry(
 
 
 def family_of(board: Profile) -> Family:
-    """Return the family of a board's chip; raises HarnessError if there is none of its name."""
+    """Return the family of a board's chip; raises HarnessError if no family has that name."""
     return FAMILIES.get(board.chip.family)
 
 

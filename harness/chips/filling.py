@@ -1,4 +1,4 @@
-"""What is in the images for virtual boards: marks that nothing real has, and bytes that run on no chip."""
+"""Contents of images for virtual boards: marks that no real image has, and bytes that run on no chip."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from harness.boards import Profile
 
 VERSION = "1.0+virtual"
 MARK = "(virtual board)"
-"""What a virtual board's boot loader puts into its words, so that it is not taken for a real one."""
+"""What a virtual board's boot loader prints, so that it is not taken for a real one."""
 NOTICE = b"for the virtual board alone, there is no program for the chip in it"
 """What stands in every image for a virtual board."""
 MAC_PREFIX = bytes([0x02]) + b"virt"
-"""How a virtual board's MAC address begins: locally administered, so that no chip has it."""
+"""First bytes of a virtual board's MAC address: locally administered, so no chip has them."""
 _PROGRAM_BYTES = 4096
 
 

@@ -1,6 +1,6 @@
 """Himax's WiseEye chips: WE1 and WE2.
 
-The vendor's images come out of a closed tool, so those for virtual boards are containers of this project's.
+The vendor's images come from a closed tool, so those for virtual boards are in this project's container.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ class Himax(Family):
     rom = "harness.emulator.rom.himax:rom"
 
     def recognise(self, data: bytes) -> str | None:
-        """See Family.recognise; a vendor's image has no form that is documented."""
+        """As in Family; a vendor's image has no documented form."""
         soc = container.soc_of(data)
         return f"the {soc}" if soc in SOCS.values() else None
 
     def identify(self, board: Profile, name: str, data: bytes) -> Kind:
-        """See Family.identify."""
         if not data.startswith(container.MAGIC):
             return Kind(False, board.flash.image_offset, len(data))
         image = sound_container(name, data)
@@ -37,13 +36,12 @@ class Himax(Family):
         return Kind(True, board.flash.image_offset, image.length)
 
     def virtual_parts(self, board: Profile, protocol: str) -> list[BuiltPart]:
-        """See Family.virtual_parts."""
         payload = filling.notice(board, protocol) + filling.program(board, protocol)
         image = container.build(SOCS[board.chip.name], protocol, filling.VERSION, payload)
         return [("firmware", board.flash.image_offset, image)]
 
     def build_hash(self, parts: list[BuiltPart]) -> str:
-        """See Family.build_hash: the SHA-256 in the container's header."""
+        """Return the SHA-256 in the container's header."""
         return container.read(parts[-1][2]).sha256.hex()
 
 

@@ -1,4 +1,4 @@
-"""Chips that are nobody's: a board of one's own whose firmware is there already, or a simulator."""
+"""Chips of no known family: a user's board whose firmware is there already, or a simulator."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ class Other(Family):
     chips = ()
 
     def findings(self, board: Profile) -> Iterator[Finding]:
-        """See Family.findings."""
         yield from ()
 
     def recognise(self, data: bytes) -> None:
-        """See Family.recognise."""
+        """Return that nothing is known of the image."""
 
     def identify(self, board: Profile, name: str, data: bytes) -> Kind:
-        """See Family.identify."""
         return Kind(False, board.flash.image_offset, len(data))
 
 

@@ -25,11 +25,9 @@ class Rp2040(Family):
     rom = "harness.emulator.rom.rp2040:rom"
 
     def recognise(self, data: bytes) -> str | None:
-        """See Family.recognise."""
         return f"the {SOC}" if boots(data) else None
 
     def identify(self, board: Profile, name: str, data: bytes) -> Kind:
-        """See Family.identify."""
         if not boots(data):
             raise HarnessError(
                 f"{name}: no image for {board.chip.name}: its first {SECOND_STAGE_BYTES} bytes do not end in "
@@ -42,14 +40,13 @@ class Rp2040(Family):
         return Kind(True, board.flash.image_offset, SECOND_STAGE_BYTES + image.length)
 
     def virtual_parts(self, board: Profile, protocol: str) -> list[BuiltPart]:
-        """See Family.virtual_parts."""
         code = filling.filler("second stage", SECOND_STAGE_BYTES - 4)
         payload = filling.notice(board, protocol) + filling.program(board, protocol)
         image = container.build(SOC, protocol, filling.VERSION, payload)
         return [("firmware", board.flash.image_offset, code + crc(code).to_bytes(4, "little") + image)]
 
     def build_hash(self, parts: list[BuiltPart]) -> str:
-        """See Family.build_hash: the SHA-256 in the container's header."""
+        """Return the SHA-256 in the container's header."""
         return container.read(parts[-1][2][SECOND_STAGE_BYTES:]).sha256.hex()
 
 
@@ -57,7 +54,7 @@ RP2040 = Rp2040()
 
 
 def boots(data: bytes) -> bool:
-    """Return whether the boot ROM would run what flash begins with."""
+    """Return whether the boot ROM would run the second stage in flash."""
     stage = data[:SECOND_STAGE_BYTES]
     return len(stage) == SECOND_STAGE_BYTES and crc(stage[:-4]) == int.from_bytes(stage[-4:], "little")
 

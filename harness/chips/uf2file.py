@@ -19,12 +19,12 @@ _HEAD = struct.Struct("<8I")
 
 
 class NotUf2(ValueError):
-    """A block that is none."""
+    """Not a UF2 block."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block; `family` is None where its flag does not say that there is one."""
+    """One block; `family` is None if its flag does not say that there is one."""
 
     address: int
     payload: bytes
@@ -53,7 +53,7 @@ def build(data: bytes, address: int, family: int) -> bytes:
 
 
 def begins(data: bytes) -> bool:
-    """Say whether a file's first block begins as one of UF2 does."""
+    """Return whether a file begins with a UF2 block."""
     return data[:8] == struct.pack("<2I", FIRST_MAGIC, SECOND_MAGIC)
 
 
@@ -76,7 +76,7 @@ def read_block(data: bytes) -> Block:
 
 
 def read(data: bytes) -> list[Block]:
-    """Return the blocks of a file; raises NotUf2 where it is cut short or a block is damaged."""
+    """Return the blocks of a file; raises NotUf2 if it is cut short or a block is damaged."""
     if not data or len(data) % BLOCK_BYTES:
         raise NotUf2(f"{len(data)} bytes are no whole number of blocks of {BLOCK_BYTES} bytes")
     blocks = [read_block(data[at : at + BLOCK_BYTES]) for at in range(0, len(data), BLOCK_BYTES)]

@@ -1,4 +1,4 @@
-"""How flashing looks: a line a region, and the same as JSON."""
+"""How flashing looks: a line a file, and the same as JSON."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def lines(flashed: Flashed) -> list[str]:
-    """Return what the flash step did, a line a region; one line if it had nothing to do."""
+    """Return what the flash step did, a line a file; one line if it had nothing to do."""
     there = [f"{kept.what} (by {kept.known_by})" for kept in flashed.there]
     told = [
-        f"flashed: {flashed.board}: {o.region}, {o.bytes:,} bytes at {o.address:#x} in {o.seconds:.2f} s "
+        f"flashed: {flashed.board}: {o.file}, {o.bytes:,} bytes at {o.address:#x} in {o.seconds:.2f} s "
         f"({o.bytes / max(o.seconds, 1e-6) / 1000:,.0f} kB/s); verified: {o.verified}"
         for o in flashed.written
     ]

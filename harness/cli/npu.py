@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from harness.boards import Profile
     from harness.emulator.npu.layers import Layer
     from harness.emulator.npu.runner import Interpreter
-    from harness.emulator.npu.trace import Departure, Entry, Trace
+    from harness.emulator.npu.trace import Departure, Trace, TraceEntry
     from harness.models.npu.jobs import Job
     from harness.models.tflite import Model
 
-    Rows = list[tuple[Entry, int]]
+    Rows = list[tuple[TraceEntry, int]]
 
 _DEFAULT_BOARD = "grove_vision_ai_we2"
 

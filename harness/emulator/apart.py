@@ -1,4 +1,4 @@
-"""Work that native code may crash in, done in a process of its own."""
+"""Runs work whose native code may crash in a process of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 def apart(work: Callable[[], T], what: str) -> T:
     """Return `work()`, which can be pickled, from a child process that is a copy of this one.
 
-    Where processes cannot be copied, as on Windows, it is done here. Raises what `work` raises, and
+    If processes cannot be copied, as on Windows, it is done here. Raises what `work` raises, and
     HarnessError, which calls the work `what`, if a signal ended the child.
     """
     if not hasattr(os, "fork"):
@@ -49,7 +49,7 @@ def apart(work: Callable[[], T], what: str) -> T:
 
 def _answer(work: Callable[[], T], writer: int) -> None:
     """Do the work, write (result, error) to the pipe, and end this process."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt is the parent's to tell
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the parent reports an interrupt
     try:
         try:
             answer = pickle.dumps((work(), None))

@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 
-from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded, MemoryUse, TensorSpec
+from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded, TensorSpec
 from harness.emulator.firmware import BENCHMARK, Firmware
 from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.receiver import Receiver
@@ -20,6 +20,7 @@ from harness.emulator.run_progress import SAMPLES_PER_FRAME, RunProgress
 from harness.emulator.work import Then, Work
 from harness.wire import messages as m
 from harness.wire.framing import Decoder, Text, body_limit, encode, encoded_size
+from harness.wire.session import RamUse
 
 SAMPLE_BATCH_S = 0.02
 SILENCE_S = 2.0
@@ -72,7 +73,6 @@ class BenchFirmware(Firmware):
 
     @property
     def busy(self) -> bool:
-        """See Firmware.busy."""
         return self._invoke_due or self._work.ready
 
     @property
@@ -83,11 +83,9 @@ class BenchFirmware(Firmware):
 
     @property
     def buffered(self) -> int:
-        """See Firmware.buffered."""
         return self._decoder.buffered + 8 * self._run.kept + len(self._out)
 
     def receive(self, data: bytes) -> None:
-        """See Firmware.receive."""
         now = self._engine.ticks()
         if now - self._last_receive > SILENCE_S * self._info.tick_hz:
             self._decoder.drop_partial()
@@ -102,7 +100,6 @@ class BenchFirmware(Firmware):
                 self._pass_on_text()
 
     def step(self) -> None:
-        """See Firmware.step."""
         if self._invoke_due:
             self._work.invoke(self._run.profile and not self._run.warmup, self._on_invoked)
         self._work.poll()
@@ -349,7 +346,7 @@ class BenchFirmware(Firmware):
         return m.Output(index, 0, offset, len(whole), zlib.crc32(whole), part)
 
     def _memory(self) -> m.Message:
-        use = self._work.model.memory if self._work.model else MemoryUse()
+        use = self._work.model.memory if self._work.model else RamUse()
         figures = (
             use.arena_used,
             use.arena_head,
@@ -373,17 +370,14 @@ class BenchFirmware(Firmware):
     # ---- what text commands do (see TextDevice)
 
     def text_refuses(self) -> None:
-        """See TextDevice."""
         self._refuse_while_busy()
 
     def text_select(self, address: int, then: Then) -> None:
-        """See TextDevice."""
         self._receiver.lose_input()
         self._run = RunProgress()
         self._work.load(address, then)
 
     def text_infers(self) -> None:
-        """See TextDevice."""
         self._run = RunProgress()
 
     # ---- tensors and samples

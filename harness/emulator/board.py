@@ -19,7 +19,7 @@ from harness.errors import HarnessError, nearest
 from harness.wire.protocol import PROTOCOLS
 
 _SLICE_S = 0.05
-"""How long a reset can go unnoticed by what waits for the line."""
+"""Longest time until whatever waits for the line notices a reset."""
 
 
 class BoardLine:
@@ -31,7 +31,7 @@ class BoardLine:
         self._woken = False
 
     def read(self, timeout: float | None) -> bytes:
-        """See Line.read; raises BoardReset."""
+        """As in Line; raises BoardReset."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = _SLICE_S if deadline is None else deadline - time.monotonic()
@@ -43,11 +43,9 @@ class BoardLine:
                 return data
 
     def write(self, data: bytes) -> None:
-        """See Line.write."""
         self._line.write(data)
 
     def wake(self) -> None:
-        """See Line.wake."""
         self._woken = True
         self._line.wake()
 
@@ -59,7 +57,7 @@ class BoardLine:
 
 
 class VirtualBoard:
-    """A board with its flash memory; what is in RAM goes with each reset."""
+    """A board with its flash memory; its RAM is lost with each reset."""
 
     def __init__(self, profile: Profile, flash: BoardFlash, rom: Rom, engines: EngineTemplate) -> None:
         self.profile = profile
@@ -84,7 +82,7 @@ class VirtualBoard:
         if models.models():
             self._engines.prepare()
         else:
-            # What the firmware would stumble over.
+            # Without a model the firmware has nothing to run: say so.
             line.write(f"no model in flash at {self.profile.flash.model_region.offset:#x}\r\n".encode())
         engine = ProcessEngine(models, self._engines, self._ticks, line.wake)
         try:
@@ -111,7 +109,7 @@ class VirtualBoard:
 
 
 def _firmware(protocol: str) -> Callable[[DeviceInfo, Engine, int], Firmware]:
-    """Return what makes the firmware of a protocol; raises HarnessError if there is none to run here."""
+    """Return the function that makes a protocol's firmware; raises HarnessError if there is none."""
     place = PROTOCOLS.get(protocol).firmware
     if place is None:
         raise HarnessError(f"no virtual board speaks '{protocol}'")
@@ -121,7 +119,7 @@ def _firmware(protocol: str) -> Callable[[DeviceInfo, Engine, int], Firmware]:
 
 
 def engines_of(profile: Profile, flash: BoardFlash) -> EngineTemplate:
-    """Return what engines for a board come from; to be called before there are threads."""
+    """Return what starts a board's engines; call it before there are threads."""
 
     def prepare() -> Callable[[], Runtime]:
         from harness.emulator.tflm import import_runtime

@@ -30,7 +30,7 @@ class App:
 
 @dataclass(frozen=True)
 class Wiring:
-    """What is around the chip: whether its port has DTR and RTS, and where its drive appears."""
+    """The chip's surroundings: whether its port has DTR and RTS, and where its drive appears."""
 
     lines: bool
     drives: Path
@@ -40,7 +40,7 @@ class Rom(Protocol):
     """What runs first after a reset."""
 
     def boot(self, line: Line, how: Boot) -> App:
-        """Return the firmware to run; serves the loader for Boot.LOADER, and waits where nothing boots.
+        """Return the firmware to run; serves the loader for Boot.LOADER, and waits if nothing boots.
 
         Raises BoardReset, from `line`, when the board is reset meanwhile.
         """
@@ -57,6 +57,6 @@ def rom(profile: Profile, flash: BoardFlash, wiring: Wiring) -> Rom:
 
 
 def hang(line: Line) -> App:
-    """Do nothing, as a board does that has nothing to run; ends in BoardReset."""
+    """Do nothing, like a board that has nothing to run, until BoardReset."""
     while True:
         line.read(None)

@@ -1,7 +1,7 @@
 """What resets a virtual board: its button, and the control lines of its port.
 
 DTR and RTS are wired as Espressif's boards have them: RTS alone holds the chip in reset; it comes out of it
-into the ROM's loader where DTR is set by then (the transistor circuit of UART bridges), or was set first
+into the ROM's loader if DTR is set by then (the transistor circuit of UART bridges), or was set first
 (the USB-Serial/JTAG peripheral). Both at once do neither. Opening the port at the touch speed enters the
 boot loader of boards with USB CDC.
 """
@@ -13,8 +13,8 @@ from enum import Enum, auto
 
 
 @dataclass(frozen=True)
-class Lines:
-    """What the host has set on its port; None where the transport does not show it or nobody is there."""
+class ControlLines:
+    """What the host has set on its port; None if the transport does not show it or nobody is there."""
 
     dtr: bool | None = None
     rts: bool | None = None
@@ -29,7 +29,7 @@ class Boot(Enum):
 
 
 class BoardReset(Exception):
-    """The board is being reset: whatever ran on it is over."""
+    """The board is being reset: whatever ran on it has ended."""
 
 
 class Controls:
@@ -39,7 +39,7 @@ class Controls:
         """`dtr_rts`: the lines are wired to the chip; `touch_baud`: the speed that enters the boot loader."""
         self._dtr_rts = dtr_rts
         self._touch_baud = touch_baud
-        self._lines = Lines()
+        self._lines = ControlLines()
         self._armed = False
         self._due: Boot | None = None
         self.held = False
@@ -48,7 +48,7 @@ class Controls:
         """Press the reset button, with the boot button held for Boot.LOADER."""
         self._due = boot
 
-    def changed(self, lines: Lines) -> None:
+    def changed(self, lines: ControlLines) -> None:
         """Take the lines as they are now."""
         before, self._lines = self._lines, lines
         if lines.baud == self._touch_baud is not None and before.baud != lines.baud:
@@ -56,7 +56,7 @@ class Controls:
         if not self._dtr_rts:
             return
         if lines.dtr is None or lines.rts is None:
-            self._release(False)  # nobody there: the resistors pull both lines up
+            self._release(False)  # nobody has the port open: the resistors pull both lines up
             return
         was = (before.dtr, before.rts)
         if not self.held and not lines.rts:
@@ -74,7 +74,7 @@ class Controls:
 
     @property
     def resetting(self) -> bool:
-        """Whether whatever runs has to stop now."""
+        """Whether what runs has to stop now."""
         return self.held or self._due is not None
 
     def take(self) -> Boot | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.wire.messages import ErrorCode
+from harness.wire.session import RamUse
 
 
 class EngineError(Exception):
@@ -43,18 +44,6 @@ class ModelEntry:
 
 
 @dataclass(frozen=True)
-class MemoryUse:
-    """RAM in bytes, None where unknown."""
-
-    arena_used: int | None = None
-    arena_head: int | None = None
-    arena_tail: int | None = None
-    arena_size: int | None = None
-    heap_free: int | None = None
-    stack_high_water: int | None = None
-
-
-@dataclass(frozen=True)
 class DeviceInfo:
     """What a firmware says of itself and its board."""
 
@@ -76,7 +65,7 @@ class Loaded:
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    memory: MemoryUse
+    memory: RamUse
 
 
 @dataclass(frozen=True)
@@ -89,7 +78,7 @@ class Invoked:
 
 
 class Runtime(Protocol):
-    """What runs models; every call takes as long as its work does, and may raise EngineError."""
+    """What runs models; every call returns when its work is done, and may raise EngineError."""
 
     def load(self, address: int) -> Loaded:
         """Make the model at a flash address ready to run, in place of the one before."""
@@ -123,7 +112,7 @@ class Engine(Protocol):
         """Begin to run the model that was loaded last, on these inputs; raises as `begin_load` does."""
 
     def poll(self) -> Loaded | Invoked | None:
-        """Return what was begun once it is done, None before; raises EngineError if it failed."""
+        """Return the result of what was begun, None until it is done; raises EngineError if it failed."""
 
     def cancel(self) -> None:
         """Break off what was begun, at once; the model that was loaded stays."""

@@ -34,7 +34,7 @@ _CODE = struct.Struct("<i")
 
 @dataclass(frozen=True)
 class _Ended:
-    """In place of an outcome: the engine has ended by itself, if `code` is below 0 by a signal."""
+    """Comes instead of an outcome: the engine has ended by itself, by a signal if `code` is below 0."""
 
     code: int
 
@@ -71,7 +71,7 @@ class EngineTemplate:
         """Return the ends of the lines to a new engine; when the first is shut down, the engine ends."""
         mine, its = socket.socketpair()
         told, tells = socket.socketpair()
-        with its, tells, contextlib.suppress(OSError):  # without a template the lines are as good as closed
+        with its, tells, contextlib.suppress(OSError):  # without a template, treat the lines as closed
             socket.send_fds(self._control, [b"e"], [its.fileno(), tells.fileno()])
         return _Lifelines(mine, told)
 
@@ -97,25 +97,21 @@ class ProcessEngine:
         self._address = 0
 
     def models(self) -> Sequence[ModelEntry]:
-        """See Engine.models."""
         return self._flash.models()
 
     def read(self, address: int, length: int) -> bytes:
-        """See Engine.read."""
         return self._flash.read(address, length)
 
     def ticks(self) -> int:
-        """See Engine.ticks."""
         return self._ticks()
 
     def begin_load(self, address: int) -> None:
-        """See Engine.begin_load."""
         self._flash.end_of(address)
         self._address = address
         self._begin("load", address)
 
     def begin_invoke(self, inputs: Sequence[bytes], profile: bool) -> None:
-        """See Engine.begin_invoke. A new engine, after one that was ended, loads the model first."""
+        """As in Engine; an engine that replaces one that was ended loads the model first."""
         self._begin("invoke", self._address, inputs, profile)
 
     def _begin(self, *request: Any) -> None:
@@ -124,7 +120,6 @@ class ProcessEngine:
         self._process.ask(request)
 
     def poll(self) -> Loaded | Invoked | None:
-        """See Engine.poll."""
         outcome = self._process.outcome() if self._process else None
         if isinstance(outcome, _Ended):
             self._process = None
@@ -134,7 +129,6 @@ class ProcessEngine:
         return outcome
 
     def cancel(self) -> None:
-        """See Engine.cancel."""
         if self._process is not None:
             self._process.end()
             self._process = None
@@ -167,7 +161,7 @@ class _Process:
         return None
 
     def end(self) -> None:
-        """End the engine; its outcome is of no interest any more."""
+        """End the engine; its outcome is not needed any more."""
         self._ended = True
         self._requests.put(None)
         with contextlib.suppress(OSError):
@@ -180,7 +174,7 @@ class _Process:
                     pickle.dump(request, file)
                     file.flush()
                     outcome = pickle.load(file)
-                except (OSError, EOFError, pickle.UnpicklingError):  # the last: cut off in the middle
+                except (OSError, EOFError, pickle.UnpicklingError):  # the last was cut off in the middle
                     outcome = self._how_it_ended()
                 if self._ended:
                     return
@@ -190,7 +184,7 @@ class _Process:
                     return
 
     def _how_it_ended(self) -> _Ended:
-        """Return what the template says of the engine's end; nothing, if it has ended with it."""
+        """Return what the template says of the engine's end; nothing if the template has ended as well."""
         with contextlib.suppress(OSError):
             told = self._obituary.recv(_CODE.size, socket.MSG_WAITALL)
             if len(told) == _CODE.size:
@@ -207,7 +201,7 @@ class _Template:
     def __init__(self, control: socket.socket, board: int) -> None:
         self._control = control
         _end_with(board)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the board's to act on
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the board handles Ctrl-C
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1):
             os.dup2(null, standard)
@@ -276,7 +270,7 @@ def _serve_engine(make: Callable[[], Runtime], line: socket.socket, template: in
 
 
 def _end_with(parent: int) -> None:
-    """Have the system end this process with its parent, whatever ends that."""
+    """Have the system end this process when its parent ends, however that happens."""
     import ctypes
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -285,7 +279,7 @@ def _end_with(parent: int) -> None:
 
 
 def _never_return(work: Callable[[], None]) -> NoReturn:
-    """Do all that a forked process is for: what its parent was about to do is none of its business."""
+    """Do the forked process's work and exit, so that it never returns into its parent's code."""
     code = 1
     try:
         work()

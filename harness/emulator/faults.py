@@ -32,7 +32,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Faults:
-    """Rates a byte, and events. The default is a line that does nothing wrong."""
+    """Rates per byte, and events. The default is a line without faults."""
 
     drop: float = 0.0
     flip: float = 0.0
@@ -129,7 +129,7 @@ def _whole(part: str, text: str) -> int:
 
 @dataclass
 class Damage:
-    """Does to the bytes of one direction what the faults say, the same way for the same seed."""
+    """Damages the bytes of one direction as the faults say, always the same way for a seed."""
 
     faults: Faults
     direction: str
@@ -141,7 +141,7 @@ class Damage:
         self._kinds = [name for name in _RATES if getattr(self.faults, name) > 0]
         self._weights = [getattr(self.faults, name) for name in self._kinds]
         self._gap = self._next_gap()
-        self._burst = b""  # noise that is still to take the place of what comes
+        self._burst = b""  # bytes of noise still to replace what comes
 
     def apply(self, data: bytes) -> list[tuple[bytes, float]]:
         """Return what becomes of `data`: pieces, each with the seconds that the line rests after it."""

@@ -1,4 +1,4 @@
-"""What every firmware of a virtual board is to the board: bytes in, bytes out, work for its engine."""
+"""What every firmware of a virtual board offers to it: bytes in, bytes out, work for its engine."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from enum import Enum, auto
 from harness.emulator.engine import Line
 
 BENCHMARK = "vww01"
-"""What MLPerf Tiny's text calls the model, whatever it is."""
+"""The name of any model in MLPerf Tiny's text."""
 
 
 class Exit(Enum):
-    """Why `serve` came back."""
+    """Why `serve` returned."""
 
     RESET = auto()
 

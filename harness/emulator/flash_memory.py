@@ -1,4 +1,4 @@
-"""The NOR flash of a virtual board: erased to 0xFF, kept in files where it should survive a restart."""
+"""The NOR flash of a virtual board: erased to 0xFF, kept in files if it is to survive a restart."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FlashChip:
     """`size` bytes of flash from address `base` on, in memory or in a file of exactly that size."""
 
     def __init__(self, size: int, path: Path | None = None, base: int = 0) -> None:
-        """Open the flash kept in `path`, or blank flash where there is no such file.
+        """Open the flash kept in `path`, or blank flash if there is no such file.
 
         Raises:
             HarnessError: the file is of another size or cannot be opened.
@@ -31,7 +31,7 @@ class FlashChip:
             return
         try:
             if not path.exists() or path.stat().st_size == 0:
-                # Whole or not at all: whatever ends this process, the next start finds no half of a flash.
+                # All or nothing: if this process is killed, the next start must not find half a flash.
                 write_atomically(path, bytes([ERASED]) * size)
             with open(path, "r+b") as file:
                 found = os.fstat(file.fileno()).st_size
@@ -46,7 +46,7 @@ class FlashChip:
         return self.base <= address and address + length <= self.base + self.size
 
     def read(self, address: int, length: int) -> bytes:
-        """Return `length` bytes from `address`; what lies outside the chip reads as nothing."""
+        """Return `length` bytes from `address`; bytes outside the chip are left out."""
         start = max(address - self.base, 0)
         return self._cells[start : max(min(address - self.base + length, self.size), start)]
 
@@ -91,18 +91,18 @@ class BoardFlash:
         self._swapped = [region for region in profile.flash.regions if set(region.holds) & set(swapped)]
 
     def chip(self, address: int, length: int = 1) -> FlashChip:
-        """Return the chip that holds `length` bytes from `address`; raises ValueError where none does."""
+        """Return the chip that holds `length` bytes from `address`; raises ValueError if none does."""
         for chip in self.chips.values():
             if chip.covers(address, length):
                 return chip
         raise ValueError(f"{length} bytes at {address:#x} are not all in flash")
 
     def read(self, address: int, length: int) -> bytes:
-        """Return `length` bytes from `address`; raises ValueError where not all are in flash."""
+        """Return `length` bytes from `address`; raises ValueError if not all are in flash."""
         return self.chip(address, length).read(address, length)
 
     def program(self, address: int, data: bytes) -> None:
-        """Write `data` at `address`; raises ValueError where not all of it is in flash."""
+        """Write `data` at `address`; raises ValueError if not all of it is in flash."""
         self.chip(address, len(data)).program(address, data)
 
     def read_by_core(self, address: int, length: int) -> bytes:

@@ -21,7 +21,7 @@ PIECE_BYTES = 256
 """Bytes that arrive together; serial hardware hands over whole buffers too."""
 READ_BYTES = 1 << 16
 REACTION_S = 0.001
-"""How late this computer may be at either end without the line seeming slower for it."""
+"""How late this computer may be at either end without the line seeming slower."""
 
 
 class Channel:
@@ -50,7 +50,7 @@ class Channel:
                 self._free_at = max(self._free_at, now) + rest_s
 
     def due(self) -> float | None:
-        """Return when the next bytes arrive, or None where none are under way."""
+        """Return when the next bytes arrive, or None if none are under way."""
         return self._pieces[0][0] if self._pieces else None
 
     def take(self, now: float) -> bytes:
@@ -62,13 +62,13 @@ class Channel:
         return b"".join(arrived)
 
     def clear(self) -> None:
-        """Lose what is under way."""
+        """Drop what is under way."""
         self._pieces.clear()
         self._free_at = 0.0
 
 
 class VirtualLine:
-    """Both directions of a line and the events that befall it. It outlives the connections made over it."""
+    """Both directions of a line and its events. It outlives the connections made over it."""
 
     def __init__(self, baud: int | None = None, latency_s: float = 0.0, faults: Faults | None = None) -> None:
         """`baud` None: as fast as bytes can be handed over; `latency_s` is one way."""
@@ -100,7 +100,7 @@ class VirtualLine:
         return min((event.seconds for event in self._events if event.seconds is not None), default=None)
 
     def clear(self) -> None:
-        """Lose what is under way in both directions."""
+        """Drop what is under way in both directions."""
         self.to_device.clear()
         self.to_host.clear()
 
@@ -148,7 +148,7 @@ class AttachedLine:
             thread.join()
 
     def read(self, timeout: float | None) -> bytes:
-        """See Line.read. Comes back early, with nothing, when woken or when an event befalls the board."""
+        """As in Line; returns b"" early when woken or when something happens to the board."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._change:
             while True:
@@ -180,15 +180,13 @@ class AttachedLine:
         return b""
 
     def write(self, data: bytes) -> None:
-        """See Line.write."""
         with self._change:
-            # An answer leaves when the board has its question, not when this computer came to look at it.
+            # An answer leaves when its question has arrived, not when this computer got around to reading it.
             sent_at = max(self._line.to_device.arrived_at, time.monotonic() - REACTION_S)
             self._line.to_host.send(sent_at, data)
             self._change.notify_all()
 
     def wake(self) -> None:
-        """See Line.wake."""
         with self._change:
             self._woken = True
             self._change.notify_all()
@@ -200,7 +198,7 @@ class AttachedLine:
                 self._stay_away(self._away_until)
             elif data:
                 with self._change:
-                    # The host may have waited for what was handed over late: that is not its doing.
+                    # What was handed over late may have kept the host waiting: do not count that against it.
                     self._line.to_device.send(time.monotonic() - self._late, data)
                     self._change.notify_all()
 
@@ -208,7 +206,7 @@ class AttachedLine:
         self._endpoint.vanish()
         with self._change:
             self._change.wait_for(lambda: self._stopping, max(0.0, until - time.monotonic()))
-        self._endpoint.come_back()
+        self._endpoint.reappear()
         self._away_until = None
 
     def _pump_out(self) -> None:

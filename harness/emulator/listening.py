@@ -1,11 +1,11 @@
-"""Where a virtual board listens for its host."""
+"""The place where a virtual board listens for its host."""
 
 from __future__ import annotations
 
 import sys
 from urllib.parse import urlsplit
 
-from harness.emulator.rfc2217 import Rfc2217Endpoint
+from harness.emulator.rfc2217_endpoint import Rfc2217Endpoint
 from harness.emulator.transport import Endpoint, PtyEndpoint, SocketEndpoint
 from harness.errors import HarnessError
 
@@ -14,7 +14,7 @@ def listen(where: str) -> Endpoint:
     """Open the board's side of a line.
 
     Args:
-        where: "pty", or "rfc2217://HOST:PORT" or "socket://HOST:PORT" where port 0 takes any free one.
+        where: "pty", or "rfc2217://HOST:PORT" or "socket://HOST:PORT"; port 0 takes any free one.
 
     Raises:
         HarnessError: the place is none of these, cannot be bound, or there are no pseudo-terminals here.

@@ -24,7 +24,7 @@ PROFILE = "ULPMark for tinyML Firmware V0.0.1"
 MAX_BUFFER = 1 << 20
 """Bytes that `db load` can ask for."""
 MOST_WAITING = 6
-"""Commands that are kept while one is under way, as by a device's buffer; further ones are lost."""
+"""Most commands kept while one is under way, as in a device's buffer; further ones are lost."""
 
 _READY = "m-ready\r\n"
 _HELP = (
@@ -51,7 +51,7 @@ class TextDevice(Protocol):
         """Begin to load the model at a flash address."""
 
     def text_infers(self) -> None:
-        """Take note that outputs of an earlier run are about to go."""
+        """Take note that the outputs of an earlier run are about to be lost."""
 
 
 class MlperfText:
@@ -67,10 +67,10 @@ class MlperfText:
         self._device = device
         self._size = 0
         self._buffer = bytearray()
-        # The API has no version; the name must tell that no time of this board is measured.
+        # The API has no version, so the name must say that this board's times are not measured.
         virtual = VIRTUAL if info.firmware_version.endswith(VIRTUAL) else ""
         self._name = info.board + virtual
-        # What the device's clock is ahead by, as invokes here do not take the time that they report.
+        # How far the device's clock is ahead: invokes here do not take the time that they report.
         self._ahead = 0
         self._waiting: deque[str] = deque()
         self._going = False
@@ -92,7 +92,7 @@ class MlperfText:
         return data[data.index(DELIMITER) :]
 
     def command(self, text: str) -> None:
-        """Carry out a command (given without its terminator), once those before it are done."""
+        """Carry out a command (without its terminator) once those before it are done."""
         if self._going:
             if len(self._waiting) < MOST_WAITING:
                 self._waiting.append(text)
@@ -271,42 +271,37 @@ class MlperfFirmware(Firmware):
 
     @property
     def busy(self) -> bool:
-        """See Firmware.busy."""
         return self._work.ready
 
     @property
     def buffered(self) -> int:
-        """See Firmware.buffered."""
         return self._decoder.buffered + len(self._out)
 
     def receive(self, data: bytes) -> None:
-        """See Firmware.receive."""
         for item in self._decoder.feed(self._text.give_way(data)):
             if isinstance(item, Text):
                 self._text.command(item.command)
         self._out += self._text.take_output()
 
     def step(self) -> None:
-        """See Firmware.step."""
         self._work.poll()
         self._out += self._text.take_output()
 
     def text_refuses(self) -> None:
-        """See TextDevice: commands come one after the other."""
+        """Refuse nothing: commands come one after the other."""
 
     def text_select(self, address: int, then: Then) -> None:
-        """See TextDevice."""
         self._work.load(address, then)
 
     def text_infers(self) -> None:
-        """See TextDevice: nobody else knows of outputs."""
+        """Do nothing: no other protocol here gives outputs."""
 
 
 _FORMATS = {"int8": "b", "uint8": "B", "int16": "h", "int32": "i", "float32": "f"}
 
 
 def dequantised(data: bytes, type: str, scale: float, zero_point: int) -> list[float]:
-    """Return an output tensor as real numbers: (q - zero point) * scale, or as it is where scale is 0."""
+    """Return an output tensor as real numbers: (q - zero point) * scale, or as it is if scale is 0."""
     code = _FORMATS.get(type)
     if code is None:
         return []

@@ -17,7 +17,7 @@ _DESCRIPTION = 3
 
 
 class ModelFlash:
-    """Where models may be; nothing of it changes while a firmware runs."""
+    """The flash regions that may hold models; they do not change while a firmware runs."""
 
     def __init__(self, profile: Profile, flash: BoardFlash, regions: Collection[str] | None = None) -> None:
         """`regions` names the flash regions to look into; None: all that may hold a model."""
@@ -37,14 +37,13 @@ class ModelFlash:
         return self._entries
 
     def read(self, address: int, length: int) -> bytes:
-        """See Engine.read."""
         if length == 0 or not any(_covers(region, address, length) for region in self._regions):
             text = f"{length} bytes at {address:#x} are not all in flash for models"
             raise EngineError(ErrorCode.BAD_ARGUMENT, text, address)
         return self._flash.read_by_core(address, length)
 
     def end_of(self, address: int) -> int:
-        """Return where the region of a model ends: nothing tells where the model itself does.
+        """Return the end of the region that a model is in: the end of the model itself is not known.
 
         Raises EngineError if nothing begins as a model does there.
         """

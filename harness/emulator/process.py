@@ -17,7 +17,7 @@ from types import TracebackType
 from harness.errors import BoardError
 
 START_PATIENCE_S = 300.0
-"""For a board to print its port: what it does before that is a matter of this computer's speed."""
+"""For a board to print its port; how long it takes depends on this computer's speed."""
 STOP_PATIENCE_S = 1.0
 
 
@@ -32,7 +32,7 @@ class BoardProcess:
         Args:
             board: a board id or the path of a profile.
             options: further options of `harness emulate`.
-            listen: where it listens; by default a pty, or a loopback socket where there are no ptys.
+            listen: where it listens; by default a pty, or a loopback socket if there are no ptys.
             wait: False returns at once; whoever asks for `url` first waits then, and gets the error.
 
         Raises:
@@ -51,7 +51,7 @@ class BoardProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            # Several threads of BLAS that wait for each other are far slower than one on a busy computer.
+            # On a busy computer, several BLAS threads that wait for each other are far slower than one.
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,
         )
@@ -88,7 +88,7 @@ class BoardProcess:
     def press(self, button: str) -> None:
         """Press a button of the board: "reset", or "boot" for reset with the boot button held."""
         assert self._process.stdin is not None
-        # Ended meanwhile: whoever reads its port finds out.
+        # It has ended: whoever reads its port will find out.
         with contextlib.suppress(OSError):
             self._process.stdin.write(f"{button}\n".encode())
             self._process.stdin.flush()
@@ -104,7 +104,7 @@ class BoardProcess:
         return self._process.poll()
 
     def last_words(self) -> str:
-        """Return how a process that has ended came to its end: by its own last line, or by a signal."""
+        """Return how a process ended: its last line, or the signal."""
         code = self.exit_code
         if code is not None and code < 0:
             return f"ended by a signal ({signal.strsignal(-code) or -code})"
@@ -115,9 +115,9 @@ class BoardProcess:
         return f"without a word (status {code})"
 
     def stop(self) -> None:
-        """End the process; killed where it does not go by itself."""
+        """End the process; killed if it does not go by itself."""
         if "url" not in self.__dict__:
-            self._process.kill()  # it does not listen yet, to nobody and nothing
+            self._process.kill()  # it does not react to its standard input or to signals yet
         if self._process.stdin:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()

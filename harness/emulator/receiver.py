@@ -1,4 +1,4 @@
-"""The device's end of the tensor stream: blocks to their places, and what to acknowledge."""
+"""The device's end of the tensor stream: puts blocks in place, and says what to acknowledge."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Receiver:
             self.status = m.TransferStatus.COMPLETE if whole == opening.crc else m.TransferStatus.DIGEST
 
     def lose_input(self) -> None:
-        """Give up an unfinished transfer, whose input is about to go."""
+        """Give up an unfinished transfer, because its input is about to be lost."""
         if self.status == m.TransferStatus.RECEIVING:
             self.status = m.TransferStatus.BAD_INPUT
 

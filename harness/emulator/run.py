@@ -32,25 +32,22 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1 << 16
 BUTTONS = {"": Boot.APPLICATION, "reset": Boot.APPLICATION, "boot": Boot.LOADER}
-"""What a line on standard input presses; "boot" is reset with the boot button held."""
+"""The button that a line on standard input presses; "boot" is reset with the boot button held."""
 
 
 class EndpointLine:
-    """An endpoint as the line of whatever runs on the board."""
+    """An endpoint as the line of what runs on the board."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
     def read(self, timeout: float | None) -> bytes:
-        """See Line.read."""
         return self._endpoint.read(READ_BYTES, 1.0 if timeout is None else timeout)
 
     def write(self, data: bytes) -> None:
-        """See Line.write."""
         self._endpoint.write(data)
 
     def wake(self) -> None:
-        """See Line.wake."""
         self._endpoint.wake()
 
 
@@ -106,7 +103,7 @@ def run(
         if profile.flash.uf2:
             touch: int | None = profile.flash.uf2.touch_baud
         else:
-            # Where DTR and RTS cannot be had, the touch stands in for them.
+            # Without DTR and RTS, the touch takes their place.
             touch = TOUCH_BAUD if profile.flash.enter == "dtr_rts" and not has_lines else None
         controls = Controls(dtr_rts=profile.flash.enter == "dtr_rts" and has_lines, touch_baud=touch)
 
@@ -128,7 +125,7 @@ def run(
         power = VirtualBoard(profile, flash, board_rom, engines)
         end: Line = EndpointLine(endpoint)
         with contextlib.suppress(KeyboardInterrupt):
-            # Its host is what powers a board; what it prints then would be lost if nobody was there.
+            # A host powers its board; without one, what the board prints at first would be lost.
             while not loader and not controls.resetting and not endpoint.wait_for_host(1.0):
                 pass
             if line is not None:
@@ -137,7 +134,7 @@ def run(
 
 
 def _hold(flash_directory: Path) -> FileLock:
-    """Keep other virtual boards from the same flash memory; raises HarnessError where one is there."""
+    """Keep other virtual boards from the same flash memory; raises HarnessError if one is there."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(flash_directory / "in-use.lock")
@@ -155,7 +152,7 @@ def _end(signum: int, frame: FrameType | None) -> None:
 
 
 def _buttons(press: Callable[[Boot], None], lifeline: contextlib.ExitStack | None) -> None:
-    """Press buttons as standard input says; its end is the board's where there is something to undo then."""
+    """Press buttons as standard input says; its end ends the board if there is something to undo."""
     # By descriptor: a thread that holds the lock of sys.stdin would abort the interpreter at its end.
     pending = b""
     while True:

@@ -34,7 +34,7 @@ class RunProgress:
         self.sent = 0
         self.last_sent = 0
         self.end_untold = False
-        """Whether the run has been aborted and no frame has told of it yet."""
+        """Whether the run has been aborted and no frame has said so yet."""
 
     @property
     def going(self) -> bool:
@@ -70,7 +70,7 @@ class RunProgress:
         return False
 
     def frames(self) -> list[m.Samples]:
-        """Return what is unsent; where there is nothing, one empty frame that tells the state."""
+        """Return frames of what is unsent; if there is nothing, one empty frame with the state."""
         found = []
         while True:
             at = self.sent - self.acked

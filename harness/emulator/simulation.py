@@ -21,7 +21,7 @@ class SimulatedClock:
         self.rate = rate
         self.spent = 0.0
         self.alarm: float | None = None
-        """When the board wants to be looked at again, if nothing comes before, by its port's time."""
+        """When the board next has work of its own, by its port's time."""
 
     def now(self) -> float:
         """Return the board's time in seconds."""
@@ -32,7 +32,7 @@ class SimulatedClock:
         self.spent += seconds / self.rate
 
     def wake_at(self, time: float) -> None:
-        """Have the board look at its work at a time of its own."""
+        """Have the board look for work at this time."""
         self.alarm = time / self.rate
 
 
@@ -64,35 +64,30 @@ class SimulatedPort:
         return self._firmware
 
     def now(self) -> float:
-        """See Port.now."""
         return self._time
 
     def pause(self, seconds: float) -> None:
-        """See Port.pause."""
         self._advance(self._time + seconds)
 
     def read(self, max_bytes: int, timeout: float) -> bytes:
-        """See Port.read. It returns all that has arrived, however much."""
+        """As in Port, but return all that has arrived, however much."""
         self._check()
         self._advance(self._time + timeout, for_host=True)
         self._check()
         return self._line.to_host.take(self._time)
 
     def write(self, data: bytes) -> None:
-        """See Port.write. Writing takes no time: the operating system has room."""
+        """As in Port; writing takes no time, as if the operating system had room."""
         self._check()
         self._line.to_device.send(self._time, data)
 
     def reset_buffers(self) -> None:
-        """See Port.reset_buffers."""
         self._line.to_host.take(self._time)
 
     def close(self) -> None:
-        """See Port.close."""
         self._open = False
 
     def reopen(self) -> None:
-        """See Port.reopen."""
         if not self._here:
             raise PortMissing(f"no port {self.url}")
         self._open = True
@@ -148,7 +143,7 @@ class SimulatedPort:
         self._clock.time, self._clock.spent = self._time, 0.0
         if self._clock.alarm is not None and self._clock.alarm <= self._time:
             self._clock.alarm = None
-        self._line.to_device.take(self._booted_at)  # nobody was there to hear it
+        self._line.to_device.take(self._booted_at)  # no host had the port open
         data = self._line.to_device.take(self._time)
         if data:
             self._firmware.receive(data)

@@ -70,7 +70,6 @@ class SscmaFirmware(Firmware):
 
     @property
     def busy(self) -> bool:
-        """See Firmware.busy."""
         return self._invoke_due or self._work.ready
 
     @property
@@ -79,11 +78,9 @@ class SscmaFirmware(Firmware):
 
     @property
     def buffered(self) -> int:
-        """See Firmware.buffered."""
         return len(self._pending) + len(self._out)
 
     def receive(self, data: bytes) -> None:
-        """See Firmware.receive."""
         *lines, rest = data.replace(b"\n", b"\r").split(b"\r")
         for line in lines:
             self._pending += line
@@ -92,11 +89,10 @@ class SscmaFirmware(Firmware):
                 self._on_command(command.decode("latin-1"))
         self._pending += rest
         if len(self._pending) > LONGEST_COMMAND:
-            # A command too long is not run; one byte more than that is enough to remember it by.
+            # A command that is too long is not run: one extra byte is kept to recognise it.
             del self._pending[LONGEST_COMMAND + 1 :]
 
     def step(self) -> None:
-        """See Firmware.step."""
         if self._invoke_due:
             self._left -= self._left > 0
             self._work.invoke(False, self._invoked)
@@ -169,7 +165,7 @@ class SscmaFirmware(Firmware):
         return OK
 
     def _start(self, command: str, numbers: list[int]) -> None:
-        """Begin a series of inferences; the model is loaded first, unless it is."""
+        """Begin a series of inferences, after loading the model if need be."""
         self._left = 0
         if self._model is None or self._camera_state != _CAMERA_ON:
             self._say(REPLY, command, EBUSY if self._model else EINVAL, {})
@@ -180,7 +176,7 @@ class SscmaFirmware(Firmware):
         address = self._engine.models()[self._model - 1].address
         if self._work.model is not None and self._work.address == address:
             self._started()
-        elif not self._starting:  # else the same command came again while its model is being loaded
+        elif not self._starting:  # else the same command came again while the model was loading
             self._starting = True
             self._work.load(address, self._loaded)
 
@@ -217,7 +213,7 @@ class SscmaFirmware(Firmware):
 
     def _model_entry(self, id: int) -> dict[str, int]:
         entry = self._engine.models()[id - 1]
-        # The size of a model that is found by its own header is 0 on the stock firmware, too.
+        # As on the stock firmware, the size of a model that is found by its own header is 0.
         return {"id": id, "type": _CLASSIFIER, "address": entry.address, "size": 0}
 
     def _sensor(self) -> dict[str, object]:

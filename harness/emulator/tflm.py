@@ -82,7 +82,7 @@ class Interpreter:
 
 
 def require_runtime() -> None:
-    """Raise HarnessError where the `tflite-micro` wheel is not installed; costs no import of it."""
+    """Raise HarnessError if the `tflite-micro` wheel is not installed; costs no import of it."""
     if importlib.util.find_spec("tflite_micro") is None:
         raise HarnessError(
             "the emulated boards need the 'tflite-micro' wheel, which exists for Linux on x86-64 only "

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from harness.boards import Profile
-from harness.emulator.engine import EngineError, Invoked, Loaded, MemoryUse, TensorSpec
+from harness.emulator.engine import EngineError, Invoked, Loaded, TensorSpec
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.model_flash import ModelFlash
 from harness.emulator.npu import runner as npu
@@ -27,15 +27,16 @@ from harness.models.npu.faults import NpuFault
 from harness.models.operator_memory import REFERENCE
 from harness.models.tflite import Model, Tensor
 from harness.wire.messages import MAX_RANK, TENSOR_TYPE_CODES, ErrorCode
+from harness.wire.session import RamUse
 
-# What this computer's 64-bit records may take beyond those of the chip; only the chip's arena is a limit.
+# Room for this computer's 64-bit records beyond the chip's; only the chip's arena is a limit.
 _HOST_SLACK_BYTES = 2 << 20
 _LONGEST_REASON = 200
 
 
 @dataclass
 class _Selected:
-    """The model that runs, and what runs it."""
+    """The selected model, and what runs it."""
 
     model: Model
     interpreter: Interpreter | npu.Interpreter
@@ -66,7 +67,7 @@ class TflmRuntime:
         self._selected: _Selected | None = None
 
     def load(self, address: int) -> Loaded:
-        """See Runtime.load; what the board's firmware would refuse is refused here."""
+        """As in Runtime; refuses what the board's firmware would refuse."""
         self._selected = None
         end = ModelFlash(self._profile, self._flash).end_of(address)
         data = self._flash.read_by_core(address, end - address)
@@ -86,7 +87,7 @@ class TflmRuntime:
         self._selected = _Selected(model, self._interpreter(model), self._profile)
         return loaded
 
-    def _memory(self, model: Model) -> MemoryUse:
+    def _memory(self, model: Model) -> RamUse:
         # The arena of the board's 32-bit chip and its kernels: this host's own holds 64-bit pointers.
         chip = self._profile.chip
         use = arena(model, library(chip.kernels, chip.core) or REFERENCE)
@@ -94,7 +95,7 @@ class TflmRuntime:
         if use.used_bytes > size:
             text = f"the model needs {use.used_bytes} bytes of arena, the firmware has {size}"
             raise EngineError(ErrorCode.ARENA_TOO_SMALL, text, use.used_bytes)
-        return MemoryUse(use.used_bytes, use.head_bytes, use.tail_bytes, size)
+        return RamUse(use.used_bytes, use.head_bytes, use.tail_bytes, size)
 
     def _interpreter(self, model: Model) -> Interpreter | npu.Interpreter:
         try:
@@ -108,7 +109,7 @@ class TflmRuntime:
             raise EngineError(ErrorCode.MODEL_INVALID, str(error)[:_LONGEST_REASON]) from None
 
     def invoke(self, inputs: Sequence[bytes], profile: bool) -> Invoked:
-        """See Runtime.invoke; the ticks are those that the board is estimated to take, 0 if not known."""
+        """As in Runtime; the ticks are those that the board is estimated to take, 0 if not known."""
         selected = self._selected
         if selected is None:
             raise EngineError(ErrorCode.NO_MODEL, "no model is selected")

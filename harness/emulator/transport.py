@@ -1,4 +1,4 @@
-"""Where a virtual board meets the host: the far end of a pseudo-terminal or of a TCP socket.
+"""The board's side of a virtual line: the far end of a pseudo-terminal or of a TCP socket.
 
 An endpoint behaves like the pins of a UART: it always takes bytes, and what is written while nobody has
 the port open is lost. A pseudo-terminal shows the host's line speed, RFC 2217 its DTR and RTS, too; a plain
@@ -18,13 +18,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
-from harness.emulator.controls import Lines
+from harness.emulator.controls import ControlLines
 from harness.errors import HarnessError
 
 # A peer that has the port open but does not read gets this long before bytes are dropped, as on a real line.
 STALL_S = 5.0
 HUNG_UP_LOOK_S = 0.005
-"""How often a pseudo-terminal is looked at that no host has open: poll() cannot wait for one to come."""
+"""How often to look whether a host has opened a pseudo-terminal: poll() cannot wait for that."""
 
 
 class Endpoint(Protocol):
@@ -35,7 +35,7 @@ class Endpoint(Protocol):
     """Of "baud", "lines": what of the host's settings `on_lines` tells."""
     can_vanish: bool
     """Whether the port can go away and come back."""
-    on_lines: Callable[[Lines], None]
+    on_lines: Callable[[ControlLines], None]
     """Called from within `read` with what the host has set, whenever that changes."""
 
     def read(self, limit: int, timeout: float) -> bytes:
@@ -50,19 +50,19 @@ class Endpoint(Protocol):
         ...
 
     def write(self, data: bytes) -> None:
-        """Send `data`; bytes that nobody is there to take are dropped."""
+        """Send `data`; without a host, the bytes are dropped."""
         ...
 
     def wake(self) -> None:
-        """Make `read` come back at once; from any thread."""
+        """Make `read` return at once; may be called from any thread."""
         ...
 
     def vanish(self) -> None:
-        """Take the port away for a while; called by whoever reads, as is `come_back`."""
+        """Take the port away for a while; called from the thread that reads, as is `reappear`."""
         ...
 
-    def come_back(self) -> None:
-        """Have the port there again, under the same URL."""
+    def reappear(self) -> None:
+        """Bring the port back, under the same URL."""
         ...
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class _Waker:
         self._outside.setblocking(False)
 
     def wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # it is awake
+        with contextlib.suppress(BlockingIOError):  # it is awake already
             self._outside.send(b"!")
 
     def clear(self) -> None:
@@ -91,7 +91,7 @@ class _Waker:
         self._outside.close()
 
 
-def _ignore(lines: Lines) -> None:
+def _ignore(lines: ControlLines) -> None:
     pass
 
 
@@ -100,12 +100,12 @@ class PtyEndpoint:
 
     shows = frozenset({"baud"})
     can_vanish = False
-    """A new pseudo-terminal would have another name."""
+    """It cannot: a new pseudo-terminal would have another name."""
 
     def __init__(self) -> None:
         import tty
 
-        self.on_lines: Callable[[Lines], None] = _ignore
+        self.on_lines: Callable[[ControlLines], None] = _ignore
 
         try:
             self._master, slave = os.openpty()
@@ -159,11 +159,11 @@ class PtyEndpoint:
         return False
 
     def _check_speed(self, hung_up: bool) -> None:
-        # The setting outlives the host that made it: nobody there, no speed.
+        # The setting outlives the host that made it, so without a host there is no speed.
         speed = None if hung_up else self._read_speed()
         if speed != self._speed:
             self._speed = speed
-            self.on_lines(Lines(baud=speed))
+            self.on_lines(ControlLines(baud=speed))
 
     def _read_speed(self) -> int | None:
         import termios
@@ -200,8 +200,8 @@ class PtyEndpoint:
     def vanish(self) -> None:
         raise HarnessError("a pseudo-terminal cannot go away and come back; use --listen socket://HOST:PORT")
 
-    def come_back(self) -> None:
-        """It has never gone."""
+    def reappear(self) -> None:
+        """Do nothing: it never goes away."""
 
     def close(self) -> None:
         os.close(self._master)
@@ -224,7 +224,7 @@ class SocketEndpoint:
     can_vanish = True
 
     def __init__(self, host: str, port: int) -> None:
-        self.on_lines: Callable[[Lines], None] = _ignore
+        self.on_lines: Callable[[ControlLines], None] = _ignore
         try:
             self._server = socket.create_server((host, port), family=_family(host))
         except OSError as error:
@@ -276,7 +276,7 @@ class SocketEndpoint:
         self._opened()
 
     def _opened(self) -> None:
-        """A host has come."""
+        """Take note that a host has connected."""
 
     def _received(self, data: bytes) -> bytes | None:
         """Return what of the bytes from the network is line data; None to wait for more."""
@@ -304,7 +304,7 @@ class SocketEndpoint:
         self._hang_up()
         self._server.close()
 
-    def come_back(self) -> None:
+    def reappear(self) -> None:
         self._server = socket.create_server(self._address, family=_family(self._address[0]))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a firmware has its engine do: the model that is loaded, its inputs, one piece of work at a time."""
+"""A firmware's engine at work: the loaded model, its inputs, one piece of work at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from harness.emulator.engine import Engine, EngineError, Invoked, Loaded
 
 Then = Callable[[Loaded | Invoked | EngineError], None]
-"""What is done with the outcome of a piece of work. It may begin the next."""
+"""Called with the outcome of a piece of work. It may begin the next."""
 
 
 class Work:
@@ -21,7 +21,7 @@ class Work:
         self.model: Loaded | None = None
         """The model that is loaded."""
         self.address: int | None = None
-        """Where it is in flash; while a model is being loaded, where that is."""
+        """Its address in flash; while another model is being loaded, that one's."""
         self.inputs: list[bytearray] = []
         self.outputs: tuple[bytes, ...] = ()
         self.layers: tuple[tuple[str, int], ...] = ()
@@ -43,7 +43,7 @@ class Work:
         return max(self._engine.ticks() - self._began, 1) if self.going else 0
 
     def load(self, address: int, then: Then) -> None:
-        """Begin to load the model at a flash address; until it is loaded there is none."""
+        """Begin to load the model at a flash address; until then no model is loaded."""
         self.cancel()
         self.model, self.address, self.inputs, self.outputs, self.layers = None, address, [], (), ()
         self._begin(lambda: self._engine.begin_load(address), then)

@@ -1,1 +1,1 @@
-"""Firmware images: what they are made of, which there are, and what is pinned about them."""
+"""Firmware images: their parts, the manifests that list them, and their pinned hashes."""

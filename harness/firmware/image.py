@@ -33,7 +33,7 @@ class Part(Entry):
 class Image(Entry):
     """A firmware image.
 
-    `build` is what the running firmware reports as its build hash, where that is known. `file` is where the
+    `build` is what the running firmware reports as its build hash, if that is known. `file` is where the
     only part is kept; None for an image that is built when needed.
     """
 

@@ -9,7 +9,7 @@ from harness.errors import HarnessError
 
 
 def identify(board: Profile, name: str, data: bytes) -> Kind:
-    """Return what an image is, which `name` stands for in messages.
+    """Return what an image is; messages call it `name`.
 
     Raises HarnessError if it is no firmware, cut short, damaged, or for another chip than the board's.
     """

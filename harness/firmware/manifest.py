@@ -38,18 +38,18 @@ def cache_directory() -> Path:
 
 
 def added() -> tuple[Image, ...]:
-    """Return the images that the user has added; raises HarnessError where their manifest is damaged."""
+    """Return the images that the user has added; raises HarnessError if their manifest is damaged."""
     path = cache_directory() / MANIFEST
     return _read(path) if path.exists() else ()
 
 
 def known() -> tuple[Image, ...]:
-    """Return all images, of those for the same board and protocol first the one that is used."""
+    """Return all images; of those for the same board and protocol, the one that is used comes first."""
     return (*reversed(added()), *shipped())
 
 
 def find(board: str, protocol: str, runs_on: RunsOn) -> Image | None:
-    """Return the image to use: the one added last, else the shipped one; None where there is none."""
+    """Return the image to use: the one added last, else the shipped one; None if there is none."""
     for image in known():
         if (image.board, image.protocol, image.runs_on) == (board, protocol, runs_on):
             return image
@@ -70,7 +70,7 @@ def for_board(board: Profile, protocol: str, runs_on: RunsOn) -> Image | None:
 def contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
     """Return the bytes of each part, checked against size and hash in the manifest.
 
-    Raises HarnessError where they are missing, cut short or other bytes.
+    Raises HarnessError if they are missing, cut short or changed.
     """
     try:
         return _contents(image, board)
@@ -79,7 +79,7 @@ def contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
 
 
 class _Unsound(Exception):
-    """What is wrong with an image."""
+    """An image that is damaged, with what is wrong with it."""
 
 
 def _contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
@@ -128,7 +128,7 @@ def _check(part: Part, data: bytes) -> None:
 def keep(image: Image, data: bytes) -> None:
     """Put an image's only part and its entry into the cache, in the place of the one that it replaces.
 
-    Raises HarnessError where that cannot be written, or the manifest there is damaged.
+    Raises HarnessError if that cannot be written, or the manifest there is damaged.
     """
     directory = cache_directory()
     assert image.file is not None

@@ -1,4 +1,4 @@
-"""What is wrong with regions, found before a byte of them is sent."""
+"""What is wrong with files to flash, found before a byte of them is sent."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from harness.boards import Profile
-from harness.boards.profile import Region as MapRegion
+from harness.boards.profile import Region
 from harness.errors import HarnessError
 from harness.firmware import images
-from harness.flash.method import Region, Use
+from harness.flash.method import FlashFile, Use
 
 
-def check(board: Profile, regions: Sequence[Region]) -> None:
-    """Check regions against the board's flash map, each other, and what images say of themselves.
+def check(board: Profile, files: Sequence[FlashFile]) -> None:
+    """Check files against the board's flash map, each other, and what images say of themselves.
 
     Raises HarnessError with the first thing that is wrong.
     """
-    for region in regions:
-        if not region.data:
-            raise HarnessError(f"{region.name}: there is nothing in it to flash")
-        _check_place(board, region)
-        if region.use == "firmware":
-            images.identify(board, region.name, region.data)
-    ordered = sorted(regions, key=lambda region: region.address)
+    for file in files:
+        if not file.data:
+            raise HarnessError(f"{file.name}: there is nothing in it to flash")
+        _check_place(board, file)
+        if file.use == "firmware":
+            images.identify(board, file.name, file.data)
+    ordered = sorted(files, key=lambda file: file.address)
     for before, after in pairwise(ordered):
         if before.end > after.address:
             raise HarnessError(
@@ -32,49 +32,49 @@ def check(board: Profile, regions: Sequence[Region]) -> None:
             )
 
 
-def refuse_virtual(board: Profile, regions: Sequence[Region]) -> None:
-    """Raise HarnessError where a region is an image that runs on virtual boards only."""
-    for region in regions:
-        if region.use == "firmware" and images.is_virtual(region.data):
+def refuse_virtual(board: Profile, files: Sequence[FlashFile]) -> None:
+    """Raise HarnessError if a file is an image that runs on virtual boards only."""
+    for file in files:
+        if file.use == "firmware" and images.is_virtual(file.data):
             raise HarnessError(
-                f"{region.name}: this image runs on the virtual {board.id} only, and this is a real one; "
+                f"{file.name}: this image runs on the virtual {board.id} only, and this is a real one; "
                 "build a firmware (firmware/ports, firmware/PROTOCOL.md) or get the vendor's, and add it "
                 "with `harness firmware add`"
             )
 
 
-def _check_place(board: Profile, region: Region) -> None:
-    where = f"{region.name}: {len(region.data)} bytes at {region.address:#x}"
+def _check_place(board: Profile, file: FlashFile) -> None:
+    where = f"{file.name}: {len(file.data)} bytes at {file.address:#x}"
     memory = next(
         (
             memory
             for memory in board.memories
-            if memory.kind == "flash" and memory.base <= region.address < memory.base + memory.size_bytes
+            if memory.kind == "flash" and memory.base <= file.address < memory.base + memory.size_bytes
         ),
         None,
     )
     if memory is None:
         raise HarnessError(f"{where} are outside {board.id}'s flash ({_flash(board)})")
-    if region.end > memory.base + memory.size_bytes:
+    if file.end > memory.base + memory.size_bytes:
         raise HarnessError(
-            f"{where} go {region.end - memory.base - memory.size_bytes} bytes beyond {board.id}'s flash "
+            f"{where} go {file.end - memory.base - memory.size_bytes} bytes beyond {board.id}'s flash "
             f"({_flash(board)})"
         )
-    if region.address % board.flash.block_bytes:
+    if file.address % board.flash.block_bytes:
         raise HarnessError(
             f"{where}: files start on multiples of {board.flash.block_bytes:#x} there; the next is "
-            f"{-(-region.address // board.flash.block_bytes) * board.flash.block_bytes:#x}"
+            f"{-(-file.address // board.flash.block_bytes) * board.flash.block_bytes:#x}"
         )
-    if region.use == "firmware" and region.address == board.flash.image_offset:
-        _check_merged(board, region, where)
+    if file.use == "firmware" and file.address == board.flash.image_offset:
+        _check_merged(board, file, where)
         return
-    allowed = _places(board, region.use)
-    if not any(place.offset <= region.address and region.end <= place.end for place in allowed):
-        what = "models" if region.use == "model" else "firmware"
-        raise HarnessError(f"{where} are not within a region for {what}; {free_places(board, region.use)}")
+    allowed = _places(board, file.use)
+    if not any(place.offset <= file.address and file.end <= place.end for place in allowed):
+        what = "models" if file.use == "model" else "firmware"
+        raise HarnessError(f"{where} are not within a region for {what}; {free_places(board, file.use)}")
 
 
-def _places(board: Profile, use: Use) -> list[MapRegion]:
+def _places(board: Profile, use: Use) -> list[Region]:
     """Return the regions that a model, or a part of a firmware, may be written to."""
     wanted = {"model"} if use == "model" else {"firmware", "boot_loader", "partition_table", "data"}
     return [region for region in board.flash.regions if wanted & set(region.holds)]
@@ -86,15 +86,11 @@ def free_places(board: Profile, use: Use) -> str:
     return f"free to use: {places}"
 
 
-def _check_merged(board: Profile, region: Region, where: str) -> None:
+def _check_merged(board: Profile, file: FlashFile, where: str) -> None:
     """A firmware image at the image offset may reach over regions, but not into models or reserves."""
     for other in board.flash.regions:
-        if (
-            {"model", "reserved"} & set(other.holds)
-            and other.offset < region.end
-            and region.address < other.end
-        ):
-            limit = other.offset - region.address
+        if {"model", "reserved"} & set(other.holds) and other.offset < file.end and file.address < other.end:
+            limit = other.offset - file.address
             raise HarnessError(
                 f"{where} reach into '{other.name}' at {other.offset:#x}; a firmware image may have at most "
                 f"{limit} bytes there"

@@ -23,7 +23,7 @@ class Drive:
     """A boot loader's drive.
 
     `info` is what its INFO_UF2.TXT says, by key ("Model", "Board-ID"); `device` is what is mounted there,
-    where that is known.
+    if that is known.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class Drive:
     @property
     def gone(self) -> bool:
         """Whether it is no longer there."""
-        # Where nobody unmounts a drive that has been unplugged, its files seem to be there for a while.
+        # If nobody unmounts a drive that has been unplugged, its files seem to be there for a while.
         if self.device is not None and not self.device.exists():
             return True
         try:
@@ -51,7 +51,7 @@ def _of_virtual_boards() -> list[Path]:
 def own_directory(board: str) -> Path:
     """Make the directory in which this process, a virtual board, shows its drive; `find` looks there.
 
-    Those that processes left behind which were killed are removed. Raises OSError.
+    Directories of processes that were killed are removed. Raises OSError.
     """
     root = _virtual_root()
     for old in root.iterdir() if root.is_dir() else ():
@@ -64,7 +64,7 @@ def own_directory(board: str) -> Path:
 
 def _runs(pid: str) -> bool:
     if sys.platform == "win32":
-        return True  # os.kill would end it there
+        return True  # os.kill would end the process on Windows
     try:
         os.kill(int(pid), 0)
     except PermissionError:
@@ -82,7 +82,7 @@ def _virtual_root() -> Path:
 def find(among: Iterable[Path] = ()) -> list[Drive]:
     """Return the drives of boot loaders: those in (or at) the directories `among`, else all that are mounted.
 
-    Virtual boards' are among the latter.
+    The latter include those of virtual boards.
     """
     candidates = dict.fromkeys(_inside(among) if among else [*_mounted(), *_inside(_of_virtual_boards())])
     return [drive for path in candidates if (drive := _read(path)) is not None]
@@ -127,12 +127,12 @@ def _mounts() -> list[tuple[str, str]]:
 
 
 def _unescaped(path: str) -> str:
-    """Return a path from the list of mounts, where a blank is written as \\040."""
+    """Return a path from the list of mounts, in which a blank is written as \\040."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
 
 
 def _label(path: Path, device: Path | None) -> str:
-    """Return the label of the drive at a path: the file system's own where it can be had, else the name.
+    """Return the label of the drive at a path: the file system's own if it can be had, else the name.
 
     A desktop mounts a second drive of the same label under another name, and Windows under a letter.
     """

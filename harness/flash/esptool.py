@@ -19,12 +19,12 @@ from esptool.util import FatalError, flash_size_bytes
 from harness.boards.profile import TOUCH_BAUD
 from harness.chips import filling
 from harness.errors import BoardError
-from harness.flash.method import Outcome, Progress, Region, Target
+from harness.flash.method import FlashFile, Outcome, Progress, Target
 from harness.wire.holders import others_too
 from harness.wire.port import open_serial
 
 TIMEOUT_S = 3.0
-"""esptool's own default: a port that has it already is not configured anew for every command."""
+"""esptool's own default: with it esptool need not configure the port again for every command."""
 ROM_BAUD = 115200
 _ATTEMPTS = 7
 """esptool's own default. Each is a reset, and half a second in which the chip may answer."""
@@ -42,33 +42,31 @@ class EspLoader:
         self.mac = ":".join(f"{byte:02x}" for byte in mac)
         self.description = f"{esp.get_chip_description()}, MAC {self.mac}"
 
-    def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:
-        """Write what differs, region by region, and verify each by its MD5."""
+    def write(self, files: Sequence[FlashFile], progress: Progress) -> list[Outcome]:
+        """Write what differs, file by file, and verify each by its MD5."""
         with _errors(self._port):
-            return [self._write(region, progress) for region in regions]
+            return [self._write(file, progress) for file in files]
 
-    def _write(self, region: Region, progress: Progress) -> Outcome:
+    def _write(self, file: FlashFile, progress: Progress) -> Outcome:
         started = time.monotonic()
-        size = len(region.data)
-        expected = hashlib.md5(region.data, usedforsecurity=False).hexdigest()
-        progress(region.name, 0, size)
-        same = self._esp.flash_md5sum(region.address, size) == expected
+        size = len(file.data)
+        expected = hashlib.md5(file.data, usedforsecurity=False).hexdigest()
+        progress(file.name, 0, size)
+        same = self._esp.flash_md5sum(file.address, size) == expected
         if not same:
-            _log().follow = lambda share: progress(region.name, int(share * size), size)
+            _log().follow = lambda share: progress(file.name, int(share * size), size)
             write_flash(
                 self._esp,
-                [(region.address, region.data)],
+                [(file.address, file.data)],
                 compress=self._compress,
                 no_compress=not self._compress,
             )
-            if self._esp.flash_md5sum(region.address, size) != expected:
-                raise BoardError(
-                    f"{region.name}: what is in flash at {region.address:#x} is not what was sent"
-                )
-        progress(region.name, size, size)
+            if self._esp.flash_md5sum(file.address, size) != expected:
+                raise BoardError(f"{file.name}: what is in flash at {file.address:#x} is not what was sent")
+        progress(file.name, size, size)
         return Outcome(
-            region.name,
-            region.address,
+            file.name,
+            file.address,
             size,
             "same" if same else "written",
             "MD5, by the chip",
@@ -78,7 +76,7 @@ class EspLoader:
 
 @contextmanager
 def enter(target: Target) -> Iterator[EspLoader]:
-    """See harness.flash.method.enter."""
+    """Connect to the chip's ROM loader by esptool; reset the chip into its firmware at the end."""
     assert target.port is not None
     assert target.profile.flash.esptool
     chip = target.profile.flash.esptool.chip
@@ -92,7 +90,7 @@ def enter(target: Target) -> Iterator[EspLoader]:
             esp = _connect(target, port, chip)
             if stub:
                 esp = run_stub(esp)
-            # A port that went away is an error here: the next run does not write twice what is in flash then.
+            # A lost port is an error here: the next run will not write again what is in flash by then.
             esp.WRITE_FLASH_ATTEMPTS = 1
             attach_flash(esp)
             _check_size(esp, target)
@@ -100,7 +98,7 @@ def enter(target: Target) -> Iterator[EspLoader]:
         try:
             yield loader
         finally:
-            # Whatever happened: out of the loader, so that what is bootable boots.
+            # Whatever happened, leave the loader, so that whatever can boot does.
             with contextlib.suppress(Exception):
                 _leave(esp, target, _has_lines(port))
 
@@ -157,7 +155,7 @@ def _check_size(esp: Any, target: Target) -> None:
 
 
 def _has_lines(port: Any) -> bool:
-    """Whether the port has DTR and RTS: a socket and a pseudo-terminal have none."""
+    """Return whether the port has DTR and RTS; a socket or a pseudo-terminal has not."""
     if port.port.startswith("rfc2217:"):
         return True
     try:
@@ -201,13 +199,13 @@ class _Log(TemplateLogger):
         """Show nothing."""
 
     def warning(self, message: str) -> None:
-        """Show nothing: what matters comes as an error, too."""
+        """Show nothing: what matters is raised as an error as well."""
 
     def error(self, message: str) -> None:
-        """Show nothing: it is raised, too."""
+        """Show nothing: it is raised as well."""
 
     def stage(self, finish: bool = False) -> None:
-        """There are no stages to fold."""
+        """Do nothing: no stages are shown."""
 
     def progress_bar(
         self, cur_iter: int, total_iters: int, prefix: str = "", suffix: str = "", bar_length: int = 30
@@ -217,7 +215,7 @@ class _Log(TemplateLogger):
             self.follow(cur_iter / total_iters)
 
     def set_verbosity(self, verbosity: str) -> None:
-        """It is always quiet."""
+        """Ignore it: nothing is shown anyway."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What every flashing method is to its caller: regions in, progress out, verified or an error."""
+"""What every flashing method offers: it writes files to flash, reports progress, and verifies or raises."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from harness.registry import Registry
 from harness.wire.port import Port
 
 Use = Literal["firmware", "model"]
-"""What a region is for."""
+"""What a file to flash is for."""
 
 
 @dataclass(frozen=True)
-class Region:
+class FlashFile:
     """Bytes and the address that the flashing method writes them to."""
 
     name: str
@@ -35,12 +35,12 @@ class Region:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a region: written, or "same" where the board held these bytes already.
+    """What became of a file: written, or "same" if the board held these bytes already.
 
-    `verified` says how it is known that they arrived; `seconds` is how long the region took.
+    `verified` says how it is known that they arrived; `seconds` is how long the file took.
     """
 
-    region: str
+    file: str
     address: int
     bytes: int
     did: Literal["written", "same"]
@@ -49,11 +49,11 @@ class Outcome:
 
 
 Progress = Callable[[str, int, int], None]
-"""Called with a region's name, the bytes of it that are done, and all of them."""
+"""Called with the name of a file or of a step, how much of it is done, and of how much."""
 
 
-def quiet(region: str, done: int, total: int) -> None:
-    """Progress that is not shown."""
+def no_progress(file: str, done: int, total: int) -> None:
+    """Show no progress."""
 
 
 def tell_on_stderr(text: str) -> None:
@@ -68,9 +68,9 @@ class Target:
     """A board to flash and how it is reached.
 
     Attributes:
-        port: the pyserial URL of its port; None where only its drive is there.
-        find_port: returns the port that comes with the firmware where there was none; raises PortError.
-        press: presses a button, "reset" or "boot", where the caller can (a virtual board, a wired bench).
+        port: the pyserial URL of its port; None if only its drive is there.
+        find_port: returns the port that comes with the firmware if there was none; raises PortError.
+        press: presses a button, "reset" or "boot", if the caller can (a virtual board, a wired bench).
         restart: has the running firmware reset the board, over its open port; returns whether it did.
         drives: directories in which drives appear, besides the system's.
         ask: tells a person to press a button.
@@ -91,12 +91,12 @@ class Loader(Protocol):
     """A boot loader that has been entered."""
 
     virtual: bool
-    """Whether it is a virtual board's, by its own account."""
+    """Whether it says that it belongs to a virtual board."""
     description: str
-    """What it says of itself, for a person."""
+    """What it says of itself, to show to a person."""
 
-    def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:
-        """Write regions that have been checked; raises BoardError with the board left as it can be left."""
+    def write(self, files: Sequence[FlashFile], progress: Progress) -> list[Outcome]:
+        """Write files that have been checked; raises BoardError, with the board left as well as possible."""
 
 
 @dataclass(frozen=True)

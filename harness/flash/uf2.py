@@ -1,6 +1,6 @@
 """Flashing the Grove Vision AI and the SenseCAP A1101: a UF2 file, copied to the boot loader's drive.
 
-Each file takes an entry into the boot loader of its own; that the drive goes away is the acknowledgement.
+The boot loader is entered again for each file; the drive goes away to acknowledge it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from harness.chips import filling, uf2file
 from harness.errors import BoardError, HarnessError
 from harness.flash import drives
 from harness.flash.drives import Drive
-from harness.flash.method import Outcome, Progress, Region, Target
+from harness.flash.method import FlashFile, Outcome, Progress, Target
 from harness.wire.port import PortError, open_serial
 
 APPEAR_S = 60.0
-"""How long a drive may take to appear after the touch; systems take their time to mount it."""
+"""How long a drive may take to appear after the touch; mounting takes a while."""
 BUTTON_WAIT_S = 60.0
 TOUCH_S = 0.1
 TOUCH_EVERY_S = 2.0
@@ -34,7 +34,7 @@ CHUNK_BYTES = 64 << 10
 
 
 class Uf2Loader:
-    """The boot loader's drive; the second and later files enter it anew."""
+    """The boot loader's drive; it is entered again for every file after the first."""
 
     def __init__(self, target: Target, drive: Drive) -> None:
         self._target = target
@@ -44,24 +44,24 @@ class Uf2Loader:
             f"drive {drive.label} ({drive.info.get('Model', 'no model given')}) at {drive.path}"
         )
 
-    def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:
-        """Copy each region as a UF2 file of its own and wait for the drive to go away."""
-        return [self._write(region, progress) for region in regions]
+    def write(self, files: Sequence[FlashFile], progress: Progress) -> list[Outcome]:
+        """Copy each file as its own UF2 file, and wait for the drive to go away."""
+        return [self._write(file, progress) for file in files]
 
-    def _write(self, region: Region, progress: Progress) -> Outcome:
+    def _write(self, file: FlashFile, progress: Progress) -> Outcome:
         started = time.monotonic()
         drive = self._drive or _enter(self._target)
         self._drive = None
-        data = to_uf2(self._target.profile, region)
-        size = len(region.data)
-        progress(region.name, 0, size)
-        path = drive.path / f"{region.use}.uf2"
-        _copy(path, data, drive, lambda done: progress(region.name, size * done // len(data), size))
-        _wait_until_gone(drive, region)
-        progress(region.name, size, size)
+        data = to_uf2(self._target.profile, file)
+        size = len(file.data)
+        progress(file.name, 0, size)
+        path = drive.path / f"{file.use}.uf2"
+        _copy(path, data, drive, lambda done: progress(file.name, size * done // len(data), size))
+        _wait_until_gone(drive, file)
+        progress(file.name, size, size)
         return Outcome(
-            region.name,
-            region.address,
+            file.name,
+            file.address,
             size,
             "written",
             "the drive took the file and went away",
@@ -69,22 +69,22 @@ class Uf2Loader:
         )
 
 
-def to_uf2(board: Profile, region: Region) -> bytes:
-    """Return a region as a UF2 file, its words swapped where the board's profile says so."""
+def to_uf2(board: Profile, file: FlashFile) -> bytes:
+    """Return a file as a UF2 file, its words swapped if the board's profile says so."""
     assert board.flash.uf2
-    swap = region.use in board.flash.uf2.word_swapped
-    data = uf2file.swap_words(region.data) if swap else region.data
-    return uf2file.build(data, region.address, board.flash.uf2.family_id)
+    swap = file.use in board.flash.uf2.word_swapped
+    data = uf2file.swap_words(file.data) if swap else file.data
+    return uf2file.build(data, file.address, board.flash.uf2.family_id)
 
 
 @contextmanager
 def enter(target: Target) -> Iterator[Uf2Loader]:
-    """See harness.flash.method.enter."""
+    """Yield the boot loader's drive; what is written to it starts by itself."""
     yield Uf2Loader(target, _enter(target))
 
 
 def _enter(target: Target) -> Drive:
-    """Return the board's drive, after making it appear where it is not there yet."""
+    """Return the board's drive, after making it appear if it is not there yet."""
     found = _drives(target)
     if len(found) > 1:
         paths = ", ".join(str(drive.path) for drive in found)
@@ -116,7 +116,7 @@ def _drives(target: Target) -> list[Drive]:
         if label in ours:
             found.append(drive)
         elif drive.path in target.drives:
-            # Mounted under another name: whoever named it knows what it is, unless its label knows better.
+            # Mounted under another name: trust whoever named it, unless its label says otherwise.
             other = next(
                 (p for p in boards.all_profiles() if p.flash.uf2 and label in p.flash.uf2.drive_labels), None
             )
@@ -127,7 +127,7 @@ def _drives(target: Target) -> list[Drive]:
 
 
 def _unmounted(target: Target) -> Path | None:
-    """Return the device of the board's drive where that is there, and nobody has mounted it (yet)."""
+    """Return the device of the board's drive if that is there, and nobody has mounted it (yet)."""
     assert target.profile.flash.uf2
     if target.drives:
         return None  # it is to appear elsewhere
@@ -135,7 +135,7 @@ def _unmounted(target: Target) -> Path | None:
 
 
 def _touch(target: Target) -> None:
-    """Have the board enter its boot loader: by opening its port at 1200 baud, or by its button."""
+    """Bring the board into its boot loader by opening its port at 1200 baud, or by its button."""
     assert target.profile.flash.uf2
     if target.port is None and target.find_port is None:
         if target.press is not None:
@@ -183,12 +183,12 @@ def _copy(path: Path, data: bytes, drive: Drive, report: Callable[[int], None]) 
             ) from None
 
 
-def _wait_until_gone(drive: Drive, region: Region) -> None:
+def _wait_until_gone(drive: Drive, file: FlashFile) -> None:
     deadline = time.monotonic() + TAKE_S
     while not drive.gone:
         if time.monotonic() > deadline:
             raise BoardError(
-                f"{drive.path}: the drive is still there {TAKE_S:.0f} s after {region.name} was copied to "
+                f"{drive.path}: the drive is still there {TAKE_S:.0f} s after {file.name} was copied to "
                 "it, so it was not taken; is this the right board? Unplug it, plug it in and try again"
             )
         time.sleep(LOOK_EVERY_S)

@@ -19,7 +19,7 @@ from xmodem import XMODEM
 
 from harness.chips import filling
 from harness.errors import BoardError, printable
-from harness.flash.method import Outcome, Progress, Region, Target
+from harness.flash.method import FlashFile, Outcome, Progress, Target
 from harness.wire.holders import others_too
 from harness.wire.port import Port, PortLost, open_port
 
@@ -27,7 +27,7 @@ KEY = b"1"
 KEY_EVERY_S = 0.01
 CHOICE_EVERY_S = 0.5
 SETTLE_S = 0.02
-"""Ten keys fall into the boot loader's window of 100 ms."""
+"""So that ten keys fall into the boot loader's window of 100 ms."""
 CHOICE = b"[1] Xmodem download and burn FW image"
 READY = b"Send data using the xmodem protocol from your terminal"
 QUESTION = b"Do you want to end file transmission and reboot system? (y)"
@@ -45,19 +45,19 @@ MODES = {1024: "xmodem1k", 128: "xmodem"}
 RESET_WAIT_S = 3.0
 """How long a board that was reset by itself may take to show its boot loader; then it is reset again."""
 RESETS = 10
-"""Its window is short, and a busy computer may sleep through it."""
+"""Tries: the window is short, and a busy computer may miss it."""
 BUTTON_WAIT_S = 60.0
 ANSWER_S = 30.0
 """How long the boot loader may take over burning what it was sent."""
 BOOT_S = 30.0
-"""How long the boot loader may take from leaving it to starting the firmware, or saying why it does not."""
+"""How long the boot loader may take to start the firmware, or to say why it does not."""
 BOOTED = b"jump_addr"
 REJECTED = b"himax_sec_SB_image_process FAIL"
 RETRIES = 10
 RESTARTS = 2
-"""Resets in the middle of a file after which that file is sent once more."""
+"""How often a file is sent again after a reset in the middle of it."""
 DRAIN_S = 0.3
-"""Longer than what a sender repeats before it gives up is under way."""
+"""Long enough for the last bytes of a sender that has given up to arrive."""
 REMEMBERED = 512
 FILLER = b"\xff"
 """What fills up a last block: it leaves flash as erased."""
@@ -69,7 +69,7 @@ logging.getLogger("xmodem").propagate = False
 
 
 class _Modem(XMODEM):
-    """The library's sender, with the checksum from the standard library: it is on every block's way."""
+    """The library's sender with the standard library's checksum, which is faster and runs for every block."""
 
     def calc_crc(self, data: bytes, crc: int = 0) -> int:
         """Return XMODEM's CRC-16."""
@@ -77,7 +77,7 @@ class _Modem(XMODEM):
 
 
 class _WasReset(BoardError):
-    """The board started anew while it was sent a file, as when its button is pressed late."""
+    """The board was reset while it was sent a file, for example because its button was pressed late."""
 
 
 class _WindowMissed(BoardError):
@@ -98,14 +98,14 @@ class We2Loader:
         self.virtual = filling.MARK.encode() in heard
         self.description = "WE2 boot loader" + (" of a virtual board" if self.virtual else "")
 
-    def write(self, regions: Sequence[Region], progress: Progress) -> list[Outcome]:
-        """Send each region; a model after a preamble with its address."""
+    def write(self, files: Sequence[FlashFile], progress: Progress) -> list[Outcome]:
+        """Send each file; a model after a preamble with its address."""
         outcomes = []
-        for region in regions:
+        for file in files:
             started = time.monotonic()
             for attempts_left in reversed(range(RESTARTS + 1)):
                 try:
-                    self._write(region, progress)
+                    self._write(file, progress)
                     break
                 except _WasReset:
                     if not attempts_left:
@@ -114,9 +114,9 @@ class We2Loader:
                     self._held[:] = POLL
             outcomes.append(
                 Outcome(
-                    region.name,
-                    region.address,
-                    len(region.data),
+                    file.name,
+                    file.address,
+                    len(file.data),
                     "written",
                     "CRC-16 of each block, by the boot loader",
                     time.monotonic() - started,
@@ -124,12 +124,12 @@ class We2Loader:
             )
         return outcomes
 
-    def _write(self, region: Region, progress: Progress) -> None:
-        if region.use == "model":
-            self._send(f"the address of {region.name}", preamble(region.address), lambda done: None)
-        size = len(region.data)
-        progress(region.name, 0, size)
-        self._send(region.name, region.data, lambda done: progress(region.name, min(done, size), size))
+    def _write(self, file: FlashFile, progress: Progress) -> None:
+        if file.use == "model":
+            self._send(f"the address of {file.name}", preamble(file.address), lambda done: None)
+        size = len(file.data)
+        progress(file.name, 0, size)
+        self._send(file.name, file.data, lambda done: progress(file.name, min(done, size), size))
 
     def leave(self) -> None:
         """Have the boot loader start the firmware."""
@@ -140,7 +140,7 @@ class We2Loader:
             self._port.write(CANCEL)
             self._port.pause(0.1)
             self._port.write(b"0")
-        # In silence: a byte sent into the window after the reboot would lead back here.
+        # Send nothing: a byte in the window after the reboot would lead back here.
         heard = bytearray()
         deadline = self._port.now() + BOOT_S
         while BOOTED not in heard and REJECTED not in heard and self._port.now() < deadline:
@@ -187,7 +187,7 @@ class We2Loader:
         self._at_question = True
 
     def _get(self, size: int, timeout: float = 1.0) -> bytes | None:
-        """Return bytes from the line as the library asks for them; None where none came in time."""
+        """Return bytes from the line as the library asks for them; None if none came in time."""
         if not self._held:
             self._held += self._port.read(4096, timeout)
             self._said = (self._said + self._held)[-REMEMBERED:]
@@ -211,7 +211,7 @@ def preamble(address: int) -> bytes:
 
 @contextmanager
 def enter(target: Target) -> Iterator[We2Loader]:
-    """See harness.flash.method.enter."""
+    """Lead the boot loader into receiving XMODEM; have it start the firmware at the end."""
     assert target.port is not None
     port = open_port(target.port, target.profile.serial.baud)
     try:
@@ -221,7 +221,7 @@ def enter(target: Target) -> Iterator[We2Loader]:
         try:
             yield loader
         finally:
-            # A line that has gone is told of by whatever found that out first.
+            # If the port is lost, the error that found this out is on its way already.
             with contextlib.suppress(PortLost):
                 loader.leave()
     finally:
@@ -250,7 +250,7 @@ def _reach_menu(target: Target, port: Port) -> bytes:
 
 
 def _flood_anew(target: Target, port: Port, patience: float) -> bytes:
-    """Flood a board that is being reset; what it said before is of no account."""
+    """Flood a board that is being reset, and ignore what it said before."""
     port.pause(SETTLE_S)  # the window is open for longer than this
     port.reset_buffers()
     return _flood(target, port, patience)
@@ -267,11 +267,11 @@ def _flood(target: Target, port: Port, patience: float) -> bytes:
             raise _WindowMissed(_not_reached(target, bytes(heard), patience))
         if now >= key_at:
             port.write(KEY)
-            # A flood until the menu is there; from then on a choice, repeated where it got lost.
+            # A flood until the menu appears; then the choice, repeated in case it got lost.
             key_at = now + (KEY_EVERY_S if CHOICE not in heard else CHOICE_EVERY_S)
         heard += port.read(4096, KEY_EVERY_S)
         if heard.endswith(POLL * POLLS_ALONE) and READY not in heard:
-            # Back to the menu, which says whose it is.
+            # Back to the menu, whose text shows whether the board is a virtual one.
             port.write(CANCEL)
             heard.clear()
     return bytes(heard)

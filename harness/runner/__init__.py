@@ -11,7 +11,7 @@ __all__ = ["Failure", "Observer", "Result", "bench"]
 
 
 def __getattr__(name: str) -> Any:
-    # The steps load numpy and pydantic; who only asks for --help does not.
+    # Loaded when needed: the steps load numpy and pydantic, which --help does not need.
     if name in __all__:
         from harness.runner import api
 

@@ -12,7 +12,7 @@ from harness.errors import HarnessError, nearest
 from harness.firmware import images, manifest
 from harness.firmware.image import Image, Part
 from harness.flash.checks import check
-from harness.flash.method import Region
+from harness.flash.method import FlashFile
 from harness.runner import fitting
 
 
@@ -28,31 +28,31 @@ def add(
 ) -> Image:
     """Copy the image in `path` into the cache and enter it in the manifest there.
 
-    Raises HarnessError where the file cannot be read, is no sound image for the board, or does not go there.
+    Raises HarnessError if the file cannot be read, is no sound image for the board, or does not go there.
     """
     profile = fitting.load(board)
     if protocol not in profile.protocols.supported:
         known = nearest(protocol, profile.protocols.supported)
         raise HarnessError(f"{profile.id}: no firmware speaks '{protocol}'{known}")
-    region = examine(profile, path, offset)
-    check(profile, [region])
-    digest = hashlib.sha256(region.data).hexdigest()
+    file = examine(profile, path, offset)
+    check(profile, [file])
+    digest = hashlib.sha256(file.data).hexdigest()
     image = Image(
         board=profile.id,
         protocol=protocol,
         version=version,
-        runs_on="virtual" if images.is_virtual(region.data) else "hardware",
+        runs_on="virtual" if images.is_virtual(file.data) else "hardware",
         source=source or str(path.resolve()),
         build=build,
         file=f"{digest}.bin",
-        part=(Part(name=region.name, offset=region.address, size=len(region.data), sha256=digest),),
+        part=(Part(name=file.name, offset=file.address, size=len(file.data), sha256=digest),),
     )
-    manifest.keep(image, region.data)
+    manifest.keep(image, file.data)
     return image
 
 
-def examine(board: Profile, path: Path, offset: str | None = None) -> Region:
-    """Return what is in an image file and where it goes: where `offset` or the file says, or by what it is.
+def examine(board: Profile, path: Path, offset: str | None = None) -> FlashFile:
+    """Return what is in an image file and its address: from `offset`, from the file, or by the kind of image.
 
     Raises HarnessError.
     """
@@ -65,11 +65,11 @@ def examine(board: Profile, path: Path, offset: str | None = None) -> Region:
         raise HarnessError(
             f"{path}: neither a merged image nor an application; say where it goes with --offset"
         )
-    return Region(path.name, at, data[: kind.length], "firmware")
+    return FlashFile(path.name, at, data[: kind.length], "firmware")
 
 
 def _read(board: Profile, path: Path) -> tuple[bytes, int | None]:
-    """Return a file's bytes, and the address where it says one (UF2)."""
+    """Return a file's bytes, and the address if it says one (UF2)."""
     try:
         data = path.read_bytes()
     except OSError as error:

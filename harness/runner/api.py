@@ -1,4 +1,4 @@
-"""The whole run: every job through every step, keeping what was measured whatever happens next."""
+"""The whole bench: takes every job through every step, and keeps what was measured if a later step fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from harness.errors import BoardError, HarnessError, nearest
 from harness.firmware.image import Image
 from harness.flash.checks import check
-from harness.flash.method import Progress, check_options, quiet
+from harness.flash.method import Progress, check_options, no_progress
 from harness.models import ethosu, reference, tensors
 from harness.models.tflite import Model
 from harness.models.vela import VelaError
@@ -24,7 +24,7 @@ from harness.results.record import Record, Verification
 from harness.runner import fitting
 from harness.runner.adding import examine
 from harness.runner.attached import AUTO, EMULATED, choose_port, serial_number
-from harness.runner.flash import Flashed, Written, flash, model_region
+from harness.runner.flash import Flashed, Written, flash, model_file
 from harness.runner.greet import Greeted, greet, greet_flashed
 from harness.runner.measure import Measurement, measure
 from harness.runner.missing import EVERYTHING, missing, prove
@@ -42,17 +42,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NONE = "none"
-"""What stands for no firmware where one is named."""
+"""Given as the firmware, it means that none is to be flashed."""
 
 INTERRUPTED = "interrupted by the user"
-"""Said in a record of what ended its run."""
+"""What a record says of a run that Ctrl-C ended."""
 
 SLOWER_THAN_ESTIMATED = 20
-"""How many times longer than its estimate an invoke may take before it is taken to have no end."""
+"""An invoke is given up once it takes this many times its estimate."""
 SHORTEST_INVOKE_LIMIT_S, UNKNOWN_INVOKE_LIMIT_S = 60.0, 600.0
 EMULATED_INVOKE_LIMIT_S = 600.0
 EMULATED_PATIENCE = Patience(request_s=60.0, slow_request_s=600.0)
-"""An emulated board is as fast as this computer lets it, whatever the board's own time would be."""
+"""For emulated boards, which are only as fast as this computer, whatever the board's own time."""
 
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One name or path, or several."""
@@ -91,7 +91,7 @@ class Result:
 
 
 class Observer:
-    """Told what goes on; this one keeps quiet. Subclass it to show progress."""
+    """Is called as a bench proceeds, and here does nothing. Subclass it to show progress."""
 
     def job(self, job: Job, number: int, total: int) -> None:
         """Job `number` (from 1) of `total` begins."""
@@ -168,7 +168,7 @@ def bench(
         references = _References(stack, settings.warmup + settings.invokes)
         emulated = []
         for job in planned.jobs:
-            with suppress(HarnessError):  # told when it is this board's turn
+            with suppress(HarnessError):  # raised again when it is this board's turn
                 if choose_port(port, job.board, settings.drive) == EMULATED:
                     shelf.start(job.board)  # it boots while the rest is prepared
                     emulated.append(job)
@@ -185,13 +185,13 @@ def bench(
                 break
             except HarnessError as error:
                 if number == 1 and not isinstance(error, BoardError):
-                    raise  # a port that is not there: nothing has been measured that could be lost
+                    raise  # the port is not there, so nothing measured can be lost
                 result.failures.append(Failure(ready.job.model.name, ready.job.board.id, str(error)))
     return result
 
 
 def _drive_is_of_use(planned: Plan, port: str | None) -> None:
-    """Raise HarnessError where naming the boot loader's drive has no meaning: it would be passed over."""
+    """Raise HarnessError if the boot loader's drive is named but would not be used."""
     if port == EMULATED:
         raise HarnessError("an emulated board has a drive of its own; leave --drive out")
     if not any(job.board.flash.uf2 for job in planned.jobs):
@@ -207,8 +207,8 @@ def _names(given: Names) -> tuple[str, ...]:
 def _prepare_all(planned: Plan, settings: Settings, result: Result, named: bool) -> list[Prepared]:
     """Make inputs and compile before the first board is touched: what is wrong with them shows up at once.
 
-    Where no board was named, those for which Vela refuses the model are left out like others that cannot run
-    it; raises HarnessError where none is left. A file of a folder is left out whatever is wrong with it.
+    If no board was named, those for which Vela refuses the model are left out like others that cannot run
+    it; raises HarnessError if none is left. A file of a folder is left out whatever is wrong with it.
     """
     prepared: list[Prepared] = []
     refused: VelaError | None = None
@@ -271,7 +271,7 @@ def _run(
             raise
         try:
             verification = verify(held[0], prepared.source, expected)
-        except KeyboardInterrupt:  # the board is done, the desktop runtime is not
+        except KeyboardInterrupt:  # the board has finished, the desktop runtime has not
             with _undisturbed():
                 keep(verify(held[0], None, INTERRUPTED))
             raise
@@ -280,7 +280,7 @@ def _run(
 
 
 def _decode_ahead(model: Model) -> None:
-    """Decode what an emulated NPU will want, which is no part of the run; what is damaged, the run tells."""
+    """Decode for an emulated NPU ahead of the run; if something is damaged, the run itself reports it."""
     if ethosu.is_compiled(model):
         from harness.models.npu.ahead import decode_ahead
         from harness.models.npu.faults import NpuFault
@@ -317,9 +317,9 @@ def _bring(
     if lacking.firmware or lacking.model:
         if isinstance(greeted, Greeted):
             greeted.session.close()
-        regions = [model_region(board, model)] if lacking.model else []
+        files = [model_file(board, model)] if lacking.model else []
         try:
-            written = flash(reached, regions, protocol if lacking.firmware else None, observer.progress)
+            written = flash(reached, files, protocol if lacking.firmware else None, observer.progress)
         except HarnessError as error:
             if isinstance(greeted, NoAnswer):
                 kind = BoardError if isinstance(error, BoardError) else HarnessError
@@ -339,7 +339,7 @@ def _bring(
 
 @contextmanager
 def _closing(session: Session) -> Iterator[None]:
-    """Close the session if what is done with it fails; else leave it open."""
+    """Close the session if the block fails; else leave it open."""
     try:
         yield
     except BaseException:
@@ -363,8 +363,8 @@ def _patience(prepared: Prepared, settings: Settings, emulated: bool) -> Patienc
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C for the moment that a record takes: a second, impatient one must not lose it."""
-    if threading.current_thread() is not threading.main_thread():  # only that one is ever interrupted
+    """Ignore Ctrl-C while a record is written: a second, impatient one must not lose it."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread is ever interrupted
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -375,7 +375,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 class _References:
-    """What the desktop runtime makes of each model and its inputs: run once, however many boards do."""
+    """Runs each model and its inputs once on the desktop runtime, however many boards run it."""
 
     def __init__(self, stack: ExitStack, invokes: int) -> None:
         self._stack = stack
@@ -404,7 +404,7 @@ def _write(record: Record, directory: Path, prepared: Prepared, result: Result) 
     try:
         return store.write(record, directory)
     except HarnessError as error:
-        # What was measured took minutes and a board: it is not lost for a disk that has filled up since.
+        # A measurement takes minutes and a board: a disk that has filled up must not lose it.
         path = store.write(record, tempfile.mkdtemp(prefix="harness-results-"))
         message = f"{error}; the record is in {path} instead"
         result.failures.append(Failure(prepared.job.model.name, prepared.job.board.id, message))
@@ -419,19 +419,19 @@ def flash_board(
     models: Sequence[str] = (),
     drive: Path | None = None,
     options: dict[str, object] | None = None,
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
 ) -> Flashed:
     """Flash firmware and models onto a board.
 
     Args:
         board_name: a board id or the path of a profile.
         port: a pyserial URL, "auto" = the attached board, or "emulated".
-        firmware: a protocol, the path of an image, "none", or None = the board's default protocol where
+        firmware: a protocol, the path of an image, "none", or None = the board's default protocol if
             there are no models, else none.
-        models: paths or names of models, each with @ADDRESS where it is not to be placed by itself.
+        models: paths or names of models, each with @ADDRESS if it is not to be placed by itself.
         drive: where the boot loader's drive is; None = look for it.
         options: of the flashing method.
-        progress: called with a region's name, the bytes of it that are done, and all of them.
+        progress: called with a file's name, the bytes of it that are done, and all of them.
 
     Raises:
         HarnessError: what was asked for cannot be done: before a byte is sent.
@@ -441,7 +441,7 @@ def flash_board(
     check_options(board, options or {})
     if firmware is None:
         firmware = NONE if models else board.protocols.default
-    regions = place_models(board, models)
+    files = place_models(board, models)
     protocol = None
     if firmware in board.protocols.supported:
         protocol = firmware
@@ -449,10 +449,10 @@ def flash_board(
         if not Path(firmware).exists():
             known = nearest(firmware, [*board.protocols.supported, NONE])
             raise HarnessError(f"no file and no protocol '{firmware}'{known}")
-        regions.insert(0, examine(board, Path(firmware)))
+        files.insert(0, examine(board, Path(firmware)))
     elif not models:
         raise HarnessError("nothing to flash: --firmware none, and no --model")
-    check(board, regions)
+    check(board, files)
     with Shelf(drive) as shelf, shelf.reach(board, choose_port(port, board, drive)) as reached:
-        written = flash(reached, regions, protocol, progress, options)
+        written = flash(reached, files, protocol, progress, options)
     return Flashed(board.id, written.outcomes)

@@ -17,7 +17,7 @@ from harness.wire.holders import Holder, holders
 AUTO = "auto"
 EMULATED = "emulated"
 DRIVE = "drive:"
-"""How the place of a board begins of which only the boot loader's drive is there."""
+"""Prefix of the place of a board that is present only as its boot loader's drive."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def choose_port(wanted: str | None, board: Profile, drive: Path | None = None) -
 
 
 def serial_number(url: str) -> str | None:
-    """Return the USB serial number of the device behind a port, where it has one."""
+    """Return the USB serial number of the device behind a port, if it has one."""
     return next((port.serial_number for port in _comports() if port.device == url), None)
 
 

@@ -1,4 +1,4 @@
-"""Deploy: the file that a board gets for a model, compiled with Vela where the board wants that."""
+"""Deploy: the file that a board gets for a model, compiled with Vela if the board wants that."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from harness.wire.protocol import PROTOCOLS
 
 
 def load(name: str) -> Profile:
-    """Return the profile of this id, alias or file, once all that it names is there.
+    """Return the profile with this id, alias or file, after checking that everything it names is installed.
 
     Raises HarnessError as `harness.boards.load` does, and ProfileError for what is not there.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.boards import Profile
@@ -10,13 +10,11 @@ from harness.errors import HarnessError
 from harness.firmware import manifest
 from harness.firmware.image import Image, RunsOn
 from harness.flash.checks import check, refuse_virtual
-from harness.flash.method import Outcome, Region, enter
+from harness.flash.method import FlashFile, Outcome, Progress, enter
 from harness.models.tflite import Model
 from harness.runner.missing import Kept
 from harness.runner.reach import Reach
 from harness.wire.protocol import PROTOCOLS
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -29,13 +27,13 @@ class Flashed:
 
     @property
     def written(self) -> tuple[Outcome, ...]:
-        """The regions that were written."""
+        """The files that were written."""
         return tuple(outcome for outcome in self.outcomes if outcome.did == "written")
 
     @property
     def there(self) -> tuple[Kept, ...]:
         """What was not written: by what the firmware said, or by what the boot loader found."""
-        same = (Kept(o.region, o.verified) for o in self.outcomes if o.did == "same")
+        same = (Kept(o.file, o.verified) for o in self.outcomes if o.did == "same")
         return (*self.kept, *same)
 
 
@@ -44,7 +42,7 @@ class Written:
     """What a boot loader did.
 
     Attributes:
-        outcomes: what became of each region.
+        outcomes: what became of each file.
         virtual: whether the board is a virtual one, by its boot loader's account.
         image: the firmware image that was written; None if the firmware was left alone.
     """
@@ -78,41 +76,41 @@ def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
     )
 
 
-def model_region(board: Profile, model: Model) -> Region:
-    """Return a model as a region, at the profile's place for models."""
+def model_file(board: Profile, model: Model) -> FlashFile:
+    """Return a model as a file to flash, at the profile's place for models."""
     name = model.name.rsplit("/", 1)[-1]
-    return Region(name, board.flash.model_region.offset, model.data, "model")
+    return FlashFile(name, board.flash.model_region.offset, model.data, "model")
 
 
 def flash(
     reach: Reach,
-    regions: Sequence[Region],
+    files: Sequence[FlashFile],
     protocol: str | None,
     progress: Progress,
     options: dict[str, object] | None = None,
 ) -> Written:
-    """Write regions, and the firmware that speaks `protocol` before them (None: leave the firmware).
+    """Write files, and the firmware that speaks `protocol` before them (None: leave the firmware).
 
     Raises:
-        HarnessError: a region that the board cannot take, or no firmware for it: before a byte is sent.
+        HarnessError: a file that the board cannot take, or no firmware for it: before a byte is sent.
         BoardError: the boot loader does not answer, or refuses.
     """
     board = reach.board
-    check(board, regions)
+    check(board, files)
     if reach.emulated and protocol is not None:
-        check(board, [*_firmware(board, firmware_image(board, protocol, "virtual")), *regions])
+        check(board, [*_firmware(board, firmware_image(board, protocol, "virtual")), *files])
     with enter(reach.target(options)) as loader:
         image = (
             firmware_image(board, protocol, "virtual" if loader.virtual else "hardware") if protocol else None
         )
-        every = [*(_firmware(board, image) if image else ()), *regions]
+        every = [*(_firmware(board, image) if image else ()), *files]
         check(board, every)
         if not loader.virtual:
             refuse_virtual(board, every)
         return Written(tuple(loader.write(every, progress)), loader.virtual, image)
 
 
-def _firmware(board: Profile, image: Image) -> list[Region]:
+def _firmware(board: Profile, image: Image) -> list[FlashFile]:
     return [
-        Region(part.name, part.offset, data, "firmware") for part, data in manifest.contents(image, board)
+        FlashFile(part.name, part.offset, data, "firmware") for part, data in manifest.contents(image, board)
     ]

@@ -14,9 +14,9 @@ from harness.wire.protocol import connect
 from harness.wire.session import Identity, NoAnswer, Session
 
 MAY_HOLD_NOTHING_S = 3.0
-"""First sign of life of an attached board that may hold no firmware: it is flashed if there is none."""
+"""Seconds for the first sign of life of an attached board: it may hold no firmware, and is flashed then."""
 AFTER_FLASHING_S = 20.0
-"""First sign of life of an attached board that was just flashed: it boots, and tests its memory."""
+"""Seconds for the same of an attached board that was just flashed: it boots, and tests its memory."""
 EMULATED_S = 120.0
 """First sign of life of an emulated board. It starts as fast as this computer lets it, and if its flash holds
 nothing that answers, it says so at once."""
@@ -77,7 +77,7 @@ def _same_board(session: Session, identity: Identity, board: Profile) -> None:
 
 
 def _open_when_back(reached: Reach) -> Port:
-    """Open the port of a board that has just been flashed: after a reset, USB takes its time to find it."""
+    """Open the port of a board that was just flashed: after a reset, USB takes a while to find it."""
     deadline = time.monotonic() + PORT_BACK_S
     while True:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.errors import BoardError
+from harness.flash.method import Progress
 from harness.runner.greet import Greeted
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
@@ -13,14 +14,11 @@ from harness.wire.session import (
     DeviceRefused,
     Identity,
     Incident,
-    Memory,
     ModelInfo,
+    RamUse,
     RunInterrupted,
     Session,
 )
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a step, how much of it is done, and of how much."""
 
 
 @dataclass
@@ -32,7 +30,7 @@ class Measurement:
     requested: int
     """Samples asked for."""
     samples: list[int] = field(default_factory=list)
-    memory: Memory | None = None
+    memory: RamUse | None = None
     outputs: list[bytes] | None = None
     outputs_reason: str | None = None
     printed: list[float] | None = None

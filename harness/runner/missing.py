@@ -23,7 +23,7 @@ BY_BUILD, BY_ACCOUNT, BY_DIGEST = "its build hash", "its own account", "the SHA-
 
 @dataclass(frozen=True)
 class Kept:
-    """What a board holds already, and by what that is known."""
+    """What a board holds already, and how that is known."""
 
     what: str
     known_by: str
@@ -46,7 +46,7 @@ class Missing:
 
 
 EVERYTHING = Missing(True, True, None, ())
-"""What a board lacks that does not answer."""
+"""What a board that does not answer lacks."""
 
 
 def missing(board: Profile, protocol: str, greeted: Greeted, virtual: bool, model: Model) -> Missing:
@@ -57,7 +57,7 @@ def missing(board: Profile, protocol: str, greeted: Greeted, virtual: bool, mode
     if proven is not None:
         kept.append(Kept(f"{protocol} firmware", BY_BUILD))
     elif image is None:
-        # Nobody gave an image to hold it against: it is what it says it is, and the record says no more.
+        # There is no image to compare it with: believe what it says of itself, and record no more than that.
         kept.append(Kept(f"{protocol} firmware", BY_ACCOUNT))
     held = holds(greeted.session, board, model) is not None
     if held:
@@ -87,7 +87,7 @@ def holds(session: Session, board: Profile, model: Model) -> int | None:
     first = board.flash.model_region.offset
     listed = [entry.address for entry in session.models()]
     for address in sorted(listed, key=lambda one: one != first):
-        with suppress(DeviceRefused):  # so many bytes reach beyond its flash
+        with suppress(DeviceRefused):  # that many bytes reach beyond its flash
             if session.digest(address, len(model.data)) == model.sha256:
                 return address
     return None

@@ -1,4 +1,4 @@
-"""Place: where in flash models go that a person flashes by hand, and the UF2 files to do it with."""
+"""Place: where in flash models go that a person flashes by hand, and UF2 files of them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from harness.boards import Profile
 from harness.errors import HarnessError
 from harness.firmware import images
 from harness.flash.checks import check, free_places
-from harness.flash.method import Region
+from harness.flash.method import FlashFile
 from harness.models import resolve
 from harness.runner.adding import address, examine
 from harness.runner.deploy import deploy
 from harness.runner.plan import why_not
 
 
-def place_models(board: Profile, names: Sequence[str]) -> list[Region]:
-    """Return models as regions: one behind the other, or where it says (`names` with @ADDRESS).
+def place_models(board: Profile, names: Sequence[str]) -> list[FlashFile]:
+    """Return models as files to flash: one behind the other, or at the address given (`names` with @ADDRESS).
 
     Raises HarnessError for a model that the board cannot run, or that there is no room for.
     """
     behind = None
-    regions = []
+    files = []
     for given in names:
         name, at = _place(given)
         data = _deployed(board, name)
@@ -35,9 +35,9 @@ def place_models(board: Profile, names: Sequence[str]) -> list[Region]:
                 f"{name}: no room for its {len(data)} bytes behind the others in {board.id}'s flash; give it "
                 f"an address with {name}@ADDRESS ({free_places(board, 'model')})"
             )
-        regions.append(Region(name.rsplit("/", 1)[-1], at, data, "model"))
+        files.append(FlashFile(name.rsplit("/", 1)[-1], at, data, "model"))
         behind = at + len(data)
-    return regions
+    return files
 
 
 def _place(given: str) -> tuple[str, int | None]:
@@ -49,7 +49,7 @@ def _place(given: str) -> tuple[str, int | None]:
 
 
 def _deployed(board: Profile, name: str) -> bytes:
-    """Return a model as the board takes it; raises HarnessError where it cannot run it."""
+    """Return a model as the board takes it; raises HarnessError if it cannot run it."""
     model = resolve.resolve(name)
     against = why_not(model, board)
     if against:
@@ -64,11 +64,11 @@ def _is_model(path: Path) -> bool:
         with path.open("rb") as file:
             return images.is_model(file.read(8))
     except OSError:
-        return False  # whoever reads all of it says so
+        return False  # reported when the whole file is read
 
 
 @dataclass(frozen=True)
-class Uf2:
+class Uf2File:
     """A UF2 file: what it is for, where its content goes, and its bytes."""
 
     use: str
@@ -76,7 +76,7 @@ class Uf2:
     data: bytes
 
 
-def uf2(path: Path, board_name: str, slot: int | None = None) -> Uf2:
+def uf2(path: Path, board_name: str, slot: int | None = None) -> Uf2File:
     """Return the UF2 file for a TFLite model or a firmware image.
 
     Raises HarnessError for a board that takes none, an unknown slot, or a file that does not fit.
@@ -94,10 +94,10 @@ def uf2(path: Path, board_name: str, slot: int | None = None) -> Uf2:
         if slot is not None and slot > len(slots):
             raise HarnessError(f"{board.id} has {len(slots)} model slots; there is no slot {slot}")
         place = slots[slot - 1] if slot else board.flash.model_region
-        region = Region(path.name, place.offset, _deployed(board, str(path)), "model")
+        file = FlashFile(path.name, place.offset, _deployed(board, str(path)), "model")
     else:
         if slot is not None:
             raise HarnessError(f"{path}: only models go into slots; a firmware image has one place")
-        region = examine(board, path)
-    check(board, [region])
-    return Uf2(region.use, region.address, to_uf2(board, region))
+        file = examine(board, path)
+    check(board, [file])
+    return Uf2File(file.use, file.address, to_uf2(board, file))

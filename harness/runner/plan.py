@@ -21,7 +21,7 @@ DEFAULT_BOARDS = ("xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2")
 
 @dataclass(frozen=True)
 class Settings:
-    """How each run is made; raises HarnessError where a count makes no sense.
+    """How each run is made; raises HarnessError if a count makes no sense.
 
     Attributes:
         invokes: timed invokes a run.
@@ -125,7 +125,7 @@ def plan(models: Sequence[str], board_names: Sequence[str], protocol: str | None
 
 
 def why_not(model: Model, board: Profile, protocol: str | None = None) -> str | None:
-    """Return why `board` cannot run `model`, in a line; None where nothing is known against it.
+    """Return why `board` cannot run `model`, in a line; None if nothing is known against it.
 
     `protocol` is what its firmware speaks, None the board's default: firmwares differ in what they can run.
     """

@@ -1,4 +1,4 @@
-"""Prepare: what a run needs before any board: test tensors, the file to flash, the estimate of its time."""
+"""Prepare what a run needs before any board: test tensors, the file to flash, the estimate of its time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def prepare(job: Job, settings: Settings) -> Prepared:
 
     Raises:
         VelaError: Vela refuses the model.
-        InputError: inputs of the wrong shape or type, or random ones asked for where none make sense.
+        InputError: inputs of the wrong shape or type, or random ones asked for if none make sense.
     """
     try:
         inputs = tensors.read(settings.inputs, job.model)

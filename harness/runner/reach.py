@@ -30,7 +30,7 @@ class Reach:
     """A board within reach.
 
     Attributes:
-        port: as the user named it; `url` is what pyserial opens, None where only a drive is there.
+        port: as the user named it; `url` is what pyserial opens, None if only a drive is there.
         blank: nothing is in its flash, so there is nothing to greet.
         starting: it has just been switched on.
     """
@@ -50,7 +50,7 @@ class Reach:
         return self.process is not None
 
     def open(self, *, starting: bool = False) -> Port:
-        """Open the port; raises PortError, or BoardError where an emulated board has ended."""
+        """Open the port; raises PortError, or BoardError if an emulated board has ended."""
         baud = self.board.serial.baud
         if self.process is not None:
             port: SerialPort = VirtualPort(self.process, baud)
@@ -58,9 +58,9 @@ class Reach:
             port = SerialPort(self._port() if self.url is None else self.url, baud)
         if self.board.flash.xmodem is None:
             return port
-        from harness.runner.quiet import QuietPort
+        from harness.flash.xmodem_silence import SilentPort
 
-        return QuietPort(port, starting=starting)
+        return SilentPort(port, starting=starting)
 
     def target(self, options: dict[str, object] | None = None) -> Target:
         """Return the board as something to flash."""
@@ -88,7 +88,7 @@ class Reach:
 
 
 class VirtualPort(SerialPort):
-    """The port of a virtual board's process: once that has ended, there is nothing to wait for."""
+    """The port of a virtual board's process; once the process has ended, there is nothing to wait for."""
 
     def __init__(self, process: BoardProcess, baud: int) -> None:
         self._process = process
@@ -143,7 +143,7 @@ class Shelf:
         reached = self._emulated[board.sha256]
         assert reached.process is not None
         reached = replace(reached, url=reached.process.url)
-        # Whoever comes next finds a board that has run for a while, with something in its flash.
+        # The next caller finds a board that has been running, with something in its flash.
         self._emulated[board.sha256] = replace(reached, blank=False, starting=False)
         try:
             yield reached

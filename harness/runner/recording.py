@@ -1,4 +1,4 @@
-"""Record: put what was measured, on what, with what, into one record."""
+"""Record: put what was measured, the board and the software into one record."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ EMULATED_CLOCK = "emulated"
 """Capability by which a firmware says that its times are not those of a board."""
 
 WRONG_CLOCK_PPM = 20_000.0
-"""No clock that a chip runs from, not even an RC oscillator, is as far off as this."""
+"""No chip's clock, not even an RC oscillator, is as far off as this."""
 
 
 def make_record(
@@ -59,7 +59,7 @@ def make_record(
     verification: records.Verification,
     interrupted: str | None = None,
 ) -> Record:
-    """Return the record of a run; `interrupted` says what ended it before its time, where something did."""
+    """Return the record of a run; `interrupted` says what ended it before its time, if something did."""
     job, identity = prepared.job, taken.identity
     virtual = board.virtual
     origins = _origins(identity, virtual)
@@ -75,7 +75,7 @@ def make_record(
     forecast = prepared.time if virtual else None
     if forecast is not None:
         notes += _caveats(forecast)
-    # A time that would be a guess is none.
+    # A guess is not recorded as a time.
     ticks = taken.samples if forecast is None or forecast.seconds is not None else []
     return Record(
         id=new_id(),
@@ -159,7 +159,7 @@ class _Origins:
 
 
 def _origins(identity: Identity, virtual: bool) -> _Origins:
-    """Nothing is measured but what the real engine did on a board."""
+    """Return the origins; only what the real engine did on a real board is measured."""
     if virtual:
         return _Origins("estimated", "emulated", "virtual board")
     if SELFTEST in identity.capabilities:

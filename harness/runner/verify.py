@@ -63,7 +63,7 @@ def _hold(outputs: list[bytes], source: Model, expected: reference.Reference, na
 def _hold_printed(
     printed: list[float], source: Model, expected: reference.Reference, name: str
 ) -> Verification:
-    """Compare what a device printed of its first output; no decimals tell an exact output from a near one."""
+    """Compare a device's printed first output, whose decimals cannot tell an exact one from a near one."""
     import numpy as np
 
     graph = source.subgraphs[0]

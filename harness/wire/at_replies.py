@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 LONGEST_REPLY = 1 << 20
-"""Bytes of a reply that are kept while its end is out; an image in an event is some 100 KiB."""
+"""Most bytes kept of an unfinished reply; an image in an event is some 100 KiB."""
 _HEARD = 4096
 
 
 class Replies:
-    """Cuts bytes into JSON objects; memory is bounded. What is damaged costs itself and nothing else."""
+    """Cuts bytes into JSON objects in bounded memory; a damaged object does no harm to the others."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
@@ -32,7 +32,7 @@ class Replies:
         taken = 0
         at = self._searched
         while (end := self._pending.find(b"}\n", at)) >= 0:
-            # No raw CR stands within JSON, so the last one before the end is where this reply begins.
+            # JSON contains no raw CR, so this reply begins at the last one before its end.
             start = self._pending.rfind(b"\r{", taken, end)
             if start >= 0:
                 reply = _read(bytes(self._pending[start + 1 : end + 1]))

@@ -26,11 +26,11 @@ from harness.wire.session import (
     FlashModel,
     Identity,
     InvokeOutlasts,
-    Memory,
+    LoadProgress,
     ModelInfo,
     NoAnswer,
     OnSample,
-    Progress,
+    RamUse,
     Run,
     RunInterrupted,
     Session,
@@ -40,7 +40,7 @@ from harness.wire.tensor_stream import TensorStream
 
 LARGEST_TENSOR = 64 * 1024 * 1024
 LARGEST_COUNT = 4096
-"""More models, tensors or operators than this is no answer but noise with a good checksum."""
+"""A count of models, tensors or operators above this is taken for noise with a good checksum."""
 LONGEST_NAMES = 65536
 OUTPUT_PART = 4096
 CLOCK_READINGS = 3
@@ -93,36 +93,33 @@ class BenchSession(Session):
     # ---- the interface
 
     def identify(self) -> Identity:
-        """See Session.identify."""
         self._identity = self._again(self._identify)
         return self._identity
 
     def models(self) -> list[FlashModel]:
-        """See Session.models."""
         return self._again(self._models)
 
     def digest(self, address: int, length: int) -> str | None:
-        """See Session.digest."""
         ask = partial(self._ask_slowly, m.Digest(address, length), m.Digested)
         got = self._again(partial(self._when_free, ask))
         if (got.address, got.length) != (address, length):
-            raise self._link.absurd(f"the digest of {got.length} bytes at 0x{got.address:x}, not asked for")
+            raise self._link.protocol_error(
+                f"the digest of {got.length} bytes at 0x{got.address:x}, not asked for"
+            )
         self._proven[address, length] = got.sha256
         return got.sha256.hex()
 
     def select(self, address: int) -> ModelInfo:
-        """See Session.select."""
         self._loaded.clear()
         self._address = None
         info = self._again(partial(self._when_free, partial(self._select, address)))
         self._address = address
         return info
 
-    def load(self, input_index: int, data: bytes, progress: Progress | None = None) -> None:
-        """See Session.load."""
+    def load(self, input_index: int, data: bytes, progress: LoadProgress | None = None) -> None:
         self.load_all([(input_index, data)], progress)
 
-    def load_all(self, tensors: Iterable[tuple[int, bytes]], progress: Progress | None = None) -> None:
+    def load_all(self, tensors: Iterable[tuple[int, bytes]], progress: LoadProgress | None = None) -> None:
         """Load tensors one right after another, with no pause of the line between them.
 
         `tensors` yields (input index, bytes) and is read as the line has room; a later tensor for the same
@@ -144,7 +141,7 @@ class BenchSession(Session):
         profile: bool = False,
         on_sample: OnSample | None = None,
     ) -> Run:
-        """See Session.run. After a reset of the board the samples that are missing are taken in a new run."""
+        """As in Session; samples that a reset of the board lost are taken in a new run."""
         samples: list[int] = []
         first_incident = len(self.incidents)
         check = ClockCheck()
@@ -209,7 +206,7 @@ class BenchSession(Session):
         """End an invoke that does not end, so that the board is usable again: if need be by a reset."""
         link = self._link
         ended = Countdown(link.port, link.patience.request_s)
-        with contextlib.suppress(BoardError):  # what is told is that the invoke has not ended
+        with contextlib.suppress(BoardError):  # the caller raises that the invoke has not ended
             try:
                 link.ask(m.Abort(), m.Aborted, seconds=ended.seconds)
                 while link.ask(m.GetRun(), m.RunStatus).busy and not ended.over:
@@ -230,8 +227,7 @@ class BenchSession(Session):
             ended = f"ended the run ({view.state.name}) after {done} of {n} samples"
             raise BoardError(f"the board at {self._link.port.url} {ended}")
 
-    def memory(self) -> Memory | None:
-        """See Session.memory."""
+    def memory(self) -> RamUse | None:
         if not self._link.device.capabilities & m.Capability.MEMORY:
             return None
         got = self._link.ask(m.GetMemory(), m.MemoryFigures)
@@ -239,7 +235,7 @@ class BenchSession(Session):
         def figure(value: int) -> int | None:
             return None if value == m.NOT_REPORTED else value
 
-        return Memory(
+        return RamUse(
             arena_used=figure(got.arena_used),
             arena_head=figure(got.arena_head),
             arena_tail=figure(got.arena_tail),
@@ -249,7 +245,6 @@ class BenchSession(Session):
         )
 
     def output(self, index: int) -> bytes | None:
-        """See Session.output."""
         whole = bytearray()
         total = 1
         crc = 0
@@ -258,14 +253,13 @@ class BenchSession(Session):
             got = self._link.ask(m.GetOutput(index, 0, len(whole), part), m.Output, reply_bytes=part)
             total, crc = self._link.plausible(got.total, LARGEST_TENSOR, f"bytes in output {index}"), got.crc
             if got.offset != len(whole) or len(got.data) > part or not got.data:
-                raise self._link.absurd(f"bytes of output {index} that it was not asked for")
+                raise self._link.protocol_error(f"bytes of output {index} that it was not asked for")
             whole += got.data
         if zlib.crc32(whole) != crc:
             raise BoardError(f"output {index} arrived with another checksum than the board gives it")
         return bytes(whole)
 
     def layers(self) -> list[tuple[str, int]] | None:
-        """See Session.layers."""
         if not self._link.device.capabilities & m.Capability.PROFILE:
             return None
         found: list[tuple[str, int]] = []
@@ -278,12 +272,10 @@ class BenchSession(Session):
         return found
 
     def abort(self) -> None:
-        """See Session.abort."""
         self._ask_slowly(m.Abort(), m.Aborted)
         self._watch = None
 
     def reset(self) -> None:
-        """See Session.reset."""
         boot = self._link.device.boot
         with contextlib.suppress(DeviceReset):  # raised if it resets before its reply is out
             self._link.ask(m.Reset(), m.Resetting)
@@ -297,7 +289,6 @@ class BenchSession(Session):
         self._loaded.clear()
 
     def close(self) -> None:
-        """See Session.close."""
         try:
             if self._watch is not None:
                 self._link.tell(m.Abort())
@@ -311,7 +302,7 @@ class BenchSession(Session):
     def _identify(self) -> Identity:
         got = self._link.ask(m.Identify(), m.Identified)
         if got.tick_hz == 0:
-            raise self._link.absurd("a tick rate of 0 Hz")
+            raise self._link.protocol_error("a tick rate of 0 Hz")
         capabilities = m.Capability(self._link.device.capabilities)
         return Identity(
             board=got.board,
@@ -350,15 +341,15 @@ class BenchSession(Session):
         got = self._link.ask(m.GetTensor(kind, index), m.TensorDescription)
         what = f"{kind.name.lower()} {index}"
         if got.type not in m.TENSOR_TYPES:
-            raise self._link.absurd(f"{what} of the unknown type {got.type}")
+            raise self._link.protocol_error(f"{what} of the unknown type {got.type}")
         self._link.plausible(got.size, LARGEST_TENSOR, f"bytes in {what}")
         try:
             shape = m.unpack_dimensions(got.dimensions, got.rank)
         except m.Malformed as error:
-            raise self._link.absurd(f"{what}: {error}") from error
+            raise self._link.protocol_error(f"{what}: {error}") from error
         kind_name = m.TENSOR_TYPES[got.type]
         if math.prod(shape) * m.TENSOR_TYPE_BYTES[kind_name] != got.size:
-            raise self._link.absurd(f"{what} of {got.size} bytes with shape {shape} of {kind_name}")
+            raise self._link.protocol_error(f"{what} of {got.size} bytes with shape {shape} of {kind_name}")
         return TensorInfo(got.name, kind_name, shape, got.size, got.scale, got.zero_point)
 
     def _operators(self) -> tuple[str, ...]:
@@ -368,7 +359,7 @@ class BenchSession(Session):
             got = self._link.ask(m.GetOperators(len(names)), m.OperatorNames)
             total = self._link.plausible(got.total, LONGEST_NAMES, "bytes of operator names")
             if not got.data or got.offset != len(names):
-                raise self._link.absurd("operator names that it was not asked for")
+                raise self._link.protocol_error("operator names that it was not asked for")
             names += got.data
         return tuple(names.decode("ascii", "replace").split("\n"))
 
@@ -384,11 +375,11 @@ class BenchSession(Session):
     # ---- the run
 
     def _ask_slowly(self, request: m.Message, reply: type[_M]) -> _M:
-        """Ask for what takes a device long."""
+        """Ask for something that may take the device a long time."""
         return self._link.ask(request, reply, seconds=self._link.patience.slow_request_s)
 
     def _when_free(self, action: Callable[[], _T]) -> _T:
-        """Do `action`, if need be once an invoke that an earlier session began has ended, or been ended."""
+        """Do `action`; if an earlier session's invoke is still running, wait for it or end it first."""
         try:
             return action()
         except DeviceRefused as error:
@@ -410,10 +401,10 @@ class BenchSession(Session):
             try:
                 self._watch.take(message)
             except NotOfThisRun as error:
-                raise self._link.absurd(str(error)) from error
+                raise self._link.protocol_error(str(error)) from error
 
     def _again(self, action: Callable[[], _T]) -> _T:
-        """Do `action`, and after a reset of the board once more."""
+        """Do `action`, and do it once more after a reset of the board."""
         for _ in range(RESTARTS):
             try:
                 return action()
@@ -461,7 +452,7 @@ PROTOCOL = Protocol(
     name="bench",
     hint="it speaks the bench protocol: use --protocol bench",
     connect=BenchSession,
-    # Of no version, so that it does not begin a session.
+    # It offers no version, so it does not begin a session.
     probe=encode(m.pack(0, 1, m.Hello(0, 0, 0, 512))) + b"\r\n",
     answers=_answers,
     firmware="harness.emulator.bench_firmware:boot",

@@ -15,7 +15,7 @@ from harness.wire.greeting import greet
 from harness.wire.pace import SMALLEST_BLOCK, AnswerTime
 from harness.wire.patience import DEFAULT, Countdown, Patience
 from harness.wire.port import Port, PortLost
-from harness.wire.reconnect import come_back, stayed_away
+from harness.wire.reconnect import reconnect, stayed_away
 from harness.wire.session import DeviceRefused, DeviceReset, Incidents, NoAnswer
 
 READ_BYTES = 65536
@@ -23,7 +23,7 @@ HOST_MAX_FRAME = 65536
 """Line bytes of the longest frame that this client takes."""
 LARGEST_BLOCK = 32768
 SLOWEST_LINE = 11520
-"""Bytes a second of the slowest line on which a long reply is not asked for twice: 115200 baud."""
+"""Bytes per second of the slowest line on which a long reply is not asked for again: 115200 baud."""
 LONGEST_WAIT_S = AnswerTime.LONGEST_S
 """Between two tries of a request."""
 LONGEST_SLOW_WAIT_S = 2.0
@@ -36,7 +36,7 @@ _R = TypeVar("_R", bound=m.Message)
 class BenchLink:
     """A greeted device; `device` is its Welcome.
 
-    `on_stream(number, message)` gets what is no reply to `ask`.
+    `on_stream(number, message)` gets all but replies to `ask`.
     """
 
     def __init__(self, port: Port, patience: Patience, on_stream: Callable[[int, m.Message], None]) -> None:
@@ -66,7 +66,7 @@ class BenchLink:
     def ask(
         self, request: m.Message, reply: type[_R], seconds: float | None = None, reply_bytes: int = 0
     ) -> _R:
-        """Send a request until its reply is there; a device carries it out once, however often it arrives.
+        """Send a request until its reply arrives; the device carries it out once, however often it gets it.
 
         Args:
             seconds: the patience for a reply that may take long; None: that for any other.
@@ -85,7 +85,7 @@ class BenchLink:
                 sent += 1
                 self._await_reply(patience, wait + reply_bytes / SLOWEST_LINE)
             except PortLost as error:
-                self.survive(error)
+                self.reconnect(error)
                 patience.renew()
                 continue
             if self._reply is None and patience.over:
@@ -113,7 +113,7 @@ class BenchLink:
                 f"the board refused {type(request).__name__}: {text} ({code})", code, got.detail
             )
         if not isinstance(got, reply):
-            raise self.absurd(f"{type(got).__name__} in reply to {type(request).__name__}")
+            raise self.protocol_error(f"{type(got).__name__} in reply to {type(request).__name__}")
         return got
 
     def post(self, request: m.Message) -> None:
@@ -128,11 +128,11 @@ class BenchLink:
 
     def _write_request(self, request: m.Message, number: int) -> None:
         if self._posted is not None:
-            self.write(*self._posted)  # a device takes no request before the one that precedes it
+            self.write(*self._posted)  # a device takes requests in order only
         self.write(request, number)
 
     def receive(self, timeout: float) -> bool:
-        """Take what the device says within `timeout` seconds; return whether it said anything to us."""
+        """Read for up to `timeout` seconds; return whether the device sent anything in this session."""
         data = self.port.read(READ_BYTES, timeout)
         heard = False
         for body in self._decoder.feed(data) if data else ():
@@ -142,7 +142,9 @@ class BenchLink:
             try:
                 envelope = m.unpack(body)
             except m.Malformed as error:
-                raise self.absurd(f"a message that does not fit version {m.VERSION} ({error})") from error
+                raise self.protocol_error(
+                    f"a message that does not fit version {m.VERSION} ({error})"
+                ) from error
             heard = True
             self._dispatch(envelope.number, envelope.message)
         return heard
@@ -191,7 +193,7 @@ class BenchLink:
         self.write(m.Hello(m.OLDEST_VERSION, m.VERSION, 0, HOST_MAX_FRAME))
 
     def _overhear(self, seconds: float) -> m.Welcome | None:
-        """Return the answer to a greeting once it is there; waits so long for the next bytes."""
+        """Return the answer to a greeting if it has arrived; wait up to `seconds` for more bytes."""
         self.receive(seconds)
         return self._welcome
 
@@ -204,19 +206,19 @@ class BenchLink:
             )
         least = encoded_size(m.DATA_OVERHEAD + min(welcome.max_block, SMALLEST_BLOCK))
         if welcome.max_block == 0 or welcome.window < least:
-            raise self.absurd(f"a window of {welcome.window} bytes for blocks of {welcome.max_block}")
+            raise self.protocol_error(f"a window of {welcome.window} bytes for blocks of {welcome.max_block}")
         if welcome.sample_buffer == 0:
-            raise self.absurd("room for 0 samples")
+            raise self.protocol_error("room for 0 samples")
         room = welcome.window - encoded_size(m.DATA_OVERHEAD)
         return dataclasses.replace(
             welcome, max_block=min(welcome.max_block, room - room // 128, LARGEST_BLOCK)
         )
 
-    def survive(self, error: PortLost) -> None:
+    def reconnect(self, error: PortLost) -> None:
         """Wait for a port that went away; raises if it stays away, DeviceReset after a reboot."""
         self.incidents.note("port-lost", str(error))
         boot = self.device.boot
-        self.device = self._checked(come_back(self.port, self.patience.slow_request_s, True, self._take_up))
+        self.device = self._checked(reconnect(self.port, self.patience.slow_request_s, True, self._take_up))
         if self.device.boot != boot:
             self._begin_anew()
             raise DeviceReset(f"the board at {self.port.url} went away and came back reset")
@@ -224,7 +226,7 @@ class BenchLink:
 
     def regreet(self) -> None:
         """Greet a device that has lost its session; raises if it does not come back."""
-        self.device = self._checked(come_back(self.port, self.patience.slow_request_s, False, self._take_up))
+        self.device = self._checked(reconnect(self.port, self.patience.slow_request_s, False, self._take_up))
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -245,13 +247,13 @@ class BenchLink:
         raise stayed_away(self.port, self.patience.slow_request_s)
 
     def plausible(self, count: int, most: int, what: str) -> int:
-        """Return `count`; raises BoardError where it is above `most`."""
+        """Return `count`; raises BoardError if it is above `most`."""
         if count > most:
-            raise self.absurd(f"{count} {what} (at most {most} make sense)")
+            raise self.protocol_error(f"{count} {what} (at most {most} make sense)")
         return count
 
-    def absurd(self, what: str) -> BoardError:
-        """Return the error to raise where the device says what cannot be."""
+    def protocol_error(self, what: str) -> BoardError:
+        """Return the error to raise if a device's message breaks the protocol."""
         return BoardError(
             f"the board at {self.port.url} reports {what}: its firmware does not keep the protocol"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 TELLING_PPM = 1000.0
-"""A comparison that could be off by more says nothing about a crystal, but may about a wrong rate."""
+"""A less certain comparison says nothing about a crystal, but can still show a wrong tick rate."""
 
 
 @dataclass(frozen=True)
@@ -18,22 +18,22 @@ class Reading:
 
 
 class ClockCheck:
-    """Readings at the start and the end of a run, and the rate between them."""
+    """Clock readings at the start and the end of a run, and the rate that follows from them."""
 
     def __init__(self) -> None:
         self._first: list[Reading] = []
         self._last: list[Reading] = []
 
     def start(self, readings: list[Reading]) -> None:
-        """Take the readings of the start; those of the end are forgotten."""
+        """Take the readings at the start, and forget those at the end."""
         self._first, self._last = readings, []
 
     def end(self, readings: list[Reading]) -> None:
-        """Take the readings of the end."""
+        """Take the readings at the end."""
         self._last = readings
 
     def uncertainty_ppm(self) -> float | None:
-        """Return by how much the drift can be off, or None without two readings apart in time."""
+        """Return how far off the drift may be, in ppm; None without two readings at different times."""
         if not self._first or not self._last:
             return None
         first, last = _best(self._first), _best(self._last)
@@ -43,7 +43,7 @@ class ClockCheck:
     def drift_ppm(self, tick_hz: int) -> float | None:
         """Return how much faster (+) or slower (-) the device's clock ran, in millionths.
 
-        None where the run was too short for the readings to tell.
+        None if the run was too short for the readings to tell.
         """
         uncertainty = self.uncertainty_ppm()
         if uncertainty is None:

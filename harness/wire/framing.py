@@ -35,7 +35,7 @@ def encoded_size(body_bytes: int) -> int:
 
 
 def body_limit(line_bytes: int) -> int:
-    """Return the size of the longest body that `line_bytes` are sure to carry (0 or less: none)."""
+    """Return the size of the longest body that always fits `line_bytes` (0 or less: none does)."""
     checked = line_bytes - 2
     return checked - (checked + 254) // 255 - CRC_BYTES
 
@@ -62,7 +62,7 @@ class Text:
 
 
 class Decoder:
-    """Finds frames, and text commands where asked to, in bytes that arrive in any portions.
+    """Finds frames, and text commands if asked to, in bytes that arrive in pieces of any size.
 
     Memory is bounded: a chunk that outgrows `max_frame` line bytes is dropped up to the next delimiter, and
     of what was not a frame only the last `noise_limit` bytes are kept.

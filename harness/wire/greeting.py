@@ -13,7 +13,7 @@ from harness.wire.session import NoAnswer
 
 FIRST_ROUND_S = 0.25
 LONGEST_ROUND_S = 2.0
-"""Between two greetings. What a board that is still starting has not read yet must fit its line's buffer."""
+"""Between two greetings: those that a starting board has not read yet must fit its line's buffer."""
 CONFIRM_S = 1.0
 SURE = 20
 """Answers in another protocol, each to what was sent after a greeting, that say that it is not understood.
@@ -24,7 +24,7 @@ So many, for on a bad line a greeting may get lost again and again.
 _T = TypeVar("_T")
 
 _BOOT = re.compile(rb"ESP-ROM:|1st BL |bootloader pass|himax_sec_SB_image_process PASS")
-"""What a boot begins with or gets past: earlier text is not about what the board does now."""
+"""Printed when a boot begins or gets further: text before it does not say what the board does now."""
 _IN_LOADER = "it is in the ESP32's boot loader: reset it, or flash a firmware"
 _STUCK = (
     (rb"waiting for download", _IN_LOADER),
@@ -85,7 +85,7 @@ def _nobody(port: Port, speaks: str, within: str, heard: bytes) -> NoAnswer:
 
 
 def _answers_in(heard: bytes, protocol: str) -> int:
-    """Return how often a device has answered `_asking` in another protocol than this."""
+    """Return how often a device has answered `_asking` in a protocol other than this one."""
     return sum(count for name, count in _answers(heard).items() if name != protocol)
 
 
@@ -94,12 +94,12 @@ def _answers(heard: bytes) -> dict[str, int]:
 
 
 def _asking() -> bytes:
-    """Return what makes a device show which protocol it speaks: it answers at least one part of it."""
+    """Return bytes that make a device show its protocol: it answers at least one part of them."""
     return b"".join(protocol.probe for protocol in every())
 
 
 def _stuck(heard: bytes) -> str | None:
-    """Return a clause about a board that gets no further than its boot loader; None if it may yet."""
+    """Return a clause about a board that is stuck in its boot loader; None if it may still start."""
     last = max((start.start() for start in _BOOT.finditer(heard)), default=0)
     for pattern, clause in _STUCK:
         if match := re.search(pattern, heard[last:]):

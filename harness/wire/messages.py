@@ -19,7 +19,7 @@ OLDEST_VERSION = 2
 HEADER = struct.Struct("<BBHI")
 NOT_REPORTED = 0xFFFFFFFF
 FIRST_STREAM_TYPE = 0x20
-"""Types below are requests; from here on messages are parts of a stream and have no reply of their own."""
+"""Types below this are requests; from here on messages belong to a stream and have no reply of their own."""
 FROM_DEVICE = 0x40
 """Bit of the type in all that a device sends."""
 MAX_RANK = 8
@@ -51,7 +51,7 @@ class ErrorCode(IntEnum):
 
 
 class TransferStatus(IntEnum):
-    """What became of the transfer that an acknowledgement speaks of."""
+    """The state of the transfer that an acknowledgement is about."""
 
     NONE = 0
     RECEIVING = 1
@@ -155,7 +155,7 @@ class Message:
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
-        """Read a payload; raises Malformed where it is too short or too long or not UTF-8."""
+        """Read a payload; raises Malformed if it is too short or too long or not UTF-8."""
         at = cls.FIXED.size
         if len(payload) < at:
             raise Malformed(f"{cls.__name__} of {len(payload)} bytes, at least {at} expected")
@@ -199,7 +199,7 @@ class Hello(Message):
 
 @dataclass(frozen=True)
 class Welcome(Message):
-    """What the device is good for; version 0 where no version is common. Laid out alike in every version."""
+    """What the device supports; version 0 if there is no common one. Laid out alike in every version."""
 
     TYPE = 0x41
     FIXED = struct.Struct("<BBBBIIIII")
@@ -391,14 +391,14 @@ class Output(Message):
 
 @dataclass(frozen=True)
 class GetMemory(Message):
-    """Asks for Memory figures."""
+    """Asks for MemoryFigures."""
 
     TYPE = 0x09
 
 
 @dataclass(frozen=True)
 class MemoryFigures(Message):
-    """RAM in bytes; NOT_REPORTED where the device does not know."""
+    """RAM in bytes; NOT_REPORTED if the device does not know."""
 
     TYPE = 0x49
     FIXED = struct.Struct("<IIIIII")
@@ -576,7 +576,7 @@ class Probe(Message):
 
 @dataclass(frozen=True)
 class Ack(Message):
-    """What has arrived: all blocks below `base`, and block base + 1 + i where bit i of `mask` is set.
+    """What has arrived: all blocks below `base`, and block base + 1 + i if bit i of `mask` is set.
 
     The header's number is the highest stream frame seen; as lines keep order, a frame numbered at or below it
     that is not shown here is lost.
@@ -648,7 +648,7 @@ def pack(number: int, session: int, message: Message) -> bytes:
 
 
 def session_of(body: bytes) -> int | None:
-    """Return the session that a body is of, None where it is too short to say."""
+    """Return the session that a body is of, None if it is too short to say."""
     return HEADER.unpack_from(body)[3] if len(body) >= HEADER.size else None
 
 

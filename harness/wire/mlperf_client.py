@@ -19,7 +19,7 @@ from harness.wire.greeting import greet
 from harness.wire.patience import DEFAULT, Countdown, Patience
 from harness.wire.port import Port, PortLost
 from harness.wire.protocol import Protocol
-from harness.wire.reconnect import RESTARTS, come_back
+from harness.wire.reconnect import RESTARTS, reconnect
 from harness.wire.session import (
     VIRTUAL,
     DeviceRefused,
@@ -28,15 +28,15 @@ from harness.wire.session import (
     Identity,
     Incidents,
     InvokeOutlasts,
+    LoadProgress,
     ModelInfo,
     NoAnswer,
     OnSample,
-    Progress,
     Run,
     RunInterrupted,
     Session,
 )
-from harness.wire.text_lines import Lines
+from harness.wire.text_lines import TextLines
 
 BYTES_A_COMMAND = 31
 """Input bytes in one `db` command, as MLPerf Tiny's runner sends them."""
@@ -60,7 +60,7 @@ class MlperfSession(Session):
     def __init__(self, port: Port, patience: Patience = DEFAULT) -> None:
         self._port = port
         self._patience = patience
-        self._lines = Lines()
+        self._lines = TextLines()
         self._data: bytes | None = None
         self.incidents = Incidents(port)
         self.results: list[float] = []
@@ -69,9 +69,9 @@ class MlperfSession(Session):
         self._name = self._greet(Countdown(port, patience.first_sign_s))
 
     def identify(self) -> Identity:
-        """See Session.identify. A firmware that speaks bench, too, is named by what it says in it."""
+        """As in Session; a firmware that speaks bench as well is identified by that."""
         if self._identity is None:
-            self._identity = self._survive(self._identify)
+            self._identity = self._reconnecting(self._identify)
         return self._identity
 
     def _identify(self) -> Identity:
@@ -95,14 +95,14 @@ class MlperfSession(Session):
         )
 
     def _identity_in_bench(self) -> Identity | None:
-        # It has given a sign of life: from now on it answers like to any request.
+        # It has answered once: from now on it has the time of any other request.
         patience = dataclasses.replace(self._patience, first_sign_s=self._patience.request_s)
         try:
             return BenchSession(self._port, patience).identify()
         except NoAnswer:
             return None
         finally:
-            self._lines = Lines()
+            self._lines = TextLines()
             self._synchronise()
 
     def models(self) -> list[FlashModel]:
@@ -114,17 +114,17 @@ class MlperfSession(Session):
         """Do nothing: the firmware has one model, and the API does not describe its tensors."""
         return ModelInfo((), ())
 
-    def load(self, input_index: int, data: bytes, progress: Progress | None = None) -> None:
-        """See Session.load. The API takes the first input alone."""
+    def load(self, input_index: int, data: bytes, progress: LoadProgress | None = None) -> None:
+        """As in Session; the MLPerf Tiny API takes only the first input."""
         if input_index != 0:
             raise HarnessError(
                 f"MLPerf Tiny's API loads one input; input {input_index} needs a firmware that speaks bench"
             )
-        self._survive(partial(self._send_tensor, data, progress))
+        self._reconnecting(partial(self._send_tensor, data, progress))
         self._data = data
 
     def batch(self, n: int) -> int:
-        """See Session.batch. A run has at most ten batches, of equal size."""
+        """As in Session; a run has at most ten batches, of equal size."""
         return -(-n // min(n, MOST_BATCHES))
 
     def run(
@@ -136,7 +136,7 @@ class MlperfSession(Session):
         profile: bool = False,
         on_sample: OnSample | None = None,
     ) -> Run:
-        """See Session.run. At least `n` invokes are timed."""
+        """As in Session; at least `n` invokes are timed."""
         batch = self.batch(n)
         count = -(-n // batch)
         samples: list[int] = []
@@ -153,12 +153,12 @@ class MlperfSession(Session):
 
         try:
             if warmup:
-                # Alone: if it does not end, that shows after the patience for one.
-                self._survive(partial(self._infer, 1, 0, 0, count))
+                # On its own, so that one that does not end shows after the patience for one invoke.
+                self._reconnecting(partial(self._infer, 1, 0, 0, count))
                 warmup -= 1
             while len(samples) < count:
                 before = 0 if samples else warmup
-                samples.append(self._survive(partial(self._infer, batch, before, len(samples), count)))
+                samples.append(self._reconnecting(partial(self._infer, batch, before, len(samples), count)))
                 if on_sample is not None:
                     on_sample(len(samples) - 1, samples[-1])
         except BoardError as error:
@@ -166,7 +166,6 @@ class MlperfSession(Session):
         return result()
 
     def printed(self) -> list[float] | None:
-        """See Session.printed."""
         return self.results
 
     def abort(self) -> None:
@@ -177,19 +176,18 @@ class MlperfSession(Session):
         raise HarnessError("MLPerf Tiny's API has no reset: press the board's reset button")
 
     def close(self) -> None:
-        """See Session.close."""
         self._port.close()
 
     # ---- the commands
 
-    def _send_tensor(self, data: bytes, progress: Progress | None) -> None:
+    def _send_tensor(self, data: bytes, progress: LoadProgress | None) -> None:
         self._command(f"db load {len(data)}", expect=f"m-[Expecting {len(data)} bytes]")
         answer: list[str] = []
         for at in range(0, len(data), BYTES_A_COMMAND):
             part = data[at : at + BYTES_A_COMMAND]
             try:
                 answer = self._command("db " + part.hex())
-            except DeviceRefused as error:  # there is nothing wrong with what was sent
+            except DeviceRefused as error:  # what was sent was right
                 raise DeviceRefused(f"{error}; {_BAD_LINE}", error.code) from error
             if progress is not None:
                 progress(at + len(part), len(data))
@@ -218,8 +216,8 @@ class MlperfSession(Session):
         return laps[1] - laps[0]
 
     def _break_off(self) -> None:
-        """End an `infer` that does not end, on a device that looks at the line meanwhile."""
-        with contextlib.suppress(BoardError):  # what is told is that the invoke has not ended
+        """End an `infer` that does not end by itself, if the device reads the line while it invokes."""
+        with contextlib.suppress(BoardError):  # the caller raises that the invoke has not ended
             self._port.write(b"\x00")
             self._settle()
 
@@ -270,7 +268,7 @@ class MlperfSession(Session):
         return name
 
     def _synchronise(self) -> None:
-        """Leave behind what the device still answers to earlier questions: a timestamp comes after it."""
+        """Skip answers to earlier questions: ask for a timestamp, which comes after them."""
         self._port.write(b"timestamp%")
         if self._wait_for(r"(m-lap-us-\d+)", self._patience.request_s) is None:
             raise NoAnswer(f"the board at {self._port.url} gave its name but no timestamp")
@@ -284,15 +282,15 @@ class MlperfSession(Session):
         return found
 
     def _hear(self, pattern: str, seconds: float) -> str | None:
-        """Return what the first line that fits brings, once it is there; waits so long for the next bytes."""
+        """Return the group of the first line that matches, or None; wait up to `seconds` for more bytes."""
         self._lines.feed(self._port.read(READ_BYTES, seconds))
         while (line := self._lines.next()) is not None:
             if match := re.fullmatch(pattern, line):
                 return match.group(1)
         return None
 
-    def _survive(self, action: Callable[[], _T]) -> _T:
-        """Do `action`, again where the board was reset or the port away: every action here stands alone."""
+    def _reconnecting(self, action: Callable[[], _T]) -> _T:
+        """Do `action`, and again after a reset or a lost port; no action here depends on one before it."""
         restarts = 0
         while True:
             try:
@@ -303,12 +301,12 @@ class MlperfSession(Session):
                     raise
                 self.incidents.note("reset" if isinstance(error, DeviceReset) else "port-lost", str(error))
                 lost = isinstance(error, PortLost)
-                come_back(self._port, self._patience.slow_request_s, lost, self._take_up)
+                reconnect(self._port, self._patience.slow_request_s, lost, self._take_up)
                 text = f"the board at {self._port.url} answers again; the input was loaded again"
                 self.incidents.note("reconnected", text)
 
     def _take_up(self, patience: Countdown) -> None:
-        self._lines = Lines()
+        self._lines = TextLines()
         self._greet(patience)
         if self._data is not None:
             self._send_tensor(self._data, None)

@@ -17,17 +17,17 @@ class AnswerTime:
 
     SHORTEST_S = 0.02
     LONGEST_S = 0.5
-    """A burst of noise may eat several short frames in a row: it takes a number of tries in a time-out."""
+    """A burst of noise may destroy several frames in a row, so a time-out must leave room for more tries."""
 
     def __init__(self, first_s: float = 0.25) -> None:
         self._mean: float | None = None
         self._spread = 0.0
         self._wait = first_s
         self.wait = first_s
-        """Seconds to wait now, backed off where answers stay out."""
+        """Seconds to wait now, longer while no answers come."""
 
     def answered(self, seconds: float) -> None:
-        """Take an answer time (of a question that was asked once only)."""
+        """Learn from an answer time (of a question that was asked only once)."""
         if self._mean is None:
             self._mean, self._spread = seconds, seconds / 2
         else:
@@ -37,7 +37,7 @@ class AnswerTime:
         self.wait = self._wait
 
     def heard(self) -> None:
-        """Take note that the device answers: the next wait is not backed off."""
+        """Take note that the device answers: the next wait is the usual one again."""
         self.wait = self._wait
 
     def silent(self) -> None:
@@ -46,7 +46,7 @@ class AnswerTime:
 
 
 class BlockSize:
-    """The block size in bytes that wastes least at the rate at which blocks have been getting lost.
+    """The block size in bytes with the best goodput at the present rate of lost blocks.
 
     With p damaged bytes a byte and h bytes of cost a frame, goodput is highest near sqrt(h / p). The loss
     rate is kept over the last `MEMORY` bytes or so; a line that has lost nothing is taken to have lost a
@@ -57,7 +57,7 @@ class BlockSize:
     UNSEEN = 0.02
 
     FIRST = 2048
-    """While it is not known what the line carries: at 9600 baud such a block takes 2 s."""
+    """Used while the line's speed is not known: at 9600 baud such a block takes 2 s."""
     LINE_S = 0.05
     LEAST_FOR_LINE = 1024
 

@@ -1,4 +1,4 @@
-"""How long a device is waited for: the one place that names every such time, and how it is used up."""
+"""How long to wait for a device: every such time is named here, and here is how it is used up."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from harness.wire.port import Port
 
 LONGEST_WAIT_S = 0.5
-"""At a time: what a wait that ends late may cost of a patience, at most."""
+"""Longest single wait, and so about the most that one late wait uses up of a patience."""
 PUNCTUAL_S = 0.25
-"""By how much a wait may end late before this process is taken to have stood still."""
+"""A wait that ends later than this shows that this process stood still."""
 LAST_LOOK_S = 0.1
 _NOTHING_S = 1e-6
 
@@ -47,7 +47,7 @@ class Countdown:
     """
 
     def __init__(self, port: Port, seconds: float, within: Countdown | None = None) -> None:
-        """`within`: another one, which is used up meanwhile, and ends this one, too."""
+        """`within`: another countdown that runs at the same time, and whose end ends this one as well."""
         self._now = port.now
         self._within = within
         self.seconds = seconds
@@ -61,7 +61,7 @@ class Countdown:
         self._look_owed = self._look_given = False
 
     def wait(self, at_most: float = math.inf) -> float:
-        """Return for how long the read that comes next may wait, in seconds; 0.5 at most."""
+        """Return how long the next read may wait, in seconds; at most 0.5."""
         if self._within is not None:
             at_most = self._within.wait(at_most)
         self._use_up()
@@ -72,7 +72,7 @@ class Countdown:
 
     @property
     def over(self) -> bool:
-        """Whether to give up; to be asked when what came with the last read has been looked at."""
+        """Whether to give up; ask only after handling what the last read returned."""
         self._use_up()
         if self._within is not None and self._within.over:
             return True
@@ -86,7 +86,7 @@ class Countdown:
         now = self._now()
         spent = now - self._since
         if spent > self._waiting + PUNCTUAL_S:
-            self._look_owed = not self._look_given  # once: a computer that is always late ends, too
+            self._look_owed = not self._look_given  # once, or a slow computer never gives up
         elif self._waiting:
             self._look_given = False
         self._left -= min(spent, self._waiting + PUNCTUAL_S)

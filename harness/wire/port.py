@@ -48,7 +48,7 @@ class Port(Protocol):
         """
 
     def write(self, data: bytes) -> None:
-        """Send all of `data`; raises PortLost, or BoardError where the line takes nothing for too long."""
+        """Send all of `data`; raises PortLost, or BoardError if the line takes nothing for too long."""
 
     def close(self) -> None:
         """Close the port; harmless when closed already."""
@@ -57,13 +57,13 @@ class Port(Protocol):
         """Throw away what has arrived and was not read."""
 
     def reopen(self) -> None:
-        """Open the port again after PortLost; raises PortError where it is not (yet) back."""
+        """Open the port again after PortLost; raises PortError if it is not (yet) back."""
 
     def now(self) -> float:
         """Return the time in seconds by a monotonic clock."""
 
     def pause(self, seconds: float) -> None:
-        """Let so much time pass, between two tries to reopen."""
+        """Wait for `seconds`, between two tries to reopen."""
 
 
 class SerialPort:
@@ -87,7 +87,6 @@ class SerialPort:
         self._fd = int(self._serial.fileno()) if has_descriptor(self._serial) else None
 
     def read(self, max_bytes: int, timeout: float) -> bytes:
-        """See Port.read."""
         if self._serial is None:
             raise PortLost(f"port {self.url} is closed")
         try:
@@ -100,14 +99,13 @@ class SerialPort:
             data = os.read(self._fd, max_bytes)
         except BlockingIOError:
             return b""
-        except (OSError, TypeError) as error:  # TypeError: closed under our hands
+        except (OSError, TypeError) as error:  # TypeError: another thread closed it meanwhile
             raise self._lost(error) from error
         if not data:
             raise self._lost(None)
         return data
 
     def write(self, data: bytes) -> None:
-        """See Port.write."""
         import serial
 
         if self._serial is None:
@@ -140,23 +138,19 @@ class SerialPort:
         )
 
     def close(self) -> None:
-        """See Port.close."""
         port, self._serial, self._fd = self._serial, None, None
         if port is not None:
             with contextlib.suppress(OSError):  # unplugged: nothing is left to close
                 port.close()
 
     def reset_buffers(self) -> None:
-        """See Port.reset_buffers."""
         while self.read(65536, 0):
             pass
 
     def now(self) -> float:
-        """See Port.now."""
         return time.monotonic()
 
     def pause(self, seconds: float) -> None:
-        """See Port.pause."""
         time.sleep(seconds)
 
     def __enter__(self) -> SerialPort:
@@ -187,7 +181,7 @@ def open_port(url: str, baud: int = 921600) -> SerialPort:
 def open_serial(url: str, baud: int, timeout_s: float, write_timeout_s: float | None = None) -> Any:
     """Open a pyserial URL as pyserial's own object; raises PortError.
 
-    `write_timeout_s` is left out where the port has none (RFC 2217).
+    `write_timeout_s` is left out if the port has none (RFC 2217).
     """
     import serial
 
@@ -195,7 +189,7 @@ def open_serial(url: str, baud: int, timeout_s: float, write_timeout_s: float | 
 
     try:
         if url.lower().startswith("rfc2217://"):
-            from harness.wire.rfc2217 import Rfc2217Serial
+            from harness.wire.rfc2217_client import Rfc2217Serial
 
             return Rfc2217Serial(url, baudrate=baud, timeout=timeout_s)
         if url.lower().startswith("socket://"):

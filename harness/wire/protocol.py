@@ -49,7 +49,7 @@ PROTOCOLS: Registry[Protocol] = Registry(
         "mlperf-tiny": "harness.wire.mlperf_client:PROTOCOL",
     },
 )
-"""In this order a device is asked which one it speaks: MLPerf Tiny's commands have no end of a line."""
+"""In the order in which a device is asked: MLPerf Tiny comes last, as its commands have no line end."""
 
 
 def every() -> list[Protocol]:
@@ -58,7 +58,7 @@ def every() -> list[Protocol]:
 
 
 def connect(protocol: str, port: Port, patience: Patience = DEFAULT) -> Session:
-    """Greet the device on `port`; `patience` says how long it is waited for, then and later.
+    """Greet the device on `port`; `patience` says how long to wait for it, now and later.
 
     Raises HarnessError for an unknown protocol, NoAnswer if the device is silent or something else answers.
     """

@@ -1,4 +1,4 @@
-"""Coming back to a port or a board that went away."""
+"""Reconnecting to a port or a board that went away."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from harness.wire.session import DeviceReset, NoAnswer
 
 REOPEN_EVERY_S = 0.1
 TRY_S = 2.0
-"""How long one greeting is waited for before the port is looked at again."""
+"""How long to wait for one answer to a greeting before trying the port again."""
 RESTARTS = 3
-"""Interruptions in a row, without a sample between them, after which a run is given up."""
+"""A run is given up after more interruptions than this in a row without a sample between them."""
 
 _T = TypeVar("_T")
 
 
-def come_back(port: Port, away_s: float, lost: bool, greet: Callable[[Countdown], _T]) -> _T:
-    """Return what `greet(patience)` does once it succeeds; `lost`: the port is to be opened again first.
+def reconnect(port: Port, away_s: float, lost: bool, greet: Callable[[Countdown], _T]) -> _T:
+    """Greet until it succeeds, and return what `greet(patience)` returned; `lost`: reopen the port first.
 
     Raises PortLost, NoAnswer or DeviceReset if port or board stay away for `away_s` seconds.
     """

@@ -11,7 +11,7 @@ ENDED = frozenset({m.RunState.DONE, m.RunState.ABORTED, m.RunState.FAILED})
 
 
 class NotOfThisRun(ValueError):
-    """A sample frame that no device that keeps the protocol sends."""
+    """A sample frame that breaks the protocol."""
 
 
 class RunView:
@@ -23,9 +23,9 @@ class RunView:
         self._on_ticks = on_ticks
         self.state = m.RunState.WARMING
         self.next = 0
-        """Index of the sample that is due."""
+        """Index of the next sample."""
         self.gap = False
-        """Whether a frame began beyond the sample that is due; the caller asks again and clears it."""
+        """Whether a frame began after the next sample; the caller asks for the missing ones and clears it."""
 
     @property
     def over(self) -> bool:
@@ -33,7 +33,7 @@ class RunView:
         return self.state in ENDED
 
     def take(self, samples: m.Samples) -> None:
-        """Take a frame; raises NotOfThisRun where it has more samples than were asked for."""
+        """Take a frame; raises NotOfThisRun if it has more samples than were asked for."""
         if samples.run != self.id or self.over:
             return
         count, beyond = divmod(len(samples.ticks), 8)

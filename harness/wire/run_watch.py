@@ -1,4 +1,4 @@
-"""Following a run on a device: takes its samples, asks how far it is, and gives up on what does not end."""
+"""Following a run on a device: take its samples, ask for its progress, and give up if it does not end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.wire.session import InvokeOutlasts, NoAnswer
 SHORTEST_POLL_S = 0.1
 LONGEST_POLL_S = 8.0
 POLLS = 4
-"""A device that replies while it invokes is asked so often, at least, before it is said to be dead."""
+"""A device that replies while it invokes is asked at least this often before it counts as dead."""
 
 
 class RunWatch:
@@ -26,12 +26,12 @@ class RunWatch:
         self._tick_hz = tick_hz
         self._progress = (-1, -1)
         self._invoke = Countdown(link.port, link.patience.invoke_s)
-        # Of a device that invokes and does nothing else, silence says nothing.
+        # If a device does not reply while it invokes, its silence means nothing.
         self._silence = Countdown(link.port, link.patience.request_s if link.alive else math.inf)
         self._poll_s = self._poll_at = 0.0
 
     def follow(self) -> None:
-        """Come back when the run, which has been started, is over.
+        """Follow the started run until it is over.
 
         Raises InvokeOutlasts, NoAnswer, DeviceReset.
         """
@@ -42,7 +42,7 @@ class RunWatch:
                 self._listen()
                 self._give_up_or_ask()
             except PortLost as error:
-                self._link.survive(error)
+                self._link.reconnect(error)
                 self._invoke.renew()
                 self._heard()
                 self._poll_at = 0.0
@@ -75,7 +75,7 @@ class RunWatch:
             self._heard()
 
     def _heard(self) -> None:
-        """The device lives: no need to ask for a while."""
+        """Take note that the device is alive: there is no need to ask for a while."""
         self._silence.renew()
         self._poll_s = max(self._link.answer_time.wait, SHORTEST_POLL_S)
         self._poll_at = self._link.port.now() + self._poll_s

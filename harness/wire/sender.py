@@ -89,7 +89,7 @@ class Sender:
         self.outcomes: list[tuple[int, bool]] = []
         """(Block size, whether it arrived) of each block judged; the caller empties it."""
         self.limit = window
-        """Line bytes that the caller wants under way at most, within the window."""
+        """Most line bytes that the caller wants under way at a time, within the window."""
 
     @property
     def idle(self) -> bool:
@@ -117,7 +117,7 @@ class Sender:
         return head.key, head.before + min(head.base * head.block, len(head.data))
 
     def abandon(self) -> None:
-        """Give up what is queued; the next transfer takes the place of it on the device too."""
+        """Give up what is queued; the next transfer replaces it on the device as well."""
         for transfer in self._queue:
             transfer.replaced = True
         self._queue.clear()
@@ -197,7 +197,7 @@ class Sender:
         return self._out(None, -1, 0), m.Probe()
 
     def on_ack(self, number: int, ack: m.Ack) -> None:
-        """Take an acknowledgement; raises TransferRefused where the device will not have the transfer."""
+        """Take an acknowledgement; raises TransferRefused if the device will not have the transfer."""
         if m.newer(number, self._number) or m.newer(self._acked, number):
             return
         self._acked = number
@@ -218,7 +218,7 @@ class Sender:
     def _advance(self, head: _Transfer, ack: m.Ack) -> None:
         base, beyond = divmod(ack.base, head.block)
         if beyond or base < head.base or base >= head.blocks:
-            return  # not an answer to what was sent; the frames stay in flight until a better one
+            return  # not an answer to what was sent: wait for the right one
         head.base, head.mask = base, ack.mask
 
     def _judge(self, number: int, current: int) -> None:

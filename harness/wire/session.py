@@ -24,7 +24,7 @@ class DeviceRefused(BoardError):
 
 
 class DeviceReset(BoardError):
-    """The device has been reset since it was greeted: what it was told is gone."""
+    """The device has been reset since it was greeted: its session is lost."""
 
 
 class NoAnswer(BoardError):
@@ -32,7 +32,7 @@ class NoAnswer(BoardError):
 
 
 class InvokeOutlasts(NoAnswer):
-    """An invoke has taken longer than the patience for one."""
+    """An invoke has taken longer than `invoke_s` of the patience."""
 
     def __init__(self, invoke_s: float, port: Port, done: int, n: int) -> None:
         """`done` of `n` samples are there."""
@@ -44,7 +44,7 @@ class InvokeOutlasts(NoAnswer):
 
 @dataclass(frozen=True)
 class Identity:
-    """Board and firmware by their own account; None where the protocol does not say."""
+    """Board and firmware by their own account; None if the protocol does not say."""
 
     board: str
     firmware_name: str
@@ -61,7 +61,7 @@ class Identity:
 
     @property
     def virtual(self) -> bool:
-        """Whether a virtual board answered, by its own account: then no time of it is measured."""
+        """Whether the firmware says that its board is a virtual one, whose times are never measured ones."""
         return (self.engine or "").startswith("virtual") or self.firmware_version.endswith(VIRTUAL)
 
 
@@ -88,7 +88,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The tensors at both ends of the selected model; empty where the protocol does not describe them."""
+    """The tensors at both ends of the selected model; empty if the protocol does not describe them."""
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
@@ -96,7 +96,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Incident:
-    """Something that went wrong on the way and was survived; `at_s` counts from the session's start."""
+    """Something that went wrong without ending the session; `at_s` counts from the session's start."""
 
     kind: str
     text: str
@@ -118,10 +118,10 @@ class Incidents(list[Incident]):
 
 @dataclass(frozen=True)
 class Run:
-    """What a run brought: samples in device ticks, and how the device's clock compares with the host's.
+    """The result of a run: samples in device ticks, and how the device's clock compares with the host's.
 
-    `drift_ppm` is positive where the device's clock runs fast; it is None where the device has no clock to
-    ask or the run was too short to tell. `complete` is False where fewer samples than asked for could be
+    `drift_ppm` is positive if the device's clock runs fast, and None if the device has no clock to
+    ask or the run was too short to tell. `complete` is False if fewer samples than asked for could be
     had. `samples` divided by `tick_hz` are always times of one invoke (see `Session.batch`).
     """
 
@@ -134,18 +134,19 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """RAM in bytes; None where the device does not report a figure."""
+class RamUse:
+    """RAM in bytes; None if the device does not report a figure."""
 
-    arena_used: int | None
-    arena_head: int | None
-    arena_tail: int | None
-    arena_size: int | None
-    heap_free: int | None
-    stack_high_water: int | None
+    arena_used: int | None = None
+    arena_head: int | None = None
+    arena_tail: int | None = None
+    arena_size: int | None = None
+    heap_free: int | None = None
+    stack_high_water: int | None = None
 
 
-Progress = Callable[[int, int], None]
+LoadProgress = Callable[[int, int], None]
+"""Called with the bytes of a tensor that have arrived, and all of them."""
 OnSample = Callable[[int, int], None]
 
 
@@ -191,7 +192,7 @@ class Session(ABC):
         """Make the model at a flash address the one that runs; raises DeviceRefused."""
 
     @abstractmethod
-    def load(self, input_index: int, data: bytes, progress: Progress | None = None) -> None:
+    def load(self, input_index: int, data: bytes, progress: LoadProgress | None = None) -> None:
         """Fill an input tensor; `progress(bytes arrived, bytes in all)` is called as it goes."""
 
     @abstractmethod
@@ -211,12 +212,12 @@ class Session(ABC):
         one. Then the invoke is broken off as far as the device can, so that it is usable again.
         """
 
-    def memory(self) -> Memory | None:
-        """Return RAM figures, or None where the protocol has none."""
+    def memory(self) -> RamUse | None:
+        """Return RAM figures, or None if the protocol has none."""
         return None
 
     def output(self, index: int) -> bytes | None:
-        """Return an output tensor of the last run, or None where the protocol has no tensors."""
+        """Return an output tensor of the last run, or None if the protocol has no tensors."""
         return None
 
     def printed(self) -> list[float] | None:
@@ -224,7 +225,7 @@ class Session(ABC):
         return None
 
     def layers(self) -> list[tuple[str, int]] | None:
-        """Return (operator, ticks) of the last profiled run in order, or None where not reported."""
+        """Return (operator, ticks) of the last profiled run in order, or None if not reported."""
         return None
 
     @abstractmethod
@@ -237,7 +238,7 @@ class Session(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Leave the device idle where it still answers, and close the port."""
+        """Leave the device idle if it still answers, and close the port."""
 
     def __enter__(self) -> Session:
         return self

@@ -17,17 +17,17 @@ from harness.wire.greeting import greet
 from harness.wire.patience import DEFAULT, Countdown, Patience
 from harness.wire.port import Port, PortLost
 from harness.wire.protocol import Protocol
-from harness.wire.reconnect import RESTARTS, come_back, stayed_away
+from harness.wire.reconnect import RESTARTS, reconnect, stayed_away
 from harness.wire.session import (
     DeviceRefused,
     FlashModel,
     Identity,
     Incidents,
     InvokeOutlasts,
+    LoadProgress,
     ModelInfo,
     NoAnswer,
     OnSample,
-    Progress,
     Run,
     RunInterrupted,
     Session,
@@ -40,7 +40,7 @@ REPLY, EVENT, LOG = 0, 1, 2
 READ_BYTES = 65536
 ASK_AGAIN_S = 1.0
 DO_AGAIN_S = 5.0
-"""The same for a command that does something: it must not come again while the first is still at work."""
+"""The same for a command with an effect: it must not be repeated while the first still runs."""
 _GREETING = "0@ID?"
 
 _T = TypeVar("_T")
@@ -66,7 +66,6 @@ class SscmaSession(Session):
         self._boots = self._boot_count()
 
     def identify(self) -> Identity:
-        """See Session.identify."""
         version = self._query("VER", dict)
         return Identity(
             board=self._query("NAME", str),
@@ -83,14 +82,13 @@ class SscmaSession(Session):
         )
 
     def models(self) -> list[FlashModel]:
-        """See Session.models."""
         return [
             FlashModel(index, address, f"model {id}")
             for index, (id, address) in enumerate(self._model_list())
         ]
 
     def select(self, address: int) -> ModelInfo:
-        """See Session.select. The firmware does not describe tensors."""
+        """As in Session; this firmware does not describe tensors."""
         models = self._model_list()
         id = next((id for id, there in models if there == address), None)
         if id is None:
@@ -103,7 +101,7 @@ class SscmaSession(Session):
         self._address = address
         return ModelInfo((), ())
 
-    def load(self, input_index: int, data: bytes, progress: Progress | None = None) -> None:
+    def load(self, input_index: int, data: bytes, progress: LoadProgress | None = None) -> None:
         """Raise HarnessError: the firmware takes no tensors."""
         raise HarnessError(
             "the stock firmware takes no tensors (its models run on camera frames); for tensors flash the "
@@ -119,7 +117,7 @@ class SscmaSession(Session):
         profile: bool = False,
         on_sample: OnSample | None = None,
     ) -> Run:
-        """See Session.run. The model runs on what the camera sees."""
+        """As in Session; the model runs on what the camera sees."""
         samples: list[int] = []
         first_incident = len(self.incidents)
 
@@ -154,7 +152,7 @@ class SscmaSession(Session):
                 except PortLost as error:
                     why = str(error)
                     self.incidents.note("port-lost", why)
-                    come_back(self._port, self._patience.slow_request_s, True, self._take_up)
+                    reconnect(self._port, self._patience.slow_request_s, True, self._take_up)
                     self.incidents.note("reconnected", f"port {self._port.url} came back")
                     self._look_for_reset()
                 fruitless = fruitless + 1 if len(samples) == had else 0
@@ -166,12 +164,10 @@ class SscmaSession(Session):
         return result()
 
     def abort(self) -> None:
-        """See Session.abort."""
         self._going = False
         self._write("BREAK")
 
     def reset(self) -> None:
-        """See Session.reset."""
         self._write("RST")
         before = self._boots
 
@@ -184,11 +180,10 @@ class SscmaSession(Session):
                 raise stayed_away(self._port, away_s)
             self._boots = boots
 
-        come_back(self._port, away_s, False, greet_anew)
+        reconnect(self._port, away_s, False, greet_anew)
         self._address = None
 
     def close(self) -> None:
-        """See Session.close."""
         try:
             if self._going:
                 self.abort()
@@ -204,13 +199,13 @@ class SscmaSession(Session):
         self._events.clear()
         self._going = True
         self._execute(f"INVOKE={warmup + n},0,1", self._patience.slow_request_s)
-        series = _Series(warmup, n, (str(self._tag), ""))  # some firmware gives events no tag
+        series = _Series(warmup, n, (str(self._tag), ""))  # some firmware sends events without a tag
         invoke = Countdown(self._port, self._patience.invoke_s)
         quiet = Countdown(self._port, ASK_AGAIN_S)
         while True:
             for event in self._take_events():
                 if event["name"].rpartition("@")[0] not in series.names:
-                    continue  # of a run that was begun before, the reply to which was lost
+                    continue  # an event of an earlier run whose reply was lost
                 invoke.renew()
                 quiet.renew()
                 found = self._read_event(event)
@@ -229,7 +224,7 @@ class SscmaSession(Session):
             self._receive(min(invoke.wait(), quiet.wait()))
 
     def _at_work(self, invoke: Countdown, series: _Series) -> bool:
-        """Return whether the device still invokes: if it has stopped, events that are missing were lost."""
+        """Return whether the device still invokes: if it has stopped, the missing events are lost."""
         try:
             return self._ask("INVOKE?", invoke, int) != 0
         except NoAnswer:
@@ -239,7 +234,7 @@ class SscmaSession(Session):
 
     def _outlasts(self, series: _Series) -> NoReturn:
         """Raise InvokeOutlasts after ending the run, so that the board is usable again if it can be."""
-        with contextlib.suppress(BoardError):  # what is told is that the invoke has not ended
+        with contextlib.suppress(BoardError):  # the caller raises that the invoke has not ended
             self._execute("BREAK", self._patience.request_s)
             self._going = False
         raise InvokeOutlasts(self._patience.invoke_s, self._port, series.taken, series.n)
@@ -249,7 +244,7 @@ class SscmaSession(Session):
         return events
 
     def _read_event(self, event: dict[str, Any]) -> tuple[int | None, int] | None:
-        """Return (running count, milliseconds of the invoke), or None where the line damaged the event."""
+        """Return (running count, milliseconds of the invoke), or None if the line damaged the event."""
         code = event.get("code")
         if _is_count(code) and code != 0:
             raise BoardError(f"an inference failed on the board at {self._port.url}: {_code_name(code)}")
@@ -261,7 +256,7 @@ class SscmaSession(Session):
         return (count if _is_count(count) else None), perf[1]
 
     def _camera_on(self) -> None:
-        """The firmware invokes on frames: have its camera deliver them."""
+        """Switch the camera on: the firmware invokes on its frames."""
         sensor = self._query("SENSOR", dict)
         if sensor.get("state") == 2:
             return
@@ -328,7 +323,7 @@ class SscmaSession(Session):
         self._port.write(f"AT+{command}\r".encode("ascii"))
 
     def _receive(self, timeout: float) -> list[dict[str, Any]]:
-        """Return what is not an event; events are kept until they are asked for."""
+        """Return the replies that have arrived; events are kept until they are asked for."""
         others = []
         for reply in self._replies.feed(self._port.read(READ_BYTES, timeout)):
             name = reply.get("name")
@@ -356,7 +351,7 @@ class SscmaSession(Session):
         )
 
     def _hear_id(self, seconds: float) -> str | None:
-        """Return the device's id once it is there; waits so long for the next bytes."""
+        """Return the device's id if it has arrived; wait up to `seconds` for more bytes."""
         for reply in self._receive(seconds):
             if _answers(reply, _GREETING):
                 code, data = reply.get("code"), reply.get("data")
@@ -372,7 +367,7 @@ class SscmaSession(Session):
         return count if _is_count(count) else None
 
     def _look_for_reset(self) -> bool:
-        """Return whether the board has been reset since last looked; then the model is selected again."""
+        """Return whether the board has been reset since the last call; if so, select the model again."""
         boots = self._boot_count()
         if boots is None or boots == self._boots:
             return False
@@ -404,7 +399,7 @@ class _Series:
         return self.taken == self.n
 
     def counts(self, count: int | None) -> bool:
-        """Say whether the event with this running number (None: it has none) brings one of the times."""
+        """Return whether the event with this running number (None: it has none) counts as a timed one."""
         count = self._seen if count is None else count
         self._seen += 1
         self._first = count if self._first is None else self._first

@@ -1,4 +1,4 @@
-"""Tensors on their way to the device: keeps the line full, and waits for what is acknowledged."""
+"""Sending tensors to the device: keeps the line full, and waits until they are acknowledged."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from harness.wire.pace import AnswerTime, BlockSize
 from harness.wire.patience import Countdown
 from harness.wire.port import PortLost
 from harness.wire.sender import Sender, TransferRefused
-from harness.wire.session import DeviceRefused, NoAnswer, Progress
+from harness.wire.session import DeviceRefused, LoadProgress, NoAnswer
 
 LEAST_IN_FLIGHT = 8192
-"""Line bytes that may be under way at least, however small the blocks are."""
+"""At least this many line bytes may be under way, however small the blocks are."""
 FIRST_WAIT_S = 0.5
 QUEUED = 2
 """Tensors that are on their way at a time: the next begins before the one before it is known to be whole."""
@@ -59,7 +59,7 @@ class TensorStream:
         feed: Iterator[tuple[int, bytes]],
         unfinished: dict[int, tuple[int, bytes]],
         loaded: dict[int, bytes],
-        progress: Progress | None,
+        progress: LoadProgress | None,
     ) -> None:
         """Send `unfinished` and then what `feed` yields; what has arrived moves from there to `loaded`.
 
@@ -82,7 +82,7 @@ class TensorStream:
                 self._fill_line()
                 heard = link.receive(stuck.wait(max(0.0, probe_at - link.port.now())))
             except PortLost as error:
-                link.survive(error)
+                link.reconnect(error)
                 heard, self._timed = False, None
                 stuck.renew()
                 probe_at = link.port.now()
@@ -108,7 +108,7 @@ class TensorStream:
                 probe_at = now + self._wait.wait
 
     def _queue(self, feed: Iterator[tuple[int, bytes]], unfinished: dict[int, tuple[int, bytes]]) -> None:
-        """Have `QUEUED` tensors on their way, as long as there are more."""
+        """Queue tensors until `QUEUED` are on their way or none is left."""
         while len(unfinished) < QUEUED and (item := next(feed, None)) is not None:
             if item[1]:
                 self._key += 1
@@ -135,13 +135,13 @@ class TensorStream:
 
 
 class _Arrivals:
-    """What of the tensors that are being sent has arrived, and who is to be told."""
+    """What has arrived of the tensors that are being sent, and whom to tell."""
 
     def __init__(
         self,
         unfinished: dict[int, tuple[int, bytes]],
         loaded: dict[int, bytes],
-        progress: Progress | None,
+        progress: LoadProgress | None,
         now: float,
     ) -> None:
         self._unfinished = unfinished

@@ -1,13 +1,13 @@
-"""The lines of a text protocol, cut from bytes that arrive in any portions."""
+"""The lines of a text protocol, cut from bytes that arrive in pieces of any size."""
 
 from __future__ import annotations
 
 LONGEST_LINE = 4096
-"""Bytes that are kept of a line while its end is out: the last ones."""
+"""Most bytes kept of an unfinished line: the last ones."""
 
 
-class Lines:
-    """Cuts bytes into lines; what is held, beyond whole lines that nobody has taken yet, is bounded."""
+class TextLines:
+    """Cuts bytes into lines; an unfinished line takes a bounded amount of memory."""
 
     def __init__(self) -> None:
         self._pending = b""
@@ -29,5 +29,5 @@ class Lines:
         self._whole += [line.rpartition(b"\x00")[2].strip(b"\r").decode("ascii", "replace") for line in whole]
 
     def next(self) -> str | None:
-        """Return the next whole line, without its end; None where there is none yet."""
+        """Return the next whole line, without its end; None if there is none yet."""
         return self._whole.pop(0) if self._whole else None

@@ -1,4 +1,4 @@
-"""pyserial's ports and sockets, but what arrives while they are opened is kept.
+"""pyserial's ports and sockets, but they keep what arrives while they are being opened.
 
 pyserial throws it away, and with it the only words of a board that speaks when its host comes.
 """
@@ -18,7 +18,6 @@ class SocketSerial(protocol_socket.Serial):
     _opening = False
 
     def open(self) -> None:
-        """See serial.Serial.open."""
         self._opening = True
         try:
             super().open()
@@ -26,7 +25,6 @@ class SocketSerial(protocol_socket.Serial):
             self._opening = False
 
     def reset_input_buffer(self) -> None:
-        """See serial.Serial.reset_input_buffer."""
         if not self._opening:
             super().reset_input_buffer()
 
@@ -42,5 +40,5 @@ class DeviceSerial(serial.Serial):
 
 
 def has_descriptor(port: Any) -> bool:
-    """Return if `select` and `read` work on the port's descriptor."""
+    """Return whether `select` and `read` work on the port's descriptor."""
     return sys.platform != "win32" and isinstance(port, SocketSerial | DeviceSerial)

@@ -153,7 +153,7 @@ def test_a_board_started_by_hand_is_given_the_model_that_it_lacks(tmp_path: Path
     assert result.records[0].verification.verdict == "exact"
     [flashed] = result.flashed
     assert flashed.kept == (Kept("bench firmware", "its build hash"),)
-    assert [outcome.region for outcome in flashed.outcomes] == [OTHER]
+    assert [outcome.file for outcome in flashed.outcomes] == [OTHER]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_another_model_is_flashed_alone_and_another_protocol_s_firmware_too(tmp_
             [model], ["grove_vision_ai"], port="emulated", invokes=1, warmup=0, out=tmp_path
         )
         [done] = result.flashed
-        return [outcome.region for outcome in done.written], [kept.what for kept in done.there]
+        return [outcome.file for outcome in done.written], [kept.what for kept in done.there]
 
     flashed(SMALL)
     assert flashed(OTHER) == ([OTHER], ["bench firmware"])

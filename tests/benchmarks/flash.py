@@ -23,7 +23,7 @@ import serial
 
 from harness.boards import Profile
 from harness.emulator.process import BoardProcess
-from harness.flash.method import Region, Target, enter
+from harness.flash.method import FlashFile, Target, enter
 from harness.models import bundled
 from tests.flash.lrzsz import lead_to_receiver
 from tests.flash.rig import ESP, WE2, running
@@ -46,8 +46,8 @@ def paced(board: Profile) -> Iterator[tuple[BoardProcess, Target]]:
 def flash(board: Profile, data: bytes, **options: object) -> float:
     """Return the bytes a second at which the project's flasher writes `data` as a model."""
     with paced(board) as (_, target), enter(Target(**{**vars(target), "options": options})) as loader:
-        region = Region("model", board.flash.model_region.offset, data, "model")
-        [outcome] = loader.write([region], lambda *_: None)
+        file = FlashFile("model", board.flash.model_region.offset, data, "model")
+        [outcome] = loader.write([file], lambda *_: None)
         return outcome.bytes / outcome.seconds
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.emulator.controls import Boot, Controls, Lines
+from harness.emulator.controls import Boot, ControlLines, Controls
 
 # Of esp_pylib.serial_reset: what each helper writes, as (line, value).
 CLASSIC = [("dtr", 0), ("rts", 1), ("dtr", 0), ("dtr", 1), ("rts", 0), ("dtr", 1), ("dtr", 0)]
@@ -42,7 +42,7 @@ class Board:
             self.tell()
 
     def tell(self) -> None:
-        self.controls.changed(Lines(self.values["dtr"], self.values["rts"], self.baud))
+        self.controls.changed(ControlLines(self.values["dtr"], self.values["rts"], self.baud))
         if self.controls.resetting and not self.controls.held:
             boot = self.controls.take()
             assert boot is not None

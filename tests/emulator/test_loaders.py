@@ -18,7 +18,7 @@ from harness.emulator.boot import Wiring, rom
 from harness.emulator.controls import BoardReset, Boot
 from harness.emulator.flash_memory import BoardFlash, FlashChip
 from harness.emulator.rom import slip
-from harness.emulator.rom.esp32_loader import Loader
+from harness.emulator.rom.esp32_loader import RomLoader
 from harness.emulator.rom.we1 import We1Rom
 from tests.emulator.lines import MemoryLine
 
@@ -41,9 +41,9 @@ def answers(*packets: bytes) -> list[tuple[int, int, int]]:
     """Return (command, value, status) of each answer of the ROM's loader."""
     line = MemoryLine(*packets)
     with contextlib.suppress(BoardReset):
-        Loader(FLASH, line, "esp", VARIANTS["Espressif ESP32-S3"]).serve()
+        RomLoader(FLASH, line, "esp", VARIANTS["Espressif ESP32-S3"]).serve()
     found = []
-    for answer in slip.Decoder().feed(bytes(line.received)):
+    for answer in slip.SlipDecoder().feed(bytes(line.received)):
         _, command, _, value = struct.unpack_from("<BBHI", answer)
         found.append((command, value, answer[-3]))
     return found

@@ -6,11 +6,12 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-from harness.emulator.engine import EngineError, Invoked, Loaded, MemoryUse, ModelEntry, TensorSpec
+from harness.emulator.engine import EngineError, Invoked, Loaded, ModelEntry, TensorSpec
 from harness.emulator.simulation import SimulatedClock
 from harness.models import tflite
 from harness.models.build import Builder, Scale
 from harness.wire.messages import ErrorCode
+from harness.wire.session import RamUse
 
 MARK = b"selftest"
 BYTE = Scale(0.00390625, -128)
@@ -93,7 +94,7 @@ class SelftestEngine:
         if address != self.ADDRESS:
             raise EngineError(ErrorCode.NO_MODEL, "no model at that address", address)
         used = sum(-(-spec.bytes // 16) * 16 for spec in (*self._inputs, *self._outputs))
-        memory = MemoryUse(arena_used=used, arena_head=used, arena_tail=0, arena_size=ARENA_BYTES)
+        memory = RamUse(arena_used=used, arena_head=used, arena_tail=0, arena_size=ARENA_BYTES)
         self._take(0, Loaded(self._inputs, self._outputs, memory))
 
     def begin_invoke(self, inputs: Sequence[bytes], profile: bool) -> None:

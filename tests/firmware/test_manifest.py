@@ -16,7 +16,7 @@ from harness.cli.firmware import command
 from harness.errors import HarnessError
 from harness.firmware import manifest, virtual
 from harness.firmware.image import to_toml
-from harness.flash.method import Region
+from harness.flash.method import FlashFile
 from harness.flash.uf2 import to_uf2
 from harness.runner.adding import add
 
@@ -143,7 +143,7 @@ def test_where_an_image_goes_is_seen_from_what_it_is(tmp_path: Path) -> None:
     assert (whole.parts[0].offset, whole.runs_on) == (0, "virtual")
     a1101 = boards.load("a1101")
     image = virtual.build(a1101, "bench")[0][2]
-    (tmp_path / "image.uf2").write_bytes(to_uf2(a1101, Region("x", 0x10000000, image, "firmware")))
+    (tmp_path / "image.uf2").write_bytes(to_uf2(a1101, FlashFile("x", 0x10000000, image, "firmware")))
     added = add(tmp_path / "image.uf2", "a1101", "bench")
     assert (added.parts[0].offset, added.runs_on) == (0x10000000, "virtual")
     assert manifest.contents(added, a1101)[0][1] == image

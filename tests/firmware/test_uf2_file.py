@@ -15,7 +15,7 @@ from uf2utils.file import UF2File
 from harness import boards
 from harness.chips import uf2file
 from harness.chips.uf2file import NotUf2
-from harness.flash.method import Region
+from harness.flash.method import FlashFile
 from harness.flash.uf2 import to_uf2
 
 FAMILY = 0xEF32C892
@@ -68,7 +68,7 @@ def test_another_parser_reads_the_board_s_files(
     board = boards.load("sensecap_a1101")
     data = bytes(range(256)) * 5 + b"end"
     path = tmp_path / "sample.uf2"
-    path.write_bytes(to_uf2(board, Region("sample", address, data, use)))
+    path.write_bytes(to_uf2(board, FlashFile("sample", address, data, use)))
     parsed = UF2File(str(path))
     assert [block.header.address for block in parsed] == [address + 256 * i for i in range(6)]
     assert {block.header.total_blocks for block in parsed} == {6}

@@ -12,7 +12,7 @@ from harness.boards import Profile
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.process import BoardProcess
 from harness.firmware import virtual
-from harness.flash.method import Region, Target
+from harness.flash.method import FlashFile, Target
 
 
 @contextmanager
@@ -27,20 +27,20 @@ def running(
         yield process, Target(board, process.url, press=press, drives=(drives,))
 
 
-def firmware(board: Profile, protocol: str = "bench") -> list[Region]:
-    """Return the virtual firmware as regions."""
-    return [Region(n, at, data, "firmware") for n, at, data in virtual.build(board, protocol)]
+def firmware(board: Profile, protocol: str = "bench") -> list[FlashFile]:
+    """Return the virtual firmware as files."""
+    return [FlashFile(n, at, data, "firmware") for n, at, data in virtual.build(board, protocol)]
 
 
-def blob(board: Profile, size: int, seed: int = 0) -> Region:
+def blob(board: Profile, size: int, seed: int = 0) -> FlashFile:
     """Return incompressible bytes for the board's model region."""
     data = random.Random(seed).randbytes(size)
-    return Region("blob", board.flash.model_region.offset, data, "model")
+    return FlashFile("blob", board.flash.model_region.offset, data, "model")
 
 
-def in_flash(board: Profile, directory: Path, region: Region) -> bytes:
-    """Return what a board's flash holds where a region goes, as its core reads it."""
-    return BoardFlash(board, directory).read_by_core(region.address, len(region.data))
+def in_flash(board: Profile, directory: Path, file: FlashFile) -> bytes:
+    """Return what a board's flash holds where a file goes, as its core reads it."""
+    return BoardFlash(board, directory).read_by_core(file.address, len(file.data))
 
 
 ESP, WE1, WE2 = (boards.load(name) for name in ("xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2"))

@@ -16,7 +16,7 @@ import pytest
 from harness.boards import Profile
 from harness.errors import BoardError, HarnessError
 from harness.flash import uf2, xmodem
-from harness.flash.method import Region, Target, enter
+from harness.flash.method import FlashFile, Target, enter
 from harness.runner.reach import Reach
 from harness.wire.port import PortError
 from harness.wire.protocol import connect
@@ -148,13 +148,13 @@ def test_a_virtual_image_is_refused_by_hardware_and_says_how_to_get_a_real_one(t
 @pytest.mark.parametrize("board", [ESP, WE2], ids=lambda board: board.id)
 def test_a_board_that_dies_in_the_middle_is_one_clear_line(board: Profile, tmp_path: Path) -> None:
     with running(board, tmp_path) as (process, target):
-        regions = [Region("big", 0x400000, blob(board, 300_000).data, "model")]
+        files = [FlashFile("big", 0x400000, blob(board, 300_000).data, "model")]
 
-        def cut(region: str, done: int, total: int) -> None:
+        def cut(file: str, done: int, total: int) -> None:
             if done > 50_000:
                 os.kill(process.pid, 9)
 
         with pytest.raises(BoardError, match="went away") as error, enter(target) as loader:
-            loader.write(regions, cut)
+            loader.write(files, cut)
     assert "\n" not in str(error.value)
     assert process.url in str(error.value)

@@ -13,19 +13,19 @@ from harness.chips import espimage
 from harness.errors import HarnessError
 from harness.firmware import virtual
 from harness.flash.checks import check, refuse_virtual
-from harness.flash.method import Region
+from harness.flash.method import FlashFile
 from tests.flash.rig import A1101, ESP, WE1, WE2, firmware
 
 
-def model(address: int, size: int = 1000) -> Region:
-    return Region("net.tflite", address, bytes(size), "model")
+def model(address: int, size: int = 1000) -> FlashFile:
+    return FlashFile("net.tflite", address, bytes(size), "model")
 
 
-def image(address: int, size: int) -> Region:
-    return Region("image.bin", address, b"\x55" * size, "firmware")
+def image(address: int, size: int) -> FlashFile:
+    return FlashFile("image.bin", address, b"\x55" * size, "firmware")
 
 
-def merged(parts: list[Region]) -> bytes:
+def merged(parts: list[FlashFile]) -> bytes:
     """One file from 0x0 on, as esptool's merge-bin makes it."""
     out = bytearray(b"\xff" * max(part.end for part in parts))
     for part in parts:
@@ -65,59 +65,71 @@ REFUSED = {
     "nothing": (ESP, [model(0x400000, 0)], "there is nothing in it to flash"),
     "no image": (
         ESP,
-        [Region("notes.txt", 0x40000, b"hello", "firmware")],
+        [FlashFile("notes.txt", 0x40000, b"hello", "firmware")],
         "no image for Espressif ESP32-S3",
     ),
-    "cut short": (ESP, [Region("app", 0x40000, APP[:-40], "firmware")], "ends before its checksum and hash"),
+    "cut short": (
+        ESP,
+        [FlashFile("app", 0x40000, APP[:-40], "firmware")],
+        "ends before its checksum and hash",
+    ),
     "flipped bit": (
         ESP,
-        [Region("app", 0x40000, APP[:999] + b"\0" + APP[1000:], "firmware")],
+        [FlashFile("app", 0x40000, APP[:999] + b"\0" + APP[1000:], "firmware")],
         "its checksum is",
     ),
     "flipped header": (
         ESP,
-        [Region("app", 0x40000, APP[:4] + b"\1" + APP[5:], "firmware")],
+        [FlashFile("app", 0x40000, APP[:4] + b"\1" + APP[5:], "firmware")],
         "its SHA-256 does",
     ),
     "for another ESP32": (
         ESP,
-        [Region("app", 0x40000, espimage.build([espimage.Segment(0, bytes(8))], 0, chip_id=0), "firmware")],
+        [
+            FlashFile(
+                "app", 0x40000, espimage.build([espimage.Segment(0, bytes(8))], 0, chip_id=0), "firmware"
+            )
+        ],
         "an image for the ESP32, but xiao_esp32s3 has Espressif ESP32-S3",
     ),
     "a Himax image for an ESP32": (
         ESP,
-        [Region("i", 0x40000, CONTAINER, "firmware")],
+        [FlashFile("i", 0x40000, CONTAINER, "firmware")],
         "an image for the HX6538, but xiao_esp32s3 has Espressif ESP32-S3",
     ),
     "an ESP32 image for a Himax": (
         WE2,
-        [Region("app", 0, APP, "firmware")],
+        [FlashFile("app", 0, APP, "firmware")],
         "an image for the ESP32-S3, but",
     ),
     "WE2's image for the WE1": (
         WE1,
-        [Region("i", 0x10000000, CONTAINER, "firmware")],
+        [FlashFile("i", 0x10000000, CONTAINER, "firmware")],
         "an image for the HX6538, but grove_vision_ai has Himax HX6537-A",
     ),
     "a model as firmware": (
         WE1,
-        [Region("net.tflite", 0x10000000, b"\x1c\0\0\0TFL3" + bytes(99), "firmware")],
+        [FlashFile("net.tflite", 0x10000000, b"\x1c\0\0\0TFL3" + bytes(99), "firmware")],
         "a TFLite model, not a firmware image; flash it with --model",
     ),
     "merged image with a damaged application": (
         ESP,
-        [Region("merged", 0, MERGED[:0x40400] + b"\0\1\2" + MERGED[0x40403:], "firmware")],
+        [FlashFile("merged", 0, MERGED[:0x40400] + b"\0\1\2" + MERGED[0x40403:], "firmware")],
         "merged, application at 0x40000: its checksum is",
     ),
     "merged image with a damaged table": (
         ESP,
-        [Region("merged", 0, MERGED[:0x8010] + b"?" + MERGED[0x8011:], "firmware")],
+        [FlashFile("merged", 0, MERGED[:0x8010] + b"?" + MERGED[0x8011:], "firmware")],
         "its partition table is damaged: the table's MD5 does not match",
     ),
-    "container cut short": (WE2, [Region("i", 0, CONTAINER[:-1], "firmware")], "it has 4447 of 4448 bytes"),
+    "container cut short": (
+        WE2,
+        [FlashFile("i", 0, CONTAINER[:-1], "firmware")],
+        "it has 4447 of 4448 bytes",
+    ),
     "container's payload": (
         WE2,
-        [Region("i", 0, CONTAINER[:-1] + b"?", "firmware")],
+        [FlashFile("i", 0, CONTAINER[:-1] + b"?", "firmware")],
         "its SHA-256 does not match",
     ),
 }
@@ -125,9 +137,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_bad_input_is_refused_in_one_line(case: str) -> None:
-    board, regions, expected = REFUSED[case]
+    board, files, expected = REFUSED[case]
     with pytest.raises(HarnessError, match=expected) as error:
-        check(board, regions)
+        check(board, files)
     assert "\n" not in str(error.value)
     assert error.value.exit_code == 2
 
@@ -135,8 +147,8 @@ def test_bad_input_is_refused_in_one_line(case: str) -> None:
 @pytest.mark.parametrize("board", [ESP, WE1, A1101, WE2], ids=lambda board: board.id)
 def test_what_is_meant_for_a_board_passes(board: Profile) -> None:
     place = board.flash.model_region
-    check(board, [*firmware(board), Region("m", place.offset, bytes(place.size_bytes), "model")])
-    vendor = [Region("vendor's", board.flash.image_offset, b"\x55" * 9000, "firmware")]
+    check(board, [*firmware(board), FlashFile("m", place.offset, bytes(place.size_bytes), "model")])
+    vendor = [FlashFile("vendor's", board.flash.image_offset, b"\x55" * 9000, "firmware")]
     if board is not ESP:
         check(board, vendor)
         refuse_virtual(board, vendor)
@@ -150,10 +162,10 @@ def test_an_image_for_the_virtual_board_is_not_for_the_real_one(board: Profile) 
 
 def test_a_part_of_a_virtual_image_and_a_merged_one_are_not_for_the_real_board_either() -> None:
     loader = firmware(ESP)[0]
-    for region in (loader, Region("merged", 0, MERGED, "firmware")):
-        check(ESP, [region])
+    for file in (loader, FlashFile("merged", 0, MERGED, "firmware")):
+        check(ESP, [file])
         with pytest.raises(HarnessError, match="runs on the virtual xiao_esp32s3 only"):
-            refuse_virtual(ESP, [region])
+            refuse_virtual(ESP, [file])
 
 
 @given(
@@ -163,13 +175,13 @@ def test_a_part_of_a_virtual_image_and_a_merged_one_are_not_for_the_real_board_e
 def test_nothing_passes_that_overlaps_or_leaves_the_models_region(
     places: list[tuple[int, int]], board: Profile
 ) -> None:
-    regions = [Region(str(n), 4096 * at, bytes(size), "model") for n, (at, size) in enumerate(places)]
+    files = [FlashFile(str(n), 4096 * at, bytes(size), "model") for n, (at, size) in enumerate(places)]
     allowed = [r for r in board.flash.regions if "model" in r.holds]
-    inside = all(any(r.offset <= g.address and g.end <= r.end for r in allowed) for g in regions)
-    spans = sorted((g.address, g.end) for g in regions)
+    inside = all(any(r.offset <= g.address and g.end <= r.end for r in allowed) for g in files)
+    spans = sorted((g.address, g.end) for g in files)
     apart = all(before[1] <= after[0] for before, after in pairwise(spans))
     try:
-        check(board, regions)
+        check(board, files)
     except HarnessError:
         assert not (inside and apart)
     else:

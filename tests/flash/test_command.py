@@ -181,7 +181,7 @@ def test_each_model_has_a_block_or_a_slot_of_its_own(tmp_path: Path) -> None:
     (odd / "net.tflite").write_bytes(bundled.build(FIRST))
 
     def places(board: Profile, *names: str) -> list[int]:
-        return [region.address for region in placing.place_models(board, names)]
+        return [file.address for file in placing.place_models(board, names)]
 
     assert places(ESP, FIRST, str(odd / "net.tflite"), SECOND) == [0x400000, 0x40A000, 0x414000]
     assert places(ESP, f"{odd / 'net.tflite'}@0x500000", SECOND) == [0x500000, 0x50A000]
@@ -269,7 +269,7 @@ def test_a_drive_that_was_named_is_taken_wherever_it_is_mounted(
     thread.start()
     done = api.flash_board("we1", firmware=str(tmp_path / "image.bin"), drive=drive)
     thread.join()
-    assert [outcome.region for outcome in done.outcomes] == ["image.bin"]
+    assert [outcome.file for outcome in done.outcomes] == ["image.bin"]
     assert copied == [uf2file.build(b"image", 0x10000000, 0xEF32C892)]
 
 
@@ -344,7 +344,7 @@ def test_a_board_left_in_its_boot_loader_is_flashed_and_benched(
         result = harness.bench([FIRST], [WE1.id], port="auto", invokes=1, out=tmp_path / "out")
     assert not result.failures
     assert result.records[0].invoke.origin == "estimated"
-    assert [outcome.region for outcome in result.flashed[0].outcomes] == ["firmware", FIRST]
+    assert [outcome.file for outcome in result.flashed[0].outcomes] == ["firmware", FIRST]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")

@@ -12,7 +12,7 @@ import pytest
 
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.rom import we2
-from harness.flash.method import Region, Target, enter
+from harness.flash.method import FlashFile, Target, enter
 from harness.flash.xmodem import QUESTION, READY, preamble
 from tests.flash.lrzsz import send, through
 from tests.flash.rig import WE2, blob, firmware, in_flash, running
@@ -63,7 +63,7 @@ class LrzszLoader:
 @pytest.mark.parametrize("block", [128, 1024])
 def test_rx_receives_what_the_flasher_sends(tmp_path: Path, block: int) -> None:
     loader = LrzszLoader(tmp_path)
-    model = Region("model", 0x280000, os.urandom(100_001), "model")
+    model = FlashFile("model", 0x280000, os.urandom(100_001), "model")
     target = Target(WE2, loader.path, press=lambda button: None, options={"block": str(block)})
     with enter(target) as entered:
         entered.write([model], lambda *_: None)
@@ -76,7 +76,7 @@ def test_rx_receives_what_the_flasher_sends(tmp_path: Path, block: int) -> None:
 @pytest.mark.parametrize("options", [["-k"], []], ids=["1024", "128"])
 def test_sx_flashes_a_virtual_board(tmp_path: Path, options: list[str]) -> None:
     image = firmware(WE2)[0]
-    model = Region("model", 0x900000, blob(WE2, 50_001).data, "model")
+    model = FlashFile("model", 0x900000, blob(WE2, 50_001).data, "model")
     where = preamble(model.address).ljust(128, b"\xff")
     with running(WE2, tmp_path) as (process, _):
         said = send(process, [(image.data, options), (where, []), (model.data, options)])

@@ -11,7 +11,7 @@ from harness.boards import Profile
 from harness.emulator.flash_memory import BoardFlash
 from harness.errors import BoardError
 from harness.flash import xmodem
-from harness.flash.method import Region, Target, enter
+from harness.flash.method import FlashFile, Target, enter
 from harness.flash.xmodem import READY
 from harness.runner.reach import Reach
 from harness.wire.protocol import connect
@@ -20,42 +20,42 @@ from tests.flash.rig import A1101, ESP, WE1, WE2, blob, firmware, in_flash, runn
 SIZE = 70_001
 
 
-def flash(target: Target, regions: list[Region]) -> list[str]:
-    """Flash regions; return what was done with each."""
+def flash(target: Target, files: list[FlashFile]) -> list[str]:
+    """Flash files; return what was done with each."""
     steps: dict[str, list[int]] = {}
 
-    def progress(region: str, done: int, total: int) -> None:
-        steps.setdefault(region, []).append(done)
-        assert total == next(len(r.data) for r in regions if r.name == region)
+    def progress(file: str, done: int, total: int) -> None:
+        steps.setdefault(file, []).append(done)
+        assert total == next(len(r.data) for r in files if r.name == file)
 
     with enter(target) as loader:
         assert loader.virtual
-        outcomes = loader.write(regions, progress)
-    for region in regions:
-        assert steps[region.name] == sorted(steps[region.name])
-        assert steps[region.name][0] == 0
-        assert steps[region.name][-1] == len(region.data)
+        outcomes = loader.write(files, progress)
+    for file in files:
+        assert steps[file.name] == sorted(steps[file.name])
+        assert steps[file.name][0] == 0
+        assert steps[file.name][-1] == len(file.data)
     assert all(outcome.verified for outcome in outcomes)
     return [outcome.did for outcome in outcomes]
 
 
 @pytest.mark.parametrize("board", [ESP, WE1, A1101, WE2], ids=lambda board: board.id)
 def test_a_blank_board_runs_what_was_flashed_and_holds_every_byte(board: Profile, tmp_path: Path) -> None:
-    regions = [*firmware(board), blob(board, SIZE)]
+    files = [*firmware(board), blob(board, SIZE)]
     with running(board, tmp_path) as (process, target):
-        assert flash(target, regions) == ["written"] * len(regions)
+        assert flash(target, files) == ["written"] * len(files)
         with connect("bench", Reach(board, "", process.url).open()) as session:
             assert session.identify().board == board.id
-    for region in regions:
-        assert in_flash(board, tmp_path, region) == region.data
+    for file in files:
+        assert in_flash(board, tmp_path, file) == file.data
 
 
 def test_what_an_esp32_holds_already_is_not_written_again(tmp_path: Path) -> None:
-    regions = [*firmware(ESP), blob(ESP, SIZE)]
+    files = [*firmware(ESP), blob(ESP, SIZE)]
     with running(ESP, tmp_path) as (_, target):
-        flash(target, regions)
-        assert flash(target, regions) == ["same"] * 4
-        assert flash(target, [*firmware(ESP, "sscma"), regions[-1]]) == ["same", "same", "written", "same"]
+        flash(target, files)
+        assert flash(target, files) == ["same"] * 4
+        assert flash(target, [*firmware(ESP, "sscma"), files[-1]]) == ["same", "same", "written", "same"]
 
 
 @pytest.mark.parametrize("stub", [True, False])
@@ -63,21 +63,21 @@ def test_what_an_esp32_holds_already_is_not_written_again(tmp_path: Path) -> Non
 def test_an_esp32_is_written_by_rom_or_stub_compressed_or_not(
     tmp_path: Path, stub: bool, compress: bool
 ) -> None:
-    regions = [blob(ESP, SIZE), Region("text", 0x600000, b"compressible " * 5000, "model")]
+    files = [blob(ESP, SIZE), FlashFile("text", 0x600000, b"compressible " * 5000, "model")]
     with running(ESP, tmp_path) as (_, target):
         options: dict[str, object] = {"stub": stub, "compress": compress}
-        assert flash(Target(**{**vars(target), "options": options}), regions) == ["written"] * 2
-    for region in regions:
-        assert in_flash(ESP, tmp_path, region) == region.data
+        assert flash(Target(**{**vars(target), "options": options}), files) == ["written"] * 2
+    for file in files:
+        assert in_flash(ESP, tmp_path, file) == file.data
     around = BoardFlash(ESP, tmp_path)
-    assert around.read(0x600000 + len(regions[1].data), 100) == b"\xff" * 100
+    assert around.read(0x600000 + len(files[1].data), 100) == b"\xff" * 100
 
 
 def test_an_esp32_enters_its_loader_by_dtr_and_rts(tmp_path: Path) -> None:
-    regions = firmware(ESP)
+    files = firmware(ESP)
     with running(ESP, tmp_path, listen="rfc2217://127.0.0.1:0") as (process, target):
         assert target.press is None
-        assert flash(target, regions) == ["written"] * 3
+        assert flash(target, files) == ["written"] * 3
         with connect("bench", Reach(ESP, "", process.url).open()) as session:
             assert session.identify().board == ESP.id
 
@@ -95,14 +95,14 @@ def test_an_esp32_without_these_lines_is_reached_all_the_same(tmp_path: Path, li
 @pytest.mark.parametrize("block", ["128", "1024"])
 def test_a_we2_takes_both_block_sizes_and_many_models(tmp_path: Path, block: str) -> None:
     models = [
-        Region(f"model {n}", at, blob(WE2, 5000 + n, n).data, "model")
+        FlashFile(f"model {n}", at, blob(WE2, 5000 + n, n).data, "model")
         for n, at in enumerate((0x200000, 0x280000, 0xB7B000))
     ]
     with running(WE2, tmp_path) as (_, target):
         options: dict[str, object] = {"block": block}
         flash(Target(**{**vars(target), "options": options}), [*firmware(WE2), *models])
-    for region in models:
-        assert in_flash(WE2, tmp_path, region) == region.data
+    for file in models:
+        assert in_flash(WE2, tmp_path, file) == file.data
 
 
 def test_a_we2_whose_firmware_answers_needs_no_button(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_we2_that_is_reset_while_it_is_sent_a_model_is_sent_it_again(tmp_path:
     shown: list[int] = []
     with running(WE2, tmp_path, "--baud", "230400") as (process, target):
 
-        def press_once(region: str, done: int, total: int) -> None:
+        def press_once(file: str, done: int, total: int) -> None:
             if shown and done > total // 4 > max(shown):
                 process.press("reset")
             shown.append(done)
@@ -132,7 +132,7 @@ def test_a_we2_that_is_reset_while_it_is_sent_a_model_is_sent_it_again(tmp_path:
 def test_a_we2_that_is_reset_again_and_again_is_given_up(tmp_path: Path) -> None:
     with running(WE2, tmp_path, "--baud", "921600") as (process, target), enter(target) as loader:
 
-        def press(region: str, done: int, total: int) -> None:
+        def press(file: str, done: int, total: int) -> None:
             if done == 0:
                 process.press("reset")
 
@@ -158,8 +158,8 @@ def test_a_we2_that_has_to_be_reset_asks_for_its_button_once(tmp_path: Path) -> 
 def test_the_touch_brings_up_a_we1_s_drive_for_each_file(tmp_path: Path) -> None:
     with running(WE1, tmp_path) as (process, target):
         by_touch = Target(WE1, process.url, drives=target.drives)
-        regions = [*firmware(WE1), blob(WE1, SIZE)]
-        assert flash(by_touch, regions) == ["written"] * 2
+        files = [*firmware(WE1), blob(WE1, SIZE)]
+        assert flash(by_touch, files) == ["written"] * 2
         assert flash(by_touch, [blob(WE1, SIZE, 1)]) == ["written"]
     assert in_flash(WE1, tmp_path, blob(WE1, SIZE, 1)) == blob(WE1, SIZE, 1).data
     swapped = BoardFlash(WE1, tmp_path).read(0x30000000, 4)
@@ -174,11 +174,11 @@ def test_a_board_started_by_hand_shows_its_drive_where_it_is_looked_for(tmp_path
 
 
 def test_flash_survives_a_restart_and_the_same_bytes_are_found(tmp_path: Path) -> None:
-    regions = [*firmware(ESP), blob(ESP, SIZE)]
+    files = [*firmware(ESP), blob(ESP, SIZE)]
     with running(ESP, tmp_path) as (_, target):
-        flash(target, regions)
+        flash(target, files)
     with running(ESP, tmp_path) as (_, target):
-        assert flash(target, regions) == ["same"] * 4
+        assert flash(target, files) == ["same"] * 4
 
 
 @pytest.mark.soak

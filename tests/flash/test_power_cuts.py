@@ -15,7 +15,7 @@ from harness.boards import Profile
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.process import BoardProcess
 from harness.errors import HarnessError
-from harness.flash.method import Region, Target, enter
+from harness.flash.method import FlashFile, Target, enter
 from harness.models import resolve
 from harness.runner.deploy import deploy
 from harness.runner.emulated import flash_directory
@@ -26,30 +26,30 @@ BOARDS = (ESP, WE1, WE2, A1101)
 CUTS = 100
 
 
-def what_is_flashed(board: Profile, name: str) -> list[Region]:
+def what_is_flashed(board: Profile, name: str) -> list[FlashFile]:
     deployed = deploy(resolve.resolve(name), board).file
-    return [*firmware(board), Region(name, board.flash.model_region.offset, deployed.data, "model")]
+    return [*firmware(board), FlashFile(name, board.flash.model_region.offset, deployed.data, "model")]
 
 
 def flash_and_cut(board: Profile, seed: int, directory: Path, drives: Path) -> None:
     """Flash a model and kill the board at a random moment of it."""
     rng = random.Random(seed)
-    regions = what_is_flashed(board, MODEL)
-    total = sum(len(region.data) for region in regions)
+    files = what_is_flashed(board, MODEL)
+    total = sum(len(file.data) for file in files)
     cut_at = rng.randrange(total)
-    finished = {region.name: 0 for region in regions}
+    finished = {file.name: 0 for file in files}
     options = ["--flash", str(directory), "--drive", str(drives)]
     with BoardProcess(str(board.path), options) as process:
 
-        def progress(region: str, done: int, size: int) -> None:
-            finished[region] = done
+        def progress(file: str, done: int, size: int) -> None:
+            finished[file] = done
             if sum(finished.values()) >= cut_at:
                 # Not on a block's border alone: a little later, somewhere in what the board does with it.
                 threading.Timer(rng.random() * 0.003, lambda: kill(process)).start()
 
         target = Target(board, process.url, press=process.press, drives=(drives,))
         with contextlib.suppress(HarnessError), enter(target) as loader:
-            loader.write(regions, progress)
+            loader.write(files, progress)
 
 
 def kill(process: BoardProcess) -> None:
@@ -74,8 +74,8 @@ def check(board: Profile, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyP
         if seed % 2:
             # Not the first flash of this board: something sound is there to be overwritten.
             flash = BoardFlash(board, directory)
-            for region in what_is_flashed(board, OTHER):
-                flash.program_for_core(region.address, region.data)
+            for file in what_is_flashed(board, OTHER):
+                flash.program_for_core(file.address, file.data)
         flash_and_cut(board, seed, directory, drives)
     result = harness.bench([MODEL], [board.id], port="emulated", invokes=1, warmup=0, out=tmp_path / "out")
     assert not result.failures, (board.id, seed, result.failures)
@@ -83,8 +83,8 @@ def check(board: Profile, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert record.verification.verdict == "exact", (board.id, seed)
     with flash_directory(board) as (directory, _):
         flash = BoardFlash(board, directory)
-        for region in what_is_flashed(board, MODEL):
-            assert flash.read_by_core(region.address, len(region.data)) == region.data, (board.id, seed)
+        for file in what_is_flashed(board, MODEL):
+            assert flash.read_by_core(file.address, len(file.data)) == file.data, (board.id, seed)
 
 
 @pytest.mark.parametrize("board", [WE1, WE2], ids=lambda board: board.id)

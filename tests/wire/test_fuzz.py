@@ -22,7 +22,7 @@ from harness.wire.framing import Decoder, Text, encode
 from harness.wire.patience import Patience
 from harness.wire.port import PortLost
 from harness.wire.protocol import PROTOCOLS, connect
-from harness.wire.text_lines import LONGEST_LINE, Lines
+from harness.wire.text_lines import LONGEST_LINE, TextLines
 from tests.wire.toy import ADDRESS, INFO, ToyEngine
 
 LIMITS = Limits(window=2048, max_block=512, sample_buffer=16)
@@ -215,7 +215,7 @@ def test_the_text_line_decoder(cases: int) -> None:
     @sized(cases)
     @given(st.lists(text_lines | st.binary(max_size=60), max_size=6).map(b"".join), st.integers(1, 40))
     def check(data: bytes, portion: int) -> None:
-        decoder = Lines()
+        decoder = TextLines()
         decoder.feed(b"x" * 10_000)
         for at in range(0, len(data), portion):
             decoder.feed(data[at : at + portion])

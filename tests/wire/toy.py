@@ -11,11 +11,11 @@ from harness.emulator.engine import (
     EngineError,
     Invoked,
     Loaded,
-    MemoryUse,
     ModelEntry,
     TensorSpec,
 )
 from harness.wire.messages import ErrorCode
+from harness.wire.session import RamUse
 
 TICK_HZ = 1_000_000
 INFO = DeviceInfo(
@@ -99,7 +99,7 @@ class ToyEngine(BlockingEngine):
         if address != ADDRESS:
             raise EngineError(ErrorCode.NO_MODEL, f"no model at 0x{address:x}", address)
         self._selected = True
-        memory = MemoryUse(arena_used=1000, arena_head=600, arena_tail=400, arena_size=4096)
+        memory = RamUse(arena_used=1000, arena_head=600, arena_tail=400, arena_size=4096)
         return Loaded(INPUTS, OUTPUTS, memory)
 
     def invoke(self, inputs: Sequence[bytes], profile: bool) -> Invoked:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.emulator.npu.memory import Bytes, Memory
+from harness.emulator.npu.memory import Bytes, NpuMemory
 from harness.emulator.npu.rounding import Int64, saturate
 from harness.models.npu.accelerator import Accelerator
 from harness.models.npu.faults import NotModelled, NpuFault
@@ -70,7 +70,7 @@ def tanh(values: Int64) -> Int64:
 
 
 class Finish:
-    """What makes elements of the output feature map out of scaled accumulators.
+    """Turns scaled accumulators into elements of the output feature map.
 
     It adds the output's zero point, applies the activation and keeps to the range of the output's type.
     A 32-bit output that is not forced into a smaller range takes neither zero point nor range: Vela leaves
@@ -79,7 +79,7 @@ class Finish:
     """
 
     def __init__(
-        self, activation: Activation, ofm: FeatureMap, memory: Memory, accelerator: Accelerator
+        self, activation: Activation, ofm: FeatureMap, memory: NpuMemory, accelerator: Accelerator
     ) -> None:
         if activation.clip not in (0, *_CLIP):
             raise NpuFault(f"reserved clip range {activation.clip}")

@@ -1,7 +1,7 @@
 """Where each tensor of a Vela file lies in the arena.
 
 Metadata `OfflineMemoryAllocation` holds 32-bit words: a version, the number of subgraphs, the number of
-tensors, then one arena offset a tensor, -1 where TFLite-Micro is to plan it (its
+tensors, then one arena offset a tensor, -1 if TFLite-Micro is to plan it (its
 `micro_allocation_info.cc`).
 """
 
@@ -20,11 +20,11 @@ ALIGNMENT = 16
 
 
 class ArenaError(BoardError):
-    """The file's plan and the arena do not go together."""
+    """The file's plan does not fit the arena, or is damaged."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class ArenaPlan:
     """Arena offset of each tensor that is neither constant nor absent, and the bytes all of them take."""
 
     offsets: Mapping[int, int]
@@ -32,7 +32,7 @@ class Plan:
 
 
 def _offline(model: Model, subgraph: Subgraph) -> list[int]:
-    """Return the offline offset of each tensor of the first subgraph, all -1 where there is no plan."""
+    """Return the offline offset of each tensor of the first subgraph, all -1 if there is no plan."""
     count = len(subgraph.tensors)
     data = model.metadata.get(METADATA)
     if data is None:
@@ -45,10 +45,10 @@ def _offline(model: Model, subgraph: Subgraph) -> list[int]:
     return [int(offset) for offset in words[3 : 3 + count]]
 
 
-def plan(model: Model, elsewhere: frozenset[int] = frozenset()) -> Plan:
+def plan(model: Model, elsewhere: frozenset[int] = frozenset()) -> ArenaPlan:
     """Lay out the tensors of the first subgraph: the file's own offsets first, the rest after them.
 
-    Tensors in `elsewhere` lie in another memory and take no part. Raises ArenaError where the offline plan
+    Tensors in `elsewhere` lie in another memory and take no part. Raises ArenaError if the offline plan
     is damaged.
     """
     subgraph = model.subgraphs[0]
@@ -68,4 +68,4 @@ def plan(model: Model, elsewhere: frozenset[int] = frozenset()) -> Plan:
     for index in unplanned:
         offsets[index] = end = -(-end // ALIGNMENT) * ALIGNMENT
         end += subgraph.tensors[index].bytes
-    return Plan(offsets, end)
+    return ArenaPlan(offsets, end)

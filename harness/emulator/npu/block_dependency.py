@@ -116,7 +116,7 @@ def _extent(fm: FeatureMap) -> tuple[int, int]:
 
 
 def _replicates(fm: FeatureMap) -> bool:
-    """True where tiles repeat bytes, as padding by replication does."""
+    """True if tiles repeat bytes, as padding by replication does."""
     spans = [piece.span(fm.bits // 8) for piece in pieces(fm)]
     low, high = _extent(fm)
     return sum(end - start for start, end in spans) > high - low and len(spans) > 1
@@ -156,7 +156,7 @@ def _check_pair(previous: BlockOperation, op: BlockOperation) -> None:
 
 
 def check(operations: Iterable[Decoded]) -> None:
-    """Raise NpuFault, placed at the operation, where BLOCKDEP lets one read what is not written yet."""
+    """Raise NpuFault, placed at the operation, if BLOCKDEP lets one read what is not written yet."""
     previous: BlockOperation | None = None
     for op in operations:
         if isinstance(op, BlockOperation):

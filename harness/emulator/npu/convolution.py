@@ -4,7 +4,7 @@ An input element less its zero point is an integer of at most 8 + 1 or 16 + 1 bi
 product and every partial sum of products is an integer, of a magnitude of at most M, the sum of the
 magnitudes of a channel's weights times that of the largest input. Floating point adds and multiplies
 integers exactly, in any order and fused or not, as long as all results are integers that it can hold:
-float32 holds every one up to 2**24, float64 up to 2**53. So float32 is used where M < 2**24. Otherwise
+float32 holds every one up to 2**24, float64 up to 2**53. So float32 is used if M < 2**24. Otherwise
 float64 is: with weights of a magnitude of at most 255 and inputs of at most 2**17, M < 2**53 as long as a
 channel has fewer than 2**28 weights, and `Limits` admits no more than 2**24.
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from harness.emulator.npu.activation import Finish
 from harness.emulator.npu.feature_maps import Mapped
-from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.memory import NpuMemory
 from harness.emulator.npu.rounding import Scaler
 from harness.emulator.npu.scratch import Scratch
 from harness.emulator.npu.windows import fill_padded, padded_shape, windows
@@ -32,7 +32,7 @@ from harness.models.npu.operations import BlockOperation, FeatureMap
 from harness.models.npu.weights import WeightCache, scale_records, volume_of
 
 _FLOAT32_EXACT = 1 << 24
-# Bytes of patches, and of accumulators, that are worked on at a time.
+# Bytes of patches, and of accumulators, to work on at a time.
 _PIECE_BYTES = 1 << 18
 
 
@@ -44,7 +44,7 @@ def largest_input(fm: FeatureMap) -> int:
 
 @dataclass(frozen=True)
 class _Constants:
-    """What weights and scale records come to: a matrix (taps, channels), and scaling with its bias."""
+    """Decoded weights and scale records: a matrix (taps, channels), and scaling with its bias."""
 
     stream: bytes
     records: bytes
@@ -62,7 +62,7 @@ class Convolution:
     def __init__(
         self,
         op: BlockOperation,
-        memory: Memory,
+        memory: NpuMemory,
         accelerator: Accelerator,
         weights: WeightCache,
         scratch: Scratch,
@@ -142,7 +142,7 @@ class Convolution:
             target = term
 
     def _current(self) -> _Constants:
-        """Return what the weights and scale records in memory come to, worked out anew where they changed."""
+        """Return the decoded weights and scale records, decoded again if those in memory have changed."""
         last = self._constants
         if last is not None and (self._fixed or self._as_in(last)):
             return last

@@ -19,7 +19,7 @@ HANDLES = ("resource", "string", "variant")
 
 
 @dataclass(frozen=True)
-class Segment:
+class CpuSegment:
     """Operators that run one after the other on the CPU, with the tensors that enter and leave them."""
 
     operators: tuple[Operator, ...]
@@ -27,10 +27,10 @@ class Segment:
     outputs: tuple[int, ...]
 
 
-def segment(model: Model, operators: tuple[Operator, ...]) -> Segment:
+def segment(model: Model, operators: tuple[Operator, ...]) -> CpuSegment:
     """Find what enters and leaves `operators`, which are consecutive in the first subgraph.
 
-    Raises NotModelled where that is something TFLite-Micro only passes on inside a model.
+    Raises NotModelled if that is something TFLite-Micro only passes on inside a model.
     """
     subgraph = model.subgraphs[0]
     produced = {index for op in operators for index in op.outputs if index >= 0}
@@ -43,7 +43,7 @@ def segment(model: Model, operators: tuple[Operator, ...]) -> Segment:
             tensor = subgraph.tensors[index] if index >= 0 else None
             if tensor is not None and not tensor.constant and not tensor.variable and index not in produced:
                 inputs[index] = None
-    found = Segment(operators, tuple(inputs), tuple(sorted(produced & wanted)))
+    found = CpuSegment(operators, tuple(inputs), tuple(sorted(produced & wanted)))
     for index in (*found.inputs, *found.outputs):
         tensor = subgraph.tensors[index]
         if tensor.type in HANDLES:
@@ -55,7 +55,7 @@ def segment(model: Model, operators: tuple[Operator, ...]) -> Segment:
 
 
 def check_calls(model: Model, operators: Iterable[Operator]) -> None:
-    """Raise NotModelled where `operators` call subgraphs that use variables: each part has its own."""
+    """Raise NotModelled if `operators` call subgraphs that use variables: each part has its own."""
     for op in operators:
         for index in _reached(model, op):
             if is_stateful(model.subgraphs[index]):
@@ -110,10 +110,10 @@ class Extractor:
         self._model = model
         self._root: Any = schema().ModelT.InitFromPackedBuf(model.data, 0)
 
-    def extract(self, part: Segment) -> bytes:
+    def extract(self, part: CpuSegment) -> bytes:
         """Return a model file with the operators of `part` and the tensors that they use.
 
-        Other subgraphs come along where an operator calls them; so do the buffers that are used.
+        Other subgraphs come along if an operator calls them; so do the buffers that are used.
         """
         root = copy.copy(self._root)
         root.metadata = root.metadataBuffer = root.signatureDefs = None
@@ -134,7 +134,7 @@ class Extractor:
                 tensor.buffer = places[tensor.buffer]
         return packed(root)
 
-    def _main(self, part: Segment) -> Any:
+    def _main(self, part: CpuSegment) -> Any:
         graph = copy.copy(self._root.subgraphs[0])
         used = {
             index: None

@@ -1,4 +1,4 @@
-"""What the driver compares before it starts the NPU: the stream's configuration and the NPU's own."""
+"""The driver's check before it starts the NPU: is the stream's configuration that of the NPU?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STREAM_VERSION = 0
 
 
 def check(configuration: Configuration, npu: Accelerator) -> None:
-    """Raise NpuFault where a stream is not for this NPU."""
+    """Raise NpuFault if a stream is not for this NPU."""
     if configuration.accelerator != npu.name:
         raise NpuFault(
             f"the stream is for {configuration.accelerator}, this NPU is an {npu.name}: compile the model "

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from harness.emulator.npu.activation import Finish
 from harness.emulator.npu.feature_maps import Mapped
-from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.memory import NpuMemory
 from harness.emulator.npu.rounding import Int64, rescale, saturate, shift_right
 from harness.emulator.npu.tables import Table, all_bytes
 from harness.models.npu.accelerator import Accelerator
@@ -24,7 +24,7 @@ from harness.models.npu.operations import BlockOperation, Elementwise, FeatureMa
 
 _BOTH_16 = 0
 _OPA_32 = 1
-# From how many elements on a table of all pairs of bytes is worth its 65,536 entries.
+# Fewest elements for which a table of all pairs of bytes, with its 65,536 entries, is worth its cost.
 _WORTH_A_TABLE = 1 << 13
 
 Tables = dict[Hashable, Table]
@@ -102,7 +102,9 @@ class Operation:
     `tables` holds the tables of results that operations of equal registers share: the stripes of a cascade.
     """
 
-    def __init__(self, op: BlockOperation, memory: Memory, accelerator: Accelerator, tables: Tables) -> None:
+    def __init__(
+        self, op: BlockOperation, memory: NpuMemory, accelerator: Accelerator, tables: Tables
+    ) -> None:
         self._op = op
         self._first, self._ofm = Mapped(memory, op.ifm), Mapped(memory, op.ofm, writing=True)
         second = op.operand.feature_map if op.operand is not None else None

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from harness.emulator.npu import elementwise
 from harness.emulator.npu.convolution import Convolution
-from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.memory import NpuMemory
 from harness.emulator.npu.pooling import Pool
 from harness.emulator.npu.scratch import Scratch
 from harness.emulator.npu.windows import padded_shape
@@ -20,10 +20,10 @@ from harness.models.npu.weights import MOST_WEIGHTS, WeightCache
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What one operation may ask for before it is refused: elements of a feature map, weights, products.
+class OperationLimits:
+    """Most that one operation may ask for: elements of a feature map, weights, products.
 
-    No operation that fits a board's memories comes near; a damaged stream does.
+    No operation that fits a board's memories comes near these; a damaged stream does.
     """
 
     elements: int = 1 << 25
@@ -31,7 +31,7 @@ class Limits:
     products: int = 1 << 34
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = OperationLimits()
 
 
 class _Bound(Protocol):
@@ -51,11 +51,11 @@ class Executor:
     def __init__(
         self,
         operations: Sequence[Decoded],
-        memory: Memory,
+        memory: NpuMemory,
         accelerator: Accelerator,
         weights: WeightCache,
         scratch: Scratch,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: OperationLimits = DEFAULT_LIMITS,
     ) -> None:
         """`weights` and `scratch` may serve several jobs, one after the other."""
         self._operations = operations
@@ -64,7 +64,7 @@ class Executor:
         self._weights, self._scratch = weights, scratch
         self._tables: elementwise.Tables = {}
 
-    def run(self, observe: Callable[[Decoded, Memory], None] | None = None) -> None:
+    def run(self, observe: Callable[[Decoded, NpuMemory], None] | None = None) -> None:
         """Execute all operations in order on a shared RAM that starts empty, calling `observe` after each.
 
         Raises NpuFault, placed at the operation that faults.
@@ -109,7 +109,7 @@ class Executor:
 class _Copy:
     """A DMA."""
 
-    def __init__(self, op: Dma, memory: Memory) -> None:
+    def __init__(self, op: Dma, memory: NpuMemory) -> None:
         source, target = op.source, op.destination
         self._source = (
             memory.internal(source.start, source.length)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.memory import NpuMemory
 from harness.models.npu.faults import NpuFault
 from harness.models.npu.operations import FeatureMap
 
@@ -25,7 +25,7 @@ class Piece:
     """A part of a feature map that one strided view covers.
 
     `rows`, `columns` and `channels` are its place in the feature map; `start`, `shape` and `strides`
-    describe the bytes: (height, width, channels), or (height, bricks, width, 16) where `bricks` is set.
+    describe the bytes: (height, width, channels), or (height, bricks, width, 16) if `bricks` is set.
     """
 
     rows: slice
@@ -37,7 +37,7 @@ class Piece:
 
     @property
     def blocked(self) -> bool:
-        """True where the view's second axis counts bricks of 16 channels."""
+        """True if the view's second axis counts bricks of 16 channels."""
         return len(self.shape) == 4
 
     def span(self, size: int) -> tuple[int, int]:
@@ -93,7 +93,7 @@ def pieces(fm: FeatureMap) -> list[Piece]:
     return found
 
 
-def _view(memory: Memory, fm: FeatureMap, piece: Piece, writing: bool) -> NDArray[Any]:
+def _view(memory: NpuMemory, fm: FeatureMap, piece: Piece, writing: bool) -> NDArray[Any]:
     """Return a piece's elements in memory, as strided as the piece is."""
     size = fm.bits // 8
     low, high = piece.span(size)
@@ -112,10 +112,10 @@ def _view(memory: Memory, fm: FeatureMap, piece: Piece, writing: bool) -> NDArra
 class Mapped:
     """A feature map in a memory: where its bytes lie is found, and checked, once.
 
-    Raises NpuFault where it reaches outside its region, or its region is read-only and it is for writing.
+    Raises NpuFault if it reaches outside its region, or its region is read-only and it is for writing.
     """
 
-    def __init__(self, memory: Memory, fm: FeatureMap, writing: bool = False) -> None:
+    def __init__(self, memory: NpuMemory, fm: FeatureMap, writing: bool = False) -> None:
         self.fm = fm
         self.size = fm.height * fm.width * fm.depth
         self._parts = [(piece, _view(memory, fm, piece, writing)) for piece in pieces(fm)]
@@ -141,12 +141,12 @@ class Mapped:
             target[...] = source
 
 
-def read(memory: Memory, fm: FeatureMap) -> NDArray[Any]:
+def read(memory: NpuMemory, fm: FeatureMap) -> NDArray[Any]:
     """Return the elements of a feature map as `Mapped.read` does."""
     return Mapped(memory, fm).read()
 
 
-def write(memory: Memory, fm: FeatureMap, values: NDArray[Any]) -> None:
+def write(memory: NpuMemory, fm: FeatureMap, values: NDArray[Any]) -> None:
     """Store the elements of a feature map as `Mapped.write` does."""
     Mapped(memory, fm, writing=True).write(values)
 

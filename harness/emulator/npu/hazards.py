@@ -34,7 +34,7 @@ class Access:
     writes: bool
 
     def conflicts(self, other: Access) -> bool:
-        """True where both touch a byte and one of them writes it."""
+        """True if both touch a byte and one of them writes it."""
         return (
             (self.writes or other.writes)
             and self.region == other.region
@@ -86,7 +86,7 @@ def _refuse(op: Decoded, own: Access, other: Decoded, touched: Access) -> NpuFau
 
 
 def check(operations: Iterable[Decoded], accelerator: Accelerator) -> None:
-    """Raise NpuFault, placed at the operation, where a stream does not wait for what it uses."""
+    """Raise NpuFault, placed at the operation, if a stream does not wait for what it uses."""
     queues: dict[bool, list[tuple[Decoded, list[Access]]]] = {True: [], False: []}
     depths = {True: MAX_DMA, False: MAX_KERNELS}
     for op in operations:

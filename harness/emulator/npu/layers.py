@@ -54,7 +54,7 @@ def run(source: Model, inputs: Sequence[NDArray[Any]]) -> list[Layer]:
     """Run the source model on the desktop runtime's reference kernels and return every operator's output,
     but for handles, which no runtime gives out.
 
-    Raises ReferenceError where the runtime refuses the model.
+    Raises ReferenceError if the runtime refuses the model.
     """
     graph = source.subgraphs[0]
     produced = [
@@ -80,7 +80,7 @@ def _with_outputs(source: Model, wanted: Sequence[int]) -> bytes:
 
 
 def _volume(values: NDArray[Any]) -> NDArray[Any] | None:
-    """Return a tensor as (height, width, depth), None where it has more than one batch or no such shape."""
+    """Return a tensor as (height, width, depth), None if it has more than one batch or no such shape."""
     shape = values.shape
     if len(shape) == 4:
         return values[0] if shape[0] == 1 else None
@@ -90,7 +90,7 @@ def _volume(values: NDArray[Any]) -> NDArray[Any] | None:
 
 
 def _part_of(part: NDArray[Any], whole: NDArray[Any]) -> bool:
-    """True where `part` equals `whole` over some rows and a slice of channels."""
+    """True if `part` equals `whole` over some rows and a slice of channels."""
     height, width, depth = part.shape
     if width != whole.shape[1] or height > whole.shape[0] or depth > whole.shape[2]:
         return False
@@ -124,7 +124,7 @@ class Matcher:
         return None
 
     def resembles(self, values: NDArray[Any]) -> Difference | None:
-        """Return how `values` differ from the whole output that is most like them, of the same size."""
+        """Return how `values` differ from the most similar whole output of the same size."""
         best: Difference | None = None
         for layer in self._layers:
             if layer.values.dtype != values.dtype or layer.values.size != values.size:
@@ -137,7 +137,7 @@ class Matcher:
 
 
 def spread(matched: Sequence[Layer | None]) -> list[Layer | None]:
-    """Give operations without a layer of their own that of the next one that has it."""
+    """Give each operation without a layer the layer of the next operation that has one."""
     result: list[Layer | None] = []
     following: Layer | None = None
     for layer in reversed(matched):

@@ -15,7 +15,7 @@ Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Memory:
+class NpuMemory:
     """Regions by number (base address registers 0-7) and shared RAM; regions may share storage."""
 
     regions: Mapping[int, Bytes]
@@ -28,12 +28,12 @@ class Memory:
         accelerator: Accelerator,
         regions: Mapping[int, Bytes],
         read_only: frozenset[int] = frozenset({0}),
-    ) -> Memory:
+    ) -> NpuMemory:
         """Build the memory of one job with an empty shared RAM."""
         return cls(dict(regions), read_only, np.zeros(accelerator.shram_bytes, np.uint8))
 
     def region(self, number: int, writing: bool = False) -> Bytes:
-        """Return a region's bytes; raises NpuFault where nothing is there or it may not be written."""
+        """Return a region's bytes; raises NpuFault if nothing is there or it may not be written."""
         if number not in self.regions:
             raise NpuFault(f"region {number} has no memory behind it")
         if writing and number in self.read_only:
@@ -41,7 +41,7 @@ class Memory:
         return self.regions[number]
 
     def span(self, number: int, start: int, length: int, writing: bool = False) -> Bytes:
-        """Return `length` bytes of a region; raises NpuFault where they are not all inside."""
+        """Return `length` bytes of a region; raises NpuFault if they are not all inside."""
         region = self.region(number, writing)
         if start < 0 or length < 0 or start + length > region.size:
             raise NpuFault(
@@ -51,7 +51,7 @@ class Memory:
         return region[start : start + length]
 
     def internal(self, start: int, length: int) -> Bytes:
-        """Return bytes of the shared RAM; raises NpuFault where they are not all inside."""
+        """Return bytes of the shared RAM; raises NpuFault if they are not all inside."""
         if start + length > self.shram.size:
             raise NpuFault(
                 f"shared RAM has {self.shram.size} bytes; {start:#x}..{start + length:#x} is outside"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from harness.emulator.npu.activation import Finish
 from harness.emulator.npu.feature_maps import Mapped
-from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.memory import NpuMemory
 from harness.emulator.npu.rounding import Int64, Scaler
 from harness.emulator.npu.tables import Table, all_bytes
 from harness.emulator.npu.windows import fill_padded, fold, padded, padded_shape, windows
@@ -21,7 +21,7 @@ from harness.models.npu.operations import BlockOperation, Kernel, Pooling
 class Pool:
     """A pooling operation bound to its memory."""
 
-    def __init__(self, op: BlockOperation, memory: Memory, accelerator: Accelerator) -> None:
+    def __init__(self, op: BlockOperation, memory: NpuMemory, accelerator: Accelerator) -> None:
         self._op = op
         self._mode = Pooling(op.operation.mode)
         if self._mode is Pooling.REDUCE_SUM and op.ofm.depth != 1:
@@ -36,7 +36,7 @@ class Pool:
             self._counts = _covered((op.ifm.height, op.ifm.width), kernel, self._outputs)
             if not self._counts.all():
                 raise NpuFault("average pooling over padding alone")
-        # The average of one element is a function of it, and so is what follows the largest.
+        # A result depends on a single element: the only one that is averaged, or the largest.
         one = self._mode is Pooling.AVERAGE and kernel.height == kernel.width == 1 and not kernel.padding
         self._table = None
         if op.ifm.bits == 8 and (one or self._mode is Pooling.MAX):

@@ -12,14 +12,14 @@ from harness.models.npu.jobs import Job, jobs
 from harness.models.ops import ETHOS_U
 from harness.models.tflite import Model, Operator
 
-Step = Job | cpu.Segment | variables.StateOperators
+Step = Job | cpu.CpuSegment | variables.StateOperators
 
 
 def load(model: Model, accelerator: Accelerator | None = None) -> list[Step]:
     """Split the first subgraph into steps, checking every stream against `accelerator` (its own if None).
 
-    Raises NpuFault where a stream is not for that NPU, cannot be decoded, or does not wait for what it
-    uses; NotModelled where operators on the CPU cannot be split as the NPU's jobs have it.
+    Raises NpuFault if a stream is not for that NPU, cannot be decoded, or does not wait for what it
+    uses; NotModelled if operators on the CPU cannot be split as the NPU's jobs have it.
     """
     first: dict[int, Job] = {}
     for job in jobs(model):

@@ -40,7 +40,7 @@ class Scaler:
 
     `scale` (unsigned, up to 32 bits) and `shift` (0-63) are numbers, or arrays that broadcast along the
     last axis of the values for scaling per channel. `bias`, of the same kind, is added first. `largest`
-    bounds the magnitude of the values, bias included; where the bound leaves room in 64 bits for every
+    bounds the magnitude of the values, bias included; if the bound leaves room in 64 bits for every
     product, the values are not looked at to find out.
     """
 
@@ -73,7 +73,7 @@ class Scaler:
         self._high = high if high.any() else None
         if self._high is not None:
             self._high_half = np.where(high > 0, np.int64(1) << np.maximum(high - 1, 0), np.int64(0))
-            # Ties go away from zero: where a value is negative, one less is added before the second shift.
+            # Ties go away from zero: if a value is negative, one less is added before the second shift.
             self._ties = None if (high > 0).all() else -(high > 0).astype(np.int64)
 
     def _fits(self, largest: int) -> bool:

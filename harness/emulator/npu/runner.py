@@ -11,8 +11,8 @@ from functools import partial
 import numpy as np
 
 from harness.emulator.npu import arena, cpu, program
-from harness.emulator.npu.executor import DEFAULT_LIMITS, Executor, Limits
-from harness.emulator.npu.memory import Bytes, Memory
+from harness.emulator.npu.executor import DEFAULT_LIMITS, Executor, OperationLimits
+from harness.emulator.npu.memory import Bytes, NpuMemory
 from harness.emulator.npu.scratch import Scratch
 from harness.emulator.npu.variables import Variables
 from harness.emulator.tflm import Interpreter as CpuInterpreter
@@ -28,7 +28,7 @@ READ_ONLY_REGION = 0
 # not the board's: the board's is judged by the whole file's plan.
 _CPU_OVERHEAD = 32 << 20
 
-Observer = Callable[[Job, Decoded, Memory], None]
+Observer = Callable[[Job, Decoded, NpuMemory], None]
 
 
 class Interpreter:
@@ -43,7 +43,7 @@ class Interpreter:
         model: Model | bytes,
         accelerator: Accelerator | None = None,
         arena_bytes: int | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: OperationLimits = DEFAULT_LIMITS,
     ) -> None:
         """Load `model` for `accelerator` (None: the one it was compiled for).
 
@@ -52,7 +52,7 @@ class Interpreter:
 
         Raises:
             NpuFault: a stream is for another NPU, malformed, or does not wait for what it uses; NotModelled
-                where the model uses variables in a way that is not modelled.
+                if the model uses variables in a way that is not modelled.
             ArenaError: the file's plan does not fit the arena, or is damaged.
             ModelError: `model` is bytes that are no model.
             TflmError: TFLite-Micro refuses the operators left on the CPU.
@@ -85,7 +85,7 @@ class Interpreter:
                 target = accelerator or named(step.configuration.accelerator)
                 memory = self._memory(step, target)
                 self._npu[number] = Executor(step.operations, memory, target, weights, scratch, limits)
-            elif isinstance(step, cpu.Segment):
+            elif isinstance(step, cpu.CpuSegment):
                 extractor = extractor or cpu.Extractor(self.model)
                 self._cpu[number] = self._load_segment(extractor, step)
 
@@ -112,13 +112,13 @@ class Interpreter:
     def invoke(self, observe: Observer | None = None) -> None:
         """Run the model once; `observe` is called after each NPU operation.
 
-        Raises NpuFault, placed at the operation that faults, and TflmError where a CPU operator fails.
+        Raises NpuFault, placed at the operation that faults, and TflmError if a CPU operator fails.
         """
         for number, step in enumerate(self.steps):
             if isinstance(step, Job):
                 watch = None if observe is None else partial(observe, step)
                 self._npu[number].run(watch)
-            elif isinstance(step, cpu.Segment):
+            elif isinstance(step, cpu.CpuSegment):
                 self._run_cpu(step, self._cpu[number])
             else:
                 assert self._variables is not None
@@ -165,19 +165,19 @@ class Interpreter:
         tensor = self._graph.tensors[index]
         return self._bytes(index).copy().view(tensor.type).reshape(tensor.shape)
 
-    def _memory(self, step: Job, target: Accelerator) -> Memory:
+    def _memory(self, step: Job, target: Accelerator) -> NpuMemory:
         regions = {number: self._bytes(tensor) for number, tensor in step.regions.items()}
         fixed = frozenset(
             number for number, tensor in step.regions.items() if self._graph.tensors[tensor].constant
         )
-        return Memory.for_accelerator(target, regions, fixed | {READ_ONLY_REGION})
+        return NpuMemory.for_accelerator(target, regions, fixed | {READ_ONLY_REGION})
 
-    def _load_segment(self, extractor: cpu.Extractor, part: cpu.Segment) -> CpuInterpreter:
+    def _load_segment(self, extractor: cpu.Extractor, part: cpu.CpuSegment) -> CpuInterpreter:
         tensors = {index for op in part.operators for index in (*op.inputs, *op.outputs) if index >= 0}
         room = sum(self._graph.tensors[index].bytes for index in tensors)
         return CpuInterpreter(extractor.extract(part), 2 * room + _CPU_OVERHEAD)
 
-    def _run_cpu(self, part: cpu.Segment, interpreter: CpuInterpreter) -> None:
+    def _run_cpu(self, part: cpu.CpuSegment, interpreter: CpuInterpreter) -> None:
         for position, index in enumerate(part.inputs):
             interpreter.set_input(position, self._array(index))
         interpreter.invoke()

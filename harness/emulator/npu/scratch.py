@@ -1,4 +1,4 @@
-"""Working memory that operations take turns with."""
+"""Working memory that operations use in turn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 
 class Scratch:
-    """Buffers by name, each as large as its largest use so far, so that an invoke allocates nothing twice."""
+    """Buffers by name, each as large as its largest use so far, so that later invokes allocate nothing."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray[np.uint8]] = {}

@@ -1,4 +1,4 @@
-"""What a run did, operation by operation, and where it first parted from a reference."""
+"""What a run did, operation by operation, and where it first differed from a reference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.emulator.npu import feature_maps, layers
-from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.memory import NpuMemory
 from harness.emulator.npu.runner import Interpreter
 from harness.models.npu.jobs import Job
 from harness.models.npu.operations import BlockOperation, Decoded, Dma
@@ -20,11 +20,11 @@ from harness.models.tflite import Model
 
 
 @dataclass(frozen=True)
-class Entry:
+class TraceEntry:
     """One executed operation; `step` is the `ethos-u` operator it belongs to.
 
     `digest` is the start of the SHA-256 of its output elements in NHWC order, `weights` how many weights
-    it decoded, `layer` the source model's layer it computes (None where no source is known).
+    it decoded, `layer` the source model's layer it computes (None if no source is known).
     """
 
     step: int
@@ -45,10 +45,10 @@ class Departure:
     """The first operation that differs from the reference, as far as outputs can tell.
 
     `layer` is the layer whose output is missing or wrong, `elements` of `of` differ by up to `largest`
-    (None where no output of that size exists to compare with).
+    (None if no output of that size exists to compare with).
     """
 
-    entry: Entry
+    entry: TraceEntry
     layer: str
     elements: int | None
     of: int | None
@@ -59,12 +59,12 @@ class Departure:
 class Trace:
     """Entries of one invoke; give its `observe` to `Interpreter.invoke`."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[TraceEntry] = field(default_factory=list)
     matcher: layers.Matcher | None = None
     matched: list[layers.Layer | None] = field(default_factory=list)
     unlike: dict[int, layers.Difference] = field(default_factory=dict)
 
-    def observe(self, step: Job, op: Decoded, memory: Memory) -> None:
+    def observe(self, step: Job, op: Decoded, memory: NpuMemory) -> None:
         """Record an operation that has just been executed."""
         if isinstance(op, Dma):
             self._add(step, op, None, op.source.length)
@@ -83,7 +83,7 @@ class Trace:
         self.matched.append(layer)
         data = np.ascontiguousarray(values).tobytes() if values is not None else b""
         self.entries.append(
-            Entry(
+            TraceEntry(
                 step=step.operator.index,
                 index=op.operation.index,
                 name=op.operation.name,
@@ -97,7 +97,7 @@ class Trace:
             )
         )
 
-    def named(self) -> list[Entry]:
+    def named(self) -> list[TraceEntry]:
         """Return the entries with the layer each belongs to."""
         return [
             replace(entry, layer=layer.title if layer else None)
@@ -110,7 +110,7 @@ def run(
 ) -> tuple[Trace, list[NDArray[Any]], list[layers.Layer]]:
     """Invoke once on `inputs` and return the trace, the outputs, and the source's layers (none without it).
 
-    Raises NpuFault where an operation faults, ReferenceError where the source cannot be run.
+    Raises NpuFault if an operation faults, ReferenceError if the source cannot be run.
     """
     reference = layers.run(source, _in_order(interpreter.model, source, inputs)) if source else []
     trace = Trace(matcher=layers.Matcher(reference) if source else None)
@@ -121,7 +121,7 @@ def run(
 
 
 def _in_order(compiled: Model, source: Model, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Put the compiled model's inputs into the source's order, by name where the names agree."""
+    """Put the compiled model's inputs into the source's order, by name if the names agree."""
     graphs = [model.subgraphs[0] for model in (compiled, source)]
     names = [[graph.tensors[index].name for index in graph.inputs] for graph in graphs]
     if sorted(names[0]) != sorted(names[1]):
@@ -132,7 +132,7 @@ def _in_order(compiled: Model, source: Model, inputs: Sequence[NDArray[Any]]) ->
 def departure(
     trace: Trace, reference: Sequence[layers.Layer], outputs: Sequence[NDArray[Any]]
 ) -> Departure | None:
-    """Find the first operation that differs from the reference; None where every output is right.
+    """Find the first operation that differs from the reference; None if every output is right.
 
     Intermediate outputs that the compiler rearranged match no layer and prove nothing, so an operation is
     only blamed once nothing after it matches any more: the first one then whose output resembles a layer's

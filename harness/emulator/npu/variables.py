@@ -40,7 +40,7 @@ def is_stateful(graph: Subgraph) -> bool:
 class Variables:
     """The variables of a model, and which of its CALL_ONCE operators have run.
 
-    Raises NotModelled where the first subgraph uses a variable in a way that is not modelled.
+    Raises NotModelled if the first subgraph uses a variable in a way that is not modelled.
     """
 
     def __init__(self, model: Model) -> None:
@@ -97,7 +97,7 @@ class Variables:
         return self._model.subgraphs[index]
 
     def _check(self, op: Operator) -> None:
-        """Raise NotModelled where an operator of the first subgraph cannot be run here."""
+        """Raise NotModelled if an operator of the first subgraph cannot be run here."""
         where = f"operator {op.index} ({op.code})"
         if op.code == "CALL_ONCE":
             graph = self._called_by(op)
@@ -129,7 +129,7 @@ class Variables:
 
 
 def _check_arity(graph: Subgraph) -> None:
-    """Raise NotModelled where an operator on a variable lacks an input or output, or has one too many."""
+    """Raise NotModelled if an operator on a variable lacks an input or output, or has one too many."""
     for op in graph.operators:
         found = (len(op.inputs), len(op.outputs))
         if op.code in OPERATORS and (

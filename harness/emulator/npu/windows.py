@@ -19,7 +19,7 @@ def padded_shape(kernel: Kernel, outputs: tuple[int, int]) -> tuple[int, int]:
 
 
 def fill_padded(out: NDArray[Any], values: NDArray[Any], kernel: Kernel, zero_point: int, fill: int) -> None:
-    """Upscale an input (height, width, depth), take its zero point off and write it amid its padding.
+    """Upscale an input (height, width, depth), subtract its zero point and write it inside its padding.
 
     `out` is of `padded_shape`. Padding, and the zeros that upscaling inserts, become `fill`.
     """

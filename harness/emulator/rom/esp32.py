@@ -14,7 +14,7 @@ from harness.emulator.boot import App, Wiring
 from harness.emulator.controls import Boot
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import BoardFlash
-from harness.emulator.rom.esp32_loader import Loader
+from harness.emulator.rom.esp32_loader import RomLoader
 
 _RETRY_S = 1.0
 """How often a ROM without a bootable image starts over; the real one's watchdog is a little quicker."""
@@ -34,7 +34,6 @@ class Esp32Rom:
         self._wiring = wiring
 
     def boot(self, line: Line, how: Boot) -> App:
-        """See Rom.boot."""
         if how is Boot.LOADER:
             self._print(line, f"rst:0x1 (POWERON),{self._variant.download}", "waiting for download")
             self._load(line)
@@ -48,12 +47,12 @@ class Esp32Rom:
             if self._wiring.lines:
                 line.read(_RETRY_S)
             else:
-                # Without DTR and RTS nobody could ever hold BOOT: listen, as if somebody did.
+                # Without DTR and RTS nobody could hold BOOT, so listen as if somebody did.
                 self._load(line)
 
     def _load(self, line: Line) -> None:
         chip = self._flash.chip(self._profile.flash.image_offset)
-        Loader(chip, line, self._profile.id, self._variant).serve()
+        RomLoader(chip, line, self._profile.id, self._variant).serve()
 
     def _print(self, line: Line, *lines: str) -> None:
         line.write("\r\n".join((*self._variant.banner, *lines, "")).encode())
@@ -106,7 +105,7 @@ class Esp32Rom:
             )
             raise _Unbootable
         if image.stored_sha256 not in (None, image.sha256):
-            # The real ROM says so too, and then boots what it has; what it has here is known to be damaged.
+            # The real ROM prints this and then boots the image anyway; here the image is known to be damaged.
             assert image.stored_sha256
             _say(
                 line,

@@ -18,7 +18,7 @@ _SLOW_CLOCK_HZ = 136_000
 _JEDEC, _SFDP, _SFDP_MAGIC, _GIGADEVICE = 0x9F, 0x5A, 0x50444653, 0xC8
 
 
-class Chip:
+class Registers:
     """The registers: those that mean something, and plain memory for all others."""
 
     def __init__(self, flash_bytes: int, board: str, variant: Variant) -> None:

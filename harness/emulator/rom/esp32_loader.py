@@ -19,7 +19,7 @@ from harness.chips.espimage import checksum
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import FlashChip
 from harness.emulator.rom import slip
-from harness.emulator.rom.esp32_chip import Chip
+from harness.emulator.rom.esp32_chip import Registers
 
 SECTOR = 4096
 GREETING = b"OHAI"
@@ -40,19 +40,19 @@ class _Refused(Exception):
 
 
 class _Leave(Exception):
-    """The loader is left: the chip boots from flash."""
+    """Leaves the loader: the chip boots from flash."""
 
 
-class Loader:
+class RomLoader:
     """One stay in the loader, from reset to reset."""
 
     def __init__(self, flash: FlashChip, line: Line, board: str, variant: Variant) -> None:
         self._flash = flash
         self._line = line
         self._chip_id = variant.chip_id
-        self._chip = Chip(flash.size, board, variant)
+        self._chip = Registers(flash.size, board, variant)
         self._stub = False
-        self._decoder = slip.Decoder()
+        self._decoder = slip.SlipDecoder()
         self._packets: list[bytes] = []
         self._ram: dict[int, bytearray] = {}
         self._ram_at = 0
@@ -222,14 +222,14 @@ class Loader:
 
     def _deflate_data(self, data: bytes) -> bytes:
         try:
-            # More than flash has is refused, however much would come out.
+            # At most one byte more than flash holds is decompressed: that is enough to refuse it.
             self._write(self._inflate.decompress(data[16:], self._flash.size + 1))
         except zlib.error:
             raise _Refused(BAD_DEFLATE) from None
         return b""
 
     def _write(self, data: bytes) -> None:
-        # The last block comes padded beyond what was announced.
+        # The last block is padded beyond the announced size.
         data = data[: max(0, self._end - self._at)] if self._stub else data
         if self._at + len(data) > self._flash.size:
             raise _Refused(FAILED)

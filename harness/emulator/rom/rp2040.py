@@ -29,7 +29,6 @@ class Rp2040Rom:
         self._drive = Uf2Drive(profile.flash.uf2, flash, wiring.drives, _INFO)
 
     def boot(self, line: Line, how: Boot) -> App:
-        """See Rom.boot."""
         if how is Boot.LOADER:
             self._drive.serve(line)
         chip = self._flash.chip(self._offset)

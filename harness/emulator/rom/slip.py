@@ -12,7 +12,7 @@ def encode(packet: bytes) -> bytes:
     return END + packet.replace(ESC, ESC_ESC).replace(END, ESC_END) + END
 
 
-class Decoder:
+class SlipDecoder:
     """Cuts packets out of a stream; whatever is between two packets is dropped."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from harness.errors import HarnessError
 INFO = "INFO_UF2.TXT"
 SECTOR = 4096
 _LOOK_S = 0.01
-"""How often the drive is looked at for a file."""
+"""How often to look for a file on the drive."""
 
 
 class Uf2Drive:
@@ -31,7 +31,7 @@ class Uf2Drive:
         self._flash = flash
         self._info = info
         self._path = drives / uf2.drive_labels[0]
-        shutil.rmtree(self._path, ignore_errors=True)  # of a run that was cut off
+        shutil.rmtree(self._path, ignore_errors=True)  # left behind by a run that was killed
 
     def serve(self, line: Line) -> None:
         """Show the drive until a whole UF2 file has been burnt; raises BoardReset, from `line`."""
@@ -80,7 +80,7 @@ class _Burner:
             return False  # renamed or removed meanwhile
         file = self._files.setdefault(path, _File())
         if not data.startswith(file.seen):
-            # Begun anew, after a copy that was broken off.
+            # The copy was started again after it had been broken off.
             file = self._files[path] = _File()
         start = len(file.seen)
         end = len(data) - len(data) % BLOCK_BYTES
@@ -93,7 +93,7 @@ class _Burner:
         except NotUf2:
             return False
         if block.family != self._family:
-            return False  # another chip's: UF2 has it ignored
+            return False  # another chip's: UF2 says to ignore it
         try:
             chip = self._flash.chip(block.address, len(block.payload))
         except ValueError:

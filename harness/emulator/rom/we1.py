@@ -32,7 +32,6 @@ class We1Rom:
         self._drive = Uf2Drive(profile.flash.uf2, flash, wiring.drives, info)
 
     def boot(self, line: Line, how: Boot) -> App:
-        """See Rom.boot."""
         if how is Boot.LOADER:
             self._drive.serve(line)
         chip = self._flash.chip(self._offset)

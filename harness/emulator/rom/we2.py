@@ -17,7 +17,7 @@ from harness.emulator.boot import App, Wiring, hang
 from harness.emulator.controls import Boot
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import BoardFlash
-from harness.emulator.rom.xmodem import Receiver
+from harness.emulator.rom.xmodem_receiver import XmodemReceiver
 
 BANNER = f"1st BL Modem Build DATE=Nov 30 2023, 0x0002000b {filling.MARK}"
 MENU = ("-" * 60, "[0] Reboot system", f"[1] Xmodem download and burn FW image {filling.MARK}", "-" * 60)
@@ -39,10 +39,10 @@ class We2Rom:
         self._flash = flash.chip(self._offset)
 
     def boot(self, line: Line, how: Boot) -> App:
-        """See Rom.boot; there is no button for the boot loader, so `how` makes no difference."""
+        """As in Rom; there is no button for the boot loader, so `how` makes no difference."""
         while True:
             while line.read(0):
-                pass  # came while the chip was in reset, which hears nothing
+                pass  # sent while the chip was in reset, when it hears nothing
             milliseconds = round(self._window * 1000)
             _say(
                 line,
@@ -75,7 +75,7 @@ class We2Rom:
         address = self._offset
         while True:
             burner = _Burner(self, address)
-            if not Receiver(line, burner.block).receive():
+            if not XmodemReceiver(line, burner.block).receive():
                 return False
             position = burner.finish()
             address = self._offset if position is None else position
@@ -86,7 +86,7 @@ class We2Rom:
                 return True
 
     def burn(self, address: int, data: bytes) -> bool:
-        """Write data, erasing each sector that is entered; False where it may not be written there."""
+        """Write data, erasing each sector that is entered; False if it may not be written there."""
         limit = LARGEST_IMAGE if address < LARGEST_IMAGE else self._flash.size
         if address + len(data) > limit:
             return False
@@ -129,7 +129,7 @@ class _Burner:
         self._only = True
 
     def block(self, data: bytes) -> bool:
-        """Take a block; False where flash ends."""
+        """Take a block; return False at the end of flash."""
         if self._first is None:
             self._first = data
             return True
@@ -140,7 +140,7 @@ class _Burner:
         return self._burn(data)
 
     def finish(self) -> int | None:
-        """Take note of the file's end; return the flash position where it was a preamble."""
+        """Take note of the file's end; return the flash position if it was a preamble."""
         if self._first is None or not self._only:
             return None
         start, position, offset, end = _PREAMBLE.unpack_from(self._first)

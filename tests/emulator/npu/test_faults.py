@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.emulator.npu import block_dependency, hazards
-from harness.emulator.npu.executor import Limits
+from harness.emulator.npu.executor import OperationLimits
 from harness.emulator.npu.runner import Interpreter
 from harness.errors import HarnessError
 from harness.models import ethosu, tflite
@@ -52,7 +52,7 @@ def _patched(data: bytes, change: Callable[[list[Command]], dict[int, int]]) -> 
     return bytes(copy)
 
 
-def _run(data: bytes, **options: Limits) -> None:
+def _run(data: bytes, **options: OperationLimits) -> None:
     interpreter = Interpreter(data, **options)
     for index, tensor in enumerate(interpreter.inputs):
         interpreter.set_input(index, np.zeros(tensor.shape, tensor.type))
@@ -101,7 +101,7 @@ def test_a_stream_for_another_architecture_is_refused() -> None:
 
 def test_an_operation_beyond_any_boards_memory_is_refused() -> None:
     with pytest.raises(NpuFault, match="larger than any memory of a board"):
-        _run(_compiled(0), limits=Limits(elements=10))
+        _run(_compiled(0), limits=OperationLimits(elements=10))
 
 
 def _operations(seed: int) -> tuple[Decoded, ...]:
@@ -138,7 +138,7 @@ def test_a_block_dependency_that_is_too_large_faults() -> None:
         block_dependency.check(eager)
 
 
-_SMALL = Limits(elements=1 << 18, weights=1 << 16, products=1 << 24)
+_SMALL = OperationLimits(elements=1 << 18, weights=1 << 16, products=1 << 24)
 _CHANGES = st.lists(
     st.tuples(st.integers(0, 1), st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=3
 )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.emulator.npu import feature_maps
-from harness.emulator.npu.memory import Memory
+from harness.emulator.npu.memory import NpuMemory
 from harness.models.npu.accelerator import U55_64
 from harness.models.npu.faults import NpuFault
 from harness.models.npu.operations import FeatureMap
@@ -16,8 +16,8 @@ from harness.models.npu.operations import FeatureMap
 SIZE = 1 << 15
 
 
-def _memory() -> Memory:
-    return Memory.for_accelerator(U55_64, {0: np.zeros(64, np.uint8), 1: np.zeros(SIZE, np.uint8)})
+def _memory() -> NpuMemory:
+    return NpuMemory.for_accelerator(U55_64, {0: np.zeros(64, np.uint8), 1: np.zeros(SIZE, np.uint8)})
 
 
 def _address(fm: FeatureMap, y: int, x: int, c: int) -> int:

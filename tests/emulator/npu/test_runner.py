@@ -42,7 +42,7 @@ def test_cpu_operators_run_between_npu_subgraphs_in_the_same_arena() -> None:
     source = _two_islands()
     interpreter = Interpreter(velafiles.compile_one(source), U55_64)
     kinds = [type(step) for step in interpreter.steps]
-    assert kinds == [Job, cpu.Segment, Job]
+    assert kinds == [Job, cpu.CpuSegment, Job]
     desktop = Desktop(source)
     rng = np.random.default_rng(1)
     for _ in range(3):
@@ -94,7 +94,7 @@ def test_the_state_of_an_lstm_lasts_until_a_reset() -> None:
 def test_a_model_that_was_never_compiled_runs_on_the_cpu_alone() -> None:
     source = _two_islands()
     interpreter = Interpreter(source)
-    assert [type(step) for step in interpreter.steps] == [cpu.Segment]
+    assert [type(step) for step in interpreter.steps] == [cpu.CpuSegment]
     inputs = Desktop(source).random_inputs(np.random.default_rng(3))
     for index, tensor in enumerate(interpreter.inputs):
         interpreter.set_input(index, inputs[tensor.name])

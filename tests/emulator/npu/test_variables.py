@@ -22,7 +22,7 @@ def test_state_goes_on_across_parts_and_invokes_until_a_reset(on_cpu: bool) -> N
     source = stream(on_cpu)
     interpreter = Interpreter(velafiles.compile_one(source))
     kinds = {type(step) for step in interpreter.steps}
-    assert kinds == {Job, variables.StateOperators} | ({cpu.Segment} if on_cpu else set())
+    assert kinds == {Job, variables.StateOperators} | ({cpu.CpuSegment} if on_cpu else set())
     desktop, micro = Desktop(source), Micro(source, 1 << 20)
     rng = np.random.default_rng(4)
     frames = [desktop.random_inputs(rng)["x"] for _ in range(6)]

@@ -1,4 +1,4 @@
-"""A port that keeps silence while a boot loader waits for a key: any byte then would lead into its menu."""
+"""A port that stays silent while the WE2's boot loader waits for a key: any byte would open its menu."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from harness.flash.xmodem import BOOTED, CHOICE, REJECTED, WINDOW
 from harness.wire.port import Port
 
 _BEHIND = (b"slot flash_offset", BOOTED, REJECTED, CHOICE)
-"""What the boot loader says when its window has closed."""
+"""What the boot loader prints after its window has closed."""
 _LONGEST_QUIET_S = 30.0
-"""From the announcement on; the window is a tenth of a second, and a busy computer hears of its end late."""
+"""Longest silence after the announcement: the window is 0.1 s, but a busy computer may read its end late."""
 _BEFORE_S = 60.0
 """How long a board that has just been switched on may take to announce its window."""
 _LONGEST_LINE = 256
 
 
-class QuietPort(Port):
+class SilentPort(Port):
     """Passes everything on, but holds a write back until the window has been announced and has closed."""
 
     def __init__(self, port: Port, *, starting: bool) -> None:
@@ -26,7 +26,6 @@ class QuietPort(Port):
         self.url = port.url
 
     def read(self, max_bytes: int, timeout: float) -> bytes:
-        """See Port.read."""
         if not self._held:
             self._listen(max_bytes, timeout)
         taken = bytes(self._held[:max_bytes])
@@ -34,7 +33,6 @@ class QuietPort(Port):
         return taken
 
     def write(self, data: bytes) -> None:
-        """See Port.write."""
         self._listen(_LONGEST_LINE, 0)
         while (left := self._quiet_until - self._port.now()) > 0:
             self._listen(_LONGEST_LINE, left)
@@ -54,23 +52,18 @@ class QuietPort(Port):
         del self._heard[:-_LONGEST_LINE]
 
     def close(self) -> None:
-        """See Port.close."""
         self._port.close()
 
     def reset_buffers(self) -> None:
-        """See Port.reset_buffers."""
         self._held.clear()
         self._port.reset_buffers()
 
     def reopen(self) -> None:
-        """See Port.reopen."""
         self._held.clear()
         self._port.reopen()
 
     def now(self) -> float:
-        """See Port.now."""
         return self._port.now()
 
     def pause(self, seconds: float) -> None:
-        """See Port.pause."""
         self._port.pause(seconds)

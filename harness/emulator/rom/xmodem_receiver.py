@@ -12,13 +12,13 @@ SOH, STX, EOT, ACK, NAK, CAN = b"\x01", b"\x02", b"\x04", b"\x06", b"\x15", b"\x
 POLL = b"C"
 POLL_S = 1.0
 GAP_S = 1.0
-"""A block whose bytes stop coming for so long is asked for again."""
+"""A block is asked for again if no byte comes for this long."""
 PATIENCE = 60
-"""Polls, and repeats of a block, after which the transfer is given up."""
+"""After this many polls, or repeats of a block, the transfer is given up."""
 _SIZES = {SOH: 128, STX: 1024}
 
 
-class Receiver:
+class XmodemReceiver:
     """Receives one file; `take` gets every block once and says whether there was room for it."""
 
     def __init__(self, line: Line, take: Callable[[bytes], bool]) -> None:
@@ -52,7 +52,7 @@ class Receiver:
         return False
 
     def _start(self) -> bytes:
-        """Return what a block, the end or a cancellation begins with; b"" where none comes in time."""
+        """Return what a block, the end or a cancellation begins with; b"" if none comes in time."""
         deadline = time.monotonic() + POLL_S
         while (left := deadline - time.monotonic()) > 0:
             byte = self._read(1, left)
@@ -69,14 +69,14 @@ class Receiver:
         if binascii.crc_hqx(data, 0) != int.from_bytes(body[-2:], "big"):
             return False
         if body[0] == self._expected - 1 & 0xFF:
-            return True  # once more, as its acknowledgement was lost
+            return True  # sent again, because its acknowledgement was lost
         if body[0] != self._expected & 0xFF or not self._take(data):
             return None
         self._expected += 1
         return True
 
     def _read(self, count: int, gap_s: float) -> bytes:
-        """Return `count` bytes, fewer where none came for `gap_s` seconds."""
+        """Return `count` bytes, fewer if none came for `gap_s` seconds."""
         while len(self._held) < count:
             data = self._line.read(gap_s)
             if not data:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from serial.rfc2217 import IAC, M_NORMAL, PortManager
 
-from harness.emulator.controls import Lines
+from harness.emulator.controls import ControlLines
 from harness.emulator.transport import SocketEndpoint
 
 
@@ -21,7 +21,7 @@ class Rfc2217Endpoint(SocketEndpoint):
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(host, port)
-        self._lines = Lines()
+        self._lines = ControlLines()
         self._uart = _Uart(self._settings_changed)
         self._telnet = PortManager(self._uart, _Raw(self._send))
 
@@ -33,7 +33,7 @@ class Rfc2217Endpoint(SocketEndpoint):
         out = bytearray()
         at = 0
         while at < len(data):
-            # pyserial's filter takes a byte at a time: data between Telnet's commands goes around it.
+            # pyserial's filter handles single bytes, which is slow: data between Telnet commands bypasses it.
             if self._telnet.mode is M_NORMAL and self._telnet.suboption is None:
                 command = data.find(IAC, at)
                 plain = len(data) if command < 0 else command
@@ -45,7 +45,7 @@ class Rfc2217Endpoint(SocketEndpoint):
         return bytes(out) or None
 
     def _settings_changed(self) -> None:
-        lines = Lines(self._uart.dtr, self._uart.rts, self._uart.baudrate)
+        lines = ControlLines(self._uart.dtr, self._uart.rts, self._uart.baudrate)
         if lines != self._lines:
             self._lines = lines
             self.on_lines(lines)

@@ -8,7 +8,7 @@ import warnings
 from serial import SerialException, rfc2217
 
 _LOOK_S = 0.002
-"""Between two looks whether the server has answered; pyserial has 0.05 s, and some 30 answers a flash."""
+"""Between two checks for the server's answer; pyserial waits 0.05 s, and a flash needs some 30 answers."""
 
 
 class Rfc2217Serial(rfc2217.Serial):
@@ -17,10 +17,9 @@ class Rfc2217Serial(rfc2217.Serial):
     _negotiated: tuple[object, ...] = ()
 
     def open(self) -> None:
-        """See serial.Serial.open."""
         self._negotiated = ()
         with warnings.catch_warnings():
-            # pyserial names its thread in a way that Python deprecates: where warnings are errors, as in many
+            # pyserial names its thread in a way that Python deprecates: if warnings are errors, as in many
             # a test suite, that would end a bench.
             warnings.simplefilter("ignore", DeprecationWarning)
             super().open()
