@@ -17,6 +17,7 @@
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
 #include "tensorflow/lite/micro/micro_op_resolver.h"
+#include "tensorflow/lite/micro/micro_resource_variable.h"
 #include "tensorflow/lite/schema/schema_generated.h"
 #include "tensorflow/lite/schema/schema_utils.h"
 
@@ -328,6 +329,23 @@ tflite::MicroAllocator *make_allocator(uint8_t *arena, uint32_t arena_size)
     return tflite::MicroAllocator::Create(memory, new (place) tflite::GreedyMemoryPlanner());
 }
 
+// How many resource variables a model may have at once: each VAR_HANDLE names one.
+int variables_of(const tflite::Model &model)
+{
+    int count = 0;
+
+    for (const tflite::SubGraph *subgraph : *model.subgraphs()) {
+        if (subgraph->operators() == nullptr) {
+            continue;
+        }
+        for (const tflite::Operator *op : *subgraph->operators()) {
+            const tflite::OperatorCode *code = model.operator_codes()->Get(op->opcode_index());
+            count += tflite::GetBuiltinCode(code) == tflite::BuiltinOperator_VAR_HANDLE ? 1 : 0;
+        }
+    }
+    return count;
+}
+
 bool has_usable_ends(refusal *why)
 {
     constexpr size_t kMost = UINT8_MAX;
@@ -372,7 +390,14 @@ bool engine_load(const uint8_t *bytes, uint32_t room, uint8_t *arena, uint32_t a
     if (allocator == nullptr) {
         return refuse(why, ARENA_TOO_SMALL, 0, "the arena does not even hold the interpreter", "");
     }
-    interpreter.make(model, watched_operators(), allocator);
+    // The table of variables is in the arena, as in any program that makes one.
+    int variables = variables_of(*model);
+    tflite::MicroResourceVariables *table =
+        variables > 0 ? tflite::MicroResourceVariables::Create(allocator, variables) : nullptr;
+    if (variables > 0 && table == nullptr) {
+        return refuse(why, ARENA_TOO_SMALL, 0, "the arena does not hold the table of resource variables", "");
+    }
+    interpreter.make(model, watched_operators(), allocator, table);
     graph = model->subgraphs()->Get(0);
     if (interpreter.get()->AllocateTensors() != kTfLiteOk) {
         engine_unload();

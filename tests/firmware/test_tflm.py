@@ -52,12 +52,17 @@ def on_cortex_m55(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def int8_models(shared: Path) -> list[tflite.Model]:
-    models = [tflite.read(path) for path in sorted((shared / "models").glob("*.tflite"))]
+    paths = [*sorted((shared / "models").glob("*.tflite")), shared / "cases/kws_saved_model_variables.tflite"]
+    models = [tflite.read(path) for path in paths]
     return [model for model in models if not ethosu.is_compiled(model)]
 
 
-def given_and_expected(model: tflite.Model) -> tuple[list[bytes], list[bytes]]:
-    """Return random inputs of a model, and what the desktop runtime makes of them."""
+def variables_of(model: tflite.Model) -> int:
+    return sum(op.label == "VAR_HANDLE" for graph in model.subgraphs for op in graph.operators)
+
+
+def given_and_expected(model: tflite.Model, invokes: int) -> tuple[list[bytes], list[bytes]]:
+    """Return random inputs of a model, and what the desktop runtime makes of them after so many invokes."""
     graph = model.subgraphs[0]
     rng = random.Random(model.name)
     given = [rng.randbytes(graph.tensors[i].bytes) for i in graph.inputs]
@@ -65,13 +70,13 @@ def given_and_expected(model: tflite.Model) -> tuple[list[bytes], list[bytes]]:
         np.frombuffer(data, graph.tensors[i].type).reshape(graph.tensors[i].shape)
         for data, i in zip(given, graph.inputs, strict=True)
     ]
-    with reference.start(model.data, arrays) as ran:
+    with reference.start(model.data, arrays, invokes=invokes) as ran:
         return given, [array.tobytes() for array in ran.result()]
 
 
 def test_every_model_is_bit_exact_on_a_cortex_m55(on_cortex_m55: Path, shared: Path) -> None:
     for model in int8_models(shared):
-        given, expected = given_and_expected(model)
+        given, expected = given_and_expected(model, 1)
         with QemuDevice(on_cortex_m55, model) as device, device.session() as session:
             session.select(device.address)
             for index, data in enumerate(given):
@@ -82,7 +87,7 @@ def test_every_model_is_bit_exact_on_a_cortex_m55(on_cortex_m55: Path, shared: P
 
 def test_every_model_is_bit_exact_and_its_arena_what_tflite_micro_says(with_tflm: Path, shared: Path) -> None:
     for model in int8_models(shared):
-        given, expected = given_and_expected(model)
+        given, expected = given_and_expected(model, 4)
         with PosixDevice(with_tflm, model) as device, device.session() as session:
             assert "selftest" not in session.identify().capabilities
             info = session.select(device.address)
@@ -93,7 +98,7 @@ def test_every_model_is_bit_exact_and_its_arena_what_tflite_micro_says(with_tflm
             layers, memory = session.layers(), session.memory()
             labels = [operator.label for operator in model.subgraphs[0].operators]
             said = subprocess.run(
-                [with_tflm / "tests/arena_in_process", device.flash_file()],
+                [with_tflm / "tests/arena_in_process", device.flash_file(), str(variables_of(model))],
                 check=True,
                 capture_output=True,
                 text=True,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas  # noqa: F401  (each run inside pytester drops what it imports: a second pandas is not the first)
 import pytest
 
 import harness
