@@ -170,9 +170,9 @@ _VELA_AREAS = {
 
 def _operators(profile: Profile) -> Iterator[Finding]:
     """Coefficients are for operators that TFLite has: a misspelt one would silently be the default."""
-    from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
+    from harness.models import schema
 
-    operators = [name for name in vars(BuiltinOperator) if name.isupper()]
+    operators = schema.names("BuiltinOperator")
     estimate: BaseModel = profile.estimate
     for key in type(estimate).model_fields:
         table = getattr(estimate, key)
