@@ -52,6 +52,8 @@ from typing import Literal
 
 import numpy as np
 
+from harness.gate.student import quantile as student_t
+
 Verdict = Literal["regression", "no regression", "within resolution", "not enough data"]
 Basis = Literal["runs", "known spread", "earlier runs", "computed", "no spread"]
 
@@ -279,8 +281,6 @@ def _half_width(
 
     `degrees` are those that a spread from elsewhere was estimated with.
     """
-    from scipy.special import stdtrit
-
     a, b = (s**2 / n for s, n in zip(spreads, sizes, strict=True))
     if not a + b:
         return 0.0
@@ -288,13 +288,15 @@ def _half_width(
         quantile = (
             statistics.NormalDist().inv_cdf(confidence)
             if math.isinf(degrees)
-            else float(stdtrit(degrees, confidence))
+            else student_t(confidence, degrees)
         )
         return quantile * math.sqrt(a + b)
     student = (
-        stdtrit(sum(sizes) - 2, confidence) * _pooled(spreads, sizes) * math.sqrt(1 / sizes[0] + 1 / sizes[1])
+        student_t(confidence, sum(sizes) - 2)
+        * _pooled(spreads, sizes)
+        * math.sqrt(1 / sizes[0] + 1 / sizes[1])
     )
     if min(sizes) == 1:
         return float(student)
     welch = (a + b) ** 2 / (a**2 / (sizes[0] - 1) + b**2 / (sizes[1] - 1))
-    return float(max(student, stdtrit(welch, confidence) * math.sqrt(a + b)))
+    return float(max(student, student_t(confidence, welch) * math.sqrt(a + b)))
