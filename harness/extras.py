@@ -12,8 +12,7 @@ from harness.errors import HarnessError
 # Module -> (package, extra that installs it). pyproject.toml has the same packages under the same extras.
 _PACKAGES = {
     "tflite_micro": ("tflite-micro", "emulate"),
-    "tflite_runtime": ("tflite-runtime", "emulate"),
-    "ai_edge_litert": ("ai-edge-litert", "emulate"),
+    "tflite_runtime": ("a desktop TFLite runtime", "emulate"),  # which one depends on the Python
     "ethosu": ("ethos-u-vela", "vela"),
     "PIL": ("pillow", "images"),
     "pandas": ("pandas", "report"),
@@ -25,10 +24,13 @@ _PACKAGES = {
 class MissingPackage(HarnessError):
     """A package is not installed; `needs` says what needs which, `remedy` is the command that installs it."""
 
-    def __init__(self, what: str, package: str, extra: str) -> None:
-        self.needs = f"{what} needs {package}"
-        self.remedy = f"pip install 'harness[{extra}]'"
-        super().__init__(f"{self.needs}: {self.remedy}")
+    def __init__(self, needs: str, remedy: str) -> None:
+        super().__init__(needs, remedy)  # both, so that it can be pickled
+        self.needs = needs
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.needs}: {self.remedy}"
 
 
 def is_installed(module: str) -> bool:
@@ -44,4 +46,5 @@ def need(module: str, what: str) -> None:
 
 def missing(module: str, what: str) -> MissingPackage:
     """Return the error that says that `what` needs the package of `module`."""
-    return MissingPackage(what, *_PACKAGES[module])
+    package, extra = _PACKAGES[module]
+    return MissingPackage(f"{what} needs {package}", f"pip install 'harness[{extra}]'")

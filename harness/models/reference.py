@@ -10,7 +10,6 @@ with `invokes=k`; for a model without state one invoke says it all, and only one
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
+from harness import extras
 from harness.errors import HarnessError
 from harness.models import flatbuffer, tflite
 
@@ -41,12 +41,9 @@ class ReferenceError(HarnessError):
 def runtime() -> tuple[str, str]:
     """Return the desktop runtime's package name and version; raises ReferenceError where there is none."""
     for module, package in _RUNTIMES.items():
-        if importlib.util.find_spec(module) is not None:
+        if extras.is_installed(module):
             return package, metadata.version(package)
-    raise ReferenceError(
-        "no desktop TFLite runtime to compare outputs with: install tflite-runtime (Python 3.11 on Linux) "
-        "or ai-edge-litert"
-    )
+    raise ReferenceError(str(extras.missing("tflite_runtime", "holding outputs against a reference")))
 
 
 def kernels(model: tflite.Model) -> str:
