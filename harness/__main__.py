@@ -6,13 +6,17 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; a Ctrl-C that comes before it is even imported shows no traceback either."""
+    """Run the command line; a Ctrl-C that comes while something is imported shows no traceback either."""
     try:
         from harness.cli import main as run
-    except KeyboardInterrupt:
+
+        run()
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # Python 3.11 makes a RuntimeError of what comes while the class of an imported module is made.
+        if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
         print("harness: interrupted", file=sys.stderr)
         sys.exit(130)
-    run()
 
 
 if __name__ == "__main__":

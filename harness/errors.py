@@ -21,12 +21,15 @@ class BoardError(HarnessError):
 def nearest(word: str, known: Iterable[str]) -> str:
     """Say which known word `word` was probably meant to be, as a clause to append to a message.
 
-    Returns `"; did you mean 'x'?"`, or `"; known: a, b"` where none is near.
+    Returns `"; did you mean 'x' or 'y'?"` with all that begin with `word`, else with the one that is near, or
+    `"; known: a, b"` if none is.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean '{close[0]}'?"
+    meant = [name for name in names if word and name.lower().startswith(word.lower())]
+    meant = meant or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if meant:
+        *others, last = (f"'{name}'" for name in meant)
+        return f"; did you mean {', '.join(others)}{' or ' if others else ''}{last}?"
     return f"; known: {', '.join(names)}" if names else ""
 
 

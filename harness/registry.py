@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from harness.errors import HarnessError, nearest
 
@@ -24,7 +24,7 @@ class Registry(Generic[T]):
     """
 
     def __init__(self, group: str, what: str, own: Mapping[str, str]) -> None:
-        """`own` maps the names of this package's parts to "module:object".
+        """`own` maps the names of this package's parts to "module:object", or to a module.
 
         They are not entry points themselves: those of all packages take as long to read as `--help` may.
         """
@@ -32,6 +32,7 @@ class Registry(Generic[T]):
         self.what = what
         self._own = own
         self._made: dict[str, T] = {}
+        self._brought: dict[str, str] | None = None
 
     def names(self) -> list[str]:
         """Return the names of all parts, those of other packages behind this package's."""
@@ -45,7 +46,8 @@ class Registry(Generic[T]):
                 raise HarnessError(f"unknown {self.what} '{name}'{nearest(name, self.names())}")
             module, _, attribute = place.partition(":")
             try:
-                self._made[name] = getattr(importlib.import_module(module), attribute)
+                made: Any = importlib.import_module(module)
+                self._made[name] = getattr(made, attribute) if attribute else made
             except (ImportError, AttributeError) as error:
                 raise HarnessError(f"{self.what} '{name}' cannot be loaded from {place}: {error}") from error
         return self._made[name]
@@ -57,6 +59,8 @@ class Registry(Generic[T]):
         return f"unknown {self.what} '{name}'{nearest(name, self.names())}"
 
     def _others(self) -> dict[str, str]:
-        from importlib.metadata import entry_points
+        if self._brought is None:
+            from importlib.metadata import entry_points
 
-        return {point.name: point.value for point in entry_points(group=self.group)}
+            self._brought = {point.name: point.value for point in entry_points(group=self.group)}
+        return self._brought

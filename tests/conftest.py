@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +16,39 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("any host", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any host")
 
+# The workers and the programs that tests start, hundreds of them, would each compile all modules once more.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(scope="session")
+def new_cache(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Make a cache without boards, firmware and models, but with what was compiled before in this run.
+
+    Compiled models and decoded weights are the same for all tests and workers; each is made once.
+    """
+    base = tmp_path_factory.getbasetemp()
+    common = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
+
+    def make(place: Path) -> Path:
+        place.mkdir(parents=True, exist_ok=True)
+        for kind in ("vela", "npu-weights"):
+            (common / kind).mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):  # where links take a privilege, this cache compiles anew
+                (place / kind).symlink_to(common / kind, target_is_directory=True)
+        return place
+
+    return make
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _cache(new_cache: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the tests' emulated boards and compiled models out of the user's cache."""
-    before = os.environ.get("HARNESS_CACHE_DIR")
-    os.environ["HARNESS_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["HARNESS_CACHE_DIR"]
-    else:
-        os.environ["HARNESS_CACHE_DIR"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CACHE_DIR", str(new_cache(tmp_path_factory.mktemp("cache"))))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,10 +12,12 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 import pytest
+from click.testing import CliRunner
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 from harness import extras
+from harness.cli import COMMANDS, cli
 from harness.emulator.process import BoardProcess
 from harness.results import Record
 from harness.results.store import scan
@@ -86,13 +88,9 @@ def test_help_loads_none_of_the_heavy_libraries() -> None:
 
 
 def test_every_command_has_help() -> None:
-    from harness.cli import COMMANDS
-
     for name in COMMANDS:
-        done = subprocess.run(
-            [sys.executable, "-m", "harness", name, "--help"], capture_output=True, text=True
-        )
-        assert done.returncode == 0, (name, done.stderr)
+        done = CliRunner().invoke(cli, [name, "--help"])
+        assert done.exit_code == 0, (name, done.output)
         assert done.stdout.startswith("Usage: ")
 
 
@@ -100,7 +98,7 @@ def test_every_command_has_help() -> None:
     ("missing", "words", "message"),
     [
         ("tflite_micro", "bench --port emulated", "an emulated board needs tflite-micro: EMULATE"),
-        ("tflite_micro", "emulate we2", "an emulated board needs tflite-micro: EMULATE"),
+        ("tflite_micro", "emulate -b we2", "an emulated board needs tflite-micro: EMULATE"),
         ("ethosu", f"compile {MODEL} --board we2", "compiling a model for an NPU needs ethos-u-vela: VELA"),
         (
             "ethosu",

@@ -105,14 +105,15 @@ def _flash(profile: Profile) -> Iterator[Finding]:
     if flash.image_offset not in [region.offset for region in flash.regions]:
         starts = ", ".join(f"{region.name} {region.offset:#x}" for region in flash.regions)
         yield ("flash", "image_offset"), f"{flash.image_offset:#x} is not the start of a region ({starts})"
-    for method in ("esptool", "xmodem", "uf2"):
+    tables = ("esptool", "xmodem", "uf2")  # of the methods that need to know more about a board
+    for method in tables:
         given = getattr(flash, method) is not None
-        if given and method != flash.method:
+        if given and method != flash.method and flash.method in tables:
             yield ("flash", method), f"is for the method '{method}', but the board's is '{flash.method}'"
         if method == flash.method and not given:
             yield ("flash", "method"), f"the method '{method}' needs the table [flash.{method}]"
-    if flash.enter == "touch" and flash.method != "uf2":
-        yield ("flash", "enter"), f"'touch' goes with the method 'uf2', but the board's is '{flash.method}'"
+    if flash.enter == "touch" and flash.uf2 is None:
+        yield ("flash", "enter"), "'touch' needs the table [flash.uf2], which has the speed"
 
 
 def _region(profile: Profile, region: Region, where: Path) -> Iterator[Finding]:

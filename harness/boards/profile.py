@@ -16,7 +16,6 @@ from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr
 from harness.boards.table import Address, Baud, Bytes, Cycles, Hertz, Seconds, Table, Text
 
 ModelFormat = Literal["int8", "vela"]
-FlashMethod = Literal["esptool", "xmodem", "uf2"]
 MemoryKind = Literal["sram", "psram", "tcm", "flash"]
 MemoryUse = Literal["arena", "weights", "code", "data"]
 RegionUse = Literal["boot_loader", "partition_table", "firmware", "model", "data", "reserved"]
@@ -173,7 +172,7 @@ class Uf2(Table):
 class Flash(Table):
     """How the board is flashed, and its flash map."""
 
-    method: FlashMethod = Field(description="the flashing method")
+    method: Text = Field(description="the flashing method")
     enter: Literal["dtr_rts", "button", "touch"] = Field(
         description="how the boot loader is entered: DTR and RTS, the board's button, or opening the port at "
         "`uf2.touch_baud`"

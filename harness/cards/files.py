@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cards.card import CardError
+from harness.cards.forms import suffixes
 from harness.errors import HarnessError
 
-SUFFIXES = (".md", ".markdown", ".json")
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -54,7 +54,7 @@ def find_cards(paths: Iterable[Path]) -> list[tuple[Path, bool]]:
         if path.is_dir():
             inside = [file for file in sorted(path.rglob("*")) if _may_be_card(file, path)]
             if not inside:
-                raise HarnessError(f"{path}: no card in it: it holds no {', '.join(SUFFIXES)} file")
+                raise HarnessError(f"{path}: no card in it: it holds no {', '.join(suffixes())} file")
             for file in inside:
                 found.setdefault(file, False)
         elif path.exists():
@@ -66,7 +66,7 @@ def find_cards(paths: Iterable[Path]) -> list[tuple[Path, bool]]:
 
 def _may_be_card(file: Path, within: Path) -> bool:
     hidden = any(part.startswith(".") for part in file.relative_to(within).parts)
-    return not hidden and file.suffix.lower() in SUFFIXES and file.is_file()
+    return not hidden and file.suffix.lower() in suffixes() and file.is_file()
 
 
 def read_card(path: Path, encoding: str | None = None) -> CardFile:

@@ -24,6 +24,7 @@ from harness.cards.words import Words, language_of
 from harness.results.record import Record
 
 NAME = "markdown"
+SUFFIXES = (".md", ".markdown")
 _NO_TABLE = (
     "no benchmark table: no Markdown table has a header that names an invoke time or RAM; "
     "more names go under [headers] of a --words file"

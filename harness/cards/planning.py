@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import ModuleType
 
-from harness.cards import markdown, zoo
 from harness.cards.card import CardError, Change, Overview, Plan
+from harness.cards.forms import form_of
 from harness.cards.models import NO_CHECKSUMS, Benched, Checksums
 from harness.cards.rules import Rules
 from harness.cards.words import Words, default_words
 from harness.results.record import Record
-
-# Each has NAME, recognises(text), plan(text, benched, rules, checksums) and show(text, words, checksums); the
-# first that recognises a text has it.
-FORMATS: tuple[ModuleType, ...] = (zoo, markdown)
 
 
 def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CHECKSUMS) -> Plan:
@@ -23,8 +18,7 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
     `checksums` are those that entries of the zoo give beside the addresses of files. Raises CardError for a
     text that is damaged.
     """
-    result: Plan = format_of(text).plan(text, benched, rules, checksums)
-    return result
+    return form_of(text).plan(text, benched, rules, checksums)
 
 
 def update(
@@ -47,10 +41,4 @@ def show(text: str, words: Words | None = None, checksums: Checksums = NO_CHECKS
 
     Raises CardError for a text that is damaged.
     """
-    result: Overview = format_of(text).show(text, words or default_words(), checksums)
-    return result
-
-
-def format_of(text: str) -> ModuleType:
-    """Return the module of the format that a text is in."""
-    return next(form for form in FORMATS if form.recognises(text))
+    return form_of(text).show(text, words or default_words(), checksums)

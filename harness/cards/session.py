@@ -12,9 +12,10 @@ from pathlib import Path
 from harness.cards import generated, zoo
 from harness.cards.agreement import Disagreement, disagreements
 from harness.cards.card import CardError, Left, Overview, Plan
-from harness.cards.files import SUFFIXES, CardFile, find_cards, read_card, write_card
+from harness.cards.files import CardFile, find_cards, read_card, write_card
+from harness.cards.forms import form_of, suffixes
 from harness.cards.models import Benched, Checksums
-from harness.cards.planning import format_of, plan, show
+from harness.cards.planning import plan, show
 from harness.cards.rules import Rules
 from harness.cards.wanted import Want, wanted
 from harness.cards.words import Words
@@ -161,7 +162,7 @@ def prepare(
         if card.file is None:
             continue
         try:
-            if format_of(card.file.text) is zoo:
+            if form_of(card.file.text) is zoo:
                 card.plan = plan(card.file.text, benched, rules, checksums)
                 for source in generated.sources(card.path, card.file.text, card.plan):
                     sources.setdefault(source.urls, source)
@@ -221,7 +222,7 @@ def _overviews(
             except CardError as error:
                 card.unreadable(error)
                 continue
-            if not overview.tables and card.path.suffix.lower() not in SUFFIXES:
+            if not overview.tables and card.path.suffix.lower() not in suffixes():
                 overview = Overview("no card", None, (), (_NO_FORM,))
             if overview.tables or card.named:
                 found[card.path] = overview
@@ -235,7 +236,7 @@ def checksums_of(cards: Iterable[Planned]) -> Checksums:
     """Return the checksums that the entries among some files give beside addresses."""
     checksums = Checksums()
     for card in cards:
-        if card.file is not None and format_of(card.file.text) is zoo:
+        if card.file is not None and form_of(card.file.text) is zoo:
             try:
                 zoo.add_checksums(card.file.text, checksums)
             except CardError:
@@ -259,7 +260,7 @@ def _read(found: Iterable[tuple[Path, bool]], encoding: str | None) -> list[Plan
 def _sources_first(card: Planned) -> tuple[bool, int]:
     """Order files so that an entry comes before its copies: the file of all models, then the cards."""
     text = card.file.text if card.file else ""
-    return format_of(text) is not zoo, len(text)
+    return form_of(text) is not zoo, len(text)
 
 
 def _follow(card: Planned, sources: Iterable[generated.Source], words: Words) -> bool:

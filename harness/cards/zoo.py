@@ -31,6 +31,7 @@ from harness.cards.words import Words
 from harness.results.record import Record
 
 NAME = "zoo"
+SUFFIXES = (".json",)
 
 
 def recognises(text: str) -> bool:

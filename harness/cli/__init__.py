@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import signal
 import sys
-from types import FrameType
 
 import click
 
 from harness import __version__
-from harness.errors import HarnessError, nearest
+from harness.cli import signals, terminal
+from harness.cli.group import Group
+from harness.errors import HarnessError
 
 # name -> (one line for --help, module that defines `command`)
 COMMANDS: dict[str, str] = {
@@ -34,7 +34,7 @@ COMMANDS: dict[str, str] = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group that knows its commands by name and imports one only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -46,13 +46,6 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"harness.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no command '{args[0]}'{nearest(args[0], COMMANDS)}")
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -71,9 +64,13 @@ def cli(ctx: click.Context, verbose: bool) -> None:
 def main() -> None:
     """Run the command line and exit; errors for people are one line and a non-zero status."""
     verbose = any(a in ("-v", "--verbose") for a in sys.argv[1:])
-    told_to_end = _end_by_signals()
+    terminal.prepare()
+    signals.listen()
     try:
-        cli.main(standalone_mode=False)
+        try:
+            sys.exit(cli.main(prog_name="harness", standalone_mode=False))
+        finally:
+            terminal.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
@@ -83,12 +80,11 @@ def main() -> None:
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        print("harness: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _interrupted()
     except HarnessError as error:
         if verbose:
             raise
-        _fail(str(error), error.exit_code)
+        _fail(str(error), signals.status() if signals.came() else error.exit_code)
     except OSError as error:
         # What the machine refuses wherever it happens: a full disk under a pipe or a temporary file.
         if verbose:
@@ -97,32 +93,16 @@ def main() -> None:
         _fail(f"{where}{error.strerror or error}", 1)
     except Exception:
         # numpy and others turn an interrupt of their import into an ImportError.
-        if verbose or not told_to_end:
+        if verbose or not signals.came():
             raise
-        print("harness: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _interrupted()
+
+
+def _interrupted() -> None:
+    print("harness: interrupted", file=sys.stderr)
+    sys.exit(signals.status())
 
 
 def _fail(message: str, status: int) -> None:
     print(f"harness: error: {message}", file=sys.stderr)
     sys.exit(status)
-
-
-def _end_by_signals() -> list[int]:
-    """Let Ctrl-C, and what ends a job or closes a terminal, end a run with what was measured recorded.
-
-    Returns:
-        The signals that came so far; it grows with each.
-    """
-    came: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        raise KeyboardInterrupt
-
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        # What ignores a signal, as `nohup` and a shell's background jobs do, keeps ignoring it.
-        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(number, interrupt)
-    return came

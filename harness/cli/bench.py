@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
+from harness.cli import options, signals
+
 
 @click.command("bench", short_help="Bench models on boards, attached or emulated.")
 @click.argument("models", nargs=-1, metavar="[MODEL ...]")
-@click.option(
-    "--board", "-b", "boards", multiple=True, metavar="ID", help="Board id or profile; may be repeated."
-)
+@options.boards()
 @click.option(
     "--port",
     metavar="URL|auto|emulated",
@@ -24,17 +24,10 @@ import click
     type=click.Path(path_type=Path),
     help="Where the boot loader's drive is, for boards that are flashed by UF2 [looked for].",
 )
-@click.option("-n", "--invokes", default=10, show_default=True, type=click.IntRange(1, 1_000_000))
-@click.option("--warmup", "-w", default=1, show_default=True, type=click.IntRange(0, 1_000_000))
-@click.option(
-    "--input",
-    "-i",
-    "inputs",
-    multiple=True,
-    metavar="FILE.npy|FILE.npz|IMAGE|random:SEED",
-    help="Test tensor, one for each input or one for all; floats and pixels are quantised [random:0].",
-)
-@click.option("--protocol", metavar="NAME", help="What the firmware speaks [the board's default].")
+@options.invokes(10)
+@options.warmup()
+@options.inputs()
+@options.protocol()
 @click.option("--layers/--no-layers", default=True, show_default=True, help="Time each operator, too.")
 @click.option(
     "--invoke-timeout",
@@ -45,15 +38,8 @@ import click
 @click.option(
     "--allow-differing", is_flag=True, help="Exit with 0 even if outputs differ from the reference's."
 )
-@click.option(
-    "--out",
-    "-o",
-    default="results",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Directory that records are added to.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+@options.output("Directory that records are added to.", metavar="DIR", default="results")
+@options.as_json("Print the records as JSON.")
 def command(
     models: tuple[str, ...],
     boards: tuple[str, ...],
@@ -66,7 +52,7 @@ def command(
     layers: bool,
     invoke_timeout: float | None,
     allow_differing: bool,
-    out: Path,
+    output: Path,
     as_json: bool,
 ) -> None:
     """Bench each MODEL (a .tflite file, a folder of them, or the name of a bundled model) on each board.
@@ -86,13 +72,13 @@ def command(
             boards,
             invokes=invokes,
             warmup=warmup,
-            inputs=inputs or ("random:0",),
+            inputs=inputs,
             protocol=protocol,
             port=port,
             drive=drive,
             profile_layers=layers,
             invoke_timeout_s=invoke_timeout,
-            out=out,
+            out=output,
             observer=observer,
         )
     if as_json:
@@ -101,4 +87,6 @@ def command(
         bench_view.print_table(result)
     wrong = [] if allow_differing else result.differing
     bench_view.print_failures(result, wrong)
-    sys.exit(130 if result.interrupted else 1 if result.failures or wrong or not result.records else 0)
+    if result.interrupted:
+        sys.exit(signals.status())
+    sys.exit(1 if result.failures or wrong or not result.records else 0)

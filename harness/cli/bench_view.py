@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness.cli import flash_view
+from harness.cli import flash_view, terminal
 from harness.results.record import Record
 from harness.results.table import decimals, milliseconds, origin_of_time
 from harness.runner import Observer, Result
@@ -119,27 +119,22 @@ def observer() -> Quiet | TerminalProgress:
 
 def print_json(result: Result) -> None:
     """Print records and what did not work as one JSON object."""
-    print(
-        json.dumps(
-            {
-                "records": [
-                    json.loads(record.model_dump_json()) | {"path": str(path)}
-                    for record, path in zip(result.records, result.paths, strict=True)
-                ],
-                "skipped": [vars(skip) for skip in result.skipped],
-                "failures": [vars(failure) for failure in result.failures],
-                "flashed": [flash_view.as_json(flashed) for flashed in result.flashed],
-                "interrupted": result.interrupted,
-            },
-            indent=2,
-        )
+    terminal.print_json(
+        {
+            "records": [
+                json.loads(record.model_dump_json()) | {"path": str(path)}
+                for record, path in zip(result.records, result.paths, strict=True)
+            ],
+            "skipped": [vars(skip) for skip in result.skipped],
+            "failures": [vars(failure) for failure in result.failures],
+            "flashed": [flash_view.as_json(flashed) for flashed in result.flashed],
+            "interrupted": result.interrupted,
+        }
     )
 
 
 def print_table(result: Result) -> None:
     """Print a row a run, then what was left out, what failed, and where the records are."""
-    from harness.cli import terminal
-
     out = terminal.console()
     rows = [_row(record) for record in result.records]
     if terminal.fits(out, HEADINGS, rows):
@@ -171,8 +166,6 @@ def print_table(result: Result) -> None:
 
 def print_failures(result: Result, differing: Sequence[Record]) -> None:
     """Print what failed, a line a run, on standard error; `differing` are runs with wrong outputs."""
-    from harness.cli import terminal
-
     lines = [f"{f.model} on {f.board}: {f.message}" for f in result.failures]
     lines += [
         f"{record.model.name} on {record.board.id}: its outputs differ from the reference's "

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli import options, terminal
+from harness.cli.group import Group
 from harness.errors import printable
 
 if TYPE_CHECKING:
     from harness.boards import Profile
 
-_HELP = {"help_option_names": ["-h", "--help"]}
-_JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON, with every quantity in its SI unit."
-)
+_JSON = options.as_json("Print JSON, with every quantity in its SI unit.")
 
 
-@click.group(invoke_without_command=True, context_settings=_HELP)
+@click.group(cls=Group, invoke_without_command=True)
 @_JSON
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
@@ -30,11 +28,10 @@ def command(ctx: click.Context, as_json: bool) -> None:
             raise click.UsageError(f"give --json after '{ctx.invoked_subcommand}'")
         return
     from harness import boards
-    from harness.cli import terminal
 
     profiles = boards.all_profiles()
     if as_json:
-        _print_json([_as_json(profile) for profile in profiles])
+        terminal.print_json([_as_json(profile) for profile in profiles])
     else:
         terminal.bare_table(
             terminal.console(),
@@ -43,18 +40,17 @@ def command(ctx: click.Context, as_json: bool) -> None:
         )
 
 
-@command.command(context_settings=_HELP)
+@command.command()
 @click.argument("board", metavar="ID")
 @_JSON
 def show(board: str, as_json: bool) -> None:
     """Show the profile ID (an id, an alias, or the path of a .toml file) and the source of every fact."""
     from harness import boards
     from harness.boards.facts import facts
-    from harness.cli import terminal
 
     profile = boards.load(board)
     if as_json:
-        _print_json(_as_json(profile))
+        terminal.print_json(_as_json(profile))
         return
     click.echo(f"{printable(profile.name)} ({profile.id})\n{profile.path}\nSHA-256 {profile.sha256}\n")
     notes: dict[str, int] = {}  # source -> its number below the table
@@ -68,7 +64,7 @@ def show(board: str, as_json: bool) -> None:
         click.echo(f"{f'[{number}]':>5} {printable(source)}")
 
 
-@command.command(context_settings=_HELP)
+@command.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @_JSON
 def check(file: Path, as_json: bool) -> None:
@@ -82,13 +78,13 @@ def check(file: Path, as_json: bool) -> None:
     except ProfileError as error:
         if as_json:
             problems = [vars(problem) for problem in error.problems]
-            _print_json({"file": str(file), "valid": False, "problems": problems})
+            terminal.print_json({"file": str(file), "valid": False, "problems": problems})
         else:
             click.echo(str(error))
         sys.exit(error.exit_code)
     if as_json:
         emulated = fitting.cannot_be_emulated(profile) is None
-        _print_json(
+        terminal.print_json(
             {"file": str(file), "valid": True, "id": profile.id, "emulated": emulated, "problems": []}
         )
     else:
@@ -115,7 +111,3 @@ def _row(profile: Profile) -> tuple[str, ...]:
 def _as_json(profile: Profile) -> dict[str, Any]:
     facts = profile.model_dump(mode="json", exclude_none=True)
     return {"id": profile.id, "sha256": profile.sha256, "path": str(profile.path), **facts}
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

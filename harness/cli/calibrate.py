@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli import options, terminal
+
 if TYPE_CHECKING:
     from harness.boards.published import Chip
     from harness.timing.calibrate import Calibration
@@ -16,30 +18,22 @@ if TYPE_CHECKING:
 
 
 @click.command("calibrate", short_help="Hold time estimates against figures, and fit them to measurements.")
-@click.option("--board", "-b", metavar="ID", help="Board id or profile [with figures: every chip].")
+@options.board("Board id or profile [with figures: every chip].")
 @click.option("--held-out", is_flag=True, help="Whole models alone, each without its architecture.")
 @click.option("--tables", is_flag=True, help="Print the [estimate] tables that the figures give a profile.")
-@click.option(
-    "--from", "store_path", metavar="DIR", type=click.Path(path_type=Path), help="Records to fit to."
-)
+@options.records("Records to fit to: a directory or a file.", default=None)
 @click.option(
     "--models", metavar="DIR", type=click.Path(path_type=Path), help="Where the models of the records are."
 )
-@click.option(
-    "--out",
-    "-o",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Overlay to write [BOARD_calibrated.toml].",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.output("Overlay to write [BOARD_calibrated.toml].")
+@options.as_json()
 def command(
     board: str | None,
     held_out: bool,
     tables: bool,
-    store_path: Path | None,
+    store: Path | None,
     models: Path | None,
-    out: Path | None,
+    output: Path | None,
     as_json: bool,
 ) -> None:
     """Show each published time of a board's chip beside its estimate by a fit to the other architectures.
@@ -47,9 +41,11 @@ def command(
     With --from, fit the coefficients to the measured records in DIR instead, and write a profile that
     extends the board's with them; it works everywhere that a board id does.
     """
-    if store_path is None:
-        if models is not None or out is not None:
-            raise click.UsageError("--models and --out go with --from")
+    if store is None:
+        if models is not None or output is not None:
+            raise click.UsageError("--models and --output go with --from")
+        if tables and as_json:
+            raise click.UsageError("--tables are TOML; leave out --json")
         if tables:
             _tables(board)
         else:
@@ -59,7 +55,7 @@ def command(
     elif held_out or tables:
         raise click.UsageError("--held-out and --tables are of published figures; leave out --from")
     else:
-        _fit(board, store_path, models, out, as_json)
+        _fit(board, store, models, output, as_json)
 
 
 def _tables(board: str | None) -> None:
@@ -78,9 +74,7 @@ def _published(board: str | None, held_out: bool, as_json: bool) -> None:
     if held_out:
         found = [replace(comparison, figures=comparison.held_out) for comparison in found]
     if as_json:
-        import json
-
-        click.echo(json.dumps([_as_dict(comparison) for comparison in found], indent=2))
+        terminal.print_json([_as_dict(comparison) for comparison in found])
         return
     for comparison in found:
         _show_published(comparison)
@@ -153,28 +147,26 @@ def _show_published(found: Comparison) -> None:
     out.print()
 
 
-def _fit(board: str, store_path: Path, models: Path | None, out: Path | None, as_json: bool) -> None:
+def _fit(board: str, store: Path, models: Path | None, output: Path | None, as_json: bool) -> None:
     from harness import boards
     from harness.cli import results
     from harness.errors import HarnessError
-    from harness.results import store
+    from harness.results.store import read_all
     from harness.timing.calibrate import calibrate
 
     profile = boards.load(board)
     if models is not None and not models.is_dir():
         raise HarnessError(f"{models}: no such directory; give the one that holds the records' models")
-    records, damaged = store.read_all(store_path)
+    records, damaged = read_all(store)
     results.warn(damaged)
-    found = calibrate(profile, records, store_path.name, models)
-    path = out or Path(f"{profile.id}_calibrated.toml")
+    found = calibrate(profile, records, store.name, models)
+    path = output or Path(f"{profile.id}_calibrated.toml")
     try:
         path.write_text(found.text, encoding="utf-8")
     except OSError as error:
         raise HarnessError(f"{path}: cannot be written: {error.strerror or error}") from None
     if as_json:
-        import json
-
-        click.echo(json.dumps({**asdict(found), "file": str(path)}, indent=2))
+        terminal.print_json({**asdict(found), "file": str(path)})
     else:
         _show_fit(found, path)
 

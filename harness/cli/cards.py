@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli import options, signals, terminal
+from harness.cli.group import Group
 from harness.cli.terminal import printable
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from harness.results.record import Record
     from harness.runner import Observer
 
-_HELP = {"help_option_names": ["-h", "--help"]}
 _WORDS = click.option(
     "--words", type=click.Path(path_type=Path), metavar="FILE.toml", help="More names of headers and boards."
 )
@@ -29,15 +29,6 @@ _ENCODING = click.option(
 )
 _CARDS = click.argument(
     "cards", nargs=-1, required=True, metavar="FILE|DIR...", type=click.Path(path_type=Path)
-)
-_FROM = click.option(
-    "--from",
-    "sources",
-    multiple=True,
-    default=("results",),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Records: a file or a directory (repeatable).",
 )
 _RULES = (
     click.option(
@@ -75,10 +66,10 @@ _RULES = (
     click.option(
         "--factor", default=2.0, show_default=True, help="Ask before a figure changes by more than this."
     ),
-    click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+    options.yes(),
     _WORDS,
     _ENCODING,
-    click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON."),
+    options.as_json("Print the changes as JSON."),
 )
 
 
@@ -89,43 +80,43 @@ def _with_rules(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@click.group(context_settings=_HELP)
+@click.group(cls=Group)
 def command() -> None:
     """Keep the Invoke Time and RAM columns of model cards in step with records."""
 
 
-@command.command(context_settings=_HELP)
+@command.command()
 @_CARDS
-@_FROM
+@options.records_of_several()
 @click.option("--dry-run", is_flag=True, help="Write nothing; print what would change as a unified diff.")
 @click.option(
     "--check", is_flag=True, help="Write nothing; exit 1 when a card is out of date or a record is not used."
 )
 @click.option("--strict", is_flag=True, help="Write nothing at all if anything is refused.")
-@click.option("--board", metavar="ID", help="Board of figures that no foot-note explains.")
+@options.board("Board of figures that no foot-note explains.")
 @_with_rules
 def update(
     cards: tuple[Path, ...],
-    sources: tuple[Path, ...],
+    stores: tuple[Path, ...],
     dry_run: bool,
     check: bool,
     strict: bool,
     board: str | None,
     encoding: str | None,
     as_json: bool,
-    **options: Any,
+    **given: Any,
 ) -> None:
     """Write the figures of records into cards (Markdown, or entries of the model zoo in JSON).
 
     Each file and each cell is done by itself. The exit code is 0 if all is up to date, 1 if a figure was at
     hand that could not be written.
     """
-    rules = _rules(board=board, **options)
+    rules = _rules(board=board, **given)
     mode = "dry run" if dry_run else "check" if check else "write"
-    sys.exit(_update(cards, _records(sources), rules, encoding, mode, strict, as_json))
+    sys.exit(_update(cards, _records(stores), rules, encoding, mode, strict, as_json))
 
 
-@command.command(context_settings=_HELP)
+@command.command()
 @_CARDS
 @click.option(
     "--models",
@@ -135,28 +126,19 @@ def update(
     type=click.Path(path_type=Path),
     help="Where model files are (repeatable); others are fetched from where the cards link them.",
 )
-@click.option(
-    "--board", "-b", "boards", multiple=True, metavar="ID", help="Only what is asked of this board."
-)
+@options.boards("Only what is asked of this board (repeatable).")
 @click.option(
     "--port",
     metavar="URL|auto|emulated",
     help="Serial port of the board [the attached one; with --allow-estimated else an emulated one].",
 )
-@click.option("-n", "--invokes", default=100, show_default=True, type=click.IntRange(1, 1_000_000))
-@click.option("--warmup", "-w", default=1, show_default=True, type=click.IntRange(0, 1_000_000))
-@click.option("--protocol", metavar="NAME", help="What the firmware speaks [the board's default].")
+@options.invokes(100)
+@options.warmup()
+@options.protocol()
 @click.option("--offline", is_flag=True, help="Fetch nothing.")
 @click.option("--again", is_flag=True, help="Bench what has a record as well.")
 @click.option("--dry-run", is_flag=True, help="Print what would be benched and which files are missing.")
-@click.option(
-    "--out",
-    "-o",
-    default="results",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Directory that records are added to, and looked for in.",
-)
+@options.output("Directory that records are added to, and looked for in.", metavar="DIR", default="results")
 @_with_rules
 def bench(
     cards: tuple[Path, ...],
@@ -169,10 +151,10 @@ def bench(
     offline: bool,
     again: bool,
     dry_run: bool,
-    out: Path,
+    output: Path,
     encoding: str | None,
     as_json: bool,
-    **options: Any,
+    **given: Any,
 ) -> None:
     """Bench the models that cards show on the boards that they show, and write what comes out into the cards.
 
@@ -183,10 +165,10 @@ def bench(
     from harness.cli import bench_view, cards_view
     from harness.results.store import read_all
 
-    rules = _rules(**options)
+    rules = _rules(**given)
     found, unknown, unread = wants(cards, rules.words, encoding)
     wanted_boards = _boards(boards, found)
-    records = read_all(out)[0] if out.exists() else []
+    records = read_all(output)[0] if output.exists() else []
     # What an emulated board says of a time may only be written if that was asked for.
     port = port or (None if rules.allow_estimated else "auto")
     runs = benching.plan_runs(
@@ -212,7 +194,7 @@ def bench(
     with observer:
         came = benching.make(
             runs,
-            lambda path, board: _bench(path, board, observer, port, invokes, warmup, protocol, out),
+            lambda path, board: _bench(path, board, observer, port, invokes, warmup, protocol, output),
             lambda run: lambda done, total: observer.progress("fetch", done, total or done),
             lambda run, number, total: cards_view.begin(observer, run, number, total),
         )
@@ -223,12 +205,14 @@ def bench(
     click.echo(f"harness: {came.made} benched, {left} left, {len(missing)} without a file", err=True)
     if came.interrupted:
         click.echo("harness: interrupted; the same call goes on where this one stopped", err=True)
-        sys.exit(130)
-    code = _update(cards, _records([out]) if out.exists() else [], rules, encoding, "write", False, as_json)
+        sys.exit(signals.status())
+    code = _update(
+        cards, _records([output]) if output.exists() else [], rules, encoding, "write", False, as_json
+    )
     sys.exit(1 if came.failures or missing else code)
 
 
-@command.command(context_settings=_HELP)
+@command.command()
 @_CARDS
 @_WORDS
 @_ENCODING
@@ -247,7 +231,7 @@ def show(cards: tuple[Path, ...], words: Path | None, encoding: str | None, as_j
         click.echo(printable(f"harness: {text}"), err=True)
     if as_json:
         shown = [{"file": str(path), **dataclasses.asdict(overview)} for path, overview in found.items()]
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        terminal.print_json(shown)
     else:
         print_overviews(found)
     sys.exit(1 if unread else 0)
@@ -378,7 +362,7 @@ def _update(
         cards_view.print_session_json(session, nothing_written=kept or mode != "write")
     elif mode == "dry run":
         for card in session.changed:
-            click.echo(card.diff(), nl=False)
+            terminal.print_file(card.diff())
     else:
         cards_view.print_session(session, cards_view.CHECK if mode == "check" else cards_view.WRITE, kept)
     stale = mode == "check" and (session.changed or session.disagreements)

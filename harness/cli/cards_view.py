@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.terminal import bare_table, console, printable, table
+from harness.cli.terminal import bare_table, console, print_json, printable, table
 
 if TYPE_CHECKING:
     from harness.cards.benching import Run
@@ -83,7 +82,7 @@ def print_session_json(session: Session, nothing_written: bool = False) -> None:
         {"file": str(one.path), "line": one.line, "text": one.text} for one in session.disagreements
     ]
     shown = {"cards": found, "disagreements": disagreements, "notes": session.notes}
-    click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    print_json(shown)
 
 
 def print_runs(runs: Sequence[Run], seconds: float, invokes: int) -> None:
@@ -119,7 +118,7 @@ def print_runs_json(runs: Sequence[Run], seconds: float) -> None:
         }
         for run in runs
     ]
-    click.echo(json.dumps({"runs": found, "invoke_seconds": round(seconds, 3)}, indent=2, ensure_ascii=False))
+    print_json({"runs": found, "invoke_seconds": round(seconds, 3)})
 
 
 def begin(observer: Observer, run: Run, number: int, total: int) -> None:

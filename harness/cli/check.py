@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli import options, terminal
+
 if TYPE_CHECKING:
     from harness.check.verdict import Verdict
 
 
 @click.command("check", short_help="Say whether a model will run on a board, and why not.")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL ...")
-@click.option("--board", "-b", required=True, metavar="ID", help="Board id or profile.")
+@options.board(required=True)
 @click.option(
     "--firmware",
     metavar="NAME|FILE",
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--address", metavar="ADDRESS", help="Where in flash the model goes, as 0x400000 [the usual place]."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list for several models.")
+@options.as_json("Print JSON: a list for several models.")
 def command(
     models: tuple[str, ...], board: str, firmware: str | None, address: str | None, as_json: bool
 ) -> None:
@@ -50,11 +52,9 @@ def command(
                 raise
             found.append(Unusable(asked.name, profile.id, str(error).removeprefix(f"{asked.name}: ")))
     if as_json:
-        import json
-
         shown = [_as_dict(one) if isinstance(one, Verdict) else one.as_dict() for one in found]
         single = len(models) == 1 and not resolve.is_folder(models[0])
-        click.echo(json.dumps(shown[0] if single else shown, indent=2))
+        terminal.print_json(shown[0] if single else shown)
     else:
         for one in found:
             if isinstance(one, Verdict):

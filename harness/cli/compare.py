@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli import results
+from harness.cli import options, results, terminal
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option("--from", "store", default="results", show_default=True, help="Where runs are looked for.")
+@options.records()
 @click.option(
     "--run-to-run",
     metavar="PERCENT",
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", show_default=True
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@options.as_json("The same as --format json.")
 def command(
-    a: str, b: str, store: str, run_to_run: str | None, confidence: str, form: str, as_json: bool
+    a: str, b: str, store: Path, run_to_run: str | None, confidence: str, form: str, as_json: bool
 ) -> None:
     """Show how the runs of B differ from those of A: invoke time with its interval, RAM, outputs.
 
@@ -63,11 +63,11 @@ def command(
         side(a), side(b), limits, alone=True, names=("A", "B"), history=results.history(store)
     )
     if as_json or form == "json":
-        results.print_json([text.plain_difference(item) for item in comparisons])
+        terminal.print_json([text.plain_difference(item) for item in comparisons])
         return
     table = text.difference_table(comparisons)
     if form == "md":
-        click.echo(table.markdown(), nl=False)
+        terminal.print_file(table.markdown())
     else:
         results.show(table)
     for line in text.differences(comparisons):

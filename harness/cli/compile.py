@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli import options, terminal
 from harness.errors import HarnessError, printable
 
 if TYPE_CHECKING:
@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 
 @click.command("compile")
 @click.argument("model")
-@click.option("--board", required=True, help="Board id, or path of a profile.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Compiled file [default: MODEL_vela.tflite]."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+@options.board(required=True)
+@options.output("Compiled file [MODEL_vela.tflite].")
+@options.as_json()
 def command(model: str, board: str, output: Path | None, as_json: bool) -> None:
     """Compile MODEL (a .tflite file or a bundled model) for the NPU of a board.
 
@@ -52,11 +50,10 @@ def command(model: str, board: str, output: Path | None, as_json: bool) -> None:
     )
     files = _write(compiled, output, Path(source.name))
     time = forecast.time(tflite.parse(compiled.data, str(output)), profile, compiled)
-    click.echo(
-        json.dumps(_facts(compiled, profile, files, time), indent=2)
-        if as_json
-        else _text(compiled, profile, files, time)
-    )
+    if as_json:
+        terminal.print_json(_facts(compiled, profile, files, time))
+    else:
+        click.echo(_text(compiled, profile, files, time))
 
 
 def _write(compiled: Compiled, output: Path, source: Path) -> list[str]:

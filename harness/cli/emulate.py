@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from harness.cli import options
+
 
 @click.command("emulate", short_help="Run a virtual board on a pseudo-terminal or socket.")
-@click.argument("board")
+@options.board(required=True)
 @click.option(
     "--listen",
     default="pty",
@@ -23,7 +25,7 @@ import click
     default=None,
     help="Put this protocol's virtual firmware into its flash [the board's default; with --flash: none].",
 )
-@click.option("--model", "models", multiple=True, metavar="MODEL", help="Put this model into its flash.")
+@options.models("Put this model into its flash (repeatable).")
 @click.option(
     "--flash",
     type=click.Path(file_okay=False, path_type=Path),
@@ -65,7 +67,7 @@ def command(
     faults: str,
     lifeline: bool,
 ) -> None:
-    """Run a virtual BOARD until it is ended. The first line printed is the URL of its port; a program that
+    """Run a virtual board until it is ended. The first line printed is the URL of its port; a program that
     opens it switches the board on.
 
     In a terminal, Enter presses its reset button, and `boot` and Enter does so with the boot button held;

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from harness.cli import options, terminal
+from harness.cli.group import Group
 
-@click.group("firmware", short_help="List, verify and add firmware images.")
+
+@click.group("firmware", cls=Group, short_help="List, verify and add firmware images.")
 def command() -> None:
     """List, verify and add firmware images."""
 
 
 @command.command("list", short_help="List the images that there are.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@options.as_json()
 def list_images(as_json: bool) -> None:
     """List the images that ship with the harness and those that were added.
 
     Of several for the same board and protocol the first is what is flashed.
     """
-    from harness.cli import terminal
     from harness.firmware import manifest
 
     images = manifest.known()
     if as_json:
-        print(json.dumps([image.model_dump() for image in images], indent=2))
+        terminal.print_json([image.model_dump() for image in images])
         return
     terminal.table(
         terminal.console(),
@@ -46,17 +47,16 @@ def list_images(as_json: bool) -> None:
 
 
 @command.command("verify", short_help="Check every image against its manifest.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@options.as_json()
 def verify_images(as_json: bool) -> None:
     """Check every image against the size and the SHA-256 in its manifest."""
     import sys
 
-    from harness.cli import terminal
     from harness.firmware import manifest
 
     problems = manifest.verify()
     if as_json:
-        print(json.dumps([{"image": label, "problem": problem} for label, problem in problems], indent=2))
+        terminal.print_json([{"image": label, "problem": problem} for label, problem in problems])
     else:
         for label, problem in problems:
             print(terminal.printable(f"{label}: {problem or 'ok'}"))
@@ -65,10 +65,8 @@ def verify_images(as_json: bool) -> None:
 
 @command.command("add")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--board", "-b", required=True, metavar="ID", help="Board that it is for.")
-@click.option(
-    "--protocol", "-p", required=True, metavar="NAME", help="What it speaks: bench, mlperf-tiny, sscma."
-)
+@options.board("Board that it is for.", required=True)
+@options.protocol("What it speaks: bench, mlperf-tiny, sscma.", required=True)
 @click.option("--version", default="unknown", show_default=True, metavar="TEXT", help="Its version.")
 @click.option("--source", metavar="TEXT", help="Where it comes from [the file's path].")
 @click.option(
@@ -77,7 +75,7 @@ def verify_images(as_json: bool) -> None:
     help="Where it is written [by what it is, else the profile's image offset].",
 )
 @click.option("--build", metavar="TEXT", help="The build hash that it reports when it runs.")
-@click.option("--json", "as_json", is_flag=True, help="Print the new entry as JSON.")
+@options.as_json("Print the new entry as JSON.")
 def add_image(
     file: Path,
     board: str,
@@ -92,12 +90,11 @@ def add_image(
 
     From then on it is what is flashed for that board and protocol. UF2 files are taken apart.
     """
-    from harness.cli import terminal
     from harness.runner.adding import add
 
     image = add(file, board, protocol, version=version, source=source, offset=offset, build=build)
     if as_json:
-        print(image.model_dump_json(indent=2))
+        terminal.print_json(image.model_dump(mode="json"))
         return
     part = image.parts[0]
     print(

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
+
+from harness.cli import options, terminal
+
+
+def _options_of_methods(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of every flashing method, those of other packages among them."""
+    from harness.flash.method import FLASHERS
+
+    for name in reversed(FLASHERS.names()):
+        for option in reversed(FLASHERS.get(name).options):
+            spelt = f"--{option.name}" if option.choices else f"--{option.name}/--no-{option.name}"
+            command = click.option(
+                spelt,
+                type=click.Choice(option.choices) if option.choices else bool,
+                default=option.default,
+                show_default=True,
+                help=f"{name}: {option.help[0].lower()}{option.help[1:]}",
+            )(command)
+    return command
+
+
+def _given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 @click.command("flash", short_help="Flash firmware and models onto a board.")
-@click.option("--board", "-b", required=True, metavar="ID", help="Board id or profile.")
+@options.board(required=True)
 @click.option(
     "--port", default="auto", show_default=True, metavar="URL|auto|emulated", help="Serial port of the board."
 )
@@ -18,42 +42,32 @@ import click
     metavar="PROTOCOL|FILE|none",
     help="Protocol of the firmware, or a file [the board's default; with models: none].",
 )
-@click.option(
-    "--model", "-m", "models", multiple=True, metavar="MODEL[@ADDRESS]", help="Model; may be repeated."
-)
+@options.models("Model (repeatable).", metavar="MODEL[@ADDRESS]")
 @click.option(
     "--drive",
     metavar="DIR",
     type=click.Path(path_type=Path),
     help="Where the boot loader's drive is [looked for].",
 )
-@click.option("--stub/--no-stub", default=True, show_default=True, help="ESP32: run esptool's flasher stub.")
-@click.option("--compress/--no-compress", default=True, show_default=True, help="ESP32: send compressed.")
-@click.option(
-    "--block",
-    type=click.Choice(["1024", "128"]),
-    default="1024",
-    show_default=True,
-    help="WE2: XMODEM block size in bytes.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@options.as_json("Print what was done as JSON.")
+@_options_of_methods
+@click.pass_context
 def command(
+    ctx: click.Context,
     board: str,
     port: str,
     firmware: str | None,
     models: tuple[str, ...],
     drive: Path | None,
-    stub: bool,
-    compress: bool,
-    block: str,
     as_json: bool,
+    **given: object,
 ) -> None:
     """Flash a board through its boot loader and verify what was written.
 
     Models that the board's NPU needs compiled are compiled first. Without an ADDRESS they are placed one
     behind the other from the start of the board's region for models.
     """
-    from harness.cli import bench_view, flash_view, terminal
+    from harness.cli import bench_view, flash_view
     from harness.runner.api import flash_board
 
     with bench_view.flash_progress() as progress:
@@ -63,15 +77,11 @@ def command(
             firmware=firmware,
             models=models,
             drive=drive,
-            options={
-                "stub": stub,
-                "compress": compress,
-                "mode": "xmodem1k" if block == "1024" else "xmodem",
-            },
+            options={name: value for name, value in given.items() if _given(ctx, name)},
             progress=progress,
         )
     if as_json:
-        print(json.dumps(flash_view.as_json(flashed), indent=2))
+        terminal.print_json(flash_view.as_json(flashed))
         return
     for line in flash_view.lines(flashed):
         print(terminal.printable(line))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli import results
+from harness.cli import options, results, terminal
 from harness.errors import HarnessError, nearest
 
 if TYPE_CHECKING:
@@ -26,15 +26,9 @@ _ALLOWANCES = ("board", "clock", "inputs", "outputs", "missing")
 @click.option(
     "--baseline", default="results/baseline", show_default=True, help="FILE, DIR or git:REV[:PATH]."
 )
-@click.option("--from", "store", default="results", show_default=True, help="Where runs are looked for.")
-@click.option("--board", "boards", multiple=True, metavar="ID", help="Only this board (repeatable).")
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME",
-    help="Only this model, and its file under other names (repeatable).",
-)
+@options.records()
+@options.boards("Only this board (repeatable).")
+@options.models("Only this model, and its file under other names (repeatable).", metavar="NAME")
 @click.option(
     "--max-slowdown", default="3%", show_default=True, help="Growth of the invoke time that is allowed."
 )
@@ -62,13 +56,13 @@ _ALLOWANCES = ("board", "clock", "inputs", "outputs", "missing")
 @click.option(
     "--github", "on_github", is_flag=True, help="Write a step summary and annotations for GitHub Actions."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the comparisons as JSON.")
+@options.as_json("Print the comparisons as JSON.")
 @click.option("--update", is_flag=True, help="Make these runs the baseline, after showing what changes.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before --update writes.")
+@options.yes("Do not ask before --update writes.")
 def command(
     what: tuple[str, ...],
     baseline: str,
-    store: str,
+    store: Path,
     boards: tuple[str, ...],
     models: tuple[str, ...],
     max_slowdown: str,
@@ -142,7 +136,7 @@ def command(
             comparisons = compare(old, [*new, *more], limits, history=results.history(store))
     code = exit_code(comparisons)
     if as_json:
-        results.print_json(text.plain(comparisons, code))
+        terminal.print_json(text.plain(comparisons, code))
     else:
         results.show(text.table(comparisons))
         for line in [*text.findings(comparisons), text.headline(comparisons)]:

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli import options, terminal
+
 if TYPE_CHECKING:
     from harness.models.inspect import Port, Summary
 
 
 @click.command("inspect")
 @click.argument("model")
-@click.option("--board", "-b", metavar="ID", help="Board id or profile: add its memory and time.")
+@options.board("Board id or profile: add its memory and time.")
 @click.option("--layers", is_flag=True, help="List every operator.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every operator.")
+@options.as_json("Print JSON, with every operator.")
 def command(model: str, board: str | None, layers: bool, as_json: bool) -> None:
     """Show inputs, outputs, operators and cost of MODEL, a .tflite file or the name of a bundled model.
 
@@ -33,12 +35,10 @@ def command(model: str, board: str | None, layers: bool, as_json: bool) -> None:
         profile = boards.load(board)
         fate = forecast(read, profile)
     if as_json:
-        import json
-
         from harness.cli import forecast_view
 
         more = forecast_view.as_dict(fate, profile) if fate and profile else {}
-        click.echo(json.dumps(summary.to_dict() | more, indent=2))
+        terminal.print_json(summary.to_dict() | more)
         return
     _show(summary, layers and fate is None)
     if fate and profile:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli import options, terminal
+from harness.cli.group import Group
 from harness.errors import HarnessError, printable
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 _DEFAULT_BOARD = "grove_vision_ai_we2"
 
 
-@click.group("npu")
+@click.group("npu", cls=Group)
 def command() -> None:
     """Look into a Vela-compiled model and run it on a functional Ethos-U55, without a board."""
 
@@ -33,7 +36,7 @@ def command() -> None:
 @command.command("disasm")
 @click.argument("file")
 @click.option("--source", help="The model FILE was compiled from, to name layers [known after `compile`].")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a command.")
+@options.as_json("Print JSON, one object a command.")
 def disasm(file: str, source: str | None, as_json: bool) -> None:
     """Print the command streams of FILE: registers by name, values decoded, layer by layer."""
     from harness.models import tflite
@@ -57,7 +60,10 @@ def disasm(file: str, source: str | None, as_json: bool) -> None:
                     "value": line.text,
                 }
             )
-    click.echo(json.dumps(listing, indent=1) if as_json else _listing(listing))
+    if as_json:
+        terminal.print_json(listing)
+    else:
+        click.echo(_listing(listing))
 
 
 def _listing(listing: list[dict[str, Any]]) -> str:
@@ -79,19 +85,11 @@ def _listing(listing: list[dict[str, Any]]) -> str:
 
 @command.command("run")
 @click.argument("file")
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="SPEC",
-    help="Input tensor: .npy, .npz, picture or random:SEED [random:0].",
-)
+@options.inputs()
 @click.option("--source", help="The model FILE was compiled from: stop at the first operation that differs.")
-@click.option(
-    "--board", help="Run it on this board's NPU [the NPU that FILE is for, memories of grove_vision_ai_we2]."
-)
+@options.board("Run it on this board's NPU [the NPU that FILE is for, memories of grove_vision_ai_we2].")
 @click.option("--trace", is_flag=True, help="List every operation.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json()
 def run(
     file: str, inputs: tuple[str, ...], source: str | None, board: str | None, trace: bool, as_json: bool
 ) -> None:
@@ -125,11 +123,11 @@ def run(
     rows = rows if trace or as_json else []
     if as_json:
         facts["trace"] = [{**asdict(row), "estimated_cycles": cycles} for row, cycles in rows]
-        click.echo(json.dumps(facts, indent=1))
+        terminal.print_json(facts)
     else:
         _show(facts, rows, found)
     if found is not None:
-        raise click.exceptions.Exit(1)
+        sys.exit(1)
 
 
 def _run(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import click
+
+from harness.cli import options, terminal
 
 _STATES = {"running": "firmware", "boot_loader": "boot loader", "any": "", "": ""}
 
 
 @click.command("ports", short_help="List serial ports and boot-loader drives, and the boards they belong to.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@options.as_json()
 def command(as_json: bool) -> None:
     """List serial ports and boot-loader drives with the boards that their ids stand for.
 
@@ -21,10 +22,8 @@ def command(as_json: bool) -> None:
 
     found = everything()
     if as_json:
-        print(json.dumps([asdict(item) for item in found], indent=2))
+        terminal.print_json([asdict(item) for item in found])
         return
-    from harness.cli import terminal
-
     if not found:
         print("no serial ports and no boot-loader drives; plug a board in, or use --port emulated")
         return

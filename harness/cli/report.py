@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness import extras
-from harness.cli import results
+from harness.cli import options, results, terminal
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ _TABLES = ("summary", "runs", "samples", "layers")
 
 @click.command()
 @click.argument("what", nargs=-1, metavar="[RUN|DIR|QUERY]...")
-@click.option("--from", "store", default="results", show_default=True, help="Where runs are looked for.")
+@options.records()
 @click.option(
     "--format", "form", type=click.Choice(_FORMATS), help="[default: table, or by the ending of -o]"
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@options.as_json("The same as --format json.")
 @click.option(
     "--table",
     "which",
@@ -40,16 +40,16 @@ _TABLES = ("summary", "runs", "samples", "layers")
     help="Columns that name a row. Runs of other model files, inputs, protocols or firmware never share one.",
 )
 @click.option("--baseline", help="FILE, DIR or git:REV to mark. [default: results/baseline if it is there]")
-@click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to this file.")
+@options.output("File to write [standard output].")
 def command(
     what: tuple[str, ...],
-    store: str,
+    store: Path,
     form: str | None,
     as_json: bool,
     which: str | None,
     group: str,
     baseline: str | None,
-    output: str | None,
+    output: Path | None,
 ) -> None:
     """Report on runs: a table, a page with pictures, or an export.
 
@@ -99,14 +99,14 @@ def command(
         results.write(output, data)
         click.echo(f"wrote {output}: {len(records)} {'run' if len(records) == 1 else 'runs'}", err=True)
     else:
-        click.echo(data, nl=False)
+        terminal.print_file(data)
 
 
-def _by_ending(output: str | None) -> str:
+def _by_ending(output: Path | None) -> str:
     """Return the format that a file's ending asks for."""
     if output is None:
         return "table"
-    ending = Path(output).suffix.lstrip(".").lower()
+    ending = output.suffix.lstrip(".").lower()
     known = {"md": "md", "csv": "csv", "json": "json", "parquet": "parquet", "html": "html", "htm": "html"}
     if ending not in known:
         raise click.UsageError(

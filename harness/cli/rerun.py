@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -24,7 +25,7 @@ def unsure(comparisons: Sequence[Comparison]) -> list[Record]:
     return found
 
 
-def rerun(records: Sequence[Record], times: int, store: str) -> list[Record]:
+def rerun(records: Sequence[Record], times: int, store: Path) -> list[Record]:
     """Bench each run again, `times` times, into `store`; return the new records.
 
     What cannot be benched again is said on standard error: the verdict then rests on the runs there are.

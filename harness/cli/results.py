@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,19 +23,19 @@ def warn(damaged: Sequence[Damaged]) -> None:
         click.echo(f"harness: warning: set aside {item.path}: {item.reason}", err=True)
 
 
-def history(store: str) -> Callable[[], list[Record]]:
+def history(store: Path) -> Callable[[], list[Record]]:
     """Return what reads all runs of a store, once and only when it is asked for."""
 
     @cache
     def read() -> list[Record]:
         from harness.results.store import read_all
 
-        return read_all(store)[0] if Path(store).is_dir() else []
+        return read_all(store)[0] if store.is_dir() else []
 
     return read
 
 
-def none_found(what: Sequence[str], store: str) -> str:
+def none_found(what: Sequence[str], store: Path) -> str:
     """Say that no run was found, and what to do."""
     if what:
         return f"no run found by {' '.join(what)}; `harness report --table runs --from {store}` lists all"
@@ -51,12 +50,7 @@ def show(table: Table) -> None:
     terminal.table(terminal.console(), headings, table.rows)
 
 
-def print_json(values: Any) -> None:
-    """Print values as JSON on standard output."""
-    click.echo(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def write(path: str, data: str | bytes) -> None:
+def write(path: Path | str, data: str | bytes) -> None:
     """Write a file that was asked for. Raises HarnessError where it cannot be written."""
     try:
         Path(path).write_bytes(data.encode() if isinstance(data, str) else data)

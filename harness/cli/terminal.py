@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from harness.errors import printable
 
@@ -28,15 +32,88 @@ _STYLES = {
 }
 
 
-def console() -> Console:
-    """Return a console on standard output; in a pipe no line is folded to a width.
+# What stands for a character that a terminal lacks; any other is escaped.
+_PLAIN = str.maketrans({"±": "+-", "×": "x", "–": "-", "…": "...", "→": "->", "µ": "u"})
+_ERRORS = "harness.plain"
 
-    Characters that the output's encoding lacks are escaped rather than an error.
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end].translate(_PLAIN)
+    return lacking.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error(_ERRORS, _plain)
+
+
+class _Pipe(io.FileIO):
+    """A pipe whose reader may go: the command goes on all the same, to its records and its exit code."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def prepare() -> None:
+    """Set standard output and error up for people and pipes.
+
+    Characters that the encoding lacks, or a terminal of the locale "C", become plain ones or are escaped, and
+    a reader that closes its pipe, as `head` does, ends nothing.
     """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, io.TextIOWrapper):
+            continue  # closed, or a test's
+        encoding = "ascii" if _has_plain_locale() else stream.encoding
+        if stream.isatty():
+            stream.reconfigure(encoding=encoding, errors=_ERRORS)
+            continue
+        stream.flush()
+        # What Python leaves unbuffered (-u) is written line by line.
+        lines = stream.line_buffering or stream.write_through
+        pipe = io.BufferedWriter(_Pipe(stream.fileno(), "wb", closefd=False))
+        setattr(sys, name, io.TextIOWrapper(pipe, encoding, _ERRORS, line_buffering=lines))
+
+
+def _has_plain_locale() -> bool:
+    """Say whether the locale was set to plain ASCII, for which Python writes UTF-8 all the same."""
+    if os.environ.keys() & {"PYTHONIOENCODING", "PYTHONUTF8"}:
+        return False
+    found = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return next(filter(None, found), None) in ("C", "POSIX")
+
+
+def flush() -> None:
+    """Write what is left of standard output; raises OSError if it cannot be, as on a full disk."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = None  # or Python would try again as it exits
+        raise
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON, in ASCII, which no encoding changes and no terminal obeys."""
+    import json
+
+    click.echo(json.dumps(value, indent=2))
+
+
+def print_file(data: str | bytes) -> None:
+    """Print what is meant for a file, such as Markdown or a diff: anywhere but on a terminal as UTF-8."""
+    if isinstance(data, str) and isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        data = data.encode()
+    click.echo(data, nl=False)
+
+
+def console() -> Console:
+    """Return a console on standard output; in a pipe no line is folded to a width."""
     from rich.console import Console
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     found = Console(highlight=False, markup=False, emoji=False)
     if not found.is_terminal:
         found.width = 10_000
@@ -51,7 +128,7 @@ def facts(out: Console, rows: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="bold" if out.is_terminal else None)
     table.add_column(overflow="fold")
     for key, value in rows:
-        table.add_row(key, printable(value))
+        table.add_row(key, _cell(value))
     _print(out, table)
 
 
@@ -129,4 +206,6 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return printable(str(value))
+    # Before the table is laid out: "+-" is wider than what it stands for.
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return printable(str(value)).encode(encoding, _ERRORS).decode(encoding)

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from harness.cli import options, terminal
+
 
 @click.command("uf2", short_help="Write a UF2 file to copy to a boot loader's drive by hand.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--board", "-b", required=True, metavar="ID", help="Board that it is for.")
+@options.board("Board that it is for.", required=True)
 @click.option("--slot", type=click.IntRange(1), help="Model slot [1]; only for models.")
-@click.option(
-    "--out", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to [FILE with .uf2]."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
-def command(file: Path, board: str, slot: int | None, out: Path | None, as_json: bool) -> None:
+@options.output("UF2 file to write [FILE with .uf2].")
+@options.as_json("Print what was written as JSON.")
+def command(file: Path, board: str, slot: int | None, output: Path | None, as_json: bool) -> None:
     """Convert FILE, a TFLite model or a firmware image, to the UF2 file that the board's drive takes."""
-    from harness.cli import terminal
     from harness.errors import HarnessError
     from harness.runner.placing import uf2
 
     made = uf2(file, board, slot)
-    target = out or file.with_suffix(".uf2")
+    target = output or file.with_suffix(".uf2")
     if target.exists() and target.samefile(file):
-        raise HarnessError(f"{target}: is the file to convert; name another with --out")
+        raise HarnessError(f"{target}: is the file to convert; name another with -o")
     try:
         target.write_bytes(made.data)
     except OSError as error:
@@ -37,7 +35,7 @@ def command(file: Path, board: str, slot: int | None, out: Path | None, as_json:
             "address": made.address,
             "blocks": len(made.data) // 512,
         }
-        print(json.dumps(facts, indent=2))
+        terminal.print_json(facts)
         return
     print(
         terminal.printable(

@@ -81,7 +81,9 @@ class VirtualBoard:
     def _run(self, line: BoardLine, app: App) -> None:
         """Run the firmware that was found in flash until the board is reset."""
         models = ModelFlash(self.profile, self.flash, app.regions)
-        if not models.models():
+        if models.models():
+            self._engines.prepare()
+        else:
             # What the firmware would stumble over.
             line.write(f"no model in flash at {self.profile.flash.model_region.offset:#x}\r\n".encode())
         engine = ProcessEngine(models, self._engines, self._ticks, line.wake)

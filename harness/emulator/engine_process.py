@@ -1,10 +1,10 @@
 """An engine in a process of its own: the line goes on being answered, and what does not end can be ended.
 
 TFLite-Micro holds Python's lock for as long as an invoke takes, cannot be stopped, and a model may crash it.
-So models run in a child of the board's process. It is forked from a template, which has imported what engines
-need and was itself forked from the board's process before that had threads. A board reaches its engine over
-a socket pair, and that is the engine's life: as soon as the board's end of it closes, be it by the death of
-the board, the template kills the engine, whatever it is doing.
+So models run in a child of the board's process. It is forked from a template, which was itself forked from
+the board's process before that had threads, and imports what engines need once a firmware boots. A board
+reaches its engine over a socket pair, and that is the engine's life: as soon as the board's end of it closes,
+be it by the death of the board, the template kills the engine, whatever it is doing.
 """
 
 from __future__ import annotations
@@ -59,8 +59,13 @@ class EngineTemplate:
         self._control, inside = socket.socketpair()
         if os.fork() == 0:
             self._control.close()
-            _never_return(lambda: _Template(inside, board).serve(prepare()))
+            _never_return(lambda: _Template(inside, board).serve(prepare))
         inside.close()
+
+    def prepare(self) -> None:
+        """Have the template get ready, if it is not; return at once."""
+        with contextlib.suppress(OSError):
+            self._control.send(b"p")
 
     def start(self) -> _Lifelines:
         """Return the ends of the lines to a new engine; when the first is shut down, the engine ends."""
@@ -207,15 +212,18 @@ class _Template:
         for standard in (0, 1):
             os.dup2(null, standard)
 
-    def serve(self, make: Callable[[], Runtime]) -> None:
-        """Run engines until the board is gone."""
+    def serve(self, prepare: Callable[[], Callable[[], Runtime]]) -> None:
+        """Get ready when told to, and run engines until the board is gone."""
+        make: Callable[[], Runtime] | None = None
         while True:
             message, descriptors, _, _ = socket.recv_fds(self._control, 1, 2)
             if not message:
                 return
-            line, obituary = (socket.socket(fileno=descriptor) for descriptor in descriptors)
-            with line, obituary:
-                self._run(make, line, obituary)
+            make = make or prepare()
+            if descriptors:
+                line, obituary = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+                with line, obituary:
+                    self._run(make, line, obituary)
 
     def _run(self, make: Callable[[], Runtime], line: socket.socket, obituary: socket.socket) -> None:
         """Fork an engine for a line, and wait until either ends."""

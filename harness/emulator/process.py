@@ -44,7 +44,10 @@ class BoardProcess:
         # The lifeline: the board ends when its standard input closes, however this process ends.
         # A session of its own keeps the terminal's Ctrl-C from reaching it before the run is recorded.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness", "emulate", board, "--listen", listen, "--lifeline", *options],
+            [
+                *(sys.executable, "-m", "harness", "emulate", "-b", board),
+                *("--listen", listen, "--lifeline", *options),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -21,8 +21,9 @@ from harness.emulator.controls import Boot, Controls
 from harness.emulator.engine import Line
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.line import VirtualLine
+from harness.emulator.listening import listen
 from harness.emulator.tflm import require_runtime
-from harness.emulator.transport import Endpoint, listen
+from harness.emulator.transport import Endpoint
 from harness.errors import HarnessError
 from harness.flash.drives import own_directory
 
@@ -69,7 +70,7 @@ def run(
 
     Args:
         board: a board id or the path of a profile.
-        listen_on: where it answers (see `harness.emulator.transport.listen`).
+        listen_on: where it answers (see `harness.emulator.listening.listen`).
         firmware: protocol of the virtual firmware to put into its flash; None = leave flash as it is.
         models: models to put into its flash.
         flash_directory: where its flash memory is kept; None = in memory, blank.
@@ -90,7 +91,8 @@ def run(
             stack.callback(_hold(flash_directory).release)
         if firmware is not None:
             load_firmware(profile, flash, firmware)
-        load_models(profile, flash, models)
+        if models:  # reading them takes NumPy, which is slow to import
+            load_models(profile, flash, models)
         if drives is None and profile.flash.uf2:
             drives = own_directory(profile.id)
             stack.callback(shutil.rmtree, drives, ignore_errors=True)

@@ -7,78 +7,23 @@ was added is a file in the user's cache, under its hash.
 from __future__ import annotations
 
 import hashlib
-import json
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from harness import assets
 from harness.boards import Profile
-from harness.chips.family import family_of
 from harness.errors import HarnessError
+from harness.firmware import virtual
+from harness.firmware.image import Entry, Image, Part, RunsOn, to_toml
 from harness.models.cache import write_atomically
 
 MANIFEST = "manifest.toml"
-RunsOn = Literal["virtual", "hardware"]
 
 
-def _address(value: Any) -> Any:
-    return int(value, 0) if isinstance(value, str) else value
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Part(_Table):
-    """Bytes and where they go; `sha256` in hex."""
-
-    name: str
-    offset: Annotated[int, BeforeValidator(_address), Field(ge=0, lt=1 << 32)]
-    size: int = Field(gt=0)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-
-
-class Image(_Table):
-    """A firmware image.
-
-    `build` is what the running firmware reports as its build hash, where that is known. `file` is where the
-    only part is kept; None for an image that is built when needed.
-    """
-
-    board: str
-    protocol: str
-    version: str
-    runs_on: RunsOn
-    source: str
-    build: str | None = None
-    file: str | None = None
-    parts: tuple[Part, ...] = Field(alias="part", min_length=1)
-
-    @model_validator(mode="after")
-    def _one_part_in_a_file(self) -> Image:
-        if self.file is not None and len(self.parts) > 1:
-            raise ValueError(f"{len(self.parts)} parts, where a file holds one")
-        return self
-
-    @property
-    def sha256(self) -> str:
-        """The SHA-256 of the file in hex; of several parts, that of their digests one behind the other."""
-        if len(self.parts) == 1:
-            return self.parts[0].sha256
-        return hashlib.sha256(b"".join(bytes.fromhex(part.sha256) for part in self.parts)).hexdigest()
-
-    @property
-    def label(self) -> str:
-        """A name for messages: protocol, version, and what it runs on."""
-        kind = "the virtual " if self.runs_on == "virtual" else ""
-        return f"{self.protocol} {self.version} for {kind}{self.board}"
-
-
-class _Manifest(_Table):
+class _Manifest(Entry):
     images: tuple[Image, ...] = Field(default=(), alias="image")
 
 
@@ -118,8 +63,6 @@ def for_board(board: Profile, protocol: str, runs_on: RunsOn) -> Image | None:
     """
     found = find(board.id, protocol, runs_on)
     if found is None and runs_on == "virtual" and protocol in board.protocols.supported:
-        from harness.firmware import virtual
-
         found = virtual.image(board, protocol)
     return found
 
@@ -141,7 +84,7 @@ class _Unsound(Exception):
 
 def _contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
     if image.file is None:
-        made = {name: data for name, _, data in family_of(board).virtual_parts(board, image.protocol)}
+        made = {name: data for name, _, data in virtual.build(board, image.protocol)}
         got = [made.get(part.name, b"") for part in image.parts]
     else:
         path = cache_directory() / image.file
@@ -205,30 +148,6 @@ def keep(image: Image, data: bytes) -> None:
             (directory / str(file)).unlink(missing_ok=True)
     except OSError as error:
         raise HarnessError(f"{directory}: the image cannot be kept here: {error.strerror}") from None
-
-
-def to_toml(image: Image) -> str:
-    """Return the manifest's entry for an image."""
-    lines = ["[[image]]"]
-    for key in ("board", "protocol", "version", "runs_on", "source", "build", "file"):
-        value = getattr(image, key)
-        if value is not None:
-            lines.append(f"{key} = {_string(value)}")
-    for part in image.parts:
-        lines += [
-            "",
-            "[[image.part]]",
-            f"name = {_string(part.name)}",
-            f'offset = "{part.offset:#x}"',
-            f"size = {part.size}",
-            f'sha256 = "{part.sha256}"',
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _string(text: str) -> str:
-    # A JSON string of printable ASCII is a TOML basic string, too.
-    return json.dumps(text)
 
 
 def _read(path: Path) -> tuple[Image, ...]:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from harness import boards
 from harness.boards import Profile
 from harness.chips.family import BuiltPart, family_of
 from harness.chips.filling import VERSION
-
-if TYPE_CHECKING:
-    from harness.firmware.manifest import Image
+from harness.firmware.image import Image, Part, to_toml
 
 SOURCE = "built by this project (harness.firmware.virtual)"
 
@@ -54,8 +52,6 @@ _HEADER = """\
 
 def image(board: Profile, protocol: str) -> Image:
     """Return the manifest's entry of a virtual image; raises HarnessError if the board cannot be emulated."""
-    from harness.firmware.manifest import Image, Part
-
     built = build(board, protocol)
     return Image(
         board=board.id,
@@ -72,9 +68,6 @@ def image(board: Profile, protocol: str) -> Image:
 
 
 def _entries() -> Iterator[str]:
-    from harness import boards
-    from harness.firmware.manifest import to_toml
-
     for board in boards.all_profiles():
         for protocol in board.protocols.supported:
             yield to_toml(image(board, protocol))

@@ -78,7 +78,7 @@ class EspLoader:
 
 @contextmanager
 def enter(target: Target) -> Iterator[EspLoader]:
-    """See harness.flash.method.enter. Options: stub (True), compress (True), baud."""
+    """See harness.flash.method.enter."""
     assert target.port is not None
     assert target.profile.flash.esptool
     chip = target.profile.flash.esptool.chip

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from harness.boards import Profile
-from harness.errors import HarnessError, nearest
+from harness.errors import HarnessError
+from harness.registry import Registry
 from harness.wire.port import Port
 
 Use = Literal["firmware", "model"]
@@ -98,12 +99,53 @@ class Loader(Protocol):
         """Write regions that have been checked; raises BoardError with the board left as it can be left."""
 
 
-METHODS: dict[str, str] = {
-    "esptool": "harness.flash.esptool",
-    "xmodem": "harness.flash.xmodem",
-    "uf2": "harness.flash.uf2",
-}
-"""Flashing method -> module that defines `enter(target) -> AbstractContextManager[Loader]`."""
+@dataclass(frozen=True)
+class Option:
+    """Something that a user may choose about a flashing method: yes or no, or one of `choices`.
+
+    The command line spells it `--name`; `name` is also its key in `Target.options`.
+    """
+
+    name: str
+    help: str
+    default: bool | str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flasher:
+    """A flashing method.
+
+    Attributes:
+        name: what a profile's `flash.method` calls it.
+        enter: "module:function" of a function that takes a Target, brings the board into its boot loader,
+            and returns a context manager of it; the board starts its firmware at the end.
+        options: what a user may choose.
+    """
+
+    name: str
+    enter: str
+    options: tuple[Option, ...] = ()
+
+
+FLASHERS: Registry[Flasher] = Registry(
+    "harness.flashers",
+    "flashing method",
+    {
+        "esptool": "harness.flash.flashers:ESPTOOL",
+        "xmodem": "harness.flash.flashers:XMODEM",
+        "uf2": "harness.flash.flashers:UF2",
+    },
+)
+
+
+def check_options(board: Profile, options: Mapping[str, object]) -> None:
+    """Raise HarnessError if an option is of another flashing method than the board's."""
+    method = board.flash.method
+    own = [option.name for option in FLASHERS.get(method).options]
+    for name in options:
+        if name not in own:
+            raise HarnessError(f"--{name} has no meaning for {board.id}, which is flashed by {method}")
 
 
 @contextmanager
@@ -114,11 +156,7 @@ def enter(target: Target) -> Iterator[Loader]:
         HarnessError: the port or drive is not there or may not be used.
         BoardError: the boot loader does not answer, or answers something else.
     """
-    method = target.profile.flash.method
-    if method not in METHODS:
-        raise HarnessError(
-            f"{target.profile.id}: unknown flashing method '{method}'{nearest(method, METHODS)}"
-        )
-    entered: AbstractContextManager[Loader] = importlib.import_module(METHODS[method]).enter(target)
+    module, _, function = FLASHERS.get(target.profile.flash.method).enter.partition(":")
+    entered: AbstractContextManager[Loader] = getattr(importlib.import_module(module), function)(target)
     with entered as loader:
         yield loader

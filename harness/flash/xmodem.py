@@ -39,7 +39,8 @@ POLLS_ALONE = 4
 """Polls without an announcement before them that show a boot loader left in receive mode by someone before.
 
 Fewer can be what was under way when the reset that was asked for came."""
-BLOCK_BYTES = {"xmodem1k": 1024, "xmodem": 128}
+MODES = {1024: "xmodem1k", 128: "xmodem"}
+"""Bytes a block -> the library's name for it."""
 
 RESET_WAIT_S = 3.0
 """How long a board that was reset by itself may take to show its boot loader; then it is reset again."""
@@ -86,9 +87,9 @@ class _WindowMissed(BoardError):
 class We2Loader:
     """The boot loader in its receive mode; `again` leads back to it from its window after a reset."""
 
-    def __init__(self, port: Port, heard: bytes, mode: str, again: Callable[[], bytes]) -> None:
+    def __init__(self, port: Port, heard: bytes, block: int, again: Callable[[], bytes]) -> None:
         self._port = port
-        self._mode = mode
+        self._block = block
         self._again = again
         # The poll that showed that it receives is the first answer the library waits for.
         self._held = bytearray(POLL)
@@ -149,8 +150,8 @@ class We2Loader:
         if self._at_question:
             self._port.write(b"n")
             self._at_question = False
-        block = BLOCK_BYTES[self._mode]
-        modem = _Modem(self._get, self._put, mode=self._mode, pad=FILLER)
+        block = self._block
+        modem = _Modem(self._get, self._put, mode=MODES[block], pad=FILLER)
 
         def on_block(total: int, sent: int, errors: int) -> None:
             report(sent * block)
@@ -210,13 +211,13 @@ def preamble(address: int) -> bytes:
 
 @contextmanager
 def enter(target: Target) -> Iterator[We2Loader]:
-    """See harness.flash.method.enter. Options: mode ("xmodem1k", "xmodem")."""
+    """See harness.flash.method.enter."""
     assert target.port is not None
     port = open_port(target.port, target.profile.serial.baud)
     try:
         heard = _reach_menu(target, port)
-        mode = str(target.options.get("mode", "xmodem1k"))
-        loader = We2Loader(port, heard, mode, lambda: _flood(target, port, RESET_WAIT_S))
+        block = int(str(target.options.get("block", "1024")))
+        loader = We2Loader(port, heard, block, lambda: _flood(target, port, RESET_WAIT_S))
         try:
             yield loader
         finally:

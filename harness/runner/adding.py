@@ -10,7 +10,7 @@ from harness.chips import uf2file
 from harness.chips.uf2file import NotUf2
 from harness.errors import HarnessError, nearest
 from harness.firmware import images, manifest
-from harness.firmware.manifest import Image, Part
+from harness.firmware.image import Image, Part
 from harness.flash.checks import check
 from harness.flash.method import Region
 from harness.runner import fitting

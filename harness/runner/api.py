@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BoardError, HarnessError, nearest
-from harness.firmware.manifest import Image
+from harness.firmware.image import Image
 from harness.flash.checks import check
-from harness.flash.method import Progress, quiet
+from harness.flash.method import Progress, check_options, quiet
 from harness.models import ethosu, reference, tensors
 from harness.models.tflite import Model
 from harness.models.vela import VelaError
@@ -438,6 +438,7 @@ def flash_board(
         BoardError: the boot loader does not answer, or refuses.
     """
     board = fitting.load(board_name)
+    check_options(board, options or {})
     if firmware is None:
         firmware = NONE if models else board.protocols.default
     regions = place_models(board, models)

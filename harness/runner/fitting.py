@@ -8,6 +8,7 @@ from harness import boards
 from harness.boards import Profile, problems
 from harness.boards.problems import ProfileError
 from harness.chips.family import FAMILIES, Finding, family_of
+from harness.flash.method import FLASHERS
 from harness.wire.protocol import PROTOCOLS
 
 
@@ -43,6 +44,8 @@ def _findings(board: Profile) -> Iterator[Finding]:
         yield ("chip", "family"), unknown
     else:
         yield from family_of(board).findings(board)
+    if wrong := FLASHERS.problem(board.flash.method):
+        yield ("flash", "method"), wrong
     for index, name in enumerate(board.protocols.supported):
         if wrong := PROTOCOLS.problem(name):
             yield ("protocols", "supported", index), wrong

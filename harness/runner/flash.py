@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.boards import Profile
 from harness.errors import HarnessError
 from harness.firmware import manifest
-from harness.firmware.manifest import Image, RunsOn
+from harness.firmware.image import Image, RunsOn
 from harness.flash.checks import check, refuse_virtual
 from harness.flash.method import Outcome, Region, enter
 from harness.models.tflite import Model

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from harness.boards import Profile
 from harness.errors import BoardError
 from harness.firmware import manifest
-from harness.firmware.manifest import Image
+from harness.firmware.image import Image
 from harness.models.tflite import Model
 from harness.runner.greet import Greeted
 from harness.wire.session import DeviceRefused, Session

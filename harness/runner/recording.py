@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from harness.boards import Profile
 from harness.check.forecast import Time
-from harness.firmware.manifest import Image
+from harness.firmware.image import Image
 from harness.models import ethosu, inspect, tensors
 from harness.models.kernel_library import library
 from harness.results import record as records

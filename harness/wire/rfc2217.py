@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 
-from serial import rfc2217
+from serial import SerialException, rfc2217
+
+_LOOK_S = 0.002
+"""Between two looks whether the server has answered; pyserial has 0.05 s, and some 30 answers a flash."""
 
 
 class Rfc2217Serial(rfc2217.Serial):
-    """Negotiates line settings when they change, and not, at 0.1 s each time, when a time-out does."""
+    """Negotiates line settings when they change, not when a time-out does, and sees an answer as it comes."""
 
     _negotiated: tuple[object, ...] = ()
 
@@ -28,3 +32,23 @@ class Rfc2217Serial(rfc2217.Serial):
         if settings != self._negotiated:
             super()._reconfigure_port()
             self._negotiated = settings
+
+    def rfc2217_send_purge(self, value: bytes) -> None:
+        """Have the server drop what it holds; raises SerialException if it does not say that it did."""
+        self._ask("purge", value)
+
+    def rfc2217_set_control(self, value: bytes) -> None:
+        """Set DTR, RTS, a break or the flow control; raises SerialException if the server does not answer."""
+        if self._ignore_set_control_answer:  # a server that does not answer, by the port's URL
+            super().rfc2217_set_control(value)
+        else:
+            self._ask("control", value)
+
+    def _ask(self, name: str, value: bytes) -> None:
+        item = self._rfc2217_options[name]
+        item.set(value)
+        until = time.monotonic() + self._network_timeout
+        while not item.is_ready():
+            if time.monotonic() > until:
+                raise SerialException(f"timeout while waiting for option {name!r}")
+            time.sleep(_LOOK_S)

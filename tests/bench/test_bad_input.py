@@ -122,7 +122,7 @@ def test_counts_that_make_no_sense_are_refused_in_python_too(tmp_path: Path) -> 
 
 def test_a_results_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file, not a directory")
-    message = refused(run(tmp_path, SMALL, "--out", "taken/results"), tmp_path)
+    message = refused(run(tmp_path, SMALL, "--output", "taken/results"), tmp_path)
     assert "taken" in message
 
 

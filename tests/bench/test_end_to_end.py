@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,15 @@ import pytest
 
 import harness
 from harness import boards
+from harness.__main__ import main
 from harness.emulator.process import BoardProcess
 from harness.models import reference
 from harness.results import store
-from harness.runner import Observer
+from harness.runner import Observer, Result
 from harness.runner.api import flash_board
 from harness.runner.missing import Kept
 from harness.runner.plan import Job
+from tests.results.running import harness as in_process
 
 SMALL, OTHER = "cifar10_mbv2_035_32_int8", "mnist_mbv2_035_32_int8"
 
@@ -64,7 +67,7 @@ def test_without_arguments_the_person_model_runs_on_the_three_boards(tmp_path: P
 
 
 def test_the_table_names_origin_and_unit_of_every_figure(tmp_path: Path) -> None:
-    done = run("bench", SMALL, "--board", "grove_vision_ai", "-n", "3", cwd=tmp_path)
+    done = in_process("bench", SMALL, "--board", "grove_vision_ai", "-n", "3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     row = next(line for line in done.stdout.splitlines() if line.startswith("grove_vision_ai"))
@@ -72,42 +75,45 @@ def test_the_table_names_origin_and_unit_of_every_figure(tmp_path: Path) -> None
         assert word in row
 
 
-def test_results_come_back_as_a_frame_and_are_read_back_from_disk(tmp_path: Path) -> None:
-    result = harness.bench(
-        [SMALL], ["xiao_esp32s3", "grove_vision_ai"], port="emulated", invokes=4, out=tmp_path
-    )
+IMAGE = np.random.default_rng(7).integers(-128, 128, (1, 32, 32, 3), dtype=np.int8)
+
+
+@pytest.fixture(scope="module")
+def everywhere(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    """`IMAGE` benched on all boards, and where the records are."""
+    place = tmp_path_factory.mktemp("everywhere")
+    np.save(place / "image.npy", IMAGE)
+    out = place / "out"
+    return harness.bench(
+        [SMALL], port="emulated", invokes=4, warmup=0, inputs=[str(place / "image.npy")], out=out
+    ), out
+
+
+def test_results_come_back_as_a_frame_and_are_read_back_from_disk(everywhere: tuple[Result, Path]) -> None:
+    result, out = everywhere
     frame = result.frame()
-    assert list(frame["board"]) == ["xiao_esp32s3", "grove_vision_ai"]
-    assert list(frame["samples"]) == [4, 4]
-    again = harness.load(tmp_path)
+    assert list(frame["board"]) == ["xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2"]
+    assert list(frame["samples"]) == [4, 4, 4]
+    again = harness.load(out)
     assert sorted(again["run"]) == sorted(frame["run"])
 
 
-def test_the_same_inputs_reach_every_board(tmp_path: Path) -> None:
-    image = np.random.default_rng(7).integers(-128, 128, (1, 32, 32, 3), dtype=np.int8)
-    np.save(tmp_path / "image.npy", image)
-    result = harness.bench(
-        [SMALL],
-        port="emulated",
-        invokes=1,
-        warmup=0,
-        inputs=[str(tmp_path / "image.npy")],
-        out=tmp_path / "out",
-    )
+def test_the_same_inputs_reach_every_board(everywhere: tuple[Result, Path]) -> None:
+    result, _ = everywhere
     assert len(result.records) == 3
     assert len({record.inputs.sha256 for record in result.records}) == 1
     assert len({tuple(record.outputs.sha256 or ()) for record in result.records}) == 1
 
 
-def test_real_numbers_are_quantised_for_the_model_and_the_record_says_so(tmp_path: Path) -> None:
-    stored = np.random.default_rng(7).integers(-128, 128, (1, 32, 32, 3), dtype=np.int8)
-    np.save(tmp_path / "stored.npy", stored)
-    np.save(tmp_path / "real.npy", (stored + 128.0) * 0.003921568859368563)
-    asked = [
-        harness.bench(SMALL, "we2", port="emulated", invokes=1, inputs=[str(file)], out=tmp_path / "out")
-        for file in (tmp_path / "stored.npy", tmp_path / "real.npy")
-    ]
-    (as_stored,), (real,) = (result.records for result in asked)
+def test_real_numbers_are_quantised_for_the_model_and_the_record_says_so(
+    everywhere: tuple[Result, Path], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "real.npy", (IMAGE + 128.0) * 0.003921568859368563)
+    result = harness.bench(
+        SMALL, "we2", port="emulated", invokes=1, inputs=[str(tmp_path / "real.npy")], out=tmp_path / "out"
+    )
+    (real,), (*_, as_stored) = result.records, everywhere[0].records
+    assert as_stored.board.id == real.board.id
     assert real.inputs.sha256 == as_stored.inputs.sha256
     assert real.outputs.sha256 == as_stored.outputs.sha256
     said = [note for note in real.notes if note not in as_stored.notes]
@@ -159,11 +165,11 @@ def test_a_board_started_by_hand_is_given_the_model_that_it_lacks(tmp_path: Path
     ],
 )
 def test_a_second_bench_of_the_same_model_flashes_nothing_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, board: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_cache: Callable[[Path], Path], board: str
 ) -> None:
-    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(new_cache(tmp_path / "cache")))
     arguments = ("bench", SMALL, "--board", board, "--port", "emulated", "-n", "1", "-w", "0")
-    first, second = run(*arguments, cwd=tmp_path), run(*arguments, cwd=tmp_path)
+    first, second = in_process(*arguments, cwd=tmp_path), in_process(*arguments, cwd=tmp_path)
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert f"flashed: {board}: {SMALL}" in first.stdout
     assert first.stdout.count("verified: ") == (4 if board == "xiao_esp32s3" else 2)
@@ -208,8 +214,10 @@ def test_ctrl_c_while_the_desktop_runtime_still_works_keeps_the_whole_run(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_job_that_is_ended_keeps_what_was_measured(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_job_that_is_ended_keeps_what_was_measured(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     command = [sys.executable, "-m", "harness", "bench", SMALL, "-b", "grove_vision_ai", "-n", "1000000"]
     (tmp_path / "tmp").mkdir()
     terminal, its_side = os.openpty()  # for the progress, which tells when samples flow
@@ -225,7 +233,7 @@ def test_a_job_that_is_ended_keeps_what_was_measured(tmp_path: Path, number: sig
         while part := os.read(terminal, 4096):
             said += part
     os.close(terminal)
-    assert process.wait(20) == 130
+    assert process.wait(20) == code
     assert said.endswith(b"harness: interrupted; what was measured is recorded\r\n")
     (record,) = store.read_all(tmp_path / "results")[0]
     assert record.invoke.ticks
@@ -234,7 +242,7 @@ def test_a_job_that_is_ended_keeps_what_was_measured(tmp_path: Path, number: sig
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
-@pytest.mark.parametrize("delay", [0.2, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("delay", [0.2, 0.5, pytest.param(1.0, marks=pytest.mark.soak), 2.0])
 def test_ctrl_c_ends_at_once_keeps_what_was_measured_and_leaves_no_child(
     tmp_path: Path, delay: float
 ) -> None:
@@ -256,7 +264,7 @@ def test_ctrl_c_ends_at_once_keeps_what_was_measured_and_leaves_no_child(
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     # Before Python has its handler in place, the signal itself ends the process.
-    assert process.returncode in (130, -signal.SIGINT)
+    assert process.returncode in (130, -signal.SIGINT), err
     assert b"Traceback" not in err
     _, alive = psutil.wait_procs(children, timeout=2)
     assert not alive
@@ -264,6 +272,22 @@ def test_ctrl_c_ends_at_once_keeps_what_was_measured_and_leaves_no_child(
         assert not record["complete"]
         assert record["invoke"]["ticks"]
         assert store.read(tmp_path / record["path"]).invoke.ticks == record["invoke"]["ticks"]
+
+
+def test_ctrl_c_while_a_class_is_made_shows_no_traceback_either(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As imports make many; Python 3.11 makes a RuntimeError of it."""
+
+    class Field:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.cli.main", lambda: type("Made", (), {"field": Field()}))
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 130
+    assert capsys.readouterr().err == "harness: interrupted\n"
 
 
 def test_the_board_ends_with_a_harness_that_is_killed(tmp_path: Path) -> None:
@@ -282,7 +306,7 @@ def test_the_board_ends_with_a_harness_that_is_killed(tmp_path: Path) -> None:
 
 def test_emulate_prints_its_url_first_and_ends_when_told_to(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "harness", "emulate", "we2", "--listen", "socket://127.0.0.1:0"],
+        [sys.executable, "-m", "harness", "emulate", "-b", "we2", "--listen", "socket://127.0.0.1:0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +24,7 @@ from harness.models.resolve import resolve
 from harness.results import store
 from harness.results.record import Record
 from harness.runner.api import Observer
+from tests.results.running import harness as in_process
 from tests.wire.serving import toy_board
 from tests.wire.tampering import Talker
 from tests.wire.toy import BlockingEngine
@@ -209,23 +208,7 @@ def test_a_timer_of_milliseconds_never_shows_as_no_time(tmp_path: Path) -> None:
         stride_w=1,
     )
     (tmp_path / "small.tflite").write_bytes(small.finish())
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "harness",
-            "bench",
-            "small.tflite",
-            "-b",
-            "xiao_esp32s3",
-            "--protocol",
-            "sscma",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = in_process(*("bench", "small.tflite", "-b", "xiao_esp32s3", "--protocol", "sscma"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert " < 1 ms " in done.stdout
     assert "0.000 ms" not in done.stdout

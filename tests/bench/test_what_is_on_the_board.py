@@ -273,9 +273,11 @@ BY_HAND: dict[str, Callable[[Shelf, Profile, bytes], None]] = {
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+def shelf(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_cache: Callable[[Path], Path]
+) -> Iterator[Shelf]:
     """A shelf, and a harness that keeps its own boards apart from those of other tests."""
-    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(new_cache(tmp_path / "cache")))
     made = Shelf(tmp_path)
     by_default = Reach.target
 

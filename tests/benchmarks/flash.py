@@ -92,11 +92,11 @@ def main(rounds: int) -> None:
     model = bundled.build(MODEL)
     print(f"line: {BAUD} baud = {LINE / 1000:.1f} kB/s, {TURN_ROUND_MS:g} ms turn-round")
     print(f"model: {MODEL}, {len(model)} bytes, {len(zlib.compress(model, 9))} compressed")
-    for mode, block, option in (("xmodem1k", 1024, ["-k"]), ("xmodem", 128, [])):
+    for block, option in ((1024, ["-k"]), (128, [])):
         wire_ms = (block + 5 + 1) / LINE * 1e3 + TURN_ROUND_MS
         best = block / wire_ms * 1e3 / LINE
         print(f"\nXMODEM, {block}-byte blocks; the protocol's own limit on this line is {best:.1%}")
-        rivals = {"harness": lambda mode=mode: flash(WE2, model, mode=mode)}
+        rivals = {"harness": lambda block=block: flash(WE2, model, block=str(block))}
         if shutil.which("sx"):
             rivals["sx (lrzsz)"] = lambda option=option: sx(model, *option)
         medians = in_turn(rounds, rivals)

@@ -71,7 +71,7 @@ def main_job() -> None:
     """`harness bench` with no arguments, start to end."""
     print("main job: harness bench --port emulated (3 boards, 10 invokes each)")
     with tempfile.TemporaryDirectory() as directory:
-        command = [sys.executable, "-m", "harness", "bench", "--port", "emulated", "--out", directory]
+        command = [sys.executable, "-m", "harness", "bench", "--port", "emulated", "--output", directory]
         show(
             "", [seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(3)]
         )

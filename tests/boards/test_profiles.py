@@ -61,9 +61,18 @@ def test_an_existing_file_of_another_name_is_a_profile_too(example, tmp_path, mo
     assert boards.load("my_board").name == "My Board"
 
 
-def test_an_unknown_board_is_told_the_nearest():
-    with pytest.raises(UnknownBoard, match=r"unknown board 'xiao_esp32'; did you mean 'xiao_esp32s3'\?"):
-        boards.load("xiao_esp32")
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("xiao_esp33s3", "'xiao_esp32s3'"),
+        ("xiao", "'xiao_esp32c3', 'xiao_esp32c6' or 'xiao_esp32s3'"),
+        ("Grove", "'grove_vision_ai' or 'grove_vision_ai_we2'"),
+        ("rasp", "'raspberry_pi_pico'"),
+    ],
+)
+def test_an_unknown_board_is_told_those_that_begin_so_or_the_nearest(name, meant):
+    with pytest.raises(UnknownBoard, match=rf"unknown board '{name}'; did you mean {meant}\? \("):
+        boards.load(name)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -344,7 +344,10 @@ def test_a_card_with_two_names_stays_as_it_was_when_the_disk_fails(
         (["card.md", "--map", "x=model.tflite"], "--map x=...: no row has such a cell or links such a file"),
         (["card.md", "--record", "r50"], "--record r50: there is no such record; did you mean 'r500'?"),
         (["card.md", "--digits", "many"], "--digits many: not a rule"),
-        (["card.md", "--board", "xiao"], "--board xiao: there is no such board; known: "),
+        (
+            ["card.md", "--board", "xiao"],
+            "--board xiao: there is no such board; did you mean 'xiao_esp32s3'?",
+        ),
         (["card.md", "--factor", "nan"], "--factor nan: must be 1 or more"),
         (["card.md", "--factor", "0"], "--factor 0: must be 1 or more"),
         (["card.md", "--words", "w.toml"], "w.toml: cannot be read"),

@@ -34,7 +34,18 @@ def test_estimates_of_an_emulated_bench_read_right_in_both_languages(shared: Pat
         (tmp_path / name).write_text(cards[name], encoding="utf-8")
     boards = ("--board", "xiao_esp32s3", "--board", "grove_vision_ai_we2")
     ran(
-        tmp_path, "bench", str(model), *boards, "--port", "emulated", "-n", "1", "-w", "0", "--out", "results"
+        tmp_path,
+        "bench",
+        str(model),
+        *boards,
+        "--port",
+        "emulated",
+        "-n",
+        "1",
+        "-w",
+        "0",
+        "--output",
+        "results",
     )
     passed_over = ran(tmp_path, "cards", "update", *cards, code=1)
     assert "its invoke time is estimated, not measured; --allow-estimated writes it, marked" in passed_over

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,6 @@ from harness.models.graph import Model
 
 XIAO, WE1, WE2 = (boards.load(b) for b in ("xiao_esp32s3", "grove_vision_ai", "grove_vision_ai_we2"))
 UNIT = Scale(0.5)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARNESS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def model(build: Callable[[Subgraph], None]) -> Model:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +21,6 @@ from tests.bench.test_odd_models import counter
 from tests.results.making import record
 
 PERSON = "person_mbv2_035_96_int8"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARNESS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def run(*arguments: str | Path) -> Result:
@@ -227,7 +219,9 @@ def measured(directory: Path, factor: float, board_id: str = "xiao_esp32s3") -> 
 def test_calibrate_fits_to_measured_records_and_writes_a_profile(tmp_path: Path) -> None:
     measured(tmp_path / "results", 1.5)
     out = tmp_path / "mine.toml"
-    done = run("calibrate", "--board", "xiao_esp32s3", "--from", tmp_path / "results", "--out", out, "--json")
+    done = run(
+        "calibrate", "--board", "xiao_esp32s3", "--from", tmp_path / "results", "--output", out, "--json"
+    )
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["records"] == len(bundled.names())
@@ -443,7 +437,7 @@ def test_calibrating_a_profile_of_ones_own_keeps_what_it_says(tmp_path: Path) ->
     mine.write_text(text.replace('id = "xiao_esp32s3"', 'id = "mine"'), encoding="utf-8")
     measured(tmp_path / "results", 1.5, "mine")
     out = tmp_path / "out.toml"
-    done = run("calibrate", "--board", mine, "--from", tmp_path / "results", "--out", out)
+    done = run("calibrate", "--board", mine, "--from", tmp_path / "results", "--output", out)
     assert done.exit_code == 0, done.output
     before, after = boards.load(mine), boards.load(out)
     assert (after.id, after.chip, after.flash) == ("mine", before.chip, before.flash)
@@ -452,10 +446,10 @@ def test_calibrating_a_profile_of_ones_own_keeps_what_it_says(tmp_path: Path) ->
 
 
 def test_what_goes_with_measured_records_is_not_ignored_without_them(tmp_path: Path) -> None:
-    for option in ("--models", "--out"):
+    for option in ("--models", "--output"):
         done = run("calibrate", "--board", "xiao_esp32s3", option, tmp_path / "x")
         assert done.exit_code == 2
-        assert "--models and --out go with --from" in done.output
+        assert "--models and --output go with --from" in done.output
     measured(tmp_path / "results", 1.5)
     done = run(
         "calibrate", "--board", "xiao_esp32s3", "--from", tmp_path / "results", "--models", tmp_path / "x"
@@ -471,6 +465,6 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     measured(tmp_path, 1.5)
     first = sorted(tmp_path.rglob("record.json"))[0]
     first.write_text("{}")
-    done = run("calibrate", "--board", "xiao_esp32s3", "--from", tmp_path, "--out", tmp_path / "out.toml")
+    done = run("calibrate", "--board", "xiao_esp32s3", "--from", tmp_path, "--output", tmp_path / "out.toml")
     assert done.exit_code == 0
     assert first.parent.name in done.stderr.replace("\n", "")

@@ -107,9 +107,21 @@ def changed(tmp_path: Path, *changes: tuple[str, str]) -> Path:
             "flash.region",
             "no region holds 'boot_loader', which this family boots from",
         ),
+        (
+            'method = "esptool"',
+            'method = "esptol"',
+            "flash.method",
+            "unknown flashing method 'esptol'; did you mean 'esptool'?",
+        ),
+        (
+            'supported = ["bench", "mlperf-tiny"]',
+            'supported = ["bench", "mlperf-tinny"]',
+            "protocols.supported[1]",
+            "unknown protocol 'mlperf-tinny'; did you mean 'mlperf-tiny'?",
+        ),
     ],
 )
-def test_what_a_family_has_against_a_profile_is_said_by_line(
+def test_what_a_profile_names_and_is_not_there_is_said_by_line(
     tmp_path: Path, before: str, after: str, key: str, message: str
 ) -> None:
     path = changed(tmp_path, (before, after))
@@ -119,7 +131,7 @@ def test_what_a_family_has_against_a_profile_is_said_by_line(
     assert f": {key}: {message}" in done.output
     if key != "flash.region":  # the table of which one is missing, wherever that would be
         assert done.output.startswith(f"{path}:{line}: ")
-    with pytest.raises(HarnessError, match=key):
+    with pytest.raises(HarnessError, match=re.escape(key)):
         fitting.load(str(path))
 
 

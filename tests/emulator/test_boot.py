@@ -148,6 +148,9 @@ class _NoEngines(EngineTemplate):
     def __init__(self) -> None:
         pass
 
+    def prepare(self) -> None:
+        pass
+
 
 class _Over(Exception):
     """The board was reset once."""

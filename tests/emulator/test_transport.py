@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 import serial
 
-from harness.emulator.transport import Endpoint, listen
+from harness.emulator.listening import listen
+from harness.emulator.transport import Endpoint
 from harness.errors import HarnessError
 
 

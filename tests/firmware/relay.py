@@ -7,7 +7,7 @@ import threading
 from harness.emulator.engine import LineClosed
 from harness.emulator.faults import parse_faults
 from harness.emulator.line import VirtualLine
-from harness.emulator.transport import listen
+from harness.emulator.listening import listen
 from harness.wire.port import SerialPort
 
 POLL_S = 0.02

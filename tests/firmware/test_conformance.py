@@ -568,6 +568,8 @@ def test_a_sample_is_the_time_of_one_invoke(device: Device) -> None:
 
 LONG_ENOUGH_S = 60.0
 """For a host or device that is starved by others; nothing takes so long."""
+REAL_S = 0.3
+"""Of an invoke on a device without virtual time, which computes all the while."""
 
 
 def needs(device: Device, letter: str = "w") -> None:
@@ -718,7 +720,7 @@ def aborts(host: RawHost) -> m.Samples:
 
 def test_abort_waits_for_an_invoke_that_cannot_be_broken_off(device: Device) -> None:
     host = selected(device)
-    seconds = 50.0 if device.simulated else 1.0
+    seconds = 50.0 if device.simulated else REAL_S
     taking(device, host, seconds, 25, "s")
     host.ask(m.StartRun(1, 0, 0, LONG, 0), m.Running)
     in_an_invoke(host)
@@ -794,7 +796,7 @@ def test_another_session_gives_up_a_run_in_an_invoke(device: Device) -> None:
 
 def test_an_invoke_that_cannot_be_broken_off_outlives_its_session(device: Device) -> None:
     host = selected(device)
-    taking(device, host, 50.0 if device.simulated else 1.0, 25, "s")
+    taking(device, host, 50.0 if device.simulated else REAL_S, 25, "s")
     host.ask(m.StartRun(1, 0, 0, LONG, 0), m.Running)
     in_an_invoke(host)
     host.greet(session=0x78)
@@ -941,7 +943,7 @@ def test_text_takes_the_first_model_where_none_is_selected(device: Device) -> No
 def test_a_greeting_gets_through_while_a_long_inference_goes_on(device: Device, letter: str) -> None:
     host = selected(device)
     host.hear_nothing()
-    seconds = 50.0 if device.simulated else 1.0
+    seconds = 50.0 if device.simulated else REAL_S
     taking(device, host, seconds, 25, letter)
     host.port.write(b"infer 100000 0%")
     host.port.pause(seconds / 5)

@@ -15,6 +15,7 @@ from harness.chips.esp32 import VARIANTS
 from harness.cli.firmware import command
 from harness.errors import HarnessError
 from harness.firmware import manifest, virtual
+from harness.firmware.image import to_toml
 from harness.flash.method import Region
 from harness.flash.uf2 import to_uf2
 from harness.runner.adding import add
@@ -114,7 +115,7 @@ def test_a_cache_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> Non
         ("garbage [", "is not a manifest: Expected '='"),
         ('[[image]]\nboard = "we2"\n', "image.0.protocol: Field required"),
         (
-            manifest.to_toml(manifest.shipped()[0].model_copy(update={"file": "x.bin"}))
+            to_toml(manifest.shipped()[0].model_copy(update={"file": "x.bin"}))
             + '[[image.part]]\nname = "b"\noffset = "0x0"\nsize = 3\nsha256 = "'
             + "0" * 64
             + '"\n',

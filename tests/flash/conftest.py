@@ -1,14 +1,16 @@
-"""A cache of their own for the tests of this room: emulated boards start blank in each."""
+"""A cache for each test of this room: emulated boards start blank in it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(new_cache: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's cache of this test."""
-    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+    place = new_cache(tmp_path / "cache")
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(place))
+    return place

@@ -149,9 +149,9 @@ def test_a_uf2_file_for_copying_by_hand(tmp_path: Path) -> None:
         (["nothere.tflite", "-b", "a1101"], "nothere.tflite: no such file"),
         (["bench", "-b", "a1101"], "bench: cannot be read: No such file"),
         (["compiled", "-b", "a1101"], "compiled by Vela for ethos-u55-64, and sensecap_a1101 has no NPU"),
-        (["net.tflite", "-b", "a1101", "--out", "net.tflite"], "net.tflite: is the file to convert"),
+        (["net.tflite", "-b", "a1101", "--output", "net.tflite"], "net.tflite: is the file to convert"),
         (
-            ["net.tflite", "-b", "a1101", "--out", "nothere/x.uf2"],
+            ["net.tflite", "-b", "a1101", "--output", "nothere/x.uf2"],
             "nothere/x.uf2: cannot be written",
         ),
     ],

@@ -92,14 +92,14 @@ def test_an_esp32_without_these_lines_is_reached_all_the_same(tmp_path: Path, li
             assert flash(by_hand, firmware(ESP)) == ["same"] * 3
 
 
-@pytest.mark.parametrize("mode", ["xmodem", "xmodem1k"])
-def test_a_we2_takes_both_block_sizes_and_many_models(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("block", ["128", "1024"])
+def test_a_we2_takes_both_block_sizes_and_many_models(tmp_path: Path, block: str) -> None:
     models = [
         Region(f"model {n}", at, blob(WE2, 5000 + n, n).data, "model")
         for n, at in enumerate((0x200000, 0x280000, 0xB7B000))
     ]
     with running(WE2, tmp_path) as (_, target):
-        options: dict[str, object] = {"mode": mode}
+        options: dict[str, object] = {"block": block}
         flash(Target(**{**vars(target), "options": options}), [*firmware(WE2), *models])
     for region in models:
         assert in_flash(WE2, tmp_path, region) == region.data

@@ -166,10 +166,7 @@ def test_velas_own_estimate_is_too_short_by_what_the_figures_say() -> None:
     assert math.isclose(npu_ms, person.value, rel_tol=0.1)
 
 
-def test_the_invoke_on_the_npu_is_its_commands_and_its_jobs_and_the_layers_add_up_to_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path))
+def test_the_invoke_on_the_npu_is_its_commands_and_its_jobs_and_the_layers_add_up_to_it() -> None:
     from harness.check.forecast import forecast
 
     board = boards.load("we2")

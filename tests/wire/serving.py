@@ -17,8 +17,9 @@ from harness.emulator.engine import Line, LineClosed
 from harness.emulator.faults import parse_faults
 from harness.emulator.firmware import Firmware
 from harness.emulator.line import VirtualLine
+from harness.emulator.listening import listen
 from harness.emulator.run import EndpointLine
-from harness.emulator.transport import Endpoint, listen
+from harness.emulator.transport import Endpoint
 from tests.wire.toy import INFO, ToyEngine
 
 Boot = Callable[[int], Firmware]

@@ -36,22 +36,22 @@ def explore(
     Returns the number of states, and those from which moves that are no mishap never lead to a goal.
     """
     ids: dict[Hashable, int] = {key(start): 0}
-    queue = deque([start])
+    queue = deque([(0, start)])
     before: list[list[int]] = [[]]
     goals: list[int] = []
     while queue:
-        state = queue.popleft()
-        here = ids[key(state)]
+        here, state = queue.popleft()
         if is_goal(state):
             goals.append(here)
         for mishap, after in moves(state):
             name = key(after)
-            if name not in ids:
-                ids[name] = len(ids)
+            there = ids.get(name)
+            if there is None:
+                there = ids[name] = len(ids)
                 before.append([])
-                queue.append(after)
+                queue.append((there, after))
             if not mishap:
-                before[ids[name]].append(here)
+                before[there].append(here)
     reaching = set(goals)
     stack = list(goals)
     while stack:
@@ -249,7 +249,7 @@ FRAME = encoded_size(m.HEADER.size + m.Open.FIXED.size)
 
 @pytest.mark.parametrize(
     ("frames", "under_way", "resets", "restarts", "duplicates"),
-    [(1, 1, 1, 1, False), (2, 2, 0, 0, True)],
+    [(1, 1, 1, 1, False), (1, 2, 0, 0, True)],
 )
 def test_no_interleaving_of_a_tensor_stream_deadlocks_doubles_or_reorders(
     frames: int, under_way: int, resets: int, restarts: int, duplicates: bool
@@ -263,7 +263,7 @@ def test_no_interleaving_of_a_tensor_stream_deadlocks_doubles_or_reorders(
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("frames", "under_way", "resets", "restarts", "duplicates"),
-    [(2, 2, 1, 0, True), (2, 2, 0, 1, False), (3, 3, 0, 0, False)],
+    [(2, 2, 0, 0, True), (2, 2, 1, 0, True), (2, 2, 0, 1, False), (3, 3, 0, 0, False)],
 )
 def test_no_interleaving_of_a_wider_tensor_stream_deadlocks_doubles_or_reorders(
     frames: int, under_way: int, resets: int, restarts: int, duplicates: bool,
