@@ -1,20 +1,20 @@
 """Bench TFLite models on edge boards: flash, stream tensors, measure, record, report."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
+__all__ = ["__version__", "bench", "load"]
 
+TYPE_CHECKING = False  # as in typing, whose import takes longer than all the rest here
 if TYPE_CHECKING:
     from harness.results import load
     from harness.runner import bench
 
-__all__ = ["__version__", "bench", "load"]
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
-def __getattr__(name: str) -> Any:
-    # `import harness` must stay cheap: the rooms behind these names load numpy and pandas.
+def __getattr__(name: str) -> object:
+    # `import harness` must stay cheap: the rooms behind these names load numpy and more.
     if name == "bench":
         from harness.runner import bench
 

@@ -171,9 +171,9 @@ _VELA_AREAS = {
 
 def _operators(profile: Profile) -> Iterator[Finding]:
     """Find coefficients for operators that TFLite lacks: a misspelt one would silently be the default."""
-    from ethosu.vela.tflite.BuiltinOperator import BuiltinOperator
+    from harness import tflite_schema
 
-    operators = [name for name in vars(BuiltinOperator) if name.isupper()]
+    operators = tflite_schema.names("BuiltinOperator")
     estimate: BaseModel = profile.estimate
     for key in type(estimate).model_fields:
         table = getattr(estimate, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from harness import extras
 from harness.boards import Profile
 from harness.boards.profile import EstimateError
 from harness.check.memory import Ram, ram
@@ -93,9 +94,10 @@ def deployed(model: Model, board: Profile) -> tuple[Model, Compiled | None]:
 def _account(model: Model, board: Profile) -> Compiled | None:
     """Return Vela's account of a compiled file with the settings of `board`.
 
-    None where its source is not known here, or does not become this file with those settings.
+    None if its source is not known here, or does not become this file with those settings, or there is no
+    Vela to tell.
     """
-    known = vela.source_of(model.sha256)
+    known = vela.source_of(model.sha256) if extras.is_installed("ethosu") else None
     if known is None or board.vela is None or known.accelerator != board.vela.accelerator:
         return None
     made = vela.compile(

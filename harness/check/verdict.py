@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness import extras
 from harness.boards import Profile
 from harness.check import firmware as firmwares
 from harness.check import reasons as checking
@@ -62,15 +63,19 @@ def judge(model: Model, board: Profile, firmware: Firmware, *, address: int | No
     judged: what Vela made of it, or the model itself where Vela finds nothing for the NPU. `address` is where
     in flash it is to be written, None for the board's usual place.
 
-    Raises ModelError for a damaged model; what Vela has against a model is a reason.
+    Raises ModelError for a damaged model; what Vela has against a model, or that there is no Vela to compile
+    it, is a reason.
     """
     try:
         file, compiled = deployed(model, board)
     except vela.VelaError as error:
         against = Reason("not compiled", str(error), "change what Vela names, or take another model")
-        return Verdict(model, board, firmware, model, None, (against,))
-    found = checking.reasons(file, board, firmware, address=address)
-    return Verdict(model, board, firmware, file, compiled, tuple(found))
+    except extras.MissingPackage as error:
+        against = Reason("not compiled", error.needs, error.remedy)
+    else:
+        found = checking.reasons(file, board, firmware, address=address)
+        return Verdict(model, board, firmware, file, compiled, tuple(found))
+    return Verdict(model, board, firmware, model, None, (against,))
 
 
 def notes(verdict: Verdict) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness import extras
 from harness.cli import options, results, terminal
 from harness.errors import HarnessError
 
@@ -72,6 +73,7 @@ def command(
     by = [column.strip() for column in group.split(",") if column.strip()]
     kept = _baseline(baseline)
     if form == "html":
+        extras.need("matplotlib", "a page with pictures")
         from harness.report.page import page
 
         data: str | bytes = page(records, damaged, kept, by)
@@ -159,14 +161,19 @@ def _rows(
 ) -> Table | str | bytes:
     """Return the rows of a table for people (table, md), or as the text or bytes of a file."""
     from harness.report import exports, summary
-    from harness.results import frame
     from harness.results.group import group
 
     if which == "summary":
+        values = summary.plain(group(records, by), baseline)
+        if form == "json":
+            return exports.json_values(values)
+        extras.need("pandas", "a data frame")
         import pandas
 
-        rows = pandas.DataFrame(summary.plain(group(records, by), baseline))
+        rows = pandas.DataFrame(values)
     else:
+        from harness.results import frame
+
         rows = frame.of(records, which)  # type: ignore[arg-type]  # click has checked it
     if form == "csv":
         return exports.csv(rows)

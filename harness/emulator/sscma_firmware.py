@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable
 
+from harness import extras
 from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded
 from harness.emulator.firmware import Firmware
 from harness.emulator.mlperf_firmware import dequantised
@@ -246,6 +247,7 @@ class SscmaFirmware(Firmware):
 
 def _picture() -> str:
     """Return what the camera sees as a base64 JPEG."""
+    extras.need("PIL", "the camera of an emulated board")
     from PIL import Image
 
     out = io.BytesIO()

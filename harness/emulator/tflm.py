@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import re
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness import extras
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -81,19 +81,25 @@ class Interpreter:
         return output.copy()
 
 
-def require_runtime() -> None:
-    """Raise HarnessError if the `tflite-micro` wheel is not installed; costs no import of it."""
-    if importlib.util.find_spec("tflite_micro") is None:
-        raise HarnessError(
-            "the emulated boards need the 'tflite-micro' wheel, which exists for Linux on x86-64 only "
-            f"(this is {sys.platform} on {platform.machine()}); bench a board attached to this machine with "
-            "--port, or run on Linux x86-64"
-        )
+def require_runtime(what: str = "an emulated board") -> None:
+    """Raise HarnessError unless the `tflite-micro` wheel is installed; imports nothing.
+
+    `what` (singular) is what needs it.
+    """
+    if extras.is_installed("tflite_micro"):
+        return
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        raise extras.missing("tflite_micro", what)
+    raise HarnessError(
+        f"{what} needs the 'tflite-micro' wheel, which exists for Linux on x86-64 only "
+        f"(this is {sys.platform} on {platform.machine()}); bench a board attached to this machine with "
+        "--port, or run on Linux x86-64"
+    )
 
 
-def import_runtime() -> Any:
+def import_runtime(what: str = "an emulated board") -> Any:
     """Return the wheel's module; raises HarnessError if it is not installed on this machine."""
-    require_runtime()
+    require_runtime(what)
     from tflite_micro import runtime
 
     return runtime

@@ -52,6 +52,8 @@ from typing import Literal
 
 import numpy as np
 
+from harness import extras
+
 Verdict = Literal["regression", "no regression", "within resolution", "not enough data"]
 Basis = Literal["runs", "known spread", "earlier runs", "computed", "no spread"]
 
@@ -279,6 +281,7 @@ def _half_width(
 
     `degrees` are those that a spread from elsewhere was estimated with.
     """
+    extras.need("scipy", "a comparison")
     from scipy.special import stdtrit
 
     a, b = (s**2 / n for s, n in zip(spreads, sizes, strict=True))

@@ -1,7 +1,7 @@
-"""Build .tflite files in code: tensors, operators and subgraphs in, bytes through the flatbuffers schema out.
+"""Build .tflite files in code: tensors, operators and subgraphs in, bytes through the format's schema out.
 
-The schema's own Python classes come with the Vela wheel (`ethosu.vela.tflite`). The same calls give the
-same bytes on every machine: nothing in a file depends on time, paths, hashing order or randomness.
+The same calls give the same bytes on every machine: nothing in a file depends on time, paths, hashing order
+or randomness.
 
     graph = Builder(description="one convolution")
     main = graph.subgraph("main")
@@ -14,10 +14,11 @@ same bytes on every machine: nothing in a file depends on time, paths, hashing o
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from harness import tflite_schema
 
 if TYPE_CHECKING:
     import flatbuffers
@@ -41,9 +42,6 @@ _OPTIONS = {
     "MINIMUM": "MaximumMinimumOptions",
     "L2_NORMALIZATION": "L2NormOptions",
 }
-# Options whose words come from an enumeration of the schema.
-_ENUMERATIONS = {"padding": "Padding", "fused_activation": "ActivationFunctionType"}
-_FIELDS = {"fused_activation": "fused_activation_function"}
 _BUFFER_ALIGNMENT = 16  # force_align in the schema: kernels read weights where they lie
 _SCHEMA_VERSION = 3
 
@@ -173,40 +171,33 @@ class Builder:
         subgraphs = [_subgraph(out, subgraph, codes) for subgraph in self.subgraphs]
         operator_codes = [_operator_code(out, *code) for code in codes]
         metadata = [
-            _table(out, "Metadata", {"Name": out.CreateString(name), "Buffer": len(self._buffers) + i})
+            _table(out, "Metadata", {"name": out.CreateString(name), "buffer": len(self._buffers) + i})
             for i, name in enumerate(self.metadata)
         ]
         fields: dict[str, Any] = {
-            "Version": _SCHEMA_VERSION,
-            "OperatorCodes": _offsets(out, operator_codes),
-            "Subgraphs": _offsets(out, subgraphs),
-            "Description": out.CreateString(self.description),
-            "Buffers": _offsets(out, written),
+            "version": _SCHEMA_VERSION,
+            "operator_codes": _offsets(out, operator_codes),
+            "subgraphs": _offsets(out, subgraphs),
+            "description": out.CreateString(self.description),
+            "buffers": _offsets(out, written),
         }
         if metadata:
-            fields["Metadata"] = _offsets(out, metadata)
+            fields["metadata"] = _offsets(out, metadata)
         out.Finish(_table(out, "Model", fields), file_identifier=b"TFL3")
         return bytes(out.Output())
 
 
-def _schema(name: str) -> Any:
-    return importlib.import_module(f"ethosu.vela.tflite.{name}")
-
-
-def _enumeration(name: str, word: str) -> int:
-    value = getattr(getattr(_schema(name), name), word, None)
-    if value is None:
-        raise ValueError(f"the schema's {name} has no '{word}'")
-    return int(value)
-
-
 def _table(out: flatbuffers.Builder, name: str, fields: dict[str, Any]) -> int:
-    """Write one table; fields are named as in the generated classes, nested objects given by offset."""
-    module = _schema(name)
-    getattr(module, f"{name}Start")(out)
+    """Write one table; strings, vectors and tables inside it are given by their offset."""
+    known = tflite_schema.table(name)
+    out.StartObject(1 + max((field.slot for field in known.values()), default=-1))
     for key, value in fields.items():
-        getattr(module, f"{name}Add{key}")(out, value)
-    return int(getattr(module, f"{name}End")(out))
+        field = known[key]
+        if field.is_scalar:
+            getattr(out, f"Prepend{field.kind.capitalize()}Slot")(field.slot, value, field.default)
+        else:
+            out.PrependUOffsetTRelativeSlot(field.slot, value, 0)
+    return int(out.EndObject())
 
 
 def _offsets(out: flatbuffers.Builder, offsets: Sequence[int]) -> int:
@@ -228,7 +219,7 @@ def _buffer(out: flatbuffers.Builder, data: bytes) -> int:
     out.StartVector(1, len(data), _BUFFER_ALIGNMENT)
     out.head -= len(data)
     out.Bytes[out.head : out.head + len(data)] = data
-    return _table(out, "Buffer", {"Data": out.EndVector()})
+    return _table(out, "Buffer", {"data": out.EndVector()})
 
 
 def _subgraph(out: flatbuffers.Builder, graph: Subgraph, codes: list[tuple[str, str | None, int]]) -> int:
@@ -238,31 +229,31 @@ def _subgraph(out: flatbuffers.Builder, graph: Subgraph, codes: list[tuple[str, 
         out,
         "SubGraph",
         {
-            "Tensors": _offsets(out, tensors),
-            "Inputs": _numbers(out, graph.inputs, "<i4"),
-            "Outputs": _numbers(out, graph.outputs, "<i4"),
-            "Operators": _offsets(out, operators),
-            "Name": out.CreateString(graph.name),
+            "tensors": _offsets(out, tensors),
+            "inputs": _numbers(out, graph.inputs, "<i4"),
+            "outputs": _numbers(out, graph.outputs, "<i4"),
+            "operators": _offsets(out, operators),
+            "name": out.CreateString(graph.name),
         },
     )
 
 
 def _tensor(out: flatbuffers.Builder, tensor: _Tensor) -> int:
     fields: dict[str, Any] = {
-        "Shape": _numbers(out, tensor.shape, "<i4"),
-        "Type": _enumeration("TensorType", tensor.type.upper()),
-        "Buffer": tensor.buffer,
-        "Name": out.CreateString(tensor.name),
-        "IsVariable": tensor.variable,
+        "shape": _numbers(out, tensor.shape, "<i4"),
+        "type": tflite_schema.number("TensorType", tensor.type.upper()),
+        "buffer": tensor.buffer,
+        "name": out.CreateString(tensor.name),
+        "is_variable": tensor.variable,
     }
     if tensor.scale is not None:
-        fields["Quantization"] = _table(
+        fields["quantization"] = _table(
             out,
             "QuantizationParameters",
             {
-                "Scale": _numbers(out, tensor.scale.scales, "<f4"),
-                "ZeroPoint": _numbers(out, tensor.scale.zero_points, "<i8"),
-                "QuantizedDimension": tensor.scale.axis,
+                "scale": _numbers(out, tensor.scale.scales, "<f4"),
+                "zero_point": _numbers(out, tensor.scale.zero_points, "<i8"),
+                "quantized_dimension": tensor.scale.axis,
             },
         )
     return _table(out, "Tensor", fields)
@@ -273,19 +264,19 @@ def _operator(out: flatbuffers.Builder, operator: _Operator, codes: list[tuple[s
     if code not in codes:
         codes.append(code)
     fields: dict[str, Any] = {
-        "OpcodeIndex": codes.index(code),
-        "Inputs": _numbers(out, operator.inputs, "<i4"),
-        "Outputs": _numbers(out, operator.outputs, "<i4"),
+        "opcode_index": codes.index(code),
+        "inputs": _numbers(out, operator.inputs, "<i4"),
+        "outputs": _numbers(out, operator.outputs, "<i4"),
     }
     if operator.intermediates:
-        fields["Intermediates"] = _numbers(out, operator.intermediates, "<i4")
+        fields["intermediates"] = _numbers(out, operator.intermediates, "<i4")
     if operator.custom_options:
-        fields["CustomOptions"] = out.CreateByteVector(operator.custom_options)
+        fields["custom_options"] = out.CreateByteVector(operator.custom_options)
     table = _options_table(operator.code)
     if table is not None:
-        fields["BuiltinOptionsType"] = _enumeration("BuiltinOptions", table)
+        fields["builtin_options_type"] = tflite_schema.number("BuiltinOptions", table)
         options = dict(_option(out, table, *item) for item in operator.options.items())
-        fields["BuiltinOptions"] = _table(out, table, options)
+        fields["builtin_options"] = _table(out, table, options)
     elif operator.options:
         raise ValueError(f"the schema has no options for {operator.code}")
     return _table(out, "Operator", fields)
@@ -296,33 +287,28 @@ def _options_table(code: str) -> str | None:
     if code in _OPTIONS:
         return _OPTIONS[code]
     plain = f"{code.replace('_', '')}options".lower()
-    return next(
-        (name for name in vars(_schema("BuiltinOptions").BuiltinOptions) if name.lower() == plain), None
-    )
+    return next((name for name in tflite_schema.names("BuiltinOptions") if name.lower() == plain), None)
 
 
 def _option(out: flatbuffers.Builder, table: str, key: str, value: Option) -> tuple[str, Any]:
-    plain = f"{table}add{_FIELDS.get(key, key).replace('_', '')}".lower()
-    adder = next((name for name in vars(_schema(table)) if name.lower() == plain), None)
-    if adder is None:
+    if key not in tflite_schema.table(table):
         raise ValueError(f"the schema's {table} has no field '{key}'")
-    name = adder.removeprefix(f"{table}Add")
     if isinstance(value, str):
-        enumeration = _ENUMERATIONS.get(key)
-        return name, _enumeration(enumeration, value) if enumeration else out.CreateString(value)
+        enumeration = tflite_schema.ENUMERATED.get(key)
+        return key, tflite_schema.number(enumeration, value) if enumeration else out.CreateString(value)
     if isinstance(value, (int, float)):
-        return name, value
-    return name, _numbers(out, value, "<i4")
+        return key, value
+    return key, _numbers(out, value, "<i4")
 
 
 def _operator_code(out: flatbuffers.Builder, code: str, custom_code: str | None, version: int) -> int:
-    number = _enumeration("BuiltinOperator", code)
+    number = tflite_schema.number("BuiltinOperator", code)
     fields: dict[str, Any] = {
         # Readers from before the field grew to 32 bits look at the 8-bit one; its 127 means "see the other".
-        "DeprecatedBuiltinCode": min(number, 127),
-        "BuiltinCode": number,
-        "Version": version,
+        "deprecated_builtin_code": min(number, 127),
+        "builtin_code": number,
+        "version": version,
     }
     if custom_code is not None:
-        fields["CustomCode"] = out.CreateString(custom_code)
+        fields["custom_code"] = out.CreateString(custom_code)
     return _table(out, "OperatorCode", fields)

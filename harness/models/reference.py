@@ -10,7 +10,6 @@ with `invokes=k`; for a model without state one invoke says it all, and only one
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -21,15 +20,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
+from harness import extras
 from harness.errors import HarnessError
-from harness.models import tflite
+from harness.models import flatbuffer, tflite
 
 if TYPE_CHECKING:
     import numpy as np
 
 _RUNTIMES = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "ai-edge-litert"}
 _TIMEOUT_S = 300.0
-_QUANTIZED_DIMENSION = 16  # vtable slot of QuantizationParameters.quantized_dimension
 # The reference kernels of tflite-runtime 2.14 lack these, and their SUM of int8 is -1 whatever the input.
 _BEYOND_REFERENCE = {"CEIL", "CUMSUM", "ELU", "ROUND"}
 _STATE_OPERATORS = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
@@ -42,12 +41,9 @@ class ReferenceError(HarnessError):
 def runtime() -> tuple[str, str]:
     """Return the desktop runtime's package name and version; raises ReferenceError where there is none."""
     for module, package in _RUNTIMES.items():
-        if importlib.util.find_spec(module) is not None:
+        if extras.is_installed(module):
             return package, metadata.version(package)
-    raise ReferenceError(
-        "no desktop TFLite runtime to compare outputs with: install tflite-runtime (Python 3.11 on Linux) "
-        "or ai-edge-litert"
-    )
+    raise ReferenceError(str(extras.missing("tflite_runtime", "holding outputs against a reference")))
 
 
 def kernels(model: tflite.Model) -> str:
@@ -164,19 +160,14 @@ def mended(model: bytes) -> bytes:
     too (person_detect.tflite has them). TFLite checks that the dimension exists, TFLite-Micro does not
     look. There is only one dimension such a tensor can mean, so it is set to 0 in place.
     """
-    from ethosu.vela.tflite.Model import Model
-
     one_dimensional: set[int] = set()
     other: set[int] = set()  # tables may be shared, and those of larger tensors must stay as they are
-    root = Model.GetRootAs(model, 0)
-    for s in range(root.SubgraphsLength()):
-        subgraph = root.Subgraphs(s)
-        for t in range(subgraph.TensorsLength()):
-            tensor = subgraph.Tensors(t)
-            table = tensor.Quantization()
-            field = table._tab.Offset(_QUANTIZED_DIMENSION) if table is not None else 0
-            if field:
-                (one_dimensional if tensor.ShapeLength() == 1 else other).add(table._tab.Pos + field)
+    for subgraph in flatbuffer.root("Model", model, flatbuffer.Work(len(model))).tables("subgraphs"):
+        for tensor in subgraph.tables("tensors"):
+            quantization = tensor.table("quantization")
+            axis = quantization.where("quantized_dimension") if quantization is not None else None
+            if axis is not None:
+                (one_dimensional if len(tensor.integers("shape")) == 1 else other).add(axis)
     copy = bytearray(model)
     for position in one_dimensional - other:
         copy[position : position + 4] = bytes(4)

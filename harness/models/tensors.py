@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from harness import extras
 from harness.errors import HarnessError, printable
 from harness.models.graph import Model, Tensor
 from harness.models.meaning import Meaning, OneOf, Underivable, Within, meanings
@@ -283,6 +284,8 @@ def _takes_pictures(tensor: Tensor) -> bool:
 
 def _picture(path: Path, tensor: Tensor, notes: list[str]) -> np.ndarray:
     import numpy as np
+
+    extras.need("PIL", "a picture as input")
     from PIL import Image, ImageOps
 
     dtype = np.dtype(tensor.type)

@@ -8,18 +8,15 @@ inputs and intermediates), no dimension is negative, and constant data is as lar
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib
-import inspect
 import math
-import re
 from pathlib import Path
 from typing import Any
 
+from harness import tflite_schema
 from harness.errors import HarnessError, printable
 from harness.models import flatbuffer
-from harness.models.flatbuffer import Damaged, Work, child, children, numbers, text
+from harness.models.flatbuffer import Damaged, Table, Work
 from harness.models.graph import BITS, Model, Operator, Quantization, Signature, Subgraph, Tensor
 
 __all__ = [
@@ -50,22 +47,6 @@ _MISTAKEN = (
     (b"PK\x03\x04", "a ZIP archive", "unpack it, or convert the Keras model in it to .tflite"),
     (b"\x89HDF", "an HDF5 (Keras) model", "convert it to .tflite first"),
 )
-
-_TENSOR_TYPE_OPTIONS = {
-    "in_data_type",
-    "out_data_type",
-    "out_type",
-    "output_type",
-    "idx_out_type",
-    "quantized_bias_type",
-}
-_ENUM_OPTIONS = {
-    "padding": "Padding",
-    "fused_activation": "ActivationFunctionType",
-    "weights_format": "FullyConnectedOptionsWeightsFormat",
-    "kernel_type": "LSTMKernelType",
-    "mode": "MirrorPadMode",
-} | dict.fromkeys(_TENSOR_TYPE_OPTIONS, "TensorType")
 
 
 class ModelError(HarnessError):
@@ -107,18 +88,6 @@ def parse(data: bytes, name: str) -> Model:
         raise ModelError(f"{name}: damaged TFLite model: {reason}; export or copy it again") from reason
 
 
-@functools.cache
-def _schema(name: str) -> type:
-    found: type = getattr(importlib.import_module(f"ethosu.vela.tflite.{name}"), name)
-    return found
-
-
-@functools.cache
-def _names(enum: str) -> dict[int, str]:
-    """Map the values of a schema enumeration to their names."""
-    return {value: name for name, value in vars(_schema(enum)).items() if not name.startswith("_")}
-
-
 def _in_range(index: int, count: int, what: str) -> int:
     if not 0 <= index < count:
         raise Damaged(f"{what} {index} does not exist ({count} do)")
@@ -127,112 +96,117 @@ def _in_range(index: int, count: int, what: str) -> int:
 
 def _model(data: bytes, name: str) -> Model:
     work = Work(len(data))
-    root = flatbuffer.root(_schema("Model"), data, work)
-    if root.Version() != SCHEMA_VERSION:
-        raise Damaged(f"schema version {root.Version()}, where TFLite-Micro takes {SCHEMA_VERSION} alone")
-    buffers = tuple(_span(b, len(data)) for b in children(root, "Buffers"))
-    codes = tuple(_code(c) for c in children(root, "OperatorCodes"))
-    graphs = root.SubgraphsLength()
+    root = flatbuffer.root("Model", data, work)
+    version = root.number("version")
+    if version != SCHEMA_VERSION:
+        raise Damaged(f"schema version {version}, where TFLite-Micro takes {SCHEMA_VERSION} alone")
+    buffers = tuple(_span(b, len(data)) for b in root.tables("buffers"))
+    codes = tuple(_code(c) for c in root.tables("operator_codes"))
+    _, graphs = root.span("subgraphs")
     if not graphs:
         raise Damaged("it has no subgraph")
     subgraphs = tuple(
-        _subgraph(graph, i, graphs, codes, buffers) for i, graph in enumerate(children(root, "Subgraphs"))
+        _subgraph(graph, i, graphs, codes, buffers) for i, graph in enumerate(root.tables("subgraphs"))
     )
     metadata = {}
-    for entry in children(root, "Metadata"):
-        start, length = buffers[_in_range(entry.Buffer(), len(buffers), "metadata buffer")]
+    for entry in root.tables("metadata"):
+        start, length = buffers[_in_range(entry.number("buffer"), len(buffers), "metadata buffer")]
         work.charge(length)
-        metadata[text(entry.Name())] = data[start : start + length]
+        metadata[entry.text("name")] = data[start : start + length]
     return Model(
         name=name,
         data=data,
         sha1=hashlib.sha1(data, usedforsecurity=False).hexdigest(),
         sha256=hashlib.sha256(data).hexdigest(),
-        version=root.Version(),
-        description=text(root.Description()),
+        version=version,
+        description=root.text("description"),
         subgraphs=subgraphs,
-        signatures=tuple(_signature(s, subgraphs) for s in children(root, "SignatureDefs")),
+        signatures=tuple(_signature(s, subgraphs) for s in root.tables("signature_defs")),
         metadata=metadata,
         buffers=buffers,
     )
 
 
-def _span(buffer: Any, file_bytes: int) -> tuple[int, int]:
+def _span(buffer: Table, file_bytes: int) -> tuple[int, int]:
     """Return where the bytes of a buffer lie: in its vector, or after the flatbuffer in files over 2 GB."""
-    offset, size = buffer.Offset(), buffer.Size()
+    offset, size = buffer.number("offset"), buffer.number("size")
     if offset > 1:
         if offset + size > file_bytes:
             raise Damaged(f"a buffer of {size} bytes at byte {offset} reaches past the end of the file")
         return offset, size
-    if buffer.DataIsNone():
-        return 0, 0
-    start, length = buffer._tab.span(buffer._tab.Offset(4))
-    return start, length
+    return buffer.span("data")
 
 
-def _code(entry: Any) -> tuple[str, str | None, int]:
+def _code(entry: Table) -> tuple[str, str | None, int]:
     """Return (builtin name, custom name or None, version) of an operator code.
 
     Files from before builtin codes outgrew a byte have the code in the deprecated field alone, later ones
     have 127 there; the larger one holds.
     """
-    number = max(entry.BuiltinCode(), entry.DeprecatedBuiltinCode())
-    builtin = _names("BuiltinOperator").get(number, f"BUILTIN_{number}")
-    custom = text(entry.CustomCode()) if builtin == "CUSTOM" else None
-    return builtin, custom, entry.Version()
+    number = max(entry.number("builtin_code"), entry.number("deprecated_builtin_code"))
+    builtin = _name("BuiltinOperator", number) or f"BUILTIN_{number}"
+    custom = entry.text("custom_code") if builtin == "CUSTOM" else None
+    return builtin, custom, entry.number("version")
+
+
+def _name(enumeration: str, number: int) -> str | None:
+    """Return the name of a value of a schema enumeration, None if the schema has no such value."""
+    names = tflite_schema.names(enumeration)
+    return names[number] if 0 <= number < len(names) else None
 
 
 def _subgraph(
-    graph: Any,
+    graph: Table,
     index: int,
     graphs: int,
     codes: tuple[tuple[str, str | None, int], ...],
     buffers: tuple[tuple[int, int], ...],
 ) -> Subgraph:
-    tensors = tuple(_tensor(t, i, buffers) for i, t in enumerate(children(graph, "Tensors")))
+    tensors = tuple(_tensor(t, i, buffers) for i, t in enumerate(graph.tables("tensors")))
     operators = tuple(
-        _operator(o, i, codes, len(tensors), graphs) for i, o in enumerate(children(graph, "Operators"))
+        _operator(o, i, codes, len(tensors), graphs) for i, o in enumerate(graph.tables("operators"))
     )
-    inputs = _tensor_indices(graph, "Inputs", len(tensors), f"subgraph {index}: input tensor")
-    outputs = _tensor_indices(graph, "Outputs", len(tensors), f"subgraph {index}: output tensor")
+    inputs = _tensor_indices(graph, "inputs", len(tensors), f"subgraph {index}: input tensor")
+    outputs = _tensor_indices(graph, "outputs", len(tensors), f"subgraph {index}: output tensor")
     for i in inputs + outputs:
         quantization = tensors[i].quantization
         scales = len(quantization.scales) if quantization else 0
-        flatbuffer.charge(graph, _UNITS_PER_ENTRY + len(tensors[i].name) + 4 * scales)
-    return Subgraph(index, text(graph.Name()), tensors, operators, inputs, outputs)
+        graph.charge(_UNITS_PER_ENTRY + len(tensors[i].name) + 4 * scales)
+    return Subgraph(index, graph.text("name"), tensors, operators, inputs, outputs)
 
 
-def _signature(entry: Any, subgraphs: tuple[Subgraph, ...]) -> Signature:
-    key = text(entry.SignatureKey())
-    graph = _in_range(entry.SubgraphIndex(), len(subgraphs), f"signature {key[:80]!r}: subgraph")
+def _signature(entry: Table, subgraphs: tuple[Subgraph, ...]) -> Signature:
+    key = entry.text("signature_key")
+    graph = _in_range(entry.number("subgraph_index"), len(subgraphs), f"signature {key[:80]!r}: subgraph")
     count = len(subgraphs[graph].tensors)
 
     def named(field: str) -> dict[str, int]:
         return {
-            text(t.Name()): _in_range(t.TensorIndex(), count, f"signature {key[:80]!r}: tensor")
-            for t in children(entry, field)
+            t.text("name"): _in_range(t.number("tensor_index"), count, f"signature {key[:80]!r}: tensor")
+            for t in entry.tables(field)
         }
 
-    return Signature(key, graph, named("Inputs"), named("Outputs"))
+    return Signature(key, graph, named("inputs"), named("outputs"))
 
 
-def _tensor_indices(owner: Any, field: str, count: int, what: str, lowest: int = 0) -> tuple[int, ...]:
-    indices: tuple[int, ...] = numbers(owner, field)
+def _tensor_indices(owner: Table, field: str, count: int, what: str, lowest: int = 0) -> tuple[int, ...]:
+    indices = owner.integers(field)
     for i in indices:
         if i != -1 or lowest != -1:
             _in_range(i, count, what)
     return indices
 
 
-def _tensor(tensor: Any, index: int, buffers: tuple[tuple[int, int], ...]) -> Tensor:
-    name = text(tensor.Name())
+def _tensor(tensor: Table, index: int, buffers: tuple[tuple[int, int], ...]) -> Tensor:
+    name = tensor.text("name")
     where = f"tensor {index} {name[:80]!r}"
-    kind = _names("TensorType").get(tensor.Type(), "").lower()
+    number = tensor.number("type")
+    kind = (_name("TensorType", number) or "").lower()
     if kind not in BITS:
-        raise Damaged(f"{where} has the unknown type {tensor.Type()}")
-    shape = numbers(tensor, "Shape")
+        raise Damaged(f"{where} has the unknown type {number}")
+    shape = tensor.integers("shape")
     _check_shape(shape, where)
-    buffer = _in_range(tensor.Buffer(), len(buffers), f"{where}: buffer")
+    buffer = _in_range(tensor.number("buffer"), len(buffers), f"{where}: buffer")
     found = Tensor(
         index=index,
         name=name,
@@ -240,12 +214,12 @@ def _tensor(tensor: Any, index: int, buffers: tuple[tuple[int, int], ...]) -> Te
         type=kind,
         buffer=buffer,
         constant=buffers[buffer][1] > 0,
-        variable=tensor.IsVariable(),
-        quantization=_quantization(child(tensor.Quantization(), tensor), shape, where),
-        shape_signature=numbers(tensor, "ShapeSignature"),
+        variable=bool(tensor.scalar("is_variable")),
+        quantization=_quantization(tensor.table("quantization"), shape, where),
+        shape_signature=tensor.integers("shape_signature"),
     )
     # A sparse tensor's buffer holds its non-zero values alone.
-    if found.constant and tensor.Sparsity() is None and buffers[buffer][1] < found.bytes:
+    if found.constant and tensor.where("sparsity") is None and buffers[buffer][1] < found.bytes:
         raise Damaged(f"{where} needs {found.bytes} bytes of data, its buffer has {buffers[buffer][1]}")
     return found
 
@@ -262,28 +236,33 @@ def _check_shape(shape: tuple[int, ...], where: str) -> None:
             raise Damaged(f"{where} has more than {_MOST_ELEMENTS} elements")
 
 
-def _quantization(parameters: Any, shape: tuple[int, ...], where: str) -> Quantization | None:
-    if parameters is None or not (scales := numbers(parameters, "Scale")):
+def _quantization(parameters: Table | None, shape: tuple[int, ...], where: str) -> Quantization | None:
+    if parameters is None or not (scales := parameters.numbers("scale")):
         return None
     if not all(math.isfinite(s) for s in scales):
         raise Damaged(f"{where} has a quantization scale that is not a finite number")
-    zero_points = numbers(parameters, "ZeroPoint") or (0,)
+    zero_points = parameters.integers("zero_point") or (0,)
     if len(zero_points) == 1:
         zero_points *= len(scales)
     if len(zero_points) != len(scales):
         raise Damaged(f"{where} has {len(scales)} quantization scales but {len(zero_points)} zero points")
     # Converters have written the axis of the filter on its one-dimensional bias too.
-    axis = min(max(parameters.QuantizedDimension(), 0), max(len(shape) - 1, 0))
+    axis = min(max(parameters.number("quantized_dimension"), 0), max(len(shape) - 1, 0))
     return Quantization(scales, zero_points, axis)
 
 
 def _operator(
-    operator: Any, index: int, codes: tuple[tuple[str, str | None, int], ...], tensors: int, graphs: int
+    operator: Table, index: int, codes: tuple[tuple[str, str | None, int], ...], tensors: int, graphs: int
 ) -> Operator:
-    code, custom, version = codes[_in_range(operator.OpcodeIndex(), len(codes), f"operator {index}: code")]
-    flatbuffer.charge(operator, _UNITS_PER_ENTRY + len(custom or ""))
+    code, custom, version = codes[
+        _in_range(operator.number("opcode_index"), len(codes), f"operator {index}: code")
+    ]
+    operator.charge(_UNITS_PER_ENTRY + len(custom or ""))
     where = f"operator {index} ({printable((custom or code)[:80])})"
-    options = _options(operator, "BuiltinOptions", where) | _options(operator, "BuiltinOptions2", where)
+    options = {
+        **_options(operator, "builtin_options", "BuiltinOptions", where),
+        **_options(operator, "builtin_options2", "BuiltinOptions2", where),
+    }
     for name, value in options.items():
         if name.endswith("subgraph_index"):
             _in_range(value, graphs, f"{where}: {name.replace('_', ' ')}")
@@ -292,59 +271,39 @@ def _operator(
         code=code,
         custom_code=custom,
         version=version,
-        inputs=_tensor_indices(operator, "Inputs", tensors, f"{where}: input tensor", lowest=-1),
-        outputs=_tensor_indices(operator, "Outputs", tensors, f"{where}: output tensor"),
+        inputs=_tensor_indices(operator, "inputs", tensors, f"{where}: input tensor", lowest=-1),
+        outputs=_tensor_indices(operator, "outputs", tensors, f"{where}: output tensor"),
         intermediates=_tensor_indices(
-            operator, "Intermediates", tensors, f"{where}: intermediate tensor", lowest=-1
+            operator, "intermediates", tensors, f"{where}: intermediate tensor", lowest=-1
         ),
         options=options,
-        custom_options=bytes(numbers(operator, "CustomOptions")),
+        custom_options=operator.bytes("custom_options"),
     )
 
 
-def _options(operator: Any, union: str, where: str) -> dict[str, Any]:
-    """Return the options in the union field `union` of an operator; {} where it has none."""
-    kind = getattr(operator, union + "Type")()
-    table = getattr(operator, union)()
-    if kind == 0 or table is None:
+def _options(operator: Table, field: str, union: str, where: str) -> dict[str, Any]:
+    """Return the options in a field of an operator, a table of one of the kinds of `union`; {} without."""
+    kind = operator.number(f"{field}_type")
+    if kind == 0 or operator.where(field) is None:
         return {}
-    schema = _names(union).get(kind)
-    if schema is None:
+    name = _name(union, kind)
+    if name is None:
         raise Damaged(f"{where} has options of the unknown kind {kind}")
-    found = flatbuffer.at(_schema(schema), table.Bytes, table.Pos, operator._tab._work)
-    options = {}
-    for name, field, is_vector in _option_fields(schema):
-        if is_vector:
-            options[name] = numbers(found, field)
-            continue
-        value = getattr(found, field)()
-        if isinstance(value, bytes):
-            value = text(value)
-        if name in _ENUM_OPTIONS:
-            known = _names(_ENUM_OPTIONS[name])
-            if value not in known:
-                raise Damaged(f"{where} has the unknown {name.replace('_', ' ')} {value}")
-            value = known[value].lower() if name in _TENSOR_TYPE_OPTIONS else known[value]
-        options[name] = value
-    return options
+    found = operator.table(field, name)
+    assert found is not None
+    return {key: _option(found, key, known, where) for key, known in tflite_schema.table(name).items()}
 
 
-@functools.cache
-def _option_fields(schema: str) -> tuple[tuple[str, str, bool], ...]:
-    """Return (option name, accessor, whether a vector of numbers) of the options table `schema`.
-
-    Nested tables, which only some StableHLO operators have, are left out.
-    """
-    accessors = {
-        name: len(inspect.signature(member).parameters) - 1
-        for name, member in vars(_schema(schema)).items()
-        if inspect.isfunction(member) and name != "Init"
-    }
-    fields = []
-    for name, arguments in accessors.items():
-        snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower().replace("activation_function", "activation")
-        if arguments == 1 and name + "AsNumpy" in accessors:
-            fields.append((snake, name, True))
-        elif arguments == 0 and not name.endswith(("AsNumpy", "IsNone", "Length")):
-            fields.append((snake, name, False))
-    return tuple(fields)
+def _option(options: Table, name: str, field: tflite_schema.Field, where: str) -> Any:
+    if field.is_vector:
+        return options.numbers(name)
+    if field.kind == "string":
+        return options.text(name) if options.where(name) is not None else None
+    value = options.scalar(name)
+    enumeration = tflite_schema.ENUMERATED.get(name)
+    if enumeration is None:
+        return value
+    word = _name(enumeration, int(value))
+    if word is None:
+        raise Damaged(f"{where} has the unknown {name.replace('_', ' ')} {value}")
+    return word.lower() if enumeration == "TensorType" else word

@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from harness import extras
 from harness.errors import HarnessError
 from harness.models import cache, ethosu, tflite
 from harness.models.ops import ETHOS_U
@@ -144,7 +145,8 @@ class Compiled:
 
 
 def version() -> str:
-    """Return the version of the Vela that is installed."""
+    """Return the version of the Vela that is installed; raises MissingPackage if none is."""
+    extras.need("ethosu", "compiling a model for an NPU")
     return metadata.version(_PACKAGE)
 
 
@@ -160,7 +162,8 @@ def compile(
 
     `settings` are the sections of Vela's configuration file, one `System_Config.X` and one
     `Memory_Mode.Y`. The same model, settings and Vela give the same bytes, from the cache or not.
-    Raises ModelError where `data` is no model, VelaError where it is compiled already or Vela refuses it.
+    Raises ModelError if `data` is no model, VelaError if it is compiled already or Vela refuses it,
+    MissingPackage if Vela is not installed.
     """
     model = tflite.parse(data, name)
     if ethosu.is_compiled(model):

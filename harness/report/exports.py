@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness import extras
 from harness.errors import HarnessError
 from harness.results.group import USUAL, Group, group
 from harness.results.history import succession
@@ -44,14 +45,20 @@ def json_rows(frame: pd.DataFrame) -> str:
     return f"{text}\n"
 
 
+def json_values(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows of plain values as a JSON array of an object a row, in the form of `json_rows`."""
+    rounded = [
+        {key: round(value, 10) if isinstance(value, float) else value for key, value in row.items()}
+        for row in rows
+    ]
+    return json.dumps(rounded, indent=1, separators=(",", ":")) + "\n"
+
+
 def parquet(frame: pd.DataFrame) -> bytes:
-    """Return a frame as a Parquet file. Raises HarnessError if the extra is not installed."""
+    """Return a frame as a Parquet file; raises MissingPackage if pyarrow is not installed."""
+    extras.need("pyarrow", "Parquet")
     out = io.BytesIO()
-    try:
-        frame.to_parquet(out, index=False, engine="pyarrow")
-    except ImportError as error:
-        why = str(error).partition("\n")[0]
-        raise HarnessError(f"Parquet needs pyarrow: pip install 'harness[parquet]' ({why})") from error
+    frame.to_parquet(out, index=False, engine="pyarrow")
     return out.getvalue()
 
 

@@ -12,16 +12,19 @@ import warnings
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
+from harness import extras
 from harness.results.key import key_of
 from harness.results.record import Record
 from harness.results.row import run_row
 from harness.results.store import Damaged, scan
 from harness.results.usable import unusable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Table = Literal["runs", "samples", "layers"]
 
@@ -99,6 +102,7 @@ class Builder:
     def __init__(self, table: Table) -> None:
         if table not in ("runs", "samples", "layers"):
             raise ValueError(f"table '{table}': runs, samples or layers")
+        extras.need("pandas", "a data frame")
         self._table = table
         self._rows: list[dict[str, Any]] = []
         self._keys: list[tuple[str, ...]] = []
@@ -141,9 +145,13 @@ class Builder:
         return self._runs() if self._table == "runs" else self._long()
 
     def _runs(self) -> pd.DataFrame:
+        import pandas as pd
+
         return pd.DataFrame(self._rows, columns=list(RUN_TYPES)).astype(RUN_TYPES)
 
     def _long(self) -> pd.DataFrame:
+        import pandas as pd
+
         lengths = np.asarray(self._lengths, dtype=np.int64)
         columns: dict[str, Any] = {}
         for place, name in enumerate(_LONG):

@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from harness.emulator.npu.variables import is_stateful
-from harness.errors import HarnessError, printable
+from harness.emulator.tflm import require_runtime
+from harness.errors import printable
 from harness.models.npu.faults import NotModelled
 from harness.models.tflite import Model, Operator
 
@@ -84,12 +85,9 @@ def _reached(model: Model, op: Operator) -> set[int]:
 @cache
 def schema() -> ModuleType:
     """Return the generated classes of the TFLite schema that can rewrite a model (object API)."""
-    try:
-        from tflite_micro.tensorflow.lite.micro.python import schema_py_generated
-    except ImportError:
-        raise HarnessError(
-            "operators left on the CPU need the 'tflite-micro' wheel, which exists for Linux on x86-64 only"
-        ) from None
+    require_runtime("running operators left on the CPU")
+    from tflite_micro.tensorflow.lite.micro.python import schema_py_generated
+
     module: ModuleType = schema_py_generated
     return module
 

@@ -17,6 +17,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import extras
 from harness.models.cost import whole
 from harness.models.npu.accelerator import Accelerator
 from harness.models.npu.faults import NpuFault
@@ -305,6 +306,7 @@ def decode_stream(data: bytes, expected: int) -> NDArray[np.int16]:
     Raises NpuFault where it is truncated, malformed, or holds fewer or more.
     """
     _check_stream(data, expected)
+    extras.need("ethosu", "running what is compiled for an NPU")
     from ethosu import mlw_codec
 
     weights = np.array(array("h", mlw_codec.decode(bytearray(data))), np.int16)
