@@ -80,7 +80,7 @@ def plan_runs(
 
 
 def _answer(benched: Benched, want: Want, rules: Rules, estimates: bool) -> str | None:
-    """Return the newest record whose figure may be written where a card asks for one, None for none."""
+    """Return the newest record whose figure may go into the card, None for none."""
     found = benched.of(want.model)
     records = found.proven or (list(found.named) if rules.by_name else [])
     of_board = [record for record in records if record.board.id == want.board]

@@ -125,7 +125,7 @@ class Benchmark:
         return None
 
     def boards_beside(self, row: Line, column: Column, shift: int) -> set[str]:
-        """Return the boards that the other measured cells of a row name, or come to name where none does."""
+        """Return the boards that the other measured cells of a row name, or come to name if none does."""
         others = [(row.line, c.index - shift) for c in self.layout.measured if c.index != column.index]
         found = [self._boards(self.cells.get(at)) for at in others]
         written = [self._boards(self.written.get(at)) for at in others]
@@ -169,7 +169,7 @@ def find_benchmarks(document: Document, words: Words) -> tuple[list[Benchmark], 
 
 
 def models(document: Document, benchmark: Benchmark, placed: Placed, checksums: Checksums) -> list[Reference]:
-    """Return the model files that a row links: in the link column where that has any, else anywhere."""
+    """Return the model files that a row links: in the link column if that has any, else anywhere."""
     link, row = benchmark.layout.link, placed.row
     if link is not None and 0 <= link - (placed.shift or 0) < len(row.cells):
         found = _references(document, row, [link - (placed.shift or 0)], checksums)

@@ -53,7 +53,7 @@ class Layout:
 
 
 def layout(table: Table, words: Words) -> Layout | None:
-    """Return the layout of a table, or None where no header of it names a measured column."""
+    """Return the layout of a table, or None if no header of it names a measured column."""
     measured = []
     for index, cell in enumerate(table.header.cells):
         head = words.head(cell.text)
@@ -103,7 +103,7 @@ def place(row: Line, table: Layout, words: Words) -> tuple[int | None, str | Non
 
     A row with as many cells as the header has is what it seems (0). One with fewer is matched from the left
     or from the right, whichever side its cells make sense from: each holds what the cells of whole rows hold
-    in its column. None where neither or both do, and for a row with more cells, some of which no reader of
+    in its column. None if neither or both do, and for a row with more cells, some of which no reader of
     the page sees.
     """
     width, count = len(table.kinds), len(row.cells)

@@ -128,7 +128,7 @@ class _Rendered:
 
 
 def _as_tabulate(values: Sequence[Any]) -> list[str]:
-    """Return a column as tabulate prints it: with two decimals where all of it is numbers."""
+    """Return a column as tabulate prints it: with two decimals if all of it is numbers."""
     numbers = all(isinstance(value, int | float) for value in values)
     if numbers and any(isinstance(value, float) for value in values):
         return [f"{value:.2f}" for value in values]

@@ -40,7 +40,7 @@ class Node:
 def parse(text: str) -> Node:
     """Read a JSON text.
 
-    Raises json.JSONDecodeError where it is not JSON, RecursionError where it is nested too deep.
+    Raises json.JSONDecodeError if it is not JSON, RecursionError if it is nested too deep.
     """
     json.loads(text)
     node, _ = _value(text, _skip(text, 0))

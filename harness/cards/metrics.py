@@ -143,7 +143,7 @@ class Update:
         added: dict[str, str],
         quantity: Quantity,
     ) -> None:
-        """Do what `_board` does, and leave the figure alone where that is refused."""
+        """Do what `_board` does, and leave the figure alone if that is refused."""
         try:
             self._board(name, metric, board, unit, allowed, added, quantity)
         except (Disagreement, Refused) as error:
@@ -162,7 +162,7 @@ class Update:
         added: dict[str, str],
         quantity: Quantity,
     ) -> None:
-        """Change the figure of one board in a metric, or note it in `added` where there is none."""
+        """Change the figure of one board in a metric, or note it in `added` if there is none."""
         members = self._members(metric, board) if metric else []
         if len(members) > 1:
             raise Refused(f"{board} is there twice ({', '.join(member.key for member in members)})")
@@ -235,7 +235,7 @@ class Update:
         )
 
     def _of_single(self, allowed: Sequence[Figure], where: str) -> list[Figure]:
-        """Return the figures that may stand where there is one number for no named board."""
+        """Return the figures that may stand if there is one number for no named board."""
         devices = {self.words.board(device) or device for device in self.entry.devices}
         board = self.rules.board or (devices.pop() if len(devices) == 1 else None)
         if board is None:

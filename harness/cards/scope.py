@@ -22,7 +22,7 @@ _BOLD_LEVEL, _CAPTION_LEVEL = 7, 8
 class Scope:
     """What stands above a table, from the outermost heading to the caption.
 
-    `board` is the one board that it names, `among` the boards where it names several, `unknown` hardware that
+    `board` is the one board that it names, `among` the boards if it names several, `unknown` hardware that
     is none of the known boards. `conditions` are the other things that it says, each with its text.
     """
 

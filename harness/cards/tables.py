@@ -189,7 +189,7 @@ class Document:
         return Table(header, delimiter, tuple(row for row in body if row), span[0], span[1], quotes)
 
     def _row(self, index: int, contents: list[str] | None, quotes: int, lists: int) -> Line | None:
-        """Return the row on a line, or None where its cells are not what the parser saw in it."""
+        """Return the row on a line, or None if its cells are not what the parser saw in it."""
         start, end, _ = self.lines[index]
         if lists:
             at = _match_end(_CONTAINERS, self.text, start, end)

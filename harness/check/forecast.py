@@ -17,13 +17,13 @@ from harness.models.npu.faults import NotModelled
 from harness.models.ops import ETHOS_U
 from harness.models.vela import Compiled
 
-# Where more of a time than this is in kernels of which no time is known, it is a guess.
+# If more of a time than this is in kernels of which no time is known, it is a guess.
 _MOST_UNKNOWN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One operator, or one of Vela's operations on the NPU; `seconds` is None where no time is known.
+    """One operator, or one of Vela's operations on the NPU; `seconds` is None if no time is known.
 
     `share` is its part of all known time. `target` is "CPU" or "NPU".
     """
@@ -42,10 +42,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """An invoke, estimated; `seconds` is None where that would be a guess, and `why_none` says why.
+    """An invoke, estimated; `seconds` is None if that would be a guess, and `why_none` says why.
 
     `band_percent` and `below_percent` are how much longer and shorter nine of ten measured times are at most,
-    in percent of the estimate. None where no figure exists. `left_out` names what of the model has no time.
+    in percent of the estimate. None if no figure exists. `left_out` names what of the model has no time.
     """
 
     seconds: float | None
@@ -61,7 +61,7 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """`deployed` is the file that the board gets for the model `given`: compiled where it wants that."""
+    """`deployed` is the file that the board gets for the model `given`: compiled if it wants that."""
 
     given: Model
     deployed: Model
@@ -71,12 +71,12 @@ class Forecast:
 
 
 def deployed(model: Model, board: Profile) -> tuple[Model, Compiled | None]:
-    """Return the file that `board` gets for `model`, and Vela's account of it where there is one.
+    """Return the file that `board` gets for `model`, and Vela's account of it if there is one.
 
     A model of which Vela puts nothing on the NPU goes on the board as it is: Vela wins nothing there and may
     lose, it moves a CALL_ONCE behind the operators that rely on it.
 
-    Raises VelaError where Vela refuses the model.
+    Raises VelaError if Vela refuses the model.
     """
     if ethosu.is_compiled(model):
         return model, _account(model, board)
@@ -93,7 +93,7 @@ def deployed(model: Model, board: Profile) -> tuple[Model, Compiled | None]:
 def _account(model: Model, board: Profile) -> Compiled | None:
     """Return Vela's account of a compiled file with the settings of `board`.
 
-    None where its source is not known here, or does not become this file with those settings.
+    None if its source is not known here, or does not become this file with those settings.
     """
     known = vela.source_of(model.sha256)
     if known is None or board.vela is None or known.accelerator != board.vela.accelerator:
@@ -180,7 +180,7 @@ def _guessed(needs: Sequence[Demand], found: Estimate, error: EstimateError) -> 
 
 
 def _band(needs: Sequence[Demand], found: Estimate, error: EstimateError, unknown: float) -> Band | None:
-    """Return the band of an estimate, wider where the model is unlike those whose times are known."""
+    """Return the band of an estimate, wider if the model is unlike those whose times are known."""
     if error.percent is None:
         return None
     below = error.percent if error.below_percent is None else error.below_percent
@@ -194,7 +194,7 @@ def _band(needs: Sequence[Demand], found: Estimate, error: EstimateError, unknow
 
 
 def _other_npu(model: Model, board: Profile, compiled: Compiled | None) -> str | None:
-    """Return why the NPU part of `model` has no time on `board`, None where it has."""
+    """Return why the NPU part of `model` has no time on `board`, None if it has."""
     built_for = ethosu.accelerator(model)
     if board.vela is None:
         return f"compiled for an NPU, and {board.id} has none"
@@ -211,7 +211,7 @@ def _no_time(why: str, needs: Sequence[Demand]) -> Time:
 
 
 def _layers(needs: Sequence[Demand], found: Estimate, compiled: Compiled | None) -> list[Layer]:
-    """Return the layers in order; an NPU operator as Vela's operations where Vela's account is known."""
+    """Return the layers in order; an NPU operator as Vela's operations if Vela's account is known."""
     split = compiled if compiled is not None and compiled.npu_operators == 1 else None
     layers = []
     for demand, operator in zip(needs, found.operators, strict=True):
@@ -244,7 +244,7 @@ def _npu_layers(demand: Demand, compiled: Compiled, seconds: float) -> list[Laye
     """Return Vela's operations, with `seconds` shared among them as Vela shares its cycles.
 
     Vela names them by what they put out, and so does the source model: the bytes are those of the operator
-    there, given once where Vela made several operations of it.
+    there, given once if Vela made several operations of it.
     """
     each = seconds / max(1, sum(o.cycles for o in compiled.layers if o.target == "NPU"))
     sources = _by_output(tflite.parse(compiled.source, "source"))

@@ -25,8 +25,8 @@ from harness.models.vela import Compiled
 class Verdict:
     """What speaks against `model` on `board` with `firmware`.
 
-    `deployed` is the file that the board gets and that was judged; `compiled` is Vela's account of it where
-    there is one. Where Vela refuses the model, that is the one reason, and `deployed` is the model itself.
+    `deployed` is the file that the board gets and that was judged; `compiled` is Vela's account of it if
+    there is one. If Vela refuses the model, that is the one reason, and `deployed` is the model itself.
     """
 
     model: Model
@@ -58,8 +58,8 @@ class Verdict:
 def judge(model: Model, board: Profile, firmware: Firmware, *, address: int | None = None) -> Verdict:
     """Say whether `model` will run on `board` with `firmware`, as a bench would run it.
 
-    A model for a board with an NPU is compiled first, where it is not yet, and what goes on the board is
-    judged: what Vela made of it, or the model itself where Vela finds nothing for the NPU. `address` is where
+    A model for a board with an NPU is compiled first, if it is not yet, and what goes on the board is
+    judged: what Vela made of it, or the model itself if Vela finds nothing for the NPU. `address` is where
     in flash it is to be written, None for the board's usual place.
 
     Raises ModelError for a damaged model; what Vela has against a model is a reason.

@@ -320,7 +320,7 @@ def _no_run(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[F
 
 
 def _bands(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[str]:
-    """Say how far off estimates may be where that is not the same on both sides and so does not cancel."""
+    """Say how far off estimates may be if that is not the same on both sides and so does not cancel."""
     if baseline.origin == candidate.origin and baseline.latest.board.id == candidate.latest.board.id:
         return []
     bands = [
@@ -342,7 +342,7 @@ def _coarse(time: Interval | None, limits: Limits) -> list[str]:
 
 
 def _modes(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[str]:
-    """Warn where the runs of a side fall into two groups: their mean is then the time of neither."""
+    """Warn if the runs of a side fall into two groups: their mean is then the time of neither."""
     notes = []
     for name, side in zip(names, (_side(baseline), _side(candidate)), strict=True):
         found = modes(side) if side is not None and not side.computed else None
@@ -381,7 +381,7 @@ def _judge_time(
 def _known(
     baseline: Group, candidate: Group, limits: Limits, history: Callable[[], Iterable[Record]]
 ) -> Known | None:
-    """Return how runs differ where the sides themselves cannot show it: a single run on each."""
+    """Return how runs differ if the sides themselves cannot show it: a single run on each."""
     if limits.known_spread is not None:
         return Known(limits.known_spread)
     both = (*baseline.records, *candidate.records)
@@ -452,6 +452,6 @@ def _judge_outputs(
 
 
 def exit_code(comparisons: Sequence[Comparison]) -> int:
-    """Return 0 where all pass, 1 where one fails, 3 where none fails and there is not enough data for one."""
+    """Return 0 if all pass, 1 if one fails, 3 if none fails and there is not enough data for one."""
     outcomes = {comparison.outcome for comparison in comparisons}
     return 1 if "fail" in outcomes else 3 if "not enough data" in outcomes else 0

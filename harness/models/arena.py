@@ -66,7 +66,7 @@ class Unaccounted:
 class Arena:
     """Arena use in bytes; `minimum_bytes` is the smallest arena in which the model can be set up.
 
-    `exact` is False where operators are not accounted for: then the use is at least `used_bytes`, and at
+    `exact` is False if operators are not accounted for: then the use is at least `used_bytes`, and at
     most `bound_bytes` if those operators ask for no more than the most demanding accounted ones do.
     """
 
@@ -102,7 +102,7 @@ class _Tail:
 def arena(model: Model, kernels: Kernels = REFERENCE) -> Arena:
     """Return the arena use of `model` with `kernels` on a 32-bit target.
 
-    Raises ModelError where subgraphs call each other without end.
+    Raises ModelError if subgraphs call each other without end.
     """
     tail = _Tail()
     of_operator: Counter[tuple[int, int]] = Counter()

@@ -125,7 +125,7 @@ def _batch_matmul(node: Node) -> None:
 
 
 def _transposed(node: Node) -> None:
-    """A convolution of a spread input where that is efficient, with the filter turned round."""
+    """A convolution of a spread input when that is efficient, with the filter turned round."""
     if node.need(2).type != "int8":
         _reference(node)
         return

@@ -32,7 +32,7 @@ def _conv(node: Node) -> None:
 
 
 def _pointwise(window: Window, channels: int, filters: int) -> int:
-    """Channels are padded to 8; the input is copied where that changes it."""
+    """Channels are padded to 8; the input is copied if that changes it."""
     padded = whole(channels, 8)
     size = padded * filters + 64
     if channels % 8:

@@ -39,7 +39,7 @@ class Work:
         self.left = _UNITS_PER_BYTE * file_bytes + _SPARE_UNITS
 
     def charge(self, units: int) -> None:
-        """Take `units` off; raises Damaged where the allowance is used up."""
+        """Take `units` off; raises Damaged if the allowance is used up."""
         self.left -= units
         if self.left < 0:
             raise Damaged("its tables share contents so often that it unfolds to far more than its size")
@@ -81,7 +81,7 @@ class CheckedTable(Table):
         return target + 4, length
 
     def Offset(self, vtableOffset: int) -> int:
-        """Return where in the table the field of this vtable slot lies, 0 where it is absent."""
+        """Return where in the table the field of this vtable slot lies, 0 if it is absent."""
         if vtableOffset + 2 > len(self._fields):
             return 0
         offset: int = _U16.unpack_from(self._fields, vtableOffset)[0]
@@ -157,7 +157,7 @@ def children(owner: Any, field: str) -> Iterator[Any]:
 
 
 def numbers(owner: Any, field: str) -> tuple[Any, ...]:
-    """Return the vector of scalars `field` of `owner` as a tuple of Python numbers, () where absent."""
+    """Return the vector of scalars `field` of `owner` as a tuple of Python numbers, () if absent."""
     if getattr(owner, field + "IsNone")():
         return ()
     return tuple(getattr(owner, field + "AsNumpy")().tolist())

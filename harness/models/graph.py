@@ -45,9 +45,9 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor of a subgraph; `constant` where the file holds its data, `variable` where it is state.
+    """A tensor of a subgraph; `constant` if the file holds its data, `variable` if it is state.
 
-    `shape_signature` has -1 where a dimension was open when the model was converted; () where it had none.
+    `shape_signature` has -1 if a dimension was open when the model was converted; () if it had none.
     """
 
     index: int
@@ -137,10 +137,10 @@ class Model:
     buffers: tuple[tuple[int, int], ...] = field(repr=False)
 
     def buffer(self, index: int) -> memoryview:
-        """Return the bytes of buffer `index` (empty where it has none); raises IndexError."""
+        """Return the bytes of buffer `index` (empty if it has none); raises IndexError."""
         start, length = self.buffers[index]
         return memoryview(self.data)[start : start + length]
 
     def constant(self, tensor: Tensor) -> memoryview | None:
-        """Return the data of a constant tensor, None where it is computed or fed at run time."""
+        """Return the data of a constant tensor, None if it is computed or fed at run time."""
         return self.buffer(tensor.buffer) if tensor.constant else None

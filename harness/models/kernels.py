@@ -273,7 +273,7 @@ def _badly_scaled(label: str, inputs: list[Tensor | None], outputs: list[Tensor]
 
 
 def _unlike(label: str, inputs: list[Tensor | None], outputs: list[Tensor]) -> str | None:
-    """Return how the tensors are unlike every form that the kernel has, None where they fit one."""
+    """Return how the tensors are unlike every form that the kernel has, None if they fit one."""
     tensors = [*inputs, *outputs]
     first = next((t.type for t in inputs if t is not None), "")
     at, wanted = -1, dict[str, None]()

@@ -85,7 +85,7 @@ class _Read:
     place: int
 
     def input(self, place: int) -> Tensor:
-        """Return the tensor at input `place`; raises IndexError where there is none."""
+        """Return the tensor at input `place`; raises IndexError if there is none."""
         if self.operator.inputs[place] < 0:
             raise IndexError(place)
         return self.graph.tensors[self.operator.inputs[place]]
@@ -98,7 +98,7 @@ class _Read:
         return self.input(self.place)
 
     def constant(self, place: int) -> np.ndarray:
-        """Return the values of a constant input; raises LookupError where it is none."""
+        """Return the values of a constant input; raises LookupError if it is none."""
         import numpy as np
 
         tensor = self.input(place)
@@ -194,7 +194,7 @@ def _part(read: _Read, values: np.ndarray) -> np.ndarray:
 
 
 def _combined(tensor: Tensor, asked: Sequence[Meaning]) -> Meaning | None:
-    """Return what meets everything that is asked of a tensor; None where nothing does."""
+    """Return what meets everything that is asked of a tensor; None if nothing does."""
     import numpy as np
 
     if nothing := next((a for a in asked if isinstance(a, Underivable)), None):
@@ -237,7 +237,7 @@ def _within(low: object, high: object) -> Within:
 
 
 def _one_of(candidates: Iterable[Sequence[int]], matches: Callable[[tuple[int, ...]], bool]) -> OneOf:
-    """Return those of the candidates that match; raises ValueError where none does."""
+    """Return those of the candidates that match; raises ValueError if none does."""
     import numpy as np
 
     tried = itertools.islice(candidates, _MOST_CANDIDATES)

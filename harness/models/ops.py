@@ -1,6 +1,6 @@
 """Which operators TFLite-Micro has. The lists are what its Python wheel answers when asked for each one.
 
-`tests/models/test_ops.py` asks the wheel again and fails where it and these lists differ. A firmware may
+`tests/models/test_ops.py` asks the wheel again and fails if it and these lists differ. A firmware may
 register fewer; no build of TFLite-Micro has a builtin operator that is not here.
 """
 
@@ -79,7 +79,7 @@ def describe(lacking: Iterable[Unsupported]) -> str:
 
 
 def require_supported(model: Model, npu: bool = False) -> None:
-    """Raise ModelError, naming them, where `model` has operators that TFLite-Micro lacks."""
+    """Raise ModelError, naming them, if `model` has operators that TFLite-Micro lacks."""
     if lacking := unsupported(model, npu):
         raise ModelError(
             f"{model.name}: TFLite-Micro has no {describe(lacking)}; convert the model without it"

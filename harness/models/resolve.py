@@ -62,7 +62,7 @@ def _file(path: Path) -> tuple[int, int] | None:
 def resolve(name_or_path: str) -> tflite.Model:
     """Return the parsed model of a file or of a bundled model; a file called like one is given as ./NAME.
 
-    Raises HarnessError where there is neither, ModelError (one too) for a file that is not a model.
+    Raises HarnessError if there is neither, ModelError, which is one too, for a file that is not a model.
     """
     if name_or_path in bundled.names():
         return tflite.parse(bundled.build(name_or_path), name_or_path)

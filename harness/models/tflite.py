@@ -303,7 +303,7 @@ def _operator(
 
 
 def _options(operator: Any, union: str, where: str) -> dict[str, Any]:
-    """Return the options in the union field `union` of an operator; {} where it has none."""
+    """Return the options in the union field `union` of an operator; {} if it has none."""
     kind = getattr(operator, union + "Type")()
     table = getattr(operator, union)()
     if kind == 0 or table is None:

@@ -160,7 +160,7 @@ def compile(
 
     `settings` are the sections of Vela's configuration file, one `System_Config.X` and one
     `Memory_Mode.Y`. The same model, settings and Vela give the same bytes, from the cache or not.
-    Raises ModelError where `data` is no model, VelaError where it is compiled already or Vela refuses it.
+    Raises ModelError if `data` is no model, VelaError if it is compiled already or Vela refuses it.
     """
     model = tflite.parse(data, name)
     if ethosu.is_compiled(model):
@@ -182,7 +182,7 @@ def compile(
 
 
 def source_of(sha256: str) -> Compiled | None:
-    """Return the compilation whose result has this SHA-256 (in hex), where this computer made it."""
+    """Return the compilation whose result has this SHA-256 (in hex), if this computer made it."""
     entry = cache.find_output(sha256)
     return None if entry is None else _compiled(entry, str(entry.facts["name"]))
 
@@ -230,7 +230,7 @@ def _run(
             *("--accelerator-config", accelerator, "--optimise", optimise, "--output-dir", "out"),
             *("--config", str(directory / "board.ini"), "--system-config", system, "--memory-mode", mode),
             # Not --show-cpu-operations: that listing ends Vela 5.2 with a KeyError, before its summary is
-            # written, where Vela put in an operation that no operator of the model stands for (ARG_MAX).
+            # written, if Vela put in an operation that no operator of the model stands for (ARG_MAX).
             # What stays on the CPU is read from the compiled file.
             "--verbose-performance",
         ]

@@ -21,7 +21,7 @@ LEAST_RUNS = 3
 
 
 def slot_of(record: Record) -> tuple[str, bool]:
-    """Return where a new model file takes an old one's place.
+    """Return the key by which a new model file replaces an old one.
 
     That is its path, in one spelling, and whether what ran was compiled from the file there: both may be
     benched side by side.

@@ -26,7 +26,7 @@ _NOT_MODELLED = ("what differs between the measured models and the estimated one
 class Calibration:
     """What a fit to measured records brought; times are in milliseconds, errors in percent.
 
-    `before` is by the profile as it was, `after` by the fit, each figure by one to the other models where
+    `before` is by the profile as it was, `after` by the fit, each figure by one to the other models if
     there are any. `text` is the profile overlay.
     """
 
@@ -44,7 +44,7 @@ class Calibration:
 def calibrate(board: Profile, records: Sequence[Record], source: str, models: Path | None) -> Calibration:
     """Fit the coefficients of `board` to its measured records; `source` says where those are from.
 
-    Raises HarnessError where there is nothing to fit to.
+    Raises HarnessError if there is nothing to fit to.
     """
     coefficients = board.coefficients()
     taken = samples(records, board, coefficients, models)

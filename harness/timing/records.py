@@ -1,4 +1,4 @@
-"""Samples for the fit from records of measured runs: whole invokes, and operators where they were timed."""
+"""Samples for the fit from records of measured runs: whole invokes, and operators that were timed."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def _order(volume: Volume, output_ublock: int, input_ublock: int) -> tuple[NDArr
 
 
 def _check_stream(data: bytes, limit: int) -> None:
-    """Walk a weight stream and raise NpuFault where the codec would run past its end or its limits.
+    """Walk a weight stream and raise NpuFault if the codec would run past its end or its limits.
 
     The codec trusts its input: it ends the process on an underrun. Only as much is parsed here as tells
     where the next field is; `limit` is how many weights there may be.
@@ -302,7 +302,7 @@ def _walk_slice(data: bytes, words: list[int], position: int, head: _Slice, limi
 def decode_stream(data: bytes, expected: int) -> NDArray[np.int16]:
     """Decode one weight stream that must hold `expected` weights.
 
-    Raises NpuFault where it is truncated, malformed, or holds fewer or more.
+    Raises NpuFault if it is truncated, malformed, or holds fewer or more.
     """
     _check_stream(data, expected)
     from ethosu import mlw_codec
@@ -347,7 +347,7 @@ class WeightCache:
     def volume(self, data: bytes, volume: Volume, accelerator: Accelerator) -> NDArray[np.int16]:
         """Return the weights of a stream as (outputs, height, width, inputs), 9-bit values.
 
-        Raises NpuFault where they are not held and the stream cannot be decoded.
+        Raises NpuFault if they are not held and the stream cannot be decoded.
         """
         key = key_of(data, volume, accelerator)
         if key in self._entries:
@@ -372,7 +372,7 @@ def decode_volume(data: bytes, volume: Volume, accelerator: Accelerator) -> NDAr
 def scale_records(data: NDArray[np.uint8], channels: int) -> tuple[NDArray[np.int64], ...]:
     """Read bias (40 bits, signed), scale (32 bits) and shift (6 bits) of each channel.
 
-    Raises NpuFault where the bytes do not hold that many records of 10 bytes.
+    Raises NpuFault if the bytes do not hold that many records of 10 bytes.
     """
     if data.size < channels * RECORD_BYTES:
         raise NpuFault(
