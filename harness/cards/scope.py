@@ -15,7 +15,7 @@ _CAPTION = re.compile(r"\s*(?:>\s*)*(?:[-*+]\s+)?(?P<text>\S.*?)[*_]{0,3}\s*[:ï¼
 _NUMBERED = re.compile(r"\s*(?:>\s*)*[*_]{0,3}(?:Table\s|è¡¨)\s*\d.*")
 # "float", "half" and "s8" are precisions, and mean other things as well.
 _SURE = re.compile(r"\d{2}|int\d", re.IGNORECASE)
-_BOLD_LEVEL, _CAPTION_LEVEL = 7, 8
+_BOLD_LEVEL = 7
 
 
 @dataclass(frozen=True)

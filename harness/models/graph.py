@@ -45,10 +45,7 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor of a subgraph; `constant` if the file holds its data, `variable` if it is state.
-
-    `shape_signature` has -1 if a dimension was open when the model was converted; () if it had none.
-    """
+    """A tensor of a subgraph; `constant` if the file holds its data, `variable` if it is state."""
 
     index: int
     name: str
@@ -58,7 +55,6 @@ class Tensor:
     constant: bool
     variable: bool
     quantization: Quantization | None
-    shape_signature: tuple[int, ...]
 
     @property
     def elements(self) -> int:
@@ -94,6 +90,10 @@ class Operator:
     def label(self) -> str:
         """The name to show: a custom operator's own, otherwise the builtin's."""
         return self.custom_code or self.code
+
+    def number(self, option: str) -> int:
+        """Return an option that is a whole number; raises LookupError if the operator lacks it."""
+        return int(self.options[option])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,8 +104,8 @@ def invoked(model: Model) -> frozenset[int]:
 
 def called(operator: Operator) -> tuple[int, ...]:
     """Return the subgraphs that an operator runs, in the order they are planned."""
-    options = operator.options
-    return tuple(int(options[n]) for n in _CALLED.get(operator.code, ()) if n in options)  # type: ignore[arg-type]
+    names = _CALLED.get(operator.code, ())
+    return tuple(operator.number(name) for name in names if name in operator.options)
 
 
 def buffers(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from harness.models.graph import Model, Operator, Subgraph, Tensor
@@ -202,8 +203,10 @@ def _combined(tensor: Tensor, asked: Sequence[Meaning]) -> Meaning | None:
     try:
         ranges = [a for a in asked if isinstance(a, Within)]
         low, high = (
-            np.broadcast_to(kind([getattr(a, end) for a in ranges]), tensor.shape) if ranges else None
-            for kind, end in ((_largest, "low"), (_smallest, "high"))
+            np.broadcast_to(reduce(narrower, [getattr(a, end) for a in ranges]), tensor.shape)
+            if ranges
+            else None
+            for narrower, end in ((np.maximum, "low"), (np.minimum, "high"))
         )
         choices = [a.candidates for a in asked if isinstance(a, OneOf)]
         if not choices:
@@ -216,18 +219,6 @@ def _combined(tensor: Tensor, asked: Sequence[Meaning]) -> Meaning | None:
         return OneOf(tuple(kept)) if kept else None
     except ValueError:
         return None
-
-
-def _largest(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    import numpy as np
-
-    return np.max(np.broadcast_arrays(*arrays), axis=0)
-
-
-def _smallest(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    import numpy as np
-
-    return np.min(np.broadcast_arrays(*arrays), axis=0)
 
 
 def _within(low: object, high: object) -> Within:

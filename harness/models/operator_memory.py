@@ -376,7 +376,7 @@ def _svdf(node: Node) -> None:
     batch, filters = node.need(0).shape[0], node.need(1).shape[0]
     node.scratch(4 * batch * filters)
     if node.need(0).type == "int8":
-        node.scratch(4 * batch * (filters // int(node.operator.options["rank"])))  # type: ignore[arg-type]
+        node.scratch(4 * batch * (filters // node.operator.number("rank")))
 
 
 def _lstm(node: Node) -> None:

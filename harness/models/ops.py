@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from harness.errors import printable
 from harness.models.graph import Model, Operator
-from harness.models.tflite import ModelError
 
 # The custom operator that stands for a subgraph compiled for an Arm Ethos-U NPU.
 ETHOS_U = "ethos-u"
@@ -76,11 +75,3 @@ def describe(lacking: Iterable[Unsupported]) -> str:
     return ", ".join(
         f"{printable(o.operator)} (operator {o.index} of subgraph {o.subgraph})" for o in lacking
     )
-
-
-def require_supported(model: Model, npu: bool = False) -> None:
-    """Raise ModelError, naming them, if `model` has operators that TFLite-Micro lacks."""
-    if lacking := unsupported(model, npu):
-        raise ModelError(
-            f"{model.name}: TFLite-Micro has no {describe(lacking)}; convert the model without it"
-        )

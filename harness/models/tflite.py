@@ -242,7 +242,6 @@ def _tensor(tensor: Any, index: int, buffers: tuple[tuple[int, int], ...]) -> Te
         constant=buffers[buffer][1] > 0,
         variable=tensor.IsVariable(),
         quantization=_quantization(child(tensor.Quantization(), tensor), shape, where),
-        shape_signature=numbers(tensor, "ShapeSignature"),
     )
     # A sparse tensor's buffer holds its non-zero values alone.
     if found.constant and tensor.Sparsity() is None and buffers[buffer][1] < found.bytes:

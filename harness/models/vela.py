@@ -45,7 +45,7 @@ class VelaError(HarnessError):
 class Layer:
     """One NPU or CPU operation in Vela's order, with the cycles it estimates for it.
 
-    `cycles` is about the largest of the others: the MAC engine's own (`npu_cycles`) and what each memory
+    `cycles` is about the largest of several: what the MAC engine takes (`npu_cycles`), and what each memory
     takes to move the operation's data.
     """
 
@@ -54,12 +54,7 @@ class Layer:
     target: str
     cycles: int
     npu_cycles: int
-    sram_cycles: int
-    dram_cycles: int
-    on_chip_flash_cycles: int
-    off_chip_flash_cycles: int
     macs: int
-    staging_bytes: int
     name: str
 
 
@@ -110,12 +105,7 @@ class Compiled:
                 target=row["Target"],
                 cycles=round(float(row["Op Cycles"])),
                 npu_cycles=round(float(row["NPU"])),
-                sram_cycles=round(float(row["SRAM AC"])),
-                dram_cycles=round(float(row["DRAM AC"])),
-                on_chip_flash_cycles=round(float(row["OnFlash AC"])),
-                off_chip_flash_cycles=round(float(row["OffFlash AC"])),
                 macs=round(float(row["MAC Count"])),
-                staging_bytes=round(float(row["Staging Usage"])),
                 name=row["Name"],
             )
             for row in csv.DictReader(io.StringIO(self.layers_csv))

@@ -68,5 +68,5 @@ def window_of(node: Node) -> Window:
 
 
 def _pair(operator: Operator, name: str, ending: str = "") -> tuple[int, int]:
-    height, width = (int(operator.options[f"{name}_{side}{ending}"]) for side in "hw")  # type: ignore[arg-type]
+    height, width = (operator.number(f"{name}_{side}{ending}") for side in "hw")
     return height, width
