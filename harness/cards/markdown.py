@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from harness.cards import card, cell
 from harness.cards.benchmarks import Benchmark, Placed, find_benchmarks, label, models
@@ -20,7 +19,7 @@ from harness.cards.places import Places, Shown
 from harness.cards.rules import Rules
 from harness.cards.tables import Document
 from harness.cards.target import Target
-from harness.cards.units import QUANTITIES, UNITS, Quantity, Unit, decimals_of, to_fraction
+from harness.cards.units import QUANTITIES, UNITS, Quantity
 from harness.cards.words import Words, language_of
 from harness.results.record import Record
 
@@ -167,16 +166,11 @@ def _boards_shown(
     found: dict[str, Shown | None] = {}
     for segment in figures.segments:
         unit = UNITS[segment.unit.casefold()] if segment.unit else column.unit
-        shown = _shown_as(segment.number, unit) if segment.number and unit else None
+        shown = Shown.of(segment.number, unit) if segment.number and unit else None
         names = [boards.get(key) or f"({key})" for key in segment.keys]
         names += [bare] if bare and not segment.keys and segment.number else []
         found.update(dict.fromkeys(names, shown))
     return found
-
-
-def _shown_as(number: str, unit: Unit) -> Shown:
-    step = unit.size / Fraction(10 ** decimals_of(number))
-    return Shown(f"{number} {unit.name}", to_fraction(number) * unit.size, step)
 
 
 def _update_row(

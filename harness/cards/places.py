@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from harness.cards.card import Refused
+from harness.cards.units import Unit, decimals_of, to_fraction
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,12 @@ class Shown:
     text: str
     value: Fraction
     step: Fraction
+
+    @classmethod
+    def of(cls, number: str, unit: Unit) -> Shown:
+        """Return a figure by the text of its number."""
+        step = unit.size / Fraction(10 ** decimals_of(number))
+        return cls(f"{number} {unit.name}", to_fraction(number) * unit.size, step)
 
     def alike(self, other: Shown) -> bool:
         """Tell whether two figures may be one that was rounded twice."""

@@ -13,7 +13,6 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 from harness.cards import card
 from harness.cards.card import CardError, Change, Edit, Overview, Plan, Value, apply
@@ -27,7 +26,7 @@ from harness.cards.metrics import Update
 from harness.cards.models import NO_CHECKSUMS, Benched, Checksums, Match, Reference, match, reference
 from harness.cards.places import Places, Shown
 from harness.cards.rules import Rules
-from harness.cards.units import QUANTITIES, Quantity, decimals_of
+from harness.cards.units import QUANTITIES, Quantity
 from harness.cards.words import Words
 from harness.results.record import Record
 
@@ -140,10 +139,7 @@ def _boards_shown(entry: Entry, words: Words) -> dict[Quantity, dict[str, Shown 
         for board, _, node in figures_of(metric.value) if measured else ():
             if measured and board:
                 number, unit = number_of(node), measured[1]
-                shown = None
-                if number and unit:
-                    step = unit.size / Fraction(10 ** decimals_of(number))
-                    shown = Shown(f"{number} {unit.name}", Fraction(number) * unit.size, step)
+                shown = Shown.of(number, unit) if number and unit else None
                 found[measured[0]][words.board(board) or board] = shown
     return found
 

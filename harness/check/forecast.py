@@ -114,20 +114,22 @@ def forecast(model: Model, board: Profile) -> Forecast:
     return Forecast(model, file, compiled, ram(file, board), time(file, board, compiled))
 
 
+class _Guess(Exception):
+    """A time would be a guess; the message says why."""
+
+
 def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
     """Estimate an invoke of the file `model` on `board`."""
-    on_npu = ethosu.is_compiled(model)
     needs = demands(model)
-    error = board.estimate.npu_error if on_npu else board.estimate.error
-    if on_npu and (why := _other_npu(model, board, compiled)):
-        return _no_time(why, needs)
-    if error is None:
-        what = "NPU" if on_npu else board.chip.core
-        return _no_time(f"no time is published for the {what} of {board.id}, so any would be a guess", needs)
-    unlike = unlike_known(model)
-    if any(demand.macs for demand in needs if (demand.subgraph, demand.index) in unlike):
-        kinds = " and ".join(sorted(set(unlike.values())))
-        return _no_time(f"the published times are of int8 kernels, and this model has {kinds}", needs)
+    try:
+        return _estimated(model, board, compiled, needs)
+    except _Guess as guess:
+        layers = tuple(_cpu_layer(demand, None) for demand in needs)
+        return Time(None, None, None, 0, str(guess), (), (), (), layers)
+
+
+def _estimated(model: Model, board: Profile, compiled: Compiled | None, needs: Sequence[Demand]) -> Time:
+    error = _error(model, board, compiled, needs)
     try:
         found = estimate(
             model,
@@ -137,23 +139,22 @@ def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
             compiled=compiled,
         )
     except NotModelled as fault:
-        return _no_time(f"its commands use what is not costed here: {fault.where}{fault.reason}", needs)
+        raise _Guess(f"its commands use what is not costed here: {fault.where}{fault.reason}") from fault
     layers = _layers(needs, found, compiled)
     if layers and all(layer.seconds is None for layer in layers):
         what = " and ".join(sorted({layer.operator for layer in layers}))
-        return _no_time(f"no time is published for {what} on the {board.chip.core} of {board.id}", needs)
-    guessed = _guessed(needs, found, error)
-    unknown = sum(guessed.values()) / found.cycles if found.cycles else 0.0
+        raise _Guess(f"no time is published for {what} on the {board.chip.core} of {board.id}")
+    cycles = _guessed(needs, found, error)
+    guessed = ", ".join(cycles)
+    unknown = sum(cycles.values()) / found.cycles if found.cycles else 0.0
     if unknown > _MOST_UNKNOWN:
-        what = ", ".join(guessed)
-        return _no_time(
-            f"{unknown:.0%} of its time would be in {what}, of which no time on the {board.chip.core} is "
-            "known",
-            needs,
+        raise _Guess(
+            f"{unknown:.0%} of its time would be in {guessed}, of which no time on the {board.chip.core} is "
+            "known"
         )
     within = _band(needs, found, error, unknown)
     left_out = sorted({layer.operator for layer in layers if layer.seconds is None})
-    assumed = (f"what {', '.join(guessed)} takes is assumed ({unknown:.0%} of the time)",) if guessed else ()
+    assumed = (f"what {guessed} takes is assumed ({unknown:.0%} of the time)",) if guessed else ()
     return Time(
         seconds=found.seconds,
         band_percent=100 * (within.high - 1) if within else None,
@@ -165,6 +166,22 @@ def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
         methods=found.methods,
         layers=tuple(_shared(layers, sum(layer.seconds or 0 for layer in layers))),
     )
+
+
+def _error(model: Model, board: Profile, compiled: Compiled | None, needs: Sequence[Demand]) -> EstimateError:
+    """Return how far off the board's estimates of such a model are; raises _Guess if nothing tells."""
+    on_npu = ethosu.is_compiled(model)
+    if on_npu and (why := _other_npu(model, board, compiled)):
+        raise _Guess(why)
+    error = board.estimate.npu_error if on_npu else board.estimate.error
+    if error is None:
+        what = "NPU" if on_npu else board.chip.core
+        raise _Guess(f"no time is published for the {what} of {board.id}, so any would be a guess")
+    unlike = unlike_known(model)
+    if any(demand.macs for demand in needs if (demand.subgraph, demand.index) in unlike):
+        kinds = " and ".join(sorted(set(unlike.values())))
+        raise _Guess(f"the published times are of int8 kernels, and this model has {kinds}")
+    return error
 
 
 def _guessed(needs: Sequence[Demand], found: Estimate, error: EstimateError) -> dict[str, int]:
@@ -203,11 +220,6 @@ def _other_npu(model: Model, board: Profile, compiled: Compiled | None) -> str |
     if built_for not in ACCELERATORS and (compiled is None or compiled.npu_operators > 1):
         return f"commands for {built_for} are costed by Vela alone; give the int8 model"
     return None
-
-
-def _no_time(why: str, needs: Sequence[Demand]) -> Time:
-    layers = tuple(_cpu_layer(demand, None) for demand in needs)
-    return Time(None, None, None, 0, why, (), (), (), layers)
 
 
 def _layers(needs: Sequence[Demand], found: Estimate, compiled: Compiled | None) -> list[Layer]:

@@ -206,14 +206,7 @@ def _judge(
     else:
         found = changes(baseline.latest, candidate.latest)
         causes = [change for change in found if change.about in _CAUSES]
-        notes += [change.text for change in found if change.about == "name"]
-        findings = _forbidding(found, limits, notes) or _no_run(baseline, candidate, names)
-        if not findings:
-            time, judged = _judge_time(baseline, candidate, limits, names, history)
-            findings += [*judged, *_judge_ram(baseline, candidate, limits, names)]
-            findings += _judge_outputs(baseline, candidate, limits, names, notes)
-            notes += _bands(baseline, candidate, names)
-            notes += [*_coarse(time, limits), *_modes(baseline, candidate, names)]
+        time, findings = _judge_both(baseline, candidate, found, limits, names, history, notes)
         findings += _wrong_outputs(candidate, limits, names[1], notes)
         findings = [_because(finding, causes) for finding in findings]
     return Comparison(
@@ -228,6 +221,30 @@ def _judge(
         tuple(causes),
         superseded=tuple(record for one in item.old_baseline for record in one.runs),
     )
+
+
+def _judge_both(
+    baseline: Group,
+    candidate: Group,
+    found: Sequence[Change],
+    limits: Limits,
+    names: tuple[str, str],
+    history: Callable[[], Iterable[Record]],
+    notes: list[str],
+) -> tuple[Interval | None, list[Finding]]:
+    """Judge time, RAM and outputs of two groups unless something that changed forbids it; add to `notes`."""
+    notes += [change.text for change in found if change.about == "name"]
+    if findings := _forbidding(found, limits, notes) or _no_run(baseline, candidate, names):
+        return None, findings
+    time, findings = _judge_time(baseline, candidate, limits, names, history)
+    findings = [
+        *findings,
+        *_judge_ram(baseline, candidate, limits, names),
+        *_judge_outputs(baseline, candidate, limits, names, notes),
+    ]
+    notes += _bands(baseline, candidate, names)
+    notes += [*_coarse(time, limits), *_modes(baseline, candidate, names)]
+    return time, findings
 
 
 def _because(finding: Finding, causes: Sequence[Change]) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,12 +52,7 @@ def page(
     body = [_head(records, groups)]
     if groups:
         body.append(_summary(groups, names, held, summary.replacements(everything)))
-        ranked = sorted(range(len(groups)), key=lambda place: -len(groups[place].records))[:_MOST_CARDS]
-        body += [_card(groups[place], names[place], held.get(place)) for place in sorted(ranked)]
-        if len(groups) > _MOST_CARDS:
-            body.append(
-                f'<p class="quiet">Pictures of the {_MOST_CARDS} groups with most runs; all are above.</p>'
-            )
+        body += _cards(groups, names, held)
         body.append(_ram(groups, names))
         body.append(_runs([record for one in groups for record in one.records]))
     body.append(_left_out(everything))
@@ -84,6 +79,17 @@ samples, between runs is the standard deviation of the medians.</footer>
 </body>
 </html>
 """
+
+
+def _cards(groups: Sequence[Group], names: Sequence[str], held: Mapping[int, Group]) -> list[str]:
+    """Return the cards of the groups with most runs, in the order of the groups."""
+    ranked = sorted(range(len(groups)), key=lambda place: -len(groups[place].records))[:_MOST_CARDS]
+    cards = [_card(groups[place], names[place], held.get(place)) for place in sorted(ranked)]
+    if len(groups) > _MOST_CARDS:
+        cards.append(
+            f'<p class="quiet">Pictures of the {_MOST_CARDS} groups with most runs; all are above.</p>'
+        )
+    return cards
 
 
 def _names(groups: Sequence[Group], words: Sequence[str]) -> list[str]:

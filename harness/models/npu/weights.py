@@ -153,56 +153,77 @@ def _check_stream(data: bytes, limit: int) -> None:
     The codec trusts its input: it ends the process on an underrun. Only as much is parsed here as tells
     where the next field is; `limit` is how many weights there may be.
     """
-    words = _words_at(data)
-    bits = len(data) * 8
-    position = total = 0
-    weight_bits = palette = 0
-    first = True
-
-    def take(count: int) -> int:
-        nonlocal position
-        if position + count > bits:
-            raise _ends_inside(data)
-        value = words[position >> 3] >> (position & 7) & (1 << count) - 1
-        position += count
-        return value
-
+    bits = _Bits(data)
+    plain_bits = None
+    total = 0
     while True:
-        run_bits = take(3)
+        run_bits = bits.take(3)
         while run_bits == 7:
-            position = whole(position, 8)
-            first = True
-            if position == bits:
+            bits.position = whole(bits.position, 8)
+            plain_bits = None
+            if bits.position == bits.end:
                 return
-            run_bits = take(3)
-        if position >> 3 == len(data):
+            run_bits = bits.take(3)
+        if bits.position == bits.end:
             return
-        if run_bits in (4, 5):
-            raise NpuFault("the weight stream has a reserved zero-run code")
-        count = take(15) + 1
-        division, truncated, fresh = take(3), take(1), take(1)
-        if first and not fresh:
-            raise NpuFault("the weight stream's first slice has no palette")
-        first = False
-        if fresh:
-            take(5)
-            palette = take(5)
-            palette += palette > 0
-            weight_bits = take(3) + 2
-            for _ in range(palette):
-                take(weight_bits)
-        plain = division == 7
-        if plain:
-            division = (palette - 1).bit_length() if palette else weight_bits
-        elif division > 5:
-            raise NpuFault("the weight stream has a reserved weight code")
-        total += count
+        head, plain_bits = _slice_at(bits, run_bits, plain_bits)
+        total += head.weights
         if total <= limit:
-            head = _Slice(count, count + fresh, division, plain, bool(truncated), run_bits)
-            position, zeros = _walk_slice(data, words, position, head, limit)
+            bits.position, zeros = _walk_slice(data, bits.words, bits.position, head, limit)
             total += zeros
         if total > limit:
             raise NpuFault(f"the weight stream holds more than the {limit} weights of the operation")
+
+
+class _Bits:
+    """The bits of a weight stream, taken one after another."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.words = _words_at(data)
+        self.position = 0
+        self.end = len(data) * 8
+
+    def take(self, count: int) -> int:
+        """Return the next `count` bits as a number; raises NpuFault at the end."""
+        if self.position + count > self.end:
+            raise _ends_inside(self.data)
+        value = self.words[self.position >> 3] >> (self.position & 7) & (1 << count) - 1
+        self.position += count
+        return value
+
+
+def _slice_at(bits: _Bits, run_bits: int, plain_bits: int | None) -> tuple[_Slice, int]:
+    """Read the head of a slice, and return it with how many bits an uncompressed weight has from there on.
+
+    `plain_bits` is what the slice before left of these, None if there is none before. Raises NpuFault for
+    reserved codes.
+    """
+    if run_bits in (4, 5):
+        raise NpuFault("the weight stream has a reserved zero-run code")
+    count = bits.take(15) + 1
+    division, truncated, fresh = bits.take(3), bits.take(1), bits.take(1)
+    if fresh:
+        plain_bits = _palette(bits)
+    elif plain_bits is None:
+        raise NpuFault("the weight stream's first slice has no palette")
+    plain = division == 7
+    if plain:
+        division = plain_bits
+    elif division > 5:
+        raise NpuFault("the weight stream has a reserved weight code")
+    return _Slice(count, count + fresh, division, plain, bool(truncated), run_bits), plain_bits
+
+
+def _palette(bits: _Bits) -> int:
+    """Read a palette and return how many bits an uncompressed weight has by it."""
+    bits.take(5)
+    size = bits.take(5)
+    size += size > 0
+    weight_bits = bits.take(3) + 2
+    for _ in range(size):
+        bits.take(weight_bits)
+    return (size - 1).bit_length() if size else weight_bits
 
 
 def _ends_inside(data: bytes) -> NpuFault:
