@@ -215,7 +215,7 @@ def write(
 def _renewed(
     segment: Segment, new: Mapping[str | None, New], marks: Mapping[str, str]
 ) -> list[tuple[Segment, bool]]:
-    """Return the segments that one becomes when some of its boards have new figures; True for those."""
+    """Split a segment of which some boards have new figures; True marks the parts that have."""
     runs: list[tuple[New | None, list[str]]] = []
     for key in segment.keys:
         value = new.get(key)

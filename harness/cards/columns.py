@@ -76,7 +76,7 @@ def layout(table: Table, words: Words) -> Layout | None:
 
 
 def conditions(table: Layout, rows: Sequence[tuple[Line, int]], words: Words) -> dict[int, Condition]:
-    """Return what the columns that are not measured say of how figures were, by the index of each.
+    """Return what the other columns say of how the figures were measured, by their indexes.
 
     `rows` are those that could be placed, with how many columns further right their cells belong. A column
     of links to models says nothing.
@@ -99,7 +99,7 @@ def cell_text(row: Line, index: int) -> str:
 
 
 def place(row: Line, table: Layout, words: Words) -> tuple[int | None, str | None]:
-    """Return how many columns further right a row's cells belong, and what to say of it.
+    """Return by how many columns a row's cells belong further right, and a note on it.
 
     A row with as many cells as the header has is what it seems (0). One with fewer is matched from the left
     or from the right, whichever side its cells make sense from: each holds what the cells of whole rows hold

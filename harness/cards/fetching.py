@@ -94,7 +94,7 @@ def cached(model: Reference) -> Path | None:
 def fetch(model: Reference, progress: Progress = lambda done, total: None) -> Path:
     """Return a model's file from the cache, or bring it there from its address.
 
-    What came of a transfer that broke off is kept, and the next one goes on behind it. Raises FetchError
+    What arrived before a transfer broke off is kept, and the next transfer continues it. Raises FetchError
     if there is no address or no hash to check, if the server does not have the file, or if what it
     has is another one.
     """
@@ -207,7 +207,7 @@ def _transfer(url: str, part: Path, progress: Progress) -> None:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Return what opens addresses of the web, and follows them nowhere else."""
+    """Return an opener of web addresses that follows redirections to such addresses only."""
     return urllib.request.build_opener(_Redirects)
 
 

@@ -186,7 +186,7 @@ class Benched:
 
 
 def _unproven(named: Iterable[Record], model: Reference, proven: Iterable[Record]) -> list[Record]:
-    """Return the records of files that are only called as a model is: those that no hash speaks against."""
+    """Return the records of files that have a model's name, if no hash shows that they are others."""
     ids = {record.id for record in proven}
     return [
         record

@@ -239,7 +239,7 @@ class Target:
             )
 
     def _board_of_bare_figure(self, figures: cell.Figures, own: str | None) -> str | None:
-        """Return the board that a number without a foot-note is of, as the cell has one or is to have one.
+        """Return the board of a number without a foot-note, which the cell has or is to get.
 
         It is the one that the row, column or heading names, or that of the rules, or the only one that the
         row's other figures name.
@@ -263,7 +263,7 @@ class Target:
         bare: str | None,
         board: str,
     ) -> None:
-        """Say that a board's figure finds no place beside one that has no foot-note.
+        """Say that a board's figure cannot stand beside one that has no foot-note.
 
         Raises Refused if nothing tells which board that one is of.
         """

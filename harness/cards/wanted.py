@@ -69,6 +69,6 @@ def boards_of(wants: Iterable[Want]) -> list[str]:
 
 
 def _identity(model: Reference) -> str:
-    """Return what one model has in common in all cards: its hash, or its name."""
+    """Return what identifies a model in all cards: its hash, or else its name."""
     proof = model.sha1 or model.md5 or model.file
     return f"{proof} {'compiled' if model.vela else ''}"

@@ -141,7 +141,7 @@ class Words:
         return [] if any(kind != "other" for _, kind in found) else [name for name, _ in found]
 
     def is_hardware(self, name: str) -> bool:
-        """Tell whether a name begins as that of a board or chip does, if of none that is known."""
+        """Tell whether a name begins like that of a board or chip, known or not."""
         return _plain(_unmarked(name)).startswith(self.hardware)
 
     def named_in(self, text: str) -> Named:

@@ -15,7 +15,7 @@ from harness.models.kernel_library import library
 class Use:
     """One memory of the board in bytes; `firmware_bytes` is None if not known.
 
-    Then `left_bytes` is what is left at most.
+    `left_bytes` is then an upper bound.
     """
 
     memory: str

@@ -42,7 +42,7 @@ class Verdict:
 
     @property
     def why_not(self) -> str | None:
-        """Everything that speaks against it in a line; None: it runs."""
+        """Everything that speaks against it in a line; None if it runs."""
         return "; ".join(str(reason) for reason in self.reasons) or None
 
     @property

@@ -257,7 +257,7 @@ def _aliases(one: Group) -> list[str]:
 
 
 def _left_out(side: Group | None, older: Sequence[Group], name: str) -> list[str]:
-    """Name the runs of a side that nothing rests on: the unusable ones, and those of earlier set-ups."""
+    """Name the runs of a side that are not compared: the unusable ones, and those of earlier set-ups."""
     if side is None:
         return []
     notes = [f"run {item.record.id} of {name} left out: {item.reason}" for item in side.left_out]

@@ -67,7 +67,7 @@ def load(name: str, kind: str = _VELA) -> Entry | None:
 def store(
     name: str, entry: Entry, *, kind: str = _VELA, output: str | None = None, most_bytes: int | None = None
 ) -> None:
-    """Keep an entry of a kind; what cannot be written is let go.
+    """Keep an entry of a kind; failure to write it is no error.
 
     With `output` it can be found, too, by the SHA-256 of its file of that name. With `most_bytes` the entries
     of its kind that were not used for longest go, until all of them take no more.

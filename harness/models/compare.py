@@ -141,7 +141,7 @@ def _spread(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _source(graph: Subgraph, index: int) -> Operator | None:
-    """Return the operator that computes the values of a tensor, past those that only shape them anew."""
+    """Return the operator that computes the values of a tensor, past those that only reshape them."""
     makers = {made: operator for operator in graph.operators for made in operator.outputs}
     for _ in range(len(graph.operators)):
         operator = makers.get(index)

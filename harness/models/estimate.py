@@ -1,4 +1,4 @@
-"""How long an invoke takes on a board, by operator: an estimate, and nowhere to be shown as anything else.
+"""How long an invoke takes on a board, by operator: an estimate, never to be shown as a measurement.
 
 On the CPU an operator costs
 

@@ -35,7 +35,7 @@ BITS = {
 class Quantization:
     """real = scale * (stored - zero point), one pair a tensor or one for each index along `axis`.
 
-    As many zero points as scales; that they are as many as the dimension `axis` has is the file's promise.
+    There are as many zero points as scales, but not checked to be as many as the dimension `axis` has.
     """
 
     scales: tuple[float, ...]

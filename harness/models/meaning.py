@@ -299,7 +299,7 @@ def _output_shape(read: _Read) -> OneOf:
 
 
 def _padding(read: _Read) -> OneOf:
-    """As much on either side as leads to the output's shape."""
+    """Half on either side of what the output is larger by."""
     added = [o - i for i, o in zip(read.input(0).shape, read.output().shape, strict=True)]
     return _halves(added)
 
@@ -356,7 +356,7 @@ def _spatial(read: _Read, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _above_zero(read: _Read) -> Within | None:
-    """A divisor, or what is under a root or a logarithm: larger than nothing by some steps."""
+    """A divisor, or the argument of a root or a logarithm: some steps above zero."""
     import numpy as np
 
     tensor = read.tensor
@@ -369,7 +369,7 @@ def _above_zero(read: _Read) -> Within | None:
 
 
 def _counter(read: _Read) -> Within | None:
-    """A whole number that a loop hands on: near the constant that its condition compares it with."""
+    """A whole number that a loop passes on: near the constant that its condition compares it with."""
     tensor = read.tensor
     if not tensor.type.startswith(("int", "uint")) or tensor.quantization:
         return None

@@ -320,7 +320,7 @@ def _transpose_conv(node: Node) -> None:
 
 
 def _batch_matmul(node: Node) -> None:
-    """An operand that is not the way round that the multiplication wants is kept transposed."""
+    """An operand in the wrong order for the multiplication is kept transposed."""
     if node.need(0).type in _QUANTIZED:
         node.keep(28)
     turned = [node.need(0)] if node.flag("adj_x") else []

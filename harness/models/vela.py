@@ -1,6 +1,6 @@
 """Compile a model for an Ethos-U NPU with Arm's Vela, in a process of its own.
 
-A process of its own because Vela is a compiler in C++ behind a Python door: a damaged model can crash it,
+A process of its own because Vela is C++ behind a Python interface: a damaged model can crash it,
 its reports go to the standard streams, and an interrupt has to end it at once. It costs about 0.2 s; what
 was compiled before comes from the cache (`harness.models.cache`).
 """

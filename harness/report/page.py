@@ -324,7 +324,7 @@ def _line(tag: str, heads: Sequence[str], cells: Sequence[str]) -> str:
 
 
 def _left_out(groups: Sequence[Group]) -> str:
-    """Return a table of the runs that no figure above is of."""
+    """Return a table of the runs that count in no figure above."""
     found = summary.set_aside(groups)
     if not found.rows:
         return ""

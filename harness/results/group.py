@@ -194,7 +194,7 @@ def _group(key: Key, members: list[tuple[dict[str, Any], Record]]) -> Group:
 
 
 def left_out(groups: Iterable[Group]) -> list[LeftOut]:
-    """Return the runs that no figure of these groups is of, oldest first, each with the reason."""
+    """Return the runs that count in no figure of these groups, oldest first, each with the reason."""
     found = [item for one in groups for item in one.left_out]
     return sorted(found, key=lambda item: (item.record.created, item.record.id))
 

@@ -89,7 +89,7 @@ def calibrate(board: Profile, records: Sequence[Record], source: str, models: Pa
 def _overlay(
     board: Profile, coefficients: dict[str, object], after: Sequence[Residual], source: str, *, on_npu: bool
 ) -> str:
-    """Return the profile overlay with fitted coefficients and how far off their estimates `after` it are."""
+    """Return the profile overlay: fitted coefficients, and how far off estimates by them are (`after`)."""
     error = overlay.error_of(
         calibration.band(after),
         calibration.median_factor(after),

@@ -33,7 +33,7 @@ _MOST_BYTES_KEPT = 256 << 20
 def decode_ahead(
     model: Model, found: Iterable[Job] | None = None, most_weights: int = MOST_WEIGHTS
 ) -> WeightCache:
-    """Decode the weights of `model`, or read them from the user's cache, where they are put.
+    """Decode the weights of `model` into the user's cache, or read them from there.
 
     `found` are its jobs, if they are decoded already. Left out are weights that do not come from the
     file as they are, more than `most_weights` in one operation, and streams that are damaged: the

@@ -71,7 +71,7 @@ class Memories:
 
 
 def memories(settings: Mapping[str, Mapping[str, str]], axi_bytes: int = AXI_BYTES) -> Memories:
-    """Return what the memories are worth by the sections of Vela's configuration file.
+    """Return the memories that the sections of Vela's configuration file describe.
 
     `axi_bytes` is what a port moves in a cycle.
 
