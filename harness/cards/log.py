@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from harness.cards.card import Edit, Left
+from harness.cards.card import Change, Edit, Left, Plan
 from harness.cards.conditions import Sifted
 from harness.cards.models import Match
 
@@ -40,3 +41,8 @@ class Log(Generic[Changed]):
         self.notes += [f"{where}: {note}" for note in sifted.notes]
         if wanted:
             self.left += [Left(where, why) for why in sifted.refused]
+
+    def plan(self, text: str, changes: Iterable[Change], tables: int) -> Plan:
+        """Return what the update would do: the new text, its changes, and of how many tables."""
+        left, notes, mapped = tuple(self.left), tuple(self.notes), frozenset(self.mapped)
+        return Plan(text, tuple(changes), left, notes, mapped, tables, self.matched)

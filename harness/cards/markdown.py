@@ -80,15 +80,7 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
                 lines = [added.pop(key) for key in (change.board, change.origin) if key in added]
                 changes.append(replace(change, footnote="\n".join(lines) or None))
     changes.sort(key=lambda change: change.line)
-    return Plan(
-        apply(text, log.edits),
-        tuple(changes),
-        tuple(log.left),
-        tuple(log.notes),
-        frozenset(log.mapped),
-        len(benchmarks),
-        log.matched,
-    )
+    return log.plan(apply(text, log.edits), changes, len(benchmarks))
 
 
 def _ready(

@@ -24,7 +24,7 @@ class Checksums:
         self._md5: dict[str, str | None] = {}
 
     def add(self, url: str, checksum: str) -> None:
-        """Take one more checksum; two that differ for one address are none."""
+        """Take one more checksum; an address with two that differ counts as having none."""
         if match := _MD5.fullmatch(checksum.strip()):
             md5 = match[1].lower()
             self._md5[url] = md5 if self._md5.get(url, md5) == md5 else None

@@ -152,7 +152,7 @@ class Target:
             keys_of.setdefault(named.get(key) or "", []).append(key)
         strangers = sorted(board for board in keys_of if board and own is not None and board != own)
         if strangers:
-            raise Refused(f"its foot-note names {strangers[0]} where all else says {own}")
+            raise Refused(f"its foot-note names {strangers[0]}, and all else says {own}")
         bare = self._board_of_bare_figure(figures, own)
         new: dict[str | None, _New] = {}
         for board in sorted(boards, key=lambda board: (_order(board, named), board)):

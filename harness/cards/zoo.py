@@ -78,16 +78,8 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
     elif not matched and not log.left:
         log.notes.append("no benchmark is of a model in the records")
     log.edits += _uuids(text, entries, log.edits)
-    new = apply(text, log.edits)
-    return Plan(
-        new,
-        tuple(log.changes),
-        tuple(log.left),
-        tuple(log.notes),
-        frozenset(log.mapped),
-        1 if entries else 0,
-        len(matched),
-    )
+    log.matched = len(matched)
+    return log.plan(apply(text, log.edits), log.changes, 1 if entries else 0)
 
 
 def _reference(entry: Entry, checksums: Checksums) -> Reference | None:

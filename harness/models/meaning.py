@@ -99,7 +99,7 @@ class _Read:
         return self.input(self.place)
 
     def constant(self, place: int) -> np.ndarray:
-        """Return the values of a constant input; raises LookupError if it is none."""
+        """Return the values of a constant input; raises LookupError for any other input."""
         import numpy as np
 
         tensor = self.input(place)

@@ -129,7 +129,7 @@ def _model(data: bytes, name: str) -> Model:
     work = Work(len(data))
     root = flatbuffer.root(_schema("Model"), data, work)
     if root.Version() != SCHEMA_VERSION:
-        raise Damaged(f"schema version {root.Version()}, where TFLite-Micro takes {SCHEMA_VERSION} alone")
+        raise Damaged(f"schema version {root.Version()}; TFLite-Micro takes {SCHEMA_VERSION} alone")
     buffers = tuple(_span(b, len(data)) for b in children(root, "Buffers"))
     codes = tuple(_code(c) for c in children(root, "OperatorCodes"))
     graphs = root.SubgraphsLength()

@@ -49,7 +49,7 @@ class Window:
 
 
 def window_of(node: Node) -> Window:
-    """Return the shapes of a convolution; raises LookupError if they are none of one."""
+    """Return the shapes of a convolution; raises LookupError if it has not such shapes."""
     image, made, filter = shapes = [t.shape for t in (node.need(0), node.output(), node.need(1))]
     if any(len(shape) != 4 for shape in shapes):
         raise LookupError("four dimensions")

@@ -53,10 +53,8 @@ def page(
     if groups:
         body.append(_summary(groups, names, held, summary.replacements(everything)))
         body += _cards(groups, names, held)
-        body.append(_ram(groups, names))
-        body.append(_runs([record for one in groups for record in one.records]))
-    body.append(_left_out(everything))
-    body.append(_incidents(records, damaged))
+        body += [_ram(groups, names), _runs([record for one in groups for record in one.records])]
+    body += [_left_out(everything), _incidents(records, damaged)]
     style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en">
