@@ -166,7 +166,7 @@ def without_clock(text: str) -> str:
 def _same_clock(hertz: Fraction | None, record: Record) -> Verdict:
     if hertz is None:
         return Verdict.UNKNOWN
-    # 480 MHz is 479,999,232 Hz on some boards, for its crystal.
+    # 480 MHz is 479,999,232 Hz on some boards, because of their crystal.
     near = abs(hertz - record.board.clock_hz) * 200 <= hertz
     return Verdict.AGREES if near else Verdict.DIFFERS
 

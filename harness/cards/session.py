@@ -176,7 +176,7 @@ def prepare(
         raise HarnessError(f"{', '.join(map(str, paths))}: no card in it: no file has a benchmark table")
     for card in shown:
         if not card.named:
-            # A directory is asked about as a whole: that there are no records of one of its cards is nothing.
+            # A directory is asked about as a whole: one of its cards without records is no error.
             card.plan = replace(card.plan, notes=tuple(n for n in card.plan.notes if n.startswith("line ")))
     used = frozenset().union(*(card.plan.mapped for card in cards))
     unused = sorted(set(rules.models) - used)

@@ -136,7 +136,7 @@ class Words:
         return self.runtimes.get(_plain(_unmarked(name)))
 
     def runtimes_in(self, text: str) -> list[str]:
-        """Return the names of other runtimes in a heading than TFLite-Micro's; empty if it names that too."""
+        """Return the runtimes that a heading names, if none of them is TFLite-Micro's; else nothing."""
         found = [(text[start:end], kind) for start, end, kind in _windows(text, self.runtimes)]
         return [] if any(kind != "other" for _, kind in found) else [name for name, _ in found]
 

@@ -53,7 +53,7 @@ def load(name: str, kind: str = _VELA) -> Entry | None:
         files = {file: (path / file).read_bytes() for file in meta["files"]}
         if meta["sha256"] == _digest(files, meta["facts"]):
             with contextlib.suppress(OSError):
-                os.utime(path)  # `store` lets go of what was not used for longest
+                os.utime(path)  # `store` drops what was not used for longest
             return Entry(files, meta["facts"])
     except FileNotFoundError:
         if not path.exists():

@@ -15,7 +15,7 @@ from harness.results.record import Origin, Record
 from harness.results.store import Damaged
 from harness.results.table import kibibytes, percent
 
-# What a page can hold of pictures; the tables name every run.
+# The most groups with pictures on a page; the tables name every run.
 _MOST_CARDS = 24
 _MOST_ROWS = 500
 _MEANING: dict[Origin, str] = {

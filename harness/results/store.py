@@ -65,7 +65,7 @@ def ensure_writable(directory: Path | str) -> Path:
     """
     directory = Path(directory)
     try:
-        # lexists: a link to nowhere is there, and in the way.
+        # lexists: a dangling link exists as well, and is in the way.
         there = next(place for place in (directory, *directory.absolute().parents) if os.path.lexists(place))
         with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=there) as probe:
             Path(probe, RECORD_NAME).write_bytes(b"{}")
