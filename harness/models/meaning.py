@@ -310,10 +310,6 @@ def _halves(total: Sequence[int]) -> OneOf:
     return _just([(n // 2, n - n // 2) for n in total])
 
 
-def _gathered(read: _Read) -> Within:
-    return _within(0, read.input(0).shape[read.option("axis")] - 1)
-
-
 def _gathered_nd(read: _Read) -> Within:
     given, depth = read.input(0).shape, read.tensor.shape[-1]
     return _within([0] * depth, [n - 1 for n in given[:depth]])
@@ -408,7 +404,7 @@ _RULES: dict[tuple[str, int], Callable[[_Read], Meaning | None]] = {
     ("DYNAMIC_UPDATE_SLICE", 2): _update_begin,
     ("EMBEDDING_LOOKUP", 0): lambda read: _within(0, read.input(1).shape[0] - 1),
     ("EXPAND_DIMS", 1): _new_axis,
-    ("GATHER", 1): _gathered,
+    ("GATHER", 1): lambda read: _within(0, read.input(0).shape[read.option("axis")] - 1),
     ("GATHER_ND", 1): _gathered_nd,
     ("REVERSE_V2", 1): lambda read: _axes(read, lambda axes: True),
     ("SLICE", 1): _begin,

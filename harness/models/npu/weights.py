@@ -91,10 +91,6 @@ def volume_of(op: BlockOperation) -> Volume:
     )
 
 
-def _steps(stop: int, step: int) -> range:
-    return range(0, stop, step)
-
-
 def _subkernel_elements(volume: Volume, height: int, width: int) -> int:
     elements = height * width
     if volume.depthwise:
@@ -116,10 +112,10 @@ def _order(volume: Volume, output_ublock: int, input_ublock: int) -> tuple[NDArr
     chunks: list[NDArray[np.int32]] = []
     inner = np.arange(1 if volume.depthwise else input_ublock)
     lane = np.arange(output_ublock)
-    for output in _steps(volume.outputs, volume.block_depth):
+    for output in range(0, volume.outputs, volume.block_depth):
         depth = min(volume.block_depth, volume.outputs - output)
         ofm_blocks = np.arange(0, depth, output_ublock)
-        for source in _steps(1 if volume.depthwise else volume.inputs, input_block):
+        for source in range(0, 1 if volume.depthwise else volume.inputs, input_block):
             if volume.depthwise:
                 blocks = np.zeros(1, np.int64)
             else:
@@ -128,8 +124,8 @@ def _order(volume: Volume, output_ublock: int, input_ublock: int) -> tuple[NDArr
             outer, inside = (
                 (blocks, np.zeros(1, np.int64)) if part_kernel else (np.zeros(1, np.int64), blocks)
             )
-            for top in _steps(volume.height, step_y):
-                for start in _steps(volume.width, step_x):
+            for top in range(0, volume.height, step_y):
+                for start in range(0, volume.width, step_x):
                     height = min(step_y, volume.height - top)
                     width = min(step_x, volume.width - start)
                     element = np.arange(_subkernel_elements(volume, height, width))
