@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,20 +11,11 @@ if TYPE_CHECKING:
     from harness.cards.rules import Rules
 
 __all__ = ["CardError", "Change", "Rules", "show", "update"]
+_HOMES = {"CardError": "card", "Change": "card", "Rules": "rules", "show": "planning", "update": "planning"}
 
 
 def __getattr__(name: str) -> Any:
     # Reading a record takes pydantic, which `import harness.cards` alone need not load.
-    if name in ("show", "update"):
-        from harness.cards import planning
-
-        return getattr(planning, name)
-    if name in ("CardError", "Change"):
-        from harness.cards import card
-
-        return getattr(card, name)
-    if name == "Rules":
-        from harness.cards.rules import Rules
-
-        return Rules
+    if name in _HOMES:
+        return getattr(import_module(f"harness.cards.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'harness.cards' has no attribute {name!r}")

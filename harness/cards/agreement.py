@@ -12,7 +12,7 @@ from harness.cards.card import Overview, Row, Table
 from harness.cards.units import Quantity, to_fraction
 from harness.cards.words import Words
 
-# By board (None where it is not said), value in seconds or bytes and origin: the figure as it is shown.
+# By board (None if it is not said), value in seconds or bytes and origin: the figure as it is shown.
 _Figures = dict[tuple[str | None, Fraction, str], str]
 _LANGUAGE = re.compile(r"[._-](?:en|zh|cn)(?:[._-]\w{2,4})?$", re.IGNORECASE)
 

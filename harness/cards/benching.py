@@ -62,7 +62,7 @@ def plan_runs(
     """Return the runs that cards ask for, board by board.
 
     boards: only these, in this order. offline: fetch nothing. again: make those that have a record as well.
-    estimates: what an emulated board has estimated is an answer, though it may not be written.
+    estimates: take what an emulated board has estimated for an answer, though it may not be written.
     """
     benched = Benched(records)
     runs: list[Run] = []
@@ -80,7 +80,7 @@ def plan_runs(
 
 
 def _answer(benched: Benched, want: Want, rules: Rules, estimates: bool) -> str | None:
-    """Return the newest record whose figure may be written where a card asks for one, None for none."""
+    """Return the newest record whose figure may go into the card, None for none."""
     found = benched.of(want.model)
     records = found.proven or (list(found.named) if rules.by_name else [])
     of_board = [record for record in records if record.board.id == want.board]
@@ -106,9 +106,9 @@ def _find(run: Run, files: Files, by_name: bool, offline: bool) -> None:
 
 
 def least_seconds(runs: Iterable[Run], invokes: int) -> float:
-    """Return the time that the invokes of runs alone will take, by what the cards say of one.
+    """Return the seconds that the invokes alone of the runs will take, by the times on the cards.
 
-    A model that no card has a time of counts as the middle of those that have one.
+    A model without a time on any card counts as the median of the others.
     """
     known = sorted(run.want.seconds for run in runs if run.to_do and run.want.seconds is not None)
     middle = known[len(known) // 2] if known else 0.0

@@ -56,7 +56,7 @@ class ColumnStyle:
 
 @dataclass(frozen=True)
 class Placed:
-    """A row, and how many columns further right its cells belong (None: nothing tells); `note` says of it."""
+    """A row, and by how many columns its cells belong further right (None if unclear); `note` says why."""
 
     row: Line
     shift: int | None
@@ -86,7 +86,7 @@ class Benchmark:
     styles: dict[int, ColumnStyle] = field(default_factory=dict)
 
     def read(self, words: Words) -> None:
-        """Read the measured cells, from whichever side those of a row may have to be counted."""
+        """Read the measured cells; those of a short row may count from either side."""
         width = len(self.layout.kinds)
         for column in self.layout.measured:
             style = self.styles[column.index] = ColumnStyle()
@@ -118,14 +118,14 @@ class Benchmark:
         return {text: words.board(without_clock(text)) for text in texts if not is_nothing(plain(text))}
 
     def unexplained(self, placed: Placed) -> str | None:
-        """Return the header of a column that may name the board of a row, as far as anyone knows."""
+        """Return the header of a column that may name the board of a row, but none that is known."""
         for index, one in self.conditions.items():
             if one.kind == "unknown" and not is_nothing(plain(placed.text(index))):
                 return one.header or f"column {index + 1}"
         return None
 
     def boards_beside(self, row: Line, column: Column, shift: int) -> set[str]:
-        """Return the boards that the other measured cells of a row name, or come to name where none does."""
+        """Return the boards that the other measured cells of a row name, or will name if none does."""
         others = [(row.line, c.index - shift) for c in self.layout.measured if c.index != column.index]
         found = [self._boards(self.cells.get(at)) for at in others]
         written = [self._boards(self.written.get(at)) for at in others]
@@ -169,7 +169,7 @@ def find_benchmarks(document: Document, words: Words) -> tuple[list[Benchmark], 
 
 
 def models(document: Document, benchmark: Benchmark, placed: Placed, checksums: Checksums) -> list[Reference]:
-    """Return the model files that a row links: in the link column where that has any, else anywhere."""
+    """Return the model files that a row links: in the link column if that has any, else anywhere."""
     link, row = benchmark.layout.link, placed.row
     if link is not None and 0 <= link - (placed.shift or 0) < len(row.cells):
         found = _references(document, row, [link - (placed.shift or 0)], checksums)

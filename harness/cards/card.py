@@ -34,7 +34,7 @@ class Change:
     """One figure of a card that a record changes.
 
     `old` is the text that stood there (None for none), `factor` how many times larger or smaller the new
-    value is (None where there was no value), `footnote` the lines that were added below the table for it,
+    value is (None if there was no value), `footnote` the lines that were added below the table for it,
     `at` the character at which the entry begins that it is in (None in a table): a file may be all on one
     line.
     """
@@ -105,7 +105,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Value:
-    """One figure as a card shows it; `board` is None where the card does not say which board it is of.
+    """One figure as a card shows it; `board` is None if the card does not say which board it is of.
 
     `origin` is "published" unless the card marks the figure, or "unreadable" for a cell that is no figure.
     """
@@ -121,7 +121,7 @@ class Value:
 class Row:
     """One row of a benchmark table, or one entry of the zoo: a model and its figures.
 
-    `model` is the file that the row links or, where it links none, None: `label` then is what the row calls
+    `model` is the file that the row links or, if it links none, None: `label` then is what the row calls
     itself. `md5` is what the zoo's JSON gives beside the file's address.
     """
 

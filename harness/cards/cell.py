@@ -48,7 +48,7 @@ class Style:
 class Segment:
     """One figure of a cell: text around a number, and the keys of its foot-notes.
 
-    `number` is None where a dash or nothing stands; `origin` is what a mark says of it ("measured" without
+    `number` is None if a dash or nothing stands; `origin` is what a mark says of it ("measured" without
     one); `marked` is the marks' own text.
     """
 
@@ -143,7 +143,7 @@ def parse(text: str, words: Words) -> Figures | None:
 
 
 def _marks(text: str, words: Words) -> tuple[tuple[str, ...], str, Style] | None:
-    """Return the keys, the origin and the style of a segment's marks, or None where they are no marks."""
+    """Return the keys, the origin and the style of a segment's marks, or None if they are no marks."""
     if text.startswith("[^"):
         keys, style = re.findall(r"\[\^([^\]]+)\]", text), Style("[^1]")
     else:
@@ -174,10 +174,10 @@ def write(
     """Return a cell's text with the new figures in it, by foot-note key (None: the number without one).
 
     style: how the column marks its figures. group: how the column marks one figure of several boards, None
-    where it never does; figures that become alike are then put together. marks: the words of origins.
+    if it never does; figures that become alike are then put together. marks: the words of origins.
     unit: what follows a number in the cells of this column ("ms" with its space).
 
-    Segments that no new figure concerns keep their text, except that a <sup> left open is closed where
+    Segments that no new figure concerns keep their text, except that a <sup> left open is closed if
     another figure follows it.
     """
     segments: list[tuple[Segment, bool]] = []
@@ -215,7 +215,7 @@ def write(
 def _renewed(
     segment: Segment, new: Mapping[str | None, New], marks: Mapping[str, str]
 ) -> list[tuple[Segment, bool]]:
-    """Return the segments that one becomes when some of its boards have new figures; True for those."""
+    """Split a segment of which some boards have new figures; True marks the parts that have."""
     runs: list[tuple[New | None, list[str]]] = []
     for key in segment.keys:
         value = new.get(key)
@@ -242,7 +242,7 @@ def _renewed(
 def _put(
     segment: Segment, value: New, keys: Sequence[str], marks: Mapping[str, str], style: Style
 ) -> Segment:
-    """Return `segment` with a figure in it; its marks keep their text where they stay the same."""
+    """Return `segment` with a figure in it; its marks keep their text if they stay the same."""
     filled = replace(segment, number=value.text)
     if tuple(keys) == segment.keys and value.origin == segment.origin:
         return filled

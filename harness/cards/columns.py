@@ -53,7 +53,7 @@ class Layout:
 
 
 def layout(table: Table, words: Words) -> Layout | None:
-    """Return the layout of a table, or None where no header of it names a measured column."""
+    """Return the layout of a table, or None if no header of it names a measured column."""
     measured = []
     for index, cell in enumerate(table.header.cells):
         head = words.head(cell.text)
@@ -76,7 +76,7 @@ def layout(table: Table, words: Words) -> Layout | None:
 
 
 def conditions(table: Layout, rows: Sequence[tuple[Line, int]], words: Words) -> dict[int, Condition]:
-    """Return what the columns that are not measured say of how figures were, by the index of each.
+    """Return what the other columns say of how the figures were measured, by their indexes.
 
     `rows` are those that could be placed, with how many columns further right their cells belong. A column
     of links to models says nothing.
@@ -99,11 +99,11 @@ def cell_text(row: Line, index: int) -> str:
 
 
 def place(row: Line, table: Layout, words: Words) -> tuple[int | None, str | None]:
-    """Return how many columns further right a row's cells belong, and what to say of it.
+    """Return by how many columns a row's cells belong further right, and a note on it.
 
     A row with as many cells as the header has is what it seems (0). One with fewer is matched from the left
     or from the right, whichever side its cells make sense from: each holds what the cells of whole rows hold
-    in its column. None where neither or both do, and for a row with more cells, some of which no reader of
+    in its column. None if neither or both do, and for a row with more cells, some of which no reader of
     the page sees.
     """
     width, count = len(table.kinds), len(row.cells)

@@ -46,7 +46,7 @@ _PRECISION_TEXT = re.compile(
 
 
 class Verdict(Enum):
-    """What holding a record against one thing that a row says comes to."""
+    """How a record compares with one thing that a row says."""
 
     AGREES = "agrees"
     DIFFERS = "differs"
@@ -63,7 +63,7 @@ class Condition:
     hertz: int | None = None
 
     def judge(self, value: str, record: Record, words: Words) -> Verdict:
-        """Hold a record against what a row says here."""
+        """Compare a record with what a row says here."""
         text = plain(value)
         if is_nothing(text) or self.kind == "result":
             return Verdict.SILENT
@@ -117,7 +117,7 @@ def precision_of(text: str) -> str | None:
 
 
 def condition(header: str, values: Iterable[str], words: Words) -> Condition:
-    """Return what kind of thing a column says: its values tell it before its head does."""
+    """Return what kind of thing a column says, by its values or else by its header."""
     texts = [text for value in values if not is_nothing(text := plain(value))]
     hertz = _CLOCK_HEAD.search(header)
     unit = _HERTZ[hertz[1].lower()] if hertz else None
@@ -166,7 +166,7 @@ def without_clock(text: str) -> str:
 def _same_clock(hertz: Fraction | None, record: Record) -> Verdict:
     if hertz is None:
         return Verdict.UNKNOWN
-    # 480 MHz is 479,999,232 Hz on some boards, for its crystal.
+    # 480 MHz is 479,999,232 Hz on some boards, because of their crystal.
     near = abs(hertz - record.board.clock_hz) * 200 <= hertz
     return Verdict.AGREES if near else Verdict.DIFFERS
 
@@ -298,7 +298,7 @@ def _agrees(
 
 
 def _varying(rows: Sequence[Said], conditions: Sequence[Condition]) -> list[int]:
-    """Return the conditions in which the rows of one model differ, but for results."""
+    """Return the conditions, other than results, in which the rows of one model differ."""
     if len(rows) < 2:
         return []
     return [

@@ -29,7 +29,7 @@ LARGEST = 1 << 29
 NO_ADDRESS = "the card has no address of it on the web"
 
 Progress = Callable[[int, int | None], None]
-"""Told how many bytes there are, of how many (None where the server does not say)."""
+"""Told how many bytes there are, of how many (None if the server does not say)."""
 
 
 class FetchError(HarnessError):
@@ -67,7 +67,7 @@ class Files:
         self._by_name.setdefault(path.name, []).append(path)
 
     def find(self, model: Reference, by_name: bool = False) -> Path | None:
-        """Return the file of a model: by its hash or, where it has none and `by_name` is set, by its name."""
+        """Return the file of a model: by its hash or, if it has none and `by_name` is set, by its name."""
         proofs = [digest for digest in (model.sha1, model.md5) if digest]
         for digest in proofs:
             if digest in self._by_hash:
@@ -83,7 +83,7 @@ def digests(data: bytes) -> tuple[str, str]:
 
 
 def cached(model: Reference) -> Path | None:
-    """Return where a model is in the cache, None where it is not or is damaged."""
+    """Return where a model is in the cache, None if it is not or is damaged."""
     path = _place(model)
     try:
         return path if path is not None and not _unlike(model, path.read_bytes()) else None
@@ -94,8 +94,8 @@ def cached(model: Reference) -> Path | None:
 def fetch(model: Reference, progress: Progress = lambda done, total: None) -> Path:
     """Return a model's file from the cache, or bring it there from its address.
 
-    What came of a transfer that broke off is kept, and the next one goes on behind it. Raises FetchError
-    where there is no address or no hash to check, where the server does not have the file, or where what it
+    What arrived before a transfer broke off is kept, and the next transfer continues it. Raises FetchError
+    if there is no address or no hash to check, if the server does not have the file, or if what it
     has is another one.
     """
     path = _place(model)
@@ -136,7 +136,7 @@ def _place(model: Reference) -> Path | None:
 
 
 def _unlike(model: Reference, data: bytes) -> str | None:
-    """Say how bytes differ from what is known of a model, None where they do not."""
+    """Say how bytes differ from what is known of a model, None if they do not."""
     sha1, md5 = digests(data)
     if model.sha1 and sha1 != model.sha1:
         return f"its SHA-1 is {sha1}, not the one in its name"
@@ -168,7 +168,7 @@ class _Short(OSError):
 def _transfer(url: str, part: Path, progress: Progress) -> None:
     """Bring a file, or what is missing of one.
 
-    Raises _Short where it ends too early, OSError for other trouble.
+    Raises _Short if it ends too early, OSError for other trouble.
     """
     at = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "harness", "Accept-Encoding": "identity"})
@@ -207,7 +207,7 @@ def _transfer(url: str, part: Path, progress: Progress) -> None:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Return what opens addresses of the web, and follows them nowhere else."""
+    """Return an opener of web addresses that follows redirections to such addresses only."""
     return urllib.request.build_opener(_Redirects)
 
 

@@ -29,7 +29,7 @@ class Disagreement(Exception):
 
 
 def figure(record: Record, quantity: Quantity) -> Figure | None:
-    """Return a record's median invoke time or its tensor arena use, None where it has none."""
+    """Return a record's median invoke time or its tensor arena use, None if it has none."""
     if quantity == "time":
         if not record.invoke.ticks:
             return None
@@ -45,7 +45,7 @@ def usable(
 ) -> tuple[list[Figure], list[tuple[Record, str]]]:
     """Return the figures that may be written, and why the others may not.
 
-    Those of a board that were not measured only count where the rules allow them and none of that board
+    Those of a board that were not measured only count if the rules allow them and none of that board
     was measured. `exact` are the ids of records of the very file that is linked: for a board that has such,
     those of another compilation of the model do not count.
     """

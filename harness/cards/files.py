@@ -72,7 +72,7 @@ def _may_be_card(file: Path, within: Path) -> bool:
 def read_card(path: Path, encoding: str | None = None) -> CardFile:
     """Read a card as UTF-8, as its byte order mark says, or in `encoding`.
 
-    Raises CardError where it cannot be read, is in another encoding, or would not come out as it went in.
+    Raises CardError if it cannot be read, is in another encoding, or would not come out as it went in.
     """
     try:
         if not path.is_file():
@@ -103,7 +103,7 @@ def read_card(path: Path, encoding: str | None = None) -> CardFile:
 
 
 def check_writable(card: CardFile) -> None:
-    """Raise CardError where a card is read-only or its directory takes no new file."""
+    """Raise CardError if a card is read-only or its directory takes no new file."""
     target = card.path.resolve()
     # The mode is asked, not the system: for root everything is writable.
     if not target.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
@@ -116,7 +116,7 @@ def write_card(card: CardFile, text: str) -> None:
     """Write a new text to a card, whole or not at all.
 
     A card keeps its owner and mode and, as a link, its target; the other names of a file that has several
-    keep being its names. Raises CardError where it cannot be written or has changed since it was read.
+    keep being its names. Raises CardError if it cannot be written or has changed since it was read.
     """
     try:
         check_writable(card)

@@ -44,7 +44,7 @@ _BEGINS = re.compile(r"\s*(?:[-*+]\s|\d+[.)]\s|#|<|\||`{3}|~{3}|>|\[\^|$)")
 
 @dataclass(frozen=True)
 class Note:
-    """One foot-note; `board` is None where it names none that is known. Spans are in `source`, its text.
+    """One foot-note; `board` is None if it names none that is known. Spans are in `source`, its text.
 
     `origin` is what a generated card says behind the board ("xiao_esp32s3 (estimated)"), and `shown` that
     board. `whole` is whether the foot-note is all that its line has, `sure` whether the line alone is a
@@ -111,7 +111,7 @@ class Group:
 def find_notes(document: Document, first: int, after: int, words: Words) -> list[Note]:
     """Return the foot-notes on lines [first, after), up to a heading that follows the first of them.
 
-    A numbered line without any markup is one where it names a board, or goes on counting from one that is.
+    A numbered line without any markup is one if it names a board, or goes on counting from one that is.
     """
     notes: list[Note] = []
     for index in range(first, after):

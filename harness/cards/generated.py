@@ -85,7 +85,8 @@ def follow(text: str, source: Source, words: Words) -> Plan | None:
     keys = 0
     for column in benchmark.layout.measured:
         old, new = (_Rendered.of(column.header, metrics) for metrics in (source.old, source.new))
-        if old is None or new is None or old.texts != _texts(benchmark, column):
+        shown = [placed.row.cells[column.index].text for placed in benchmark.rows]
+        if old is None or new is None or old.texts != shown:
             return None
         if old.keys:
             keys += 1
@@ -128,7 +129,7 @@ class _Rendered:
 
 
 def _as_tabulate(values: Sequence[Any]) -> list[str]:
-    """Return a column as tabulate prints it: with two decimals where all of it is numbers."""
+    """Return a column as tabulate prints it: with two decimals if all of it is numbers."""
     numbers = all(isinstance(value, int | float) for value in values)
     if numbers and any(isinstance(value, float) for value in values):
         return [f"{value:.2f}" for value in values]
@@ -145,10 +146,6 @@ def _same_files(document: Document, benchmark: Benchmark, source: Source) -> boo
         if placed.shift != 0 or [model.url for model in linked] != ([wanted.url] if wanted else []):
             return False
     return True
-
-
-def _texts(benchmark: Benchmark, column: Column) -> list[str]:
-    return [placed.row.cells[column.index].text for placed in benchmark.rows]
 
 
 def _numbered(keys: Sequence[str]) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ class Form:
     root: Node
 
     def between(self) -> str:
-        """Return what stands between two parts on one line: with a space where ':' has one behind it."""
+        """Return what stands between two parts on one line: with a space if ':' has one behind it."""
         return "," + self.colon()[1:]
 
     def colon(self) -> str:

@@ -40,7 +40,7 @@ class Node:
 def parse(text: str) -> Node:
     """Read a JSON text.
 
-    Raises json.JSONDecodeError where it is not JSON, RecursionError where it is nested too deep.
+    Raises json.JSONDecodeError if it is not JSON, RecursionError if it is nested too deep.
     """
     json.loads(text)
     node, _ = _value(text, _skip(text, 0))
@@ -55,9 +55,9 @@ def _skip(text: str, at: int) -> int:
 def _value(text: str, at: int) -> tuple[Node, int]:
     sign = text[at]
     if sign == "{":
-        return _object(text, at)
+        return _container(text, at, "object", "}")
     if sign == "[":
-        return _array(text, at)
+        return _container(text, at, "array", "]")
     if sign == '"':
         value, end = scanstring(text, at + 1)
         return Node("string", at, end, value), end
@@ -68,27 +68,18 @@ def _value(text: str, at: int) -> tuple[Node, int]:
     return Node(kind, at, match.end(), match[0]), match.end()
 
 
-def _object(text: str, at: int) -> tuple[Node, int]:
-    node = Node("object", at, at)
+def _container(text: str, at: int, kind: str, end: str) -> tuple[Node, int]:
+    node = Node(kind, at, at)
     at = _skip(text, at + 1)
-    while text[at] != "}":
-        key, key_end = scanstring(text, at + 1)
-        value, end = _value(text, _skip(text, _skip(text, key_end) + 1))
-        node.members.append(Member(key, at, key_end, value))
-        at = _skip(text, end)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
-    node.end = at + 1
-    return node, node.end
-
-
-def _array(text: str, at: int) -> tuple[Node, int]:
-    node = Node("array", at, at)
-    at = _skip(text, at + 1)
-    while text[at] != "]":
-        item, end = _value(text, at)
-        node.items.append(item)
-        at = _skip(text, end)
+    while text[at] != end:
+        if kind == "object":
+            key, key_end = scanstring(text, at + 1)
+            value, after = _value(text, _skip(text, _skip(text, key_end) + 1))
+            node.members.append(Member(key, at, key_end, value))
+        else:
+            value, after = _value(text, at)
+            node.items.append(value)
+        at = _skip(text, after)
         if text[at] == ",":
             at = _skip(text, at + 1)
     node.end = at + 1

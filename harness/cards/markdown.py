@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from dataclasses import dataclass, replace
 
 from harness.cards import card, cell
 from harness.cards.benchmarks import Benchmark, Placed, find_benchmarks, label, models
-from harness.cards.card import Change, Edit, Left, Overview, Plan, Value, apply
+from harness.cards.card import Change, Left, Overview, Plan, Value, apply
 from harness.cards.columns import Column
 from harness.cards.conditions import Said, sift
 from harness.cards.figures import usable
 from harness.cards.footnotes import Group, note_edits
+from harness.cards.log import Log
 from harness.cards.models import NO_CHECKSUMS, Benched, Checksums, Match, match
 from harness.cards.places import Places, Shown
 from harness.cards.rules import Rules
 from harness.cards.tables import Document
 from harness.cards.target import Target
-from harness.cards.units import QUANTITIES, UNITS, Quantity, Unit, decimals_of, to_fraction
+from harness.cards.units import QUANTITIES, UNITS, Quantity
 from harness.cards.words import Words, language_of
 from harness.results.record import Record
 
@@ -34,18 +34,6 @@ _NO_TABLE = (
 def recognises(text: str) -> bool:
     """Tell whether a text is of this format: Markdown is what no other format claims."""
     return True
-
-
-@dataclass
-class _Log:
-    """What an update of one card comes to."""
-
-    edits: list[Edit] = field(default_factory=list)
-    changes: list[tuple[Change, Group]] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    mapped: set[str] = field(default_factory=set)
-    matched: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,7 +51,7 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
     words = rules.words.with_boards(benched.boards)
     document = Document(text)
     benchmarks, groups = find_benchmarks(document, words)
-    log = _Log()
+    log: Log[tuple[Change, Group]] = Log()
     ready = [
         row
         for benchmark in benchmarks
@@ -92,15 +80,7 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
                 lines = [added.pop(key) for key in (change.board, change.origin) if key in added]
                 changes.append(replace(change, footnote="\n".join(lines) or None))
     changes.sort(key=lambda change: change.line)
-    return Plan(
-        apply(text, log.edits),
-        tuple(changes),
-        tuple(log.left),
-        tuple(log.notes),
-        frozenset(log.mapped),
-        len(benchmarks),
-        log.matched,
-    )
+    return log.plan(apply(text, log.edits), changes, len(benchmarks))
 
 
 def _ready(
@@ -110,7 +90,7 @@ def _ready(
     rules: Rules,
     checksums: Checksums,
     words: Words,
-    log: _Log,
+    log: Log[tuple[Change, Group]],
 ) -> list[_Ready]:
     """Return the rows of a table whose models were benched, each with the records that agree with it."""
     matched = [
@@ -131,9 +111,9 @@ def _ready(
     ready = []
     for (placed, found), sifted in zip(matched, sift(said, conditions, words), strict=True):
         where = f"line {placed.row.line}: {found.name}"
-        log.notes += [f"{where}: {note}" for note in sifted.notes]
-        if any(usable(found.records, column.quantity, rules)[0] for column in benchmark.layout.measured):
-            log.left += [Left(where, why) for why in sifted.refused]
+        measured = benchmark.layout.measured
+        wanted = any(usable(found.records, column.quantity, rules)[0] for column in measured)
+        log.see_sifted(where, sifted, wanted=wanted)
         if sifted.records:
             ready.append(_Ready(benchmark, placed, found, sifted.records))
     return ready
@@ -146,23 +126,17 @@ def _matched(
     benched: Benched,
     rules: Rules,
     checksums: Checksums,
-    log: _Log,
+    log: Log[tuple[Change, Group]],
 ) -> Match | None:
     """Return the match of a row whose model is in the records, None for any other."""
     where = f"line {placed.row.line}"
     linked = models(document, benchmark, placed, checksums)
     texts = [c.text for c in placed.row.cells] if rules.models else []
     found = match(linked, texts, benched, rules.models, rules.by_name)
-    if found.mapped:
-        log.mapped.add(found.mapped)
-    if found.note:
-        log.notes.append(f"{where}: {found.note}")
-    if found.problem:
-        log.left.append(Left(f"{where}: {found.name}", found.problem))
-        log.matched += 1
+    log.see_match(where, found)
+    log.matched += bool(found.problem) + bool(found.records)
     if not found.records:
         return None
-    log.matched += 1
     if placed.shift is None:
         log.left.append(Left(where, placed.note or ""))
         return None
@@ -184,16 +158,11 @@ def _boards_shown(
     found: dict[str, Shown | None] = {}
     for segment in figures.segments:
         unit = UNITS[segment.unit.casefold()] if segment.unit else column.unit
-        shown = _shown_as(segment.number, unit) if segment.number and unit else None
+        shown = Shown.of(segment.number, unit) if segment.number and unit else None
         names = [boards.get(key) or f"({key})" for key in segment.keys]
         names += [bare] if bare and not segment.keys and segment.number else []
         found.update(dict.fromkeys(names, shown))
     return found
-
-
-def _shown_as(number: str, unit: Unit) -> Shown:
-    step = unit.size / Fraction(10 ** decimals_of(number))
-    return Shown(f"{number} {unit.name}", to_fraction(number) * unit.size, step)
 
 
 def _update_row(
@@ -201,7 +170,7 @@ def _update_row(
     places: Mapping[Quantity, Mapping[str, Places]],
     rules: Rules,
     words: Words,
-    log: _Log,
+    log: Log[tuple[Change, Group]],
 ) -> None:
     """Put the figures of a row's model into its cells."""
     columns = row.benchmark.measured()

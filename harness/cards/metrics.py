@@ -12,6 +12,7 @@ from harness.cards.entries import Entry, Usual, is_nothing, number_of, unmarked
 from harness.cards.figures import Disagreement, Figure, choose, usable
 from harness.cards.jsonedit import Added, Form
 from harness.cards.jsontext import Member, Node
+from harness.cards.log import Log
 from harness.cards.models import Match
 from harness.cards.places import Places
 from harness.cards.rules import Rules
@@ -33,15 +34,15 @@ DEFAULT_METRIC = "Inference(ms)"
 """What the zoo calls its invoke times."""
 
 
-@dataclass
-class Log:
-    """What an update of a file comes to."""
+@dataclass(frozen=True)
+class _Metric:
+    """A metric of the entry, its value (`node`, None for a new one), and the figures that may go into it."""
 
-    edits: list[Edit] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    mapped: set[str] = field(default_factory=set)
+    quantity: Quantity
+    name: str
+    node: Node | None
+    unit: Unit
+    allowed: Sequence[Figure]
 
 
 @dataclass
@@ -61,9 +62,13 @@ class Update:
     places: Mapping[Quantity, Mapping[str, Places]]
     rules: Rules
     words: Words
-    log: Log
+    log: Log[Change]
     new_metrics: dict[str, Added] = field(default_factory=dict)
     new_devices: list[str] = field(default_factory=list)
+
+    @property
+    def _at(self) -> str:
+        return f"line {self.entry.line}: {self.match.name}"
 
     def run(self) -> None:
         """Put the figures of the model into its metrics."""
@@ -73,140 +78,128 @@ class Update:
                 for member in self.entry.metrics.value.members
                 if (measured := self.words.quantity(member.key)) and measured[0] == quantity
             ]
-            where = f"line {self.entry.line}: {self.match.name}"
             if len(metrics) > 1:
                 names = ", ".join(metric.key for metric in metrics)
-                self.log.left.append(Left(where, f"has several metrics for one figure ({names})"))
+                self.log.left.append(Left(self._at, f"has several metrics for one figure ({names})"))
                 continue
             if not metrics and quantity != "time" and quantity not in self.usual.names:
                 continue
             name = metrics[0].key if metrics else self.usual.names.get(quantity, DEFAULT_METRIC)
             try:
-                self._update(quantity, name, metrics[0] if metrics else None, f"{where}: {name}")
+                self._update(quantity, name, metrics[0].value if metrics else None)
             except (Disagreement, Refused) as error:
-                self._refuse(f"{where}: {name}", error)
+                self._refuse(name, error)
         self._add_metrics()
         self._add_devices()
 
-    def _update(self, quantity: Quantity, name: str, metric: Member | None, where: str) -> None:
-        allowed, passed = usable(self.records, quantity, self.rules, self.match.exact)
-        boards = sorted({figure.record.board.id for figure in allowed})
-        if metric is None and not self.rules.add_metrics:
-            if boards:
-                self.log.notes.append(f"{where}: the entry has no such metric; --add-metrics adds it")
-            return
-        for record, reason in passed:
-            if record.board.id not in boards:
-                why = f"record {record.id} ({record.board.id}) is not used: {reason}"
-                self.log.left.append(Left(where, why, record=True))
-        if not boards:
+    def _update(self, quantity: Quantity, name: str, node: Node | None) -> None:
+        allowed = self._allowed(quantity, name, node)
+        if not allowed:
             return
         measured = self.words.quantity(name)
         unit = measured[1] if measured else None
         if unit is None:
             raise Refused("the metric's name has no unit; put '(ms)' or '(KB)' there")
+        metric = _Metric(quantity, name, node, unit, allowed)
         # Times are kept by board unless the file shows otherwise.
-        if metric is None and not self.usual.by_board.get(name, quantity == "time"):
-            self._add_single(name, unit, allowed, where)
-        elif metric is None:
-            added: dict[str, str] = {}
-            for board in boards:
-                self._try_board(name, None, board, unit, allowed, added, quantity)
-            if added:
-                self.new_metrics[name] = added
-        elif metric.value.kind == "object":
-            added = {}
-            for board in boards:
-                self._try_board(name, metric.value, board, unit, allowed, added, quantity)
-            if added:
-                spread = self.form.spread(self.entry.metrics.value)
-                self.log.edits.append(self.form.add_members(metric.value, added, spread))
+        by_board = node.kind == "object" if node else self.usual.by_board.get(name, quantity == "time")
+        if by_board:
+            self._boards(metric)
         else:
-            self._single(name, metric.value, unit, allowed, where)
+            self._single(metric)
 
-    def _shown(self, figure: Figure, name: str, unit: Unit, old: str | None) -> str:
+    def _allowed(self, quantity: Quantity, name: str, node: Node | None) -> Sequence[Figure]:
+        """Return the figures that may go into a metric, and tell of the others."""
+        allowed, passed = usable(self.records, quantity, self.rules, self.match.exact)
+        boards = {figure.record.board.id for figure in allowed}
+        where = f"{self._at}: {name}"
+        if node is None and not self.rules.add_metrics:
+            if boards:
+                self.log.notes.append(f"{where}: the entry has no such metric; --add-metrics adds it")
+            return ()
+        for record, reason in passed:
+            if record.board.id not in boards:
+                why = f"record {record.id} ({record.board.id}) is not used: {reason}"
+                self.log.left.append(Left(where, why, record=True))
+        return allowed
+
+    def _boards(self, metric: _Metric) -> None:
+        """Put the figures into a metric that is kept by board; one that is refused is left alone."""
+        added: dict[str, str] = {}
+        for board in sorted({figure.record.board.id for figure in metric.allowed}):
+            try:
+                self._board(metric, board, added)
+            except (Disagreement, Refused) as error:
+                self._refuse(metric.name, error)
+        if added and metric.node is None:
+            self.new_metrics[metric.name] = added
+        elif added and metric.node:
+            spread = self.form.spread(self.entry.metrics.value)
+            self.log.edits.append(self.form.add_members(metric.node, added, spread))
+
+    def _shown(self, figure: Figure, metric: _Metric, old: str | None) -> str:
         """Return a figure as the number it replaces is written, else as its metric is in this entry."""
         digits = self.rules.digits
         if digits == AS_THE_COLUMN:
-            decimals = self.usual.decimals.get(name) if old is None else decimals_of(old)
+            decimals = self.usual.decimals.get(metric.name) if old is None else decimals_of(old)
             digits = EMPTY_COLUMN if decimals is None else Digits(decimals=decimals)
-        text = rounded(figure.value / unit.size, digits)
+        text = rounded(figure.value / metric.unit.size, digits)
         return repr(json.loads(text)) if self.usual.canonical else text
 
-    def _try_board(
-        self,
-        name: str,
-        metric: Node | None,
-        board: str,
-        unit: Unit,
-        allowed: Sequence[Figure],
-        added: dict[str, str],
-        quantity: Quantity,
-    ) -> None:
-        """Do what `_board` does, and leave the figure alone where that is refused."""
-        try:
-            self._board(name, metric, board, unit, allowed, added, quantity)
-        except (Disagreement, Refused) as error:
-            self._refuse(f"line {self.entry.line}: {self.match.name}: {name}", error)
+    def _refuse(self, name: str, error: Disagreement | Refused) -> None:
+        drastic = isinstance(error, Drastic)
+        self.log.left.append(Left(f"{self._at}: {name}", str(error), drastic=drastic))
 
-    def _refuse(self, where: str, error: Disagreement | Refused) -> None:
-        self.log.left.append(Left(where, str(error), drastic=isinstance(error, Drastic)))
-
-    def _board(
-        self,
-        name: str,
-        metric: Node | None,
-        board: str,
-        unit: Unit,
-        allowed: Sequence[Figure],
-        added: dict[str, str],
-        quantity: Quantity,
-    ) -> None:
-        """Change the figure of one board in a metric, or note it in `added` where there is none."""
-        members = self._members(metric, board) if metric else []
+    def _board(self, metric: _Metric, board: str, added: dict[str, str]) -> None:
+        """Change the figure of one board in a metric, or put it into `added` if it has none yet."""
+        members = self._members(metric.node, board) if metric.node else []
         if len(members) > 1:
             raise Refused(f"{board} is there twice ({', '.join(member.key for member in members)})")
-        places = [self.places[quantity][f.record.id] for f in allowed if f.record.board.id == board]
-        if not members:
-            filled = bool(metric and metric.members)
-            place = next(filter(None, (p.other(board, self.entry.place, filled) for p in places)), None)
-            if place:
-                self.log.notes.append(
-                    f"line {self.entry.line}: {self.match.name}: the figure of {board} is left out: "
-                    f"{place}, of the same model, is for it"
-                )
-                return
-        elif unlike := next(filter(None, (p.unlike(board, self.entry.place) for p in places)), None):
+        member = members[0] if members else None
+        of_board = [figure for figure in metric.allowed if figure.record.board.id == board]
+        places = [self.places[metric.quantity][figure.record.id] for figure in of_board]
+        if member is None and not self._belongs(metric, board, places):
+            return
+        if member and (
+            unlike := next(filter(None, (p.unlike(board, self.entry.place) for p in places)), None)
+        ):
             raise Refused(f"{unlike}, of the same model and board, and nothing tells what the two differ in")
-        old = number_of(members[0].value) if members else None
-        of_board = [figure for figure in allowed if figure.record.board.id == board]
-        chosen, text = self._chosen(of_board, name, unit, old)
-        if not members:
+        old = number_of(member.value) if member else None
+        chosen, text = self._chosen(of_board, metric, old)
+        if member is None:
             added[_marked(board, chosen.origin)] = text
             if chosen.origin == "measured" and board not in self.new_devices:
                 self.new_devices.append(board)
         else:
-            base, origin = unmarked(members[0].key)
+            base, origin = unmarked(member.key)
             if (old, origin) == (text, chosen.origin):
                 return
-            self._replace(members[0].value, text)
+            self._replace(member.value, text)
             if origin != chosen.origin:
                 key = json.dumps(_marked(base, chosen.origin), ensure_ascii=False)
-                self.log.edits.append(Edit(members[0].start, members[0].key_end, key))
-        self._changed(name, unit, chosen, old, text)
+                self.log.edits.append(Edit(member.start, member.key_end, key))
+        self._changed(metric, chosen, old, text)
+
+    def _belongs(self, metric: _Metric, board: str, places: Sequence[Places]) -> bool:
+        """Whether a board's first figure goes into this entry, not another one; raises Refused if unclear."""
+        filled = bool(metric.node and metric.node.members)
+        place = next(filter(None, (p.other(board, self.entry.place, filled) for p in places)), None)
+        if place:
+            self.log.notes.append(
+                f"{self._at}: the figure of {board} is left out: {place}, of the same model, is for it"
+            )
+        return place is None
 
     def _members(self, metric: Node, board: str) -> list[Member]:
         """Return the members of a metric that are of a board, under whichever of its names."""
         bases = [(member, unmarked(member.key)[0]) for member in metric.members]
         return [member for member, base in bases if base == board or self.words.board(base) == board]
 
-    def _chosen(
-        self, figures: Sequence[Figure], name: str, unit: Unit, old: str | None
-    ) -> tuple[Figure, str]:
+    def _chosen(self, figures: Sequence[Figure], metric: _Metric, old: str | None) -> tuple[Figure, str]:
         """Return the figure that is written and its text. Raises Refused for one that changes too much."""
-        chosen = choose(figures, lambda figure: self._shown(figure, name, unit, old), self.rules)
-        text = self._shown(chosen, name, unit, old)
-        check_factor(old, text, unit, chosen, self.rules)
+        chosen = choose(figures, lambda figure: self._shown(figure, metric, old), self.rules)
+        text = self._shown(chosen, metric, old)
+        check_factor(old, text, metric.unit, chosen, self.rules)
         return chosen, text
 
     def _replace(self, node: Node, text: str) -> None:
@@ -216,17 +209,17 @@ class Update:
             raise Refused(f"{said} is not a number such as 12.3; write one, or null for none")
         self.log.edits.append(Edit(node.start, node.end, quote + text + quote))
 
-    def _changed(self, name: str, unit: Unit, chosen: Figure, old: str | None, text: str) -> None:
+    def _changed(self, metric: _Metric, chosen: Figure, old: str | None, text: str) -> None:
         record = chosen.record
         self.log.changes.append(
             Change(
                 line=self.entry.line,
-                column=name,
+                column=metric.name,
                 model=self.match.name,
                 board=record.board.id,
                 old=old,
                 new=text,
-                unit=unit.name,
+                unit=metric.unit.name,
                 origin=chosen.origin,
                 record=record.id,
                 factor=factor(old, text),
@@ -234,35 +227,33 @@ class Update:
             )
         )
 
-    def _of_single(self, allowed: Sequence[Figure], where: str) -> list[Figure]:
-        """Return the figures that may stand where there is one number for no named board."""
+    def _of_single(self, metric: _Metric) -> list[Figure]:
+        """Return the figures that may go into a metric that is one number for no named board."""
         devices = {self.words.board(device) or device for device in self.entry.devices}
         board = self.rules.board or (devices.pop() if len(devices) == 1 else None)
         if board is None:
             raise Refused("the entry does not say which board its one number is of; say --board")
-        fit = [figure for figure in allowed if figure.record.board.id == board]
+        fit = [figure for figure in metric.allowed if figure.record.board.id == board]
         if fit and fit[0].origin != "measured":
-            self.log.notes.append(f"{where}: one number cannot be marked as {fit[0].origin}: left as it is")
+            why = f"one number cannot be marked as {fit[0].origin}: left as it is"
+            self.log.notes.append(f"{self._at}: {metric.name}: {why}")
             return []
         return fit
 
-    def _single(self, name: str, node: Node, unit: Unit, allowed: Sequence[Figure], where: str) -> None:
-        old = number_of(node)
-        fit = self._of_single(allowed, where)
+    def _single(self, metric: _Metric) -> None:
+        """Put a figure into a metric that is one number, or make that metric."""
+        old = number_of(metric.node) if metric.node else None
+        fit = self._of_single(metric)
         if not fit:
             return
-        chosen, text = self._chosen(fit, name, unit, old)
-        if text != old:
-            self._replace(node, text)
-            self._changed(name, unit, chosen, old, text)
-
-    def _add_single(self, name: str, unit: Unit, allowed: Sequence[Figure], where: str) -> None:
-        fit = self._of_single(allowed, where)
-        if not fit:
+        chosen, text = self._chosen(fit, metric, old)
+        if metric.node is None:
+            self.new_metrics[metric.name] = text
+        elif text == old:
             return
-        chosen, text = self._chosen(fit, name, unit, None)
-        self.new_metrics[name] = text
-        self._changed(name, unit, chosen, None, text)
+        else:
+            self._replace(metric.node, text)
+        self._changed(metric, chosen, old, text)
 
     def _add_metrics(self) -> None:
         if self.new_metrics:
@@ -285,8 +276,7 @@ class Update:
             self.log.edits.append(self.form.add_items(device.value, new, spread))
         else:
             self.log.notes.append(
-                f"line {self.entry.line}: {self.match.name}: 'device' is no list of boards: "
-                f"{', '.join(new)} is not put there"
+                f"{self._at}: 'device' is no list of boards: {', '.join(new)} is not put there"
             )
 
 

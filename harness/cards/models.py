@@ -24,13 +24,13 @@ class Checksums:
         self._md5: dict[str, str | None] = {}
 
     def add(self, url: str, checksum: str) -> None:
-        """Take one more checksum; two that differ for one address are none."""
+        """Take one more checksum; an address with two that differ counts as having none."""
         if match := _MD5.fullmatch(checksum.strip()):
             md5 = match[1].lower()
             self._md5[url] = md5 if self._md5.get(url, md5) == md5 else None
 
     def of(self, url: str) -> str | None:
-        """Return the MD5 (in hex) of the file at an address, None where it is not known."""
+        """Return the MD5 (in hex) of the file at an address, None if it is not known."""
         return self._md5.get(url)
 
 
@@ -186,7 +186,7 @@ class Benched:
 
 
 def _unproven(named: Iterable[Record], model: Reference, proven: Iterable[Record]) -> list[Record]:
-    """Return the records of files that are only called as a model is: those that no hash speaks against."""
+    """Return the records of files that have a model's name, if no hash shows that they are others."""
     ids = {record.id for record in proven}
     return [
         record
@@ -227,7 +227,7 @@ def match(
 ) -> Match:
     """Return the records of the model of a row that links the files `row` and has `texts` in its cells.
 
-    An explicit mapping goes before the links. `by_name`: take a file's name for proof where there is no hash.
+    An explicit mapping goes before the links. `by_name`: take a file's name for proof if there is no hash.
     Several files that were benched, or a name that the records know two files by, are a problem.
     """
     mapped = next((text for text in (*(ref.file for ref in row), *texts) if text in models), None)

@@ -12,7 +12,7 @@ Measure = Callable[[str], int]
 
 @dataclass(frozen=True)
 class Padding:
-    """The padding rule of one table; `measure` is None where its columns have no common width.
+    """The padding rule of one table; `measure` is None if its columns have no common width.
 
     Tables are aligned by display width or, by programs that count every character as one, by length.
     """
@@ -24,7 +24,7 @@ class Padding:
     def pad(self, cell: Cell, column: int, text: str) -> str:
         """Return `text` padded as `cell` is: to its column's width, or with the very spaces it has.
 
-        Where the text does not fit the column any more, the cell grows and the others stay as they are.
+        If the text does not fit the column any more, the cell grows and the others stay as they are.
         """
         left = len(cell.raw) - len(cell.raw.lstrip(" \t"))
         right = len(cell.raw) - len(cell.raw.rstrip(" \t"))
@@ -60,7 +60,7 @@ class Padding:
 
 
 def padding(table: Table) -> Padding:
-    """Return how a table pads: its header and its delimiter row have the same widths where it is aligned."""
+    """Return how a table pads: its header and its delimiter row have the same widths if it is aligned."""
     from rich.cells import cell_len
 
     header, delimiter = table.header.cells, table.delimiter.cells
@@ -77,7 +77,7 @@ def centred_as_tabulate(raw: Sequence[str], texts: Sequence[str]) -> list[str] |
     """Return a column of a table that tabulate printed, centred, with other texts in it.
 
     `raw` are its cells with their padding: the header, the delimiter, the rows; `texts` is what goes into the
-    rows. A header has a space more on each side than a cell. None where the column is not in this form.
+    rows. A header has a space more on each side than a cell. None if the column is not in this form.
     """
     header = raw[0].strip(" ")
     if _tabulated(header, [cell.strip(" ") for cell in raw[2:]]) != list(raw):

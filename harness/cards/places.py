@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from harness.cards.card import Refused
+from harness.cards.units import Unit, decimals_of, to_fraction
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,12 @@ class Shown:
     text: str
     value: Fraction
     step: Fraction
+
+    @classmethod
+    def of(cls, number: str, unit: Unit) -> Shown:
+        """Return a figure by the text of its number."""
+        step = unit.size / Fraction(10 ** decimals_of(number))
+        return cls(f"{number} {unit.name}", to_fraction(number) * unit.size, step)
 
     def alike(self, other: Shown) -> bool:
         """Tell whether two figures may be one that was rounded twice."""
@@ -51,7 +58,7 @@ class Places:
     def other(self, board: str, here: str, filled: bool) -> str | None:
         """Return the row that a board's first figure belongs in, None for the row `here`.
 
-        `filled` is whether that row has figures. Raises Refused where several rows are alike in this.
+        `filled` is whether that row has figures. Raises Refused if several rows are alike in this.
         """
         there = _but(here, self._of_board.get(board, []))
         others = _but(here, self._filled)
@@ -66,7 +73,7 @@ class Places:
         return None
 
     def unlike(self, board: str, here: str) -> str | None:
-        """Return what another row shows of a board where two rows that nothing tells apart differ in it."""
+        """Return another row that shows this board otherwise though nothing tells the two rows apart."""
         known = self._shown.get(board, [])
         if len(known) < 2:
             return None

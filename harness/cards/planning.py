@@ -27,7 +27,7 @@ def update(
     """Return a card with the figures of the records in it, and the changes that makes.
 
     Everything but the figures that change, and the foot-notes that new boards need, is the same text.
-    Raises CardError where a figure cannot be put in without guessing, where records disagree, or where a
+    Raises CardError if a figure cannot be put in without guessing, if records disagree, or if a
     value would change by more than `rules.max_factor` and the rules do not accept it.
     """
     result = plan(text, Benched(records), rules or Rules())

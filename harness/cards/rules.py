@@ -14,17 +14,17 @@ class Rules:
     """The rules of an update.
 
     digits: how figures are rounded (default: as the column does it).
-    allow_estimated: write figures that were not measured where there is no measured one, marked as such.
+    allow_estimated: write figures that were not measured if there is no measured one, marked as such.
     max_factor: a value that would grow or shrink by more than this needs `accept`.
     accept: write such values all the same.
     tolerance: records whose medians are further apart than this share disagree.
-    choose: ids of records to prefer where several disagree.
-    newest: take the newest record where several disagree.
-    board: the board that values are of where a card does not say it.
+    choose: ids of records to prefer if several disagree.
+    newest: take the newest record if several disagree.
+    board: the board that values are of if a card does not say it.
     models: the model (SHA-1 or file name in the records) of rows that do not say it or say another name, by
         the text of a cell of the row or the file name at the end of its link.
     only: the quantities that are written.
-    by_name: take the name of a file for proof of what it is where a card gives no hash of it.
+    by_name: take the name of a file for proof of what it is if a card gives no hash of it.
     add_metrics: add a metric to an entry of the zoo that has none of this kind.
     words: what headers, boards and foot-notes are called.
     """

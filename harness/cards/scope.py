@@ -15,14 +15,14 @@ _CAPTION = re.compile(r"\s*(?:>\s*)*(?:[-*+]\s+)?(?P<text>\S.*?)[*_]{0,3}\s*[:ï¼
 _NUMBERED = re.compile(r"\s*(?:>\s*)*[*_]{0,3}(?:Table\s|è¡¨)\s*\d.*")
 # "float", "half" and "s8" are precisions, and mean other things as well.
 _SURE = re.compile(r"\d{2}|int\d", re.IGNORECASE)
-_BOLD_LEVEL, _CAPTION_LEVEL = 7, 8
+_BOLD_LEVEL = 7
 
 
 @dataclass(frozen=True)
 class Scope:
     """What stands above a table, from the outermost heading to the caption.
 
-    `board` is the one board that it names, `among` the boards where it names several, `unknown` hardware that
+    `board` is the one board that it names, `among` the boards if it names several, `unknown` hardware that
     is none of the known boards. `conditions` are the other things that it says, each with its text.
     """
 

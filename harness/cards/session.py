@@ -76,7 +76,7 @@ class Planned:
         return dict(own + Counter(why for why in (self.unread, self.unwritten) if why))
 
     def diff(self) -> str:
-        """Return the change as a unified diff, empty where there is none."""
+        """Return the change as a unified diff, empty if there is none."""
         if self.file is None:
             return ""
         lines = difflib.unified_diff(
@@ -148,7 +148,7 @@ def prepare(
 ) -> Session:
     """Plan the update of files, and of the cards in directories.
 
-    Raises HarnessError for a mapping, a record or a board that is not known, and where there is no card.
+    Raises HarnessError for a mapping, a record or a board that is not known, and if there is no card.
     """
     paths = tuple(paths)
     benched = Benched(records)
@@ -176,7 +176,7 @@ def prepare(
         raise HarnessError(f"{', '.join(map(str, paths))}: no card in it: no file has a benchmark table")
     for card in shown:
         if not card.named:
-            # A directory is asked about as a whole: that there are no records of one of its cards is nothing.
+            # A directory is asked about as a whole: one of its cards without records is no error.
             card.plan = replace(card.plan, notes=tuple(n for n in card.plan.notes if n.startswith("line ")))
     used = frozenset().union(*(card.plan.mapped for card in cards))
     unused = sorted(set(rules.models) - used)
@@ -192,7 +192,7 @@ def wants(
     """Return the models that cards ask for on which boards, the boards that are not known, and the cards that
     could not be read.
 
-    Raises HarnessError where there is no card.
+    Raises HarnessError if there is no card.
     """
     found, unread, checksums = _overviews(tuple(paths), words, encoding)
     return *wanted(found, checksums, words), unread
@@ -203,7 +203,7 @@ def overviews(
 ) -> tuple[dict[Path, Overview], list[str]]:
     """Return what is understood of files and of the cards in directories, and which could not be read.
 
-    Raises HarnessError where there is no card.
+    Raises HarnessError if there is no card.
     """
     found, unread, _ = _overviews(tuple(paths), words, encoding)
     return found, unread

@@ -60,7 +60,6 @@ class Table:
     rows: tuple[Line, ...]
     first: int
     after: int
-    quotes: int
 
 
 @functools.cache
@@ -186,10 +185,10 @@ class Document:
             if span[0] < first < span[1]
         ]
         body.sort(key=lambda row: row.line if row else 0)
-        return Table(header, delimiter, tuple(row for row in body if row), span[0], span[1], quotes)
+        return Table(header, delimiter, tuple(row for row in body if row), span[0], span[1])
 
     def _row(self, index: int, contents: list[str] | None, quotes: int, lists: int) -> Line | None:
-        """Return the row on a line, or None where its cells are not what the parser saw in it."""
+        """Return the row on a line, or None if its cells are not what the parser saw in it."""
         start, end, _ = self.lines[index]
         if lists:
             at = _match_end(_CONTAINERS, self.text, start, end)

@@ -123,7 +123,7 @@ class Target:
     def _own(self) -> str | None:
         """Return the one board that the row, the column or the headings above the table name, None for none.
 
-        Raises Refused where two of them name different boards.
+        Raises Refused if two of them name different boards.
         """
         row = {board for board in self.benchmark.boards_named(self.placed, self.words).values() if board}
         said = {
@@ -152,7 +152,7 @@ class Target:
             keys_of.setdefault(named.get(key) or "", []).append(key)
         strangers = sorted(board for board in keys_of if board and own is not None and board != own)
         if strangers:
-            raise Refused(f"its foot-note names {strangers[0]} where all else says {own}")
+            raise Refused(f"its foot-note names {strangers[0]}, and all else says {own}")
         bare = self._board_of_bare_figure(figures, own)
         new: dict[str | None, _New] = {}
         for board in sorted(boards, key=lambda board: (_order(board, named), board)):
@@ -187,10 +187,10 @@ class Target:
         own: str | None,
         unknown: Sequence[str],
     ) -> _New | None:
-        """Return the figure of one board as the cell is to show it, None where it does or has no place.
+        """Return one board's figure as the cell is to show it; None if it shows it already or lacks a place.
 
         `segment` is where it stands, None for a board that the cell has no figure of. Raises Refused or
-        Disagreement where it may not be written.
+        Disagreement if it may not be written.
         """
         here = f"line {self.placed.row.line}"
         if segment is None and own is None:
@@ -221,7 +221,7 @@ class Target:
         return [self.places[figure.record.id] for figure in figures]
 
     def _check_explained(self, board: str, own: str | None) -> None:
-        """Raise Refused where something around the cell may name its board and is not understood.
+        """Raise Refused if something around the cell may name its board and is not understood.
 
         A figure whose foot-note names its board needs no such thing.
         """
@@ -239,7 +239,7 @@ class Target:
             )
 
     def _board_of_bare_figure(self, figures: cell.Figures, own: str | None) -> str | None:
-        """Return the board that a number without a foot-note is of, as the cell has one or is to have one.
+        """Return the board of a number without a foot-note, which the cell has or is to get.
 
         It is the one that the row, column or heading names, or that of the rules, or the only one that the
         row's other figures name.
@@ -263,9 +263,9 @@ class Target:
         bare: str | None,
         board: str,
     ) -> None:
-        """Say that a board's figure finds no place beside one that has no foot-note.
+        """Say that a board's figure cannot stand beside one that has no foot-note.
 
-        Raises Refused where nothing tells which board that one is of.
+        Raises Refused if nothing tells which board that one is of.
         """
         _, shown = self._form(figures.segments[0])
         alike = {shown(figure) for figure in allowed} & {figures.segments[0].number}
@@ -277,7 +277,7 @@ class Target:
             self.notes.append(f"the figure of {board} is left out: the cell holds one without a foot-note")
 
     def _check_addition(self, unknown: Sequence[str]) -> None:
-        """Raise Refused where a foot-note of the cell may be that of the board that is to be added."""
+        """Raise Refused if a foot-note of the cell may be that of the board that is to be added."""
         if not unknown:
             return
         said = [note.text for note in self.benchmark.group.notes if note.key == unknown[0]]

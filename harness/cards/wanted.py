@@ -18,7 +18,7 @@ class Want:
 
     `model` is the file that a row links, `bench` the one that goes to the bench: for a file that Vela made
     the int8 file before it, without which outputs cannot be held against a reference. `seconds` is what a
-    card says that one invoke takes, None where none does; `places` are the files and lines that ask for it.
+    card says that one invoke takes, None if none does; `places` are the files and lines that ask for it.
     """
 
     model: Reference
@@ -69,6 +69,6 @@ def boards_of(wants: Iterable[Want]) -> list[str]:
 
 
 def _identity(model: Reference) -> str:
-    """Return what one model has in common in all cards: its hash, or its name."""
+    """Return what identifies a model in all cards: its hash, or else its name."""
     proof = model.sha1 or model.md5 or model.file
     return f"{proof} {'compiled' if model.vela else ''}"

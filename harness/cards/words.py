@@ -88,7 +88,7 @@ class Words:
     languages: Mapping[str, Language]
 
     def head(self, header: str) -> Head | None:
-        """Return what the header of a measured column says, or None where it heads none.
+        """Return what the header of a measured column says, or None if it heads none.
 
         "Inference Time<sup>2</sup> (ms)" points to a foot-note, "Latency on SenseCAP A1101 (ms)" names a
         board.
@@ -113,7 +113,7 @@ class Words:
         return Head(quantity, unit, marks, named) if quantity else None
 
     def quantity(self, header: str) -> tuple[Quantity, Unit | None] | None:
-        """Return what a header's column holds and in which unit, or None where it is no measured column."""
+        """Return what a header's column holds and in which unit, or None if it is no measured column."""
         head = self.head(header)
         return (head.quantity, head.unit) if head else None
 
@@ -136,12 +136,12 @@ class Words:
         return self.runtimes.get(_plain(_unmarked(name)))
 
     def runtimes_in(self, text: str) -> list[str]:
-        """Return the names of runtimes in a heading that are none of TFLite-Micro's, empty if one is."""
+        """Return the runtimes that a heading names, if none of them is TFLite-Micro's; else nothing."""
         found = [(text[start:end], kind) for start, end, kind in _windows(text, self.runtimes)]
         return [] if any(kind != "other" for _, kind in found) else [name for name, _ in found]
 
     def is_hardware(self, name: str) -> bool:
-        """Tell whether a name begins as that of a board or chip does, if of none that is known."""
+        """Tell whether a name begins like that of a board or chip, known or not."""
         return _plain(_unmarked(name)).startswith(self.hardware)
 
     def named_in(self, text: str) -> Named:
@@ -176,7 +176,7 @@ class Words:
         return self.shown.get(board, otherwise)
 
     def origin(self, mark: str) -> str | None:
-        """Return the origin that a mark in a cell stands for, None where it stands for none."""
+        """Return the origin that a mark in a cell stands for, None if it stands for none."""
         for language in self.languages.values():
             for origin, words in language.marks.items():
                 if mark.casefold() == words.mark.casefold():
@@ -193,7 +193,7 @@ class Words:
 
 
 def language_of(text: str) -> str:
-    """Return "zh" where a card is written in Chinese, else "en".
+    """Return "zh" if a card is written in Chinese, else "en".
 
     Chinese cards keep their English names and addresses, so a share of Han characters decides.
     """
@@ -211,7 +211,7 @@ def default_words() -> Words:
 def load_words(path: Path) -> Words:
     """Return the shipped words with those of a TOML file of the same form added.
 
-    Raises HarnessError where the file cannot be read or has a key or kind of value that words do not have.
+    Raises HarnessError if the file cannot be read or has a key or kind of value that words do not have.
     """
     shipped = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
     try:

@@ -13,20 +13,20 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 from harness.cards import card
-from harness.cards.card import CardError, Edit, Left, Overview, Plan, Value, apply
+from harness.cards.card import CardError, Change, Edit, Overview, Plan, Value, apply
 from harness.cards.conditions import Said, condition, sift
 from harness.cards.entries import Entry, Usual, canonical, figures_of, find_entries, number_of
 from harness.cards.figures import usable
 from harness.cards.jsonedit import Form
 from harness.cards.jsontext import Node, parse
-from harness.cards.metrics import Log, Update
+from harness.cards.log import Log
+from harness.cards.metrics import Update
 from harness.cards.models import NO_CHECKSUMS, Benched, Checksums, Match, Reference, match, reference
 from harness.cards.places import Places, Shown
 from harness.cards.rules import Rules
-from harness.cards.units import QUANTITIES, Quantity, decimals_of
+from harness.cards.units import QUANTITIES, Quantity
 from harness.cards.words import Words
 from harness.results.record import Record
 
@@ -55,18 +55,13 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
     root = _parse(text)
     entries = list(find_entries(text, root))
     form = Form(text, root)
-    log = Log()
+    log: Log[Change] = Log()
     matched: list[tuple[Entry, Match]] = []
     for entry in entries:
         where = f"line {entry.line}"
         model = _reference(entry, checksums)
         found = match([model] if model else [], [entry.url], benched, rules.models, rules.by_name)
-        if found.mapped:
-            log.mapped.add(found.mapped)
-        if found.note:
-            log.notes.append(f"{where}: {found.note}")
-        if found.problem:
-            log.left.append(Left(f"{where}: {found.name}", found.problem))
+        log.see_match(where, found)
         if found.records:
             matched.append((entry, found))
     usual = _usual(entries, words)
@@ -83,16 +78,8 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
     elif not matched and not log.left:
         log.notes.append("no benchmark is of a model in the records")
     log.edits += _uuids(text, entries, log.edits)
-    new = apply(text, log.edits)
-    return Plan(
-        new,
-        tuple(log.changes),
-        tuple(log.left),
-        tuple(log.notes),
-        frozenset(log.mapped),
-        1 if entries else 0,
-        len(matched),
-    )
+    log.matched = len(matched)
+    return log.plan(apply(text, log.edits), log.changes, 1 if entries else 0)
 
 
 def _reference(entry: Entry, checksums: Checksums) -> Reference | None:
@@ -116,7 +103,7 @@ def _usual(entries: Sequence[Entry], words: Words) -> dict[int, Usual]:
 
 
 def _sifted(
-    matched: Sequence[tuple[Entry, Match]], rules: Rules, words: Words, log: Log
+    matched: Sequence[tuple[Entry, Match]], rules: Rules, words: Words, log: Log[Change]
 ) -> list[tuple[Entry, Match, Sequence[Record]]]:
     """Return the entries with the records that agree with what they say of themselves."""
     said = [entry.says() for entry, _ in matched]
@@ -129,9 +116,8 @@ def _sifted(
     ready: list[tuple[Entry, Match, Sequence[Record]]] = []
     for (entry, found), sifted in zip(matched, sift(rows, conditions, words), strict=True):
         where = f"line {entry.line}: {found.name}"
-        log.notes += [f"{where}: {note}" for note in sifted.notes]
-        if any(usable(found.records, quantity, rules)[0] for quantity in QUANTITIES):
-            log.left += [Left(where, why) for why in sifted.refused]
+        wanted = any(usable(found.records, quantity, rules)[0] for quantity in QUANTITIES)
+        log.see_sifted(where, sifted, wanted=wanted)
         if sifted.records:
             ready.append((entry, found, sifted.records))
     return ready
@@ -145,10 +131,7 @@ def _boards_shown(entry: Entry, words: Words) -> dict[Quantity, dict[str, Shown 
         for board, _, node in figures_of(metric.value) if measured else ():
             if measured and board:
                 number, unit = number_of(node), measured[1]
-                shown = None
-                if number and unit:
-                    step = unit.size / Fraction(10 ** decimals_of(number))
-                    shown = Shown(f"{number} {unit.name}", Fraction(number) * unit.size, step)
+                shown = Shown.of(number, unit) if number and unit else None
                 found[measured[0]][words.board(board) or board] = shown
     return found
 

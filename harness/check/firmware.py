@@ -16,7 +16,7 @@ from harness.errors import HarnessError, nearest
 
 
 class Firmware(BaseModel):
-    """What a firmware can do with a model; None where it sets no limit of its own."""
+    """What a firmware can do with a model; None if it sets no limit of its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -41,7 +41,7 @@ class Firmware(BaseModel):
 def choose(board: Profile, name: str | None = None) -> Firmware:
     """Return the firmware called `name`, or in the file of that name; without one, of the default protocol.
 
-    Raises HarnessError where there is none for the board, or the file is not of this kind.
+    Raises HarnessError if there is none for the board, or the file is not of this kind.
     """
     if name is not None and (name.endswith(".toml") or Path(name).is_file()):
         return _of_file(Path(name))
@@ -59,7 +59,7 @@ def choose(board: Profile, name: str | None = None) -> Firmware:
 def speaking(board: Profile, protocol: str | None) -> Firmware:
     """Return the firmware of `board` that speaks `protocol` (None: its default).
 
-    Where none is known, that is one without limits.
+    If none is known, that is one without limits.
     """
     wanted = protocol or board.protocols.default
     for firmware in _known():

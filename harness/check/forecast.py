@@ -18,13 +18,13 @@ from harness.models.npu.faults import NotModelled
 from harness.models.ops import ETHOS_U
 from harness.models.vela import Compiled
 
-# Where more of a time than this is in kernels of which no time is known, it is a guess.
+# If more of a time than this is in kernels of which no time is known, it is a guess.
 _MOST_UNKNOWN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One operator, or one of Vela's operations on the NPU; `seconds` is None where no time is known.
+    """One operator, or one of Vela's operations on the NPU; `seconds` is None if no time is known.
 
     `share` is its part of all known time. `target` is "CPU" or "NPU".
     """
@@ -43,10 +43,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """An invoke, estimated; `seconds` is None where that would be a guess, and `why_none` says why.
+    """An invoke, estimated; `seconds` is None if that would be a guess, and `why_none` says why.
 
     `band_percent` and `below_percent` are how much longer and shorter nine of ten measured times are at most,
-    in percent of the estimate. None where no figure exists. `left_out` names what of the model has no time.
+    in percent of the estimate. None if no figure exists. `left_out` names what of the model has no time.
     """
 
     seconds: float | None
@@ -62,7 +62,7 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """`deployed` is the file that the board gets for the model `given`: compiled where it wants that."""
+    """`deployed` is the file that the board gets for the model `given`: compiled if it wants that."""
 
     given: Model
     deployed: Model
@@ -72,12 +72,12 @@ class Forecast:
 
 
 def deployed(model: Model, board: Profile) -> tuple[Model, Compiled | None]:
-    """Return the file that `board` gets for `model`, and Vela's account of it where there is one.
+    """Return the file that `board` gets for `model`, and Vela's account of it if there is one.
 
     A model of which Vela puts nothing on the NPU goes on the board as it is: Vela wins nothing there and may
     lose, it moves a CALL_ONCE behind the operators that rely on it.
 
-    Raises VelaError where Vela refuses the model.
+    Raises VelaError if Vela refuses the model.
     """
     if ethosu.is_compiled(model):
         return model, _account(model, board)
@@ -116,20 +116,22 @@ def forecast(model: Model, board: Profile) -> Forecast:
     return Forecast(model, file, compiled, ram(file, board), time(file, board, compiled))
 
 
+class _Guess(Exception):
+    """A time would be a guess; the message says why."""
+
+
 def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
     """Estimate an invoke of the file `model` on `board`."""
-    on_npu = ethosu.is_compiled(model)
     needs = demands(model)
-    error = board.estimate.npu_error if on_npu else board.estimate.error
-    if on_npu and (why := _other_npu(model, board, compiled)):
-        return _no_time(why, needs)
-    if error is None:
-        what = "NPU" if on_npu else board.chip.core
-        return _no_time(f"no time is published for the {what} of {board.id}, so any would be a guess", needs)
-    unlike = unlike_known(model)
-    if any(demand.macs for demand in needs if (demand.subgraph, demand.index) in unlike):
-        kinds = " and ".join(sorted(set(unlike.values())))
-        return _no_time(f"the published times are of int8 kernels, and this model has {kinds}", needs)
+    try:
+        return _estimated(model, board, compiled, needs)
+    except _Guess as guess:
+        layers = tuple(_cpu_layer(demand, None) for demand in needs)
+        return Time(None, None, None, 0, str(guess), (), (), (), layers)
+
+
+def _estimated(model: Model, board: Profile, compiled: Compiled | None, needs: Sequence[Demand]) -> Time:
+    error = _error(model, board, compiled, needs)
     try:
         found = estimate(
             model,
@@ -139,23 +141,22 @@ def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
             compiled=compiled,
         )
     except NotModelled as fault:
-        return _no_time(f"its commands use what is not costed here: {fault.where}{fault.reason}", needs)
+        raise _Guess(f"its commands use what is not costed here: {fault.where}{fault.reason}") from fault
     layers = _layers(needs, found, compiled)
     if layers and all(layer.seconds is None for layer in layers):
         what = " and ".join(sorted({layer.operator for layer in layers}))
-        return _no_time(f"no time is published for {what} on the {board.chip.core} of {board.id}", needs)
-    guessed = _guessed(needs, found, error)
-    unknown = sum(guessed.values()) / found.cycles if found.cycles else 0.0
+        raise _Guess(f"no time is published for {what} on the {board.chip.core} of {board.id}")
+    cycles = _guessed(needs, found, error)
+    guessed = ", ".join(cycles)
+    unknown = sum(cycles.values()) / found.cycles if found.cycles else 0.0
     if unknown > _MOST_UNKNOWN:
-        what = ", ".join(guessed)
-        return _no_time(
-            f"{unknown:.0%} of its time would be in {what}, of which no time on the {board.chip.core} is "
-            "known",
-            needs,
+        raise _Guess(
+            f"{unknown:.0%} of its time would be in {guessed}, of which no time on the {board.chip.core} is "
+            "known"
         )
     within = _band(needs, found, error, unknown)
     left_out = sorted({layer.operator for layer in layers if layer.seconds is None})
-    assumed = (f"what {', '.join(guessed)} takes is assumed ({unknown:.0%} of the time)",) if guessed else ()
+    assumed = (f"what {guessed} takes is assumed ({unknown:.0%} of the time)",) if guessed else ()
     return Time(
         seconds=found.seconds,
         band_percent=100 * (within.high - 1) if within else None,
@@ -167,6 +168,22 @@ def time(model: Model, board: Profile, compiled: Compiled | None) -> Time:
         methods=found.methods,
         layers=tuple(_shared(layers, sum(layer.seconds or 0 for layer in layers))),
     )
+
+
+def _error(model: Model, board: Profile, compiled: Compiled | None, needs: Sequence[Demand]) -> EstimateError:
+    """Return how far off the board's estimates of such a model are; raises _Guess if nothing tells."""
+    on_npu = ethosu.is_compiled(model)
+    if on_npu and (why := _other_npu(model, board, compiled)):
+        raise _Guess(why)
+    error = board.estimate.npu_error if on_npu else board.estimate.error
+    if error is None:
+        what = "NPU" if on_npu else board.chip.core
+        raise _Guess(f"no time is published for the {what} of {board.id}, so any would be a guess")
+    unlike = unlike_known(model)
+    if any(demand.macs for demand in needs if (demand.subgraph, demand.index) in unlike):
+        kinds = " and ".join(sorted(set(unlike.values())))
+        raise _Guess(f"the published times are of int8 kernels, and this model has {kinds}")
+    return error
 
 
 def _guessed(needs: Sequence[Demand], found: Estimate, error: EstimateError) -> dict[str, int]:
@@ -182,7 +199,7 @@ def _guessed(needs: Sequence[Demand], found: Estimate, error: EstimateError) -> 
 
 
 def _band(needs: Sequence[Demand], found: Estimate, error: EstimateError, unknown: float) -> Band | None:
-    """Return the band of an estimate, wider where the model is unlike those whose times are known."""
+    """Return the band of an estimate, wider if the model is unlike those whose times are known."""
     if error.percent is None:
         return None
     below = error.percent if error.below_percent is None else error.below_percent
@@ -196,7 +213,7 @@ def _band(needs: Sequence[Demand], found: Estimate, error: EstimateError, unknow
 
 
 def _other_npu(model: Model, board: Profile, compiled: Compiled | None) -> str | None:
-    """Return why the NPU part of `model` has no time on `board`, None where it has."""
+    """Return why the NPU part of `model` has no time on `board`, None if it has."""
     built_for = ethosu.accelerator(model)
     if board.vela is None:
         return f"compiled for an NPU, and {board.id} has none"
@@ -207,13 +224,8 @@ def _other_npu(model: Model, board: Profile, compiled: Compiled | None) -> str |
     return None
 
 
-def _no_time(why: str, needs: Sequence[Demand]) -> Time:
-    layers = tuple(_cpu_layer(demand, None) for demand in needs)
-    return Time(None, None, None, 0, why, (), (), (), layers)
-
-
 def _layers(needs: Sequence[Demand], found: Estimate, compiled: Compiled | None) -> list[Layer]:
-    """Return the layers in order; an NPU operator as Vela's operations where Vela's account is known."""
+    """Return the layers in order; an NPU operator as Vela's operations if Vela's account is known."""
     split = compiled if compiled is not None and compiled.npu_operators == 1 else None
     layers = []
     for demand, operator in zip(needs, found.operators, strict=True):
@@ -246,7 +258,7 @@ def _npu_layers(demand: Demand, compiled: Compiled, seconds: float) -> list[Laye
     """Return Vela's operations, with `seconds` shared among them as Vela shares its cycles.
 
     Vela names them by what they put out, and so does the source model: the bytes are those of the operator
-    there, given once where Vela made several operations of it.
+    there, given once if Vela made several operations of it.
     """
     each = seconds / max(1, sum(o.cycles for o in compiled.layers if o.target == "NPU"))
     sources = _by_output(tflite.parse(compiled.source, "source"))

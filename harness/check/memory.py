@@ -13,9 +13,9 @@ from harness.models.kernel_library import library
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One memory of the board in bytes; `firmware_bytes` is None where not known.
+    """One memory of the board in bytes; `firmware_bytes` is None if not known.
 
-    Then `left_bytes` is what is left at most.
+    `left_bytes` is then an upper bound.
     """
 
     memory: str
@@ -34,7 +34,7 @@ class Use:
 class Ram:
     """The arena of a model on a board.
 
-    `arena` is by TFLite-Micro's reference kernels; `with_kernels` by the board's own where those are
+    `arena` is by TFLite-Micro's reference kernels; `with_kernels` by the board's own if those are
     accounted for, `kernels` their name. `scratch_bytes` and `fast_scratch_bytes` are the NPU's part of the
     arena, `resource_variables` how many the firmware is taken to provide for: those that the model names.
     """
@@ -49,7 +49,7 @@ class Ram:
 
     @property
     def needed(self) -> Arena:
-        """The arena that has to fit: with the board's kernels where they are accounted for."""
+        """The arena that has to fit: with the board's kernels if they are accounted for."""
         return self.with_kernels or self.arena
 
     @property

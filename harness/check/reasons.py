@@ -76,10 +76,10 @@ class Reason:
 
 
 def reasons(model: Model, board: Profile, firmware: Firmware, *, address: int | None = None) -> list[Reason]:
-    """Return everything that speaks against the file `model` on `board` with `firmware`; nothing: it runs.
+    """Return everything that speaks against the file `model` on `board` with `firmware`; empty if it runs.
 
     `address` is where in flash it is to be written, None for the board's usual place. What is about operators
-    comes in the model's order. Raises ModelError where an NPU part of the model is damaged.
+    comes in the model's order. Raises ModelError if an NPU part of the model is damaged.
     """
     of_operators = [*_operators(model, board, firmware), *_refused(model, board, firmware)]
     of_operators.sort(key=lambda reason: (reason.subgraph or 0, reason.operator or 0))

@@ -26,8 +26,8 @@ from harness.models.vela import Compiled
 class Verdict:
     """What speaks against `model` on `board` with `firmware`.
 
-    `deployed` is the file that the board gets and that was judged; `compiled` is Vela's account of it where
-    there is one. Where Vela refuses the model, that is the one reason, and `deployed` is the model itself.
+    `deployed` is the file that the board gets and that was judged; `compiled` is Vela's account of it if
+    there is one. If Vela refuses the model, that is the one reason, and `deployed` is the model itself.
     """
 
     model: Model
@@ -43,7 +43,7 @@ class Verdict:
 
     @property
     def why_not(self) -> str | None:
-        """Everything that speaks against it in a line; None: it runs."""
+        """Everything that speaks against it in a line; None if it runs."""
         return "; ".join(str(reason) for reason in self.reasons) or None
 
     @property
@@ -59,8 +59,8 @@ class Verdict:
 def judge(model: Model, board: Profile, firmware: Firmware, *, address: int | None = None) -> Verdict:
     """Say whether `model` will run on `board` with `firmware`, as a bench would run it.
 
-    A model for a board with an NPU is compiled first, where it is not yet, and what goes on the board is
-    judged: what Vela made of it, or the model itself where Vela finds nothing for the NPU. `address` is where
+    A model for a board with an NPU is compiled first, if it is not yet, and what goes on the board is
+    judged: what Vela made of it, or the model itself if Vela finds nothing for the NPU. `address` is where
     in flash it is to be written, None for the board's usual place.
 
     Raises ModelError for a damaged model; what Vela has against a model, or that there is no Vela to compile

@@ -206,14 +206,7 @@ def _judge(
     else:
         found = changes(baseline.latest, candidate.latest)
         causes = [change for change in found if change.about in _CAUSES]
-        notes += [change.text for change in found if change.about == "name"]
-        findings = _forbidding(found, limits, notes) or _no_run(baseline, candidate, names)
-        if not findings:
-            time, judged = _judge_time(baseline, candidate, limits, names, history)
-            findings += [*judged, *_judge_ram(baseline, candidate, limits, names)]
-            findings += _judge_outputs(baseline, candidate, limits, names, notes)
-            notes += _bands(baseline, candidate, names)
-            notes += [*_coarse(time, limits), *_modes(baseline, candidate, names)]
+        time, findings = _judge_both(baseline, candidate, found, limits, names, history, notes)
         findings += _wrong_outputs(candidate, limits, names[1], notes)
         findings = [_because(finding, causes) for finding in findings]
     return Comparison(
@@ -230,6 +223,30 @@ def _judge(
     )
 
 
+def _judge_both(
+    baseline: Group,
+    candidate: Group,
+    found: Sequence[Change],
+    limits: Limits,
+    names: tuple[str, str],
+    history: Callable[[], Iterable[Record]],
+    notes: list[str],
+) -> tuple[Interval | None, list[Finding]]:
+    """Judge time, RAM and outputs of two groups unless something that changed forbids it; add to `notes`."""
+    notes += [change.text for change in found if change.about == "name"]
+    if findings := _forbidding(found, limits, notes) or _no_run(baseline, candidate, names):
+        return None, findings
+    time, findings = _judge_time(baseline, candidate, limits, names, history)
+    findings = [
+        *findings,
+        *_judge_ram(baseline, candidate, limits, names),
+        *_judge_outputs(baseline, candidate, limits, names, notes),
+    ]
+    notes += _bands(baseline, candidate, names)
+    notes += [*_coarse(time, limits), *_modes(baseline, candidate, names)]
+    return time, findings
+
+
 def _because(finding: Finding, causes: Sequence[Change]) -> Finding:
     """Name in a finding what may have brought it about."""
     return replace(finding, text=f"{finding.text}; {in_words(causes)}") if causes else finding
@@ -240,7 +257,7 @@ def _aliases(one: Group) -> list[str]:
 
 
 def _left_out(side: Group | None, older: Sequence[Group], name: str) -> list[str]:
-    """Name the runs of a side that nothing rests on: the unusable ones, and those of earlier set-ups."""
+    """Name the runs of a side that are not compared: the unusable ones, and those of earlier set-ups."""
     if side is None:
         return []
     notes = [f"run {item.record.id} of {name} left out: {item.reason}" for item in side.left_out]
@@ -320,7 +337,7 @@ def _no_run(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[F
 
 
 def _bands(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[str]:
-    """Say how far off estimates may be where that is not the same on both sides and so does not cancel."""
+    """Say how far off estimates may be if that is not the same on both sides and so does not cancel."""
     if baseline.origin == candidate.origin and baseline.latest.board.id == candidate.latest.board.id:
         return []
     bands = [
@@ -342,7 +359,7 @@ def _coarse(time: Interval | None, limits: Limits) -> list[str]:
 
 
 def _modes(baseline: Group, candidate: Group, names: tuple[str, str]) -> list[str]:
-    """Warn where the runs of a side fall into two groups: their mean is then the time of neither."""
+    """Warn if the runs of a side fall into two groups: their mean is then the time of neither."""
     notes = []
     for name, side in zip(names, (_side(baseline), _side(candidate)), strict=True):
         found = modes(side) if side is not None and not side.computed else None
@@ -381,7 +398,7 @@ def _judge_time(
 def _known(
     baseline: Group, candidate: Group, limits: Limits, history: Callable[[], Iterable[Record]]
 ) -> Known | None:
-    """Return how runs differ where the sides themselves cannot show it: a single run on each."""
+    """Return how runs differ if the sides themselves cannot show it: a single run on each."""
     if limits.known_spread is not None:
         return Known(limits.known_spread)
     both = (*baseline.records, *candidate.records)
@@ -452,6 +469,6 @@ def _judge_outputs(
 
 
 def exit_code(comparisons: Sequence[Comparison]) -> int:
-    """Return 0 where all pass, 1 where one fails, 3 where none fails and there is not enough data for one."""
+    """Return 0 if all pass, 1 if one fails, 3 if none fails and there is not enough data for one."""
     outcomes = {comparison.outcome for comparison in comparisons}
     return 1 if "fail" in outcomes else 3 if "not enough data" in outcomes else 0

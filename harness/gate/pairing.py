@@ -73,7 +73,7 @@ def pair(
 
 
 def _across(pairs: Sequence[Pair], across: frozenset[str]) -> list[Pair]:
-    """Pair what has nothing to be held against in its own place with what is nearest in other places."""
+    """Pair groups that have no counterpart in their own place with the nearest in other places."""
     result = [item for item in pairs if item.baseline and item.candidate]
     missing = _places(item.baseline for item in pairs if item.baseline and not item.candidate)
     new = _places(item.candidate for item in pairs if item.candidate and not item.baseline)
@@ -184,7 +184,7 @@ def _hold(after: _File, before: _File | None) -> list[Pair]:
 
 
 def _unheld(before: _File, pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the groups of a baseline's file that nothing is held against, as pairs without a candidate.
+    """Return the groups of a baseline's file that have no candidate, as pairs without one.
 
     Those that a newer one with the same inputs stands for are left out beside it.
     """
@@ -202,7 +202,7 @@ def _unheld(before: _File, pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _setup(one: Group) -> tuple[Any, ...]:
-    """What of a key is neither the model nor its inputs: of this, the newest is what is judged."""
+    """The parts of a key besides the model and its inputs; the newest set-up is the one that is judged."""
     key = one.key
     return (
         *(key.protocol, key.origin, key.clock_hz, key.estimated_by),

@@ -31,8 +31,8 @@ Each bound holds with the stated confidence by itself (one-sided), as a gate ask
 The verdict is a regression when the candidate is slower than the baseline with that confidence and the best
 estimate of the slowdown is beyond what is allowed; no regression when the slowdown is within what is allowed
 with that confidence; otherwise there is not enough data. A slowdown of exactly what is allowed is allowed.
-So where nothing got slower, an alarm is false in at most 5 % of the comparisons (with nothing allowed; the
-more is allowed, the fewer), and where something got slower by more than is allowed, a pass is wrong in at
+So if nothing got slower, an alarm is false in at most 5 % of the comparisons (with nothing allowed; the
+more is allowed, the fewer), and if something got slower by more than is allowed, a pass is wrong in at
 most 5 %.
 
 A timer of whole milliseconds may not show what is asked for, however many runs there are. If the runs allow
@@ -112,7 +112,7 @@ class Interval:
     """The ratio of invoke times, candidate to baseline, with the bounds that hold with `confidence` each.
 
     `spread` is the standard deviation between runs that was used, as a share; the bounds are 0 and infinity
-    where there is nothing to take it from (`basis` "no spread"). `resolution` is the part of the bounds that
+    if there is nothing to take it from (`basis` "no spread"). `resolution` is the part of the bounds that
     is the timer's, as a logarithm.
     """
 

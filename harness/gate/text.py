@@ -74,7 +74,7 @@ def difference_table(comparisons: Sequence[Comparison]) -> Table:
 
 
 def difference(item: Comparison) -> str:
-    """Say in a word how the candidate's time differs, where the interval shows that it does."""
+    """Say in a word how the candidate's time differs, if the interval shows that it does."""
     if item.time is None:
         return "not in A" if item.baseline is None else "not in B" if item.candidate is None else "not timed"
     if item.time.low > 1:

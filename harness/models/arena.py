@@ -66,7 +66,7 @@ class Unaccounted:
 class Arena:
     """Arena use in bytes; `minimum_bytes` is the smallest arena in which the model can be set up.
 
-    `exact` is False where operators are not accounted for: then the use is at least `used_bytes`, and at
+    `exact` is False if operators are not accounted for: then the use is at least `used_bytes`, and at
     most `bound_bytes` if those operators ask for no more than the most demanding accounted ones do.
     """
 
@@ -102,39 +102,16 @@ class _Tail:
 def arena(model: Model, kernels: Kernels = REFERENCE) -> Arena:
     """Return the arena use of `model` with `kernels` on a 32-bit target.
 
-    Raises ModelError where subgraphs call each other without end.
+    Raises ModelError if subgraphs call each other without end.
     """
     tail = _Tail()
-    of_operator: Counter[tuple[int, int]] = Counter()
-    unaccounted: dict[tuple[int, int], Unaccounted] = {}
-    variables = Variables()
     _interpreter(tail, model)
-    for graph, operator in _nodes(model):
-        structure = operator_memory.options_structure(operator)
-        if structure:
-            of_operator[graph.index, operator.index] += tail.take("operator options", *structure)
-
-    preparing = 0
-    scratch: list[Scratch] = []
-    for step in (operator_memory.init, operator_memory.prepare):
-        for graph, operator in _nodes(model):
-            place = (graph.index, operator.index)
-            asked = Requests()
-            try:
-                step(Node(model, graph, operator, variables, asked), kernels)
-            except (LookupError, ArithmeticError):
-                unaccounted.setdefault(place, _unaccounted(graph, operator))
-            for size in asked.persistent:
-                of_operator[place] += tail.take("operator data", size, _ALIGNMENT)
-            if step is operator_memory.prepare:
-                preparing = max(preparing, tail.bytes + _preparing_bytes(graph, operator, len(scratch)))
-            scratch += [Scratch(*place, size) for size in asked.scratch]
+    asked = _operators(tail, model, kernels)
+    scratch = asked.scratch
     if scratch:
         tail.take("scratch buffer handles", _SCRATCH_HANDLE * len(scratch))
     _variable_tensors(tail, model)
-
-    elsewhere = variables.handles.keys()
-    buffers = lifetimes.buffers(model, scratch, elsewhere)
+    buffers = lifetimes.buffers(model, scratch, asked.variables.handles.keys())
     head = planner.head_bytes(buffers)
     planning = lifetimes.aligned(tail.bytes) + _planning_bytes(model, len(scratch), len(buffers))
     first = model.subgraphs[0]
@@ -145,12 +122,50 @@ def arena(model: Model, kernels: Kernels = REFERENCE) -> Arena:
         used_bytes=used,
         head_bytes=head,
         tail_bytes=tail.bytes,
-        minimum_bytes=lifetimes.aligned(max(used, planning, preparing)),
-        bound_bytes=used + sum(u.bound_bytes for u in unaccounted.values()),
+        minimum_bytes=lifetimes.aligned(max(used, planning, asked.preparing)),
+        bound_bytes=used + sum(u.bound_bytes for u in asked.unaccounted.values()),
         breakdown=dict(tail.by_kind),
-        operators=dict(of_operator),
-        unaccounted=tuple(unaccounted.values()),
+        operators=dict(asked.taken),
+        unaccounted=tuple(asked.unaccounted.values()),
     )
+
+
+@dataclass
+class _Asked:
+    """What the operators of a model ask for; `taken` and `unaccounted` are by (subgraph, operator).
+
+    `preparing` is how far the tail reaches at most while one of them is prepared.
+    """
+
+    taken: Counter[tuple[int, int]] = field(default_factory=Counter)
+    unaccounted: dict[tuple[int, int], Unaccounted] = field(default_factory=dict)
+    scratch: list[Scratch] = field(default_factory=list)
+    variables: Variables = field(default_factory=Variables)
+    preparing: int = 0
+
+
+def _operators(tail: _Tail, model: Model, kernels: Kernels) -> _Asked:
+    """Allocate what each operator keeps: first the options of all, then what each asks for."""
+    found = _Asked()
+    for graph, operator in _nodes(model):
+        structure = operator_memory.options_structure(operator)
+        if structure:
+            found.taken[graph.index, operator.index] += tail.take("operator options", *structure)
+    for step in (operator_memory.init, operator_memory.prepare):
+        for graph, operator in _nodes(model):
+            place = (graph.index, operator.index)
+            requests = Requests()
+            try:
+                step(Node(model, graph, operator, found.variables, requests), kernels)
+            except (LookupError, ArithmeticError):
+                found.unaccounted.setdefault(place, _unaccounted(graph, operator))
+            for size in requests.persistent:
+                found.taken[place] += tail.take("operator data", size, _ALIGNMENT)
+            if step is operator_memory.prepare:
+                preparing = tail.bytes + _preparing_bytes(graph, operator, len(found.scratch))
+                found.preparing = max(found.preparing, preparing)
+            found.scratch += [Scratch(*place, size) for size in requests.scratch]
+    return found
 
 
 def _nodes(model: Model) -> Iterator[tuple[Subgraph, Operator]]:

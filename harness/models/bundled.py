@@ -419,9 +419,9 @@ class _Network:
         inputs: Sequence[int],
         shape: tuple[int, ...],
         out: _Grid,
-        **options: str | int | Sequence[int],
+        **options: str | int | float | bool | Sequence[int],
     ) -> int:
-        """Add an operator whose values no later layer is centred on."""
+        """Add an operator and its output; no later layer is centred on its values."""
         tensor = self.graph.tensor(f"{self.layers:03d}_{code.lower()}", shape, "int8", out.scale)
         self.graph.operator(code, inputs, [tensor], version=_VERSIONS.get(code, 1), **options)
         self.layers += 1
@@ -454,12 +454,8 @@ class _Network:
         grid: _Grid,
         **options: str | int | float | bool | Sequence[int],
     ) -> _Value:
-        """Add an operator and its output."""
-        name = f"{self.layers:03d}_{code.lower()}"
-        tensor = self.graph.tensor(name, (1, *values.shape[1:]), "int8", grid.scale)
-        self.graph.operator(code, inputs, [tensor], version=_VERSIONS.get(code, 1), **options)
-        self.layers += 1
-        return _Value(tensor, values, grid)
+        """Add an operator and its output, with what the pictures have become in it."""
+        return _Value(self._plain(code, inputs, (1, *values.shape[1:]), grid, **options), values, grid)
 
     def _weights(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return bell-shaped int8 weights in -127..127: scaled sums of four uniform bytes."""

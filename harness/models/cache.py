@@ -3,7 +3,7 @@
 A directory of entries for each kind, each complete or absent: it is filled under a temporary name and
 renamed. Each has a SHA-256 over all of it, so what was damaged since is dropped and made anew. Nothing
 depends on the cache but time, and the int8 source behind a compiled model (`vela.source_of`). It is in the
-user's cache directory, or where HARNESS_CACHE_DIR says; where that cannot be written, nothing is kept.
+user's cache directory, or where HARNESS_CACHE_DIR says; if that cannot be written, nothing is kept.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def key(request: Mapping[str, Any]) -> str:
 
 
 def load(name: str, kind: str = _VELA) -> Entry | None:
-    """Return the entry `name` of a kind, None where there is none; a damaged one is removed and is none."""
+    """Return the entry `name` of a kind, None if there is none; a damaged one is removed and is none."""
     path = _entries(kind) / name
     try:
         meta = json.loads((path / "entry.json").read_bytes())
         files = {file: (path / file).read_bytes() for file in meta["files"]}
         if meta["sha256"] == _digest(files, meta["facts"]):
             with contextlib.suppress(OSError):
-                os.utime(path)  # `store` lets go of what was not used for longest
+                os.utime(path)  # `store` drops what was not used for longest
             return Entry(files, meta["facts"])
     except FileNotFoundError:
         if not path.exists():
@@ -67,7 +67,7 @@ def load(name: str, kind: str = _VELA) -> Entry | None:
 def store(
     name: str, entry: Entry, *, kind: str = _VELA, output: str | None = None, most_bytes: int | None = None
 ) -> None:
-    """Keep an entry of a kind; what cannot be written is let go.
+    """Keep an entry of a kind; failure to write it is no error.
 
     With `output` it can be found, too, by the SHA-256 of its file of that name. With `most_bytes` the entries
     of its kind that were not used for longest go, until all of them take no more.
@@ -114,7 +114,7 @@ def _trim(entries: Path, newest: str, most_bytes: int) -> None:
 
 
 def find_output(sha256: str) -> Entry | None:
-    """Return the entry whose output file has this SHA-256 (in hex), None where there is none."""
+    """Return the entry whose output file has this SHA-256 (in hex), None if there is none."""
     if not _HEX.fullmatch(sha256):
         return None
     try:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 DEFAULT = "default"
-_OFF = 1.5  # by which factor a part may be off where nothing else is said
+_OFF = 1.5  # by which factor a part may be off if nothing else is said
 # Networks of one shape are published with times that are up to 13 % apart (Swift-YOLO: 608 and 688 ms).
 _NOISE = math.log(1.1)
 _STEPS = 50
@@ -34,9 +34,9 @@ _WIDER = 0.25  # 2 ** 0.25 = 1.19
 class Sample:
     """A known time, in any unit, and what the unfitted coefficients give for each of its parts.
 
-    `architecture` names the kind of network, "" where it is of none: with it all its times are held out.
+    `architecture` names the kind of network, "" if it is of none: with it all its times are held out.
     `whole` is False for a part of a network, by which no estimate is judged. `release`
-    names the release of the kernel library where it is not the one that estimates are for. `resolution` is
+    names the release of the kernel library if it is not the one that estimates are for. `resolution` is
     the smallest step of the clock that `known` was read from.
     """
 
@@ -56,7 +56,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """A known time and its estimate: by a fit to other architectures where `held_out`, else to all."""
+    """A known time and its estimate: by a fit to other architectures if `held_out`, else to all."""
 
     name: str
     known: float
@@ -156,7 +156,7 @@ def residuals(samples: Sequence[Sample], off: Mapping[str, float] | None = None)
 
 
 def median_factor(found: Iterable[Residual]) -> float | None:
-    """Return the median of the factors by which held-out estimates are off; None where none was held out."""
+    """Return the median of the factors by which held-out estimates are off; None if none was held out."""
     from statistics import median
 
     factors = [r.factor for r in found if r.held_out]

@@ -125,13 +125,13 @@ def _batch_matmul(node: Node) -> None:
 
 
 def _transposed(node: Node) -> None:
-    """A convolution of a spread input where that is efficient, with the filter turned round."""
+    """A convolution of a spread input when that is efficient, with the filter turned round."""
     if node.need(2).type != "int8":
         _reference(node)
         return
     filters, high, wide, channels = node.need(1).shape
     made, image = node.output().shape, node.need(2).shape
-    strides = (_option(node, "stride_h"), _option(node, "stride_w"))
+    strides = (node.operator.number("stride_h"), node.operator.number("stride_w"))
     node.keep(4 * filters, times=2)
     if max(strides) <= 2 and channels > _REVERSED_ABOVE:
         node.scratch(_BUFFERS * whole(channels * high * wide, _LANE))
@@ -170,10 +170,6 @@ def _is_int8(node: Node) -> bool:
 def _scratch(node: Node, size: int) -> None:
     if size:
         node.scratch(size)
-
-
-def _option(node: Node, name: str) -> int:
-    return int(node.operator.options[name])  # type: ignore[arg-type]
 
 
 CORTEX_M55 = Kernels(

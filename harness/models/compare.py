@@ -55,7 +55,7 @@ class Comparison:
 def compare(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray], model: Model) -> Comparison:
     """Hold the outputs of a device against the reference's, both in the order of `model`, which made them.
 
-    Raises HarnessError where count, shapes or types differ: those are not the same model's outputs.
+    Raises HarnessError if count, shapes or types differ: those are not the same model's outputs.
     """
     ulp = max_ulp(outputs, reference)
     main = model.subgraphs[0]
@@ -141,7 +141,7 @@ def _spread(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _source(graph: Subgraph, index: int) -> Operator | None:
-    """Return the operator that computes the values of a tensor, past those that only shape them anew."""
+    """Return the operator that computes the values of a tensor, past those that only reshape them."""
     makers = {made: operator for operator in graph.operators for made in operator.outputs}
     for _ in range(len(graph.operators)):
         operator = makers.get(index)
@@ -152,11 +152,11 @@ def _source(graph: Subgraph, index: int) -> Operator | None:
 
 
 def max_ulp(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> int:
-    """Return the largest difference between corresponding elements, 0 where all are the same.
+    """Return the largest difference between corresponding elements, 0 if all are the same.
 
     Integers differ by their difference; floats by the number of representable values between them, so
     that -0.0 equals 0.0, a NaN equals any NaN, and a NaN is as far from a number as the type can tell.
-    Raises HarnessError where count, shapes or types differ: those are not the same model's outputs.
+    Raises HarnessError if count, shapes or types differ: those are not the same model's outputs.
     """
     if len(outputs) != len(reference):
         raise HarnessError(
@@ -178,7 +178,7 @@ def _tensor_ulp(index: int, a: np.ndarray, b: np.ndarray) -> int:
     if a.size == 0:
         return 0
     if a.dtype.kind != "f":
-        # Python integers where 64-bit differences could wrap round.
+        # Differences of 64-bit integers could wrap round, so those are taken of Python's.
         exact = np.int64 if a.dtype.itemsize < 8 else object
         return int(np.abs(a.astype(exact) - b.astype(exact)).max())
     nan_a, nan_b = np.isnan(a), np.isnan(b)

@@ -18,7 +18,7 @@ from harness.models.ops import ETHOS_U
 
 @dataclass(frozen=True, slots=True)
 class OperatorCost:
-    """The cost of one run of an operator; `macs` is None where the file does not tell (NPU, odd shapes)."""
+    """The cost of one run of an operator; `macs` is None if the file does not tell (NPU, odd shapes)."""
 
     subgraph: int
     index: int
@@ -70,7 +70,7 @@ def _cost(graph: Subgraph, operator: Operator) -> OperatorCost:
 
 
 def macs(graph: Subgraph, operator: Operator) -> int | None:
-    """Return the multiply-accumulates of one run of `operator`, None where its shapes do not tell."""
+    """Return the multiply-accumulates of one run of `operator`, None if its shapes do not tell."""
     if operator.custom_code == ETHOS_U:
         return None
     formula = _FORMULAS.get(operator.code)
@@ -83,7 +83,7 @@ def macs(graph: Subgraph, operator: Operator) -> int | None:
 
 
 def _tensor(graph: Subgraph, indices: tuple[int, ...], place: int) -> Tensor:
-    """Return the tensor at `place` among `indices`; raises IndexError where it is absent."""
+    """Return the tensor at `place` among `indices`; raises IndexError if it is absent."""
     if indices[place] < 0:
         raise IndexError(place)
     return graph.tensors[indices[place]]

@@ -32,7 +32,7 @@ def _conv(node: Node) -> None:
 
 
 def _pointwise(window: Window, channels: int, filters: int) -> int:
-    """Channels are padded to 8; the input is copied where that changes it."""
+    """Channels are padded to 8; the input is copied if that changes it."""
     padded = whole(channels, 8)
     size = padded * filters + 64
     if channels % 8:
@@ -57,7 +57,7 @@ def _windowed(window: Window, channels: int, filters: int) -> int:
 
 def _depthwise(node: Node) -> None:
     channels = node.need(0).shape[3]
-    multiplier = int(node.operator.options["depth_multiplier"])  # type: ignore[arg-type]
+    multiplier = node.operator.number("depth_multiplier")
     window = window_of(node)
     taps = window.filter_area * channels * multiplier
     words = 2 * (taps + window.input_area * channels) + 32

@@ -1,4 +1,4 @@
-"""How long an invoke takes on a board, by operator: an estimate, and nowhere to be shown as anything else.
+"""How long an invoke takes on a board, by operator: an estimate, never to be shown as a measurement.
 
 On the CPU an operator costs
 
@@ -6,7 +6,7 @@ On the CPU an operator costs
     + filter rows * cycles_per_row[kernel] + bytes of constants * cycles_per_byte[weights]
     + bytes that pass through the memory of the arena * cycles_per_byte[arena]
 
-with coefficients from the board's profile, and an invoke `fixed_cycles` besides. Where kernels work in
+with coefficients from the board's profile, and an invoke `fixed_cycles` besides. If kernels work in
 vectors (`vector_bytes`), the MACs are those of whole vectors. Bytes are counted as such kernels move them,
 with padded copies of input and filter; a filter that the cache cannot hold is read again for each output
 position.
@@ -55,7 +55,7 @@ class Demand:
     `kernel` is the name that coefficients know it by: its label, or that and "_pointwise" for a convolution
     of 1x1 with a stride of 1, which kernels do in another way. `rows` are the rows of filters that are gone
     through, of `row` values each (0 for operators that have none). `arena_bytes` are inputs, outputs and what
-    copies in the arena are written and read; `filter_bytes` are read once for each of `passes` where they,
+    copies in the arena are written and read; `filter_bytes` are read once for each of `passes` if they,
     with the `window_bytes` of input beside them, are larger than the cache.
     """
 
@@ -173,11 +173,11 @@ def estimate(
     `coefficients` are those of a profile (`Profile.coefficients`): cycles_per_mac, cycles_per_element and
     cycles_per_row by kernel with a default, cycles_per_operator, fixed_cycles, vector_bytes, cache_bytes,
     cycles_per_byte of "weights" and "arena", npu_cycles_per_job, npu_cycles_per_byte and npu_factor (0, and 1
-    for the factor, where left out). For a model with NPU operators `vela_settings` are the sections of
-    Vela's configuration, and `compiled` is Vela's account of it where there is one.
+    for the factor, if left out). For a model with NPU operators `vela_settings` are the sections of
+    Vela's configuration, and `compiled` is Vela's account of it if there is one.
 
-    Raises HarnessError for a model with NPU operators where `vela_settings` are missing, ModelError where
-    its command stream is damaged, NotModelled where that uses what is not costed here.
+    Raises HarnessError for a model with NPU operators if `vela_settings` are missing, ModelError if
+    its command stream is damaged, NotModelled if that uses what is not costed here.
     """
     npu: dict[tuple[int, int], tuple[float, Method]] = {}
     if any(o.custom_code == ETHOS_U for graph in model.subgraphs for o in graph.operators):
@@ -304,7 +304,7 @@ def _npu(
 ) -> dict[tuple[int, int], tuple[float, Method]]:
     """Return the cycles of the NPU operators' command streams, in the CPU's clock.
 
-    Vela sums over all of a model's NPU operators; where its sum is all there is, each gets an equal part.
+    Vela sums over all of a model's NPU operators; if its sum is all there is, each gets an equal part.
     """
     system = next(values for section, values in settings.items() if section.startswith("System_Config."))
     ratio = clock_hz / float(system["core_clock"])
@@ -322,7 +322,7 @@ def _npu(
 def stream_times(model: Model, settings: Mapping[str, Mapping[str, str]]) -> dict[tuple[int, int], int]:
     """Return the cycles of the NPU operators by their command streams, in the NPU's clock.
 
-    Raises ModelError where a command stream is damaged, NotModelled where it uses what is not costed here.
+    Raises ModelError if a command stream is damaged, NotModelled if it uses what is not costed here.
     """
     memories = stream_cycles.memories(settings)
     try:

@@ -60,7 +60,7 @@ def is_compiled(model: Model) -> bool:
 
 
 def is_left_to_cpu(model: Model) -> bool:
-    """Whether `model` is what Vela writes where it finds nothing for the NPU: its description says so."""
+    """Whether `model` is what Vela writes when it finds nothing for the NPU: its description says so."""
     words = model.description.split()
     return words[:1] == ["Vela"] and words[-1:] == ["Optimised"] and not is_compiled(model)
 
@@ -68,7 +68,7 @@ def is_left_to_cpu(model: Model) -> bool:
 def payloads(model: Model) -> list[Payload]:
     """Return what each `ethos-u` operator of `model` holds, in order.
 
-    Raises ModelError where one of them is damaged or has parts that no known driver takes.
+    Raises ModelError if one of them is damaged or has parts that no known driver takes.
     """
     return [
         _payload(model, graph, operator)
@@ -79,9 +79,9 @@ def payloads(model: Model) -> list[Payload]:
 
 
 def accelerator(model: Model) -> str | None:
-    """Return the NPU that `model` was compiled for ("ethos-u55-64"), None where it was not.
+    """Return the NPU that `model` was compiled for ("ethos-u55-64"), None if it was not.
 
-    Raises ModelError where an `ethos-u` operator is damaged, or they name different NPUs.
+    Raises ModelError if an `ethos-u` operator is damaged, or they name different NPUs.
     """
     names = {p.configuration.accelerator for p in payloads(model)}
     if len(names) > 1:
@@ -95,7 +95,7 @@ def accelerator(model: Model) -> str | None:
 def command_stream(model: Model, graph: Subgraph, operator: Operator) -> np.ndarray:
     """Return the register command stream of an `ethos-u` operator: uint32 words over the file's bytes.
 
-    Raises ModelError where the operator is damaged.
+    Raises ModelError if the operator is damaged.
     """
     import numpy as np
 
@@ -105,13 +105,13 @@ def command_stream(model: Model, graph: Subgraph, operator: Operator) -> np.ndar
 
 
 def arena_bytes(model: Model) -> int | None:
-    """Return how far into the arena the offline plan of `model` reaches, None where it has no plan.
+    """Return how far into the arena the offline plan of `model` reaches, None if it has no plan.
 
     The plan is the metadata "OfflineMemoryAllocation", int32 little endian: version, subgraph, count, then
     for each tensor its offset, or -1 for one that TFLite-Micro places itself (and that is not counted here).
     TFLite-Micro documents the second word as a subgraph's index, Vela writes their number; neither reads it.
 
-    Raises ModelError where the plan does not fit the tensors.
+    Raises ModelError if the plan does not fit the tensors.
     """
     plan = model.metadata.get("OfflineMemoryAllocation")
     if plan is None:

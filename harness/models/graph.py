@@ -35,7 +35,7 @@ BITS = {
 class Quantization:
     """real = scale * (stored - zero point), one pair a tensor or one for each index along `axis`.
 
-    As many zero points as scales; that they are as many as the dimension `axis` has is the file's promise.
+    There are as many zero points as scales, but not checked to be as many as the dimension `axis` has.
     """
 
     scales: tuple[float, ...]
@@ -45,10 +45,7 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor of a subgraph; `constant` where the file holds its data, `variable` where it is state.
-
-    `shape_signature` has -1 where a dimension was open when the model was converted; () where it had none.
-    """
+    """A tensor of a subgraph; `constant` if the file holds its data, `variable` if it is state."""
 
     index: int
     name: str
@@ -58,7 +55,6 @@ class Tensor:
     constant: bool
     variable: bool
     quantization: Quantization | None
-    shape_signature: tuple[int, ...]
 
     @property
     def elements(self) -> int:
@@ -94,6 +90,10 @@ class Operator:
     def label(self) -> str:
         """The name to show: a custom operator's own, otherwise the builtin's."""
         return self.custom_code or self.code
+
+    def number(self, option: str) -> int:
+        """Return an option that is a whole number; raises LookupError if the operator lacks it."""
+        return int(self.options[option])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +137,10 @@ class Model:
     buffers: tuple[tuple[int, int], ...] = field(repr=False)
 
     def buffer(self, index: int) -> memoryview:
-        """Return the bytes of buffer `index` (empty where it has none); raises IndexError."""
+        """Return the bytes of buffer `index` (empty if it has none); raises IndexError."""
         start, length = self.buffers[index]
         return memoryview(self.data)[start : start + length]
 
     def constant(self, tensor: Tensor) -> memoryview | None:
-        """Return the data of a constant tensor, None where it is computed or fed at run time."""
+        """Return the data of a constant tensor, None if it is computed or fed at run time."""
         return self.buffer(tensor.buffer) if tensor.constant else None

@@ -37,7 +37,7 @@ class OperatorCount:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One operator; shape and type of its first output (None where it has none)."""
+    """One operator; shape and type of its first output (None if it has none)."""
 
     subgraph: int
     index: int
@@ -78,7 +78,7 @@ class Summary:
     """What `harness inspect` says of a model.
 
     `macs` are those of an invoke: subgraphs that it does not enter count nothing. They and `parameters` are
-    None where part of the model is encoded for an NPU.
+    None if part of the model is encoded for an NPU.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Summary:
 
 
 def summarize(model: Model) -> Summary:
-    """Return the summary of `model`; raises ModelError where its NPU parts are damaged."""
+    """Return the summary of `model`; raises ModelError if its NPU parts are damaged."""
     npu = _npu(model)
     layers = tuple(_layers(model))
     entered = lifetimes.invoked(model)
@@ -139,7 +139,7 @@ def summarize(model: Model) -> Summary:
 def precision(model: Model) -> str:
     """Name the arithmetic of `model`: "int8", "int16x8", "float32", "mixed"; Vela's with " (Vela)".
 
-    Activations by weights, one name where they are alike ("int8", not "int8x8"), taken from the operators
+    Activations by weights, one name if they are alike ("int8", not "int8x8"), taken from the operators
     that multiply weights; from all operators in a model without such. "float32x8" is float activations with
     8-bit weights. More than one kind makes it "mixed".
     """

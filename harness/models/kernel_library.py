@@ -14,5 +14,5 @@ _LIBRARIES: dict[tuple[str, str], Kernels] = {
 
 
 def library(name: str, core: str) -> Kernels | None:
-    """Return the kernels called `name` for a core, None where what they keep is not accounted for."""
+    """Return the kernels called `name` for a core, None if what they keep is not accounted for."""
     return next((k for (n, c), k in _LIBRARIES.items() if n == name and core.startswith(c)), None)

@@ -269,11 +269,11 @@ def _badly_scaled(label: str, inputs: list[Tensor | None], outputs: list[Tensor]
         return None
     fixed = f"zero point {zero}" if scale is None else f"scale {scale:g} and zero point {zero}"
     has = f"scale {found.scales[0]:g} and zero point {found.zero_points[0]}"
-    return f"has an output of {has}, where its kernel has {fixed}"
+    return f"has an output of {has}; its kernel has {fixed}"
 
 
 def _unlike(label: str, inputs: list[Tensor | None], outputs: list[Tensor]) -> str | None:
-    """Return how the tensors are unlike every form that the kernel has, None where they fit one."""
+    """Return how the tensors are unlike every form that the kernel has, None if they fit one."""
     tensors = [*inputs, *outputs]
     first = next((t.type for t in inputs if t is not None), "")
     at, wanted = -1, dict[str, None]()
@@ -293,7 +293,7 @@ def _unlike(label: str, inputs: list[Tensor | None], outputs: list[Tensor]) -> s
     names = ", ".join(dict.fromkeys(_said(t, first) for t in wanted))
     scaled = "with" if tensor.quantization else "without"
     found = tensor.type if set(wanted) <= set(BITS) else f"{tensor.type} {scaled} a scale"
-    return f"has {found} as {end}, where its kernel takes {names}"
+    return f"has {found} as {end}; its kernel takes {names}"
 
 
 def _fits(tensor: Tensor, types: tuple[str, ...], first: str) -> bool:

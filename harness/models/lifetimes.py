@@ -74,10 +74,10 @@ def tensor_bytes(tensor: Tensor) -> int:
 
 
 def offline_offsets(model: Model) -> tuple[int, ...] | None:
-    """Return the offset of each tensor from the model's offline memory plan, -1 where it has none.
+    """Return the offset of each tensor from the model's offline memory plan, -1 if it has none.
 
     The metadata is int32: version, subgraph, number of tensors, then one offset a tensor over all subgraphs.
-    None where there is no plan, or none for this number of tensors (which TFLite-Micro refuses).
+    None if there is no plan, or none for this number of tensors (which TFLite-Micro refuses).
     """
     plan = model.metadata.get(_OFFLINE_PLAN)
     tensors = sum(len(graph.tensors) for graph in model.subgraphs)
@@ -104,8 +104,8 @@ def invoked(model: Model) -> frozenset[int]:
 
 def called(operator: Operator) -> tuple[int, ...]:
     """Return the subgraphs that an operator runs, in the order they are planned."""
-    options = operator.options
-    return tuple(int(options[n]) for n in _CALLED.get(operator.code, ()) if n in options)  # type: ignore[arg-type]
+    names = _CALLED.get(operator.code, ())
+    return tuple(operator.number(name) for name in names if name in operator.options)
 
 
 def buffers(
@@ -115,7 +115,7 @@ def buffers(
 
     That is every tensor the file holds no data for, but for variables (they outlive an invoke and lie in
     the tail) and those `elsewhere` (subgraph, tensor) whose values are kept by an operator; then the
-    scratch buffers. Sizes are rounded up to 16 bytes. Raises ModelError where subgraphs call each other
+    scratch buffers. Sizes are rounded up to 16 bytes. Raises ModelError if subgraphs call each other
     without end.
     """
     lives = [[_Life() for _ in graph.tensors] for graph in model.subgraphs]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from harness.models.graph import Model, Operator, Subgraph, Tensor
@@ -85,7 +86,7 @@ class _Read:
     place: int
 
     def input(self, place: int) -> Tensor:
-        """Return the tensor at input `place`; raises IndexError where there is none."""
+        """Return the tensor at input `place`; raises IndexError if there is none."""
         if self.operator.inputs[place] < 0:
             raise IndexError(place)
         return self.graph.tensors[self.operator.inputs[place]]
@@ -98,7 +99,7 @@ class _Read:
         return self.input(self.place)
 
     def constant(self, place: int) -> np.ndarray:
-        """Return the values of a constant input; raises LookupError where it is none."""
+        """Return the values of a constant input; raises LookupError for any other input."""
         import numpy as np
 
         tensor = self.input(place)
@@ -194,7 +195,7 @@ def _part(read: _Read, values: np.ndarray) -> np.ndarray:
 
 
 def _combined(tensor: Tensor, asked: Sequence[Meaning]) -> Meaning | None:
-    """Return what meets everything that is asked of a tensor; None where nothing does."""
+    """Return what meets everything that is asked of a tensor; None if nothing does."""
     import numpy as np
 
     if nothing := next((a for a in asked if isinstance(a, Underivable)), None):
@@ -202,8 +203,10 @@ def _combined(tensor: Tensor, asked: Sequence[Meaning]) -> Meaning | None:
     try:
         ranges = [a for a in asked if isinstance(a, Within)]
         low, high = (
-            np.broadcast_to(kind([getattr(a, end) for a in ranges]), tensor.shape) if ranges else None
-            for kind, end in ((_largest, "low"), (_smallest, "high"))
+            np.broadcast_to(reduce(narrower, [getattr(a, end) for a in ranges]), tensor.shape)
+            if ranges
+            else None
+            for narrower, end in ((np.maximum, "low"), (np.minimum, "high"))
         )
         choices = [a.candidates for a in asked if isinstance(a, OneOf)]
         if not choices:
@@ -218,18 +221,6 @@ def _combined(tensor: Tensor, asked: Sequence[Meaning]) -> Meaning | None:
         return None
 
 
-def _largest(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    import numpy as np
-
-    return np.max(np.broadcast_arrays(*arrays), axis=0)
-
-
-def _smallest(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    import numpy as np
-
-    return np.min(np.broadcast_arrays(*arrays), axis=0)
-
-
 def _within(low: object, high: object) -> Within:
     import numpy as np
 
@@ -237,7 +228,7 @@ def _within(low: object, high: object) -> Within:
 
 
 def _one_of(candidates: Iterable[Sequence[int]], matches: Callable[[tuple[int, ...]], bool]) -> OneOf:
-    """Return those of the candidates that match; raises ValueError where none does."""
+    """Return those of the candidates that match; raises ValueError if none does."""
     import numpy as np
 
     tried = itertools.islice(candidates, _MOST_CANDIDATES)
@@ -308,7 +299,7 @@ def _output_shape(read: _Read) -> OneOf:
 
 
 def _padding(read: _Read) -> OneOf:
-    """As much on either side as leads to the output's shape."""
+    """Half on either side of what the output is larger by."""
     added = [o - i for i, o in zip(read.input(0).shape, read.output().shape, strict=True)]
     return _halves(added)
 
@@ -317,10 +308,6 @@ def _halves(total: Sequence[int]) -> OneOf:
     if min(total) < 0:
         raise ValueError("nothing to add")
     return _just([(n // 2, n - n // 2) for n in total])
-
-
-def _gathered(read: _Read) -> Within:
-    return _within(0, read.input(0).shape[read.option("axis")] - 1)
 
 
 def _gathered_nd(read: _Read) -> Within:
@@ -365,7 +352,7 @@ def _spatial(read: _Read, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _above_zero(read: _Read) -> Within | None:
-    """A divisor, or what is under a root or a logarithm: larger than nothing by some steps."""
+    """A divisor, or the argument of a root or a logarithm: some steps above zero."""
     import numpy as np
 
     tensor = read.tensor
@@ -378,7 +365,7 @@ def _above_zero(read: _Read) -> Within | None:
 
 
 def _counter(read: _Read) -> Within | None:
-    """A whole number that a loop hands on: near the constant that its condition compares it with."""
+    """A whole number that a loop passes on: near the constant that its condition compares it with."""
     tensor = read.tensor
     if not tensor.type.startswith(("int", "uint")) or tensor.quantization:
         return None
@@ -417,7 +404,7 @@ _RULES: dict[tuple[str, int], Callable[[_Read], Meaning | None]] = {
     ("DYNAMIC_UPDATE_SLICE", 2): _update_begin,
     ("EMBEDDING_LOOKUP", 0): lambda read: _within(0, read.input(1).shape[0] - 1),
     ("EXPAND_DIMS", 1): _new_axis,
-    ("GATHER", 1): _gathered,
+    ("GATHER", 1): lambda read: _within(0, read.input(0).shape[read.option("axis")] - 1),
     ("GATHER_ND", 1): _gathered_nd,
     ("REVERSE_V2", 1): lambda read: _axes(read, lambda axes: True),
     ("SLICE", 1): _begin,

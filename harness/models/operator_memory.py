@@ -185,13 +185,13 @@ class Node:
     asked: Requests
 
     def input(self, place: int) -> Tensor | None:
-        """Return the tensor at input `place`, None where it is absent."""
+        """Return the tensor at input `place`, None if it is absent."""
         if place >= len(self.operator.inputs) or self.operator.inputs[place] < 0:
             return None
         return self.graph.tensors[self.operator.inputs[place]]
 
     def need(self, place: int) -> Tensor:
-        """Return the tensor at input `place`; raises LookupError where it is absent."""
+        """Return the tensor at input `place`; raises LookupError if it is absent."""
         tensor = self.input(place)
         if tensor is None:
             raise LookupError(f"input {place}")
@@ -221,7 +221,7 @@ class Node:
 
     @property
     def custom(self) -> dict[str, int]:
-        """The custom options as numbers by name; raises LookupError where they are no flexbuffer map."""
+        """The custom options as numbers by name; raises LookupError if they are no flexbuffer map."""
         from flatbuffers import flexbuffers
 
         try:
@@ -250,14 +250,14 @@ REFERENCE = Kernels("TFLite-Micro's reference kernels", {}, lambda node: None)
 
 
 def options_structure(operator: Operator) -> tuple[int, int] | None:
-    """Return (bytes, alignment) of the structure of an operator's options, None where it has none."""
+    """Return (bytes, alignment) of the structure of an operator's options, None if it has none."""
     return _OPTIONS.get(operator.label)
 
 
 def init(node: Node, kernels: Kernels) -> None:
     """Ask for what the operator allocates when it is initialised.
 
-    Raises LookupError where the operator lacks an input or option that the amount depends on, or is not
+    Raises LookupError if the operator lacks an input or option that the amount depends on, or is not
     accounted for.
     """
     label = node.operator.label
@@ -320,7 +320,7 @@ def _transpose_conv(node: Node) -> None:
 
 
 def _batch_matmul(node: Node) -> None:
-    """An operand that is not the way round that the multiplication wants is kept transposed."""
+    """An operand in the wrong order for the multiplication is kept transposed."""
     if node.need(0).type in _QUANTIZED:
         node.keep(28)
     turned = [node.need(0)] if node.flag("adj_x") else []
@@ -376,7 +376,7 @@ def _svdf(node: Node) -> None:
     batch, filters = node.need(0).shape[0], node.need(1).shape[0]
     node.scratch(4 * batch * filters)
     if node.need(0).type == "int8":
-        node.scratch(4 * batch * (filters // int(node.operator.options["rank"])))  # type: ignore[arg-type]
+        node.scratch(4 * batch * (filters // node.operator.number("rank")))
 
 
 def _lstm(node: Node) -> None:
@@ -408,7 +408,7 @@ _PRUNED = 2
 
 
 def _decode(node: Node) -> None:
-    """Each output has a decoder, and a pruned one a copy of its zero points where some are not 0."""
+    """Each output has a decoder, and a pruned one a copy of its zero points if some are not 0."""
     node.keep(4 * len(node.operator.outputs))
     for i in range(len(node.operator.outputs)):
         ancillary = node.model.constant(node.need(2 * i + 1))

@@ -1,6 +1,6 @@
 """Which operators TFLite-Micro has. The lists are what its Python wheel answers when asked for each one.
 
-`tests/models/test_ops.py` asks the wheel again and fails where it and these lists differ. A firmware may
+`tests/models/test_ops.py` asks the wheel again and fails if it and these lists differ. A firmware may
 register fewer; no build of TFLite-Micro has a builtin operator that is not here.
 """
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from harness.errors import printable
 from harness.models.graph import Model, Operator
-from harness.models.tflite import ModelError
 
 # The custom operator that stands for a subgraph compiled for an Arm Ethos-U NPU.
 ETHOS_U = "ethos-u"
@@ -76,11 +75,3 @@ def describe(lacking: Iterable[Unsupported]) -> str:
     return ", ".join(
         f"{printable(o.operator)} (operator {o.index} of subgraph {o.subgraph})" for o in lacking
     )
-
-
-def require_supported(model: Model, npu: bool = False) -> None:
-    """Raise ModelError, naming them, where `model` has operators that TFLite-Micro lacks."""
-    if lacking := unsupported(model, npu):
-        raise ModelError(
-            f"{model.name}: TFLite-Micro has no {describe(lacking)}; convert the model without it"
-        )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A block of `bytes` alive from operator step `first` to `last`, both included; `offset` where fixed."""
+    """A block of `bytes` alive from operator step `first` to `last`, both included; `offset` if fixed."""
 
     bytes: int
     first: int

@@ -39,7 +39,7 @@ class ReferenceError(HarnessError):
 
 
 def runtime() -> tuple[str, str]:
-    """Return the desktop runtime's package name and version; raises ReferenceError where there is none."""
+    """Return the desktop runtime's package name and version; raises ReferenceError if there is none."""
     for module, package in _RUNTIMES.items():
         if extras.is_installed(module):
             return package, metadata.version(package)
@@ -47,7 +47,7 @@ def runtime() -> tuple[str, str]:
 
 
 def kernels(model: tflite.Model) -> str:
-    """Return which of the runtime's kernels compute `model`: the reference ones where they can."""
+    """Return which of the runtime's kernels compute `model`: the reference ones if they can."""
     for graph in model.subgraphs:
         for operator in graph.operators:
             summed = operator.code == "SUM" and graph.tensors[operator.outputs[0]].type == "int8"
@@ -122,7 +122,7 @@ def start(model: bytes, inputs: Sequence[np.ndarray], *, invokes: int = 1) -> Re
     """Start the desktop runtime on a model and its inputs, and return at once.
 
     `inputs` have the model's order, shapes and types. `invokes` counts from the initial state (see above).
-    Raises ReferenceError where there is no runtime, ModelError where the bytes are no model.
+    Raises ReferenceError if there is no runtime, ModelError if the bytes are no model.
     """
     runtime()
     parsed = tflite.parse(model, "model")

@@ -14,7 +14,7 @@ from harness.models import bundled, tflite
 class Asked:
     """A model that was asked for: by its own name or path, or (`of_folder`) as a file of a folder.
 
-    One of a folder that is of no use is left out with a line, and stops no other.
+    A file of a folder that is no usable model is left out with a line; the others are used.
     """
 
     name: str
@@ -51,7 +51,7 @@ def is_folder(name: str) -> bool:
 
 
 def _file(path: Path) -> tuple[int, int] | None:
-    """Return what a file has in common under all of its paths, None for one that is not there."""
+    """Return what identifies a file under all of its paths, None if it is not there."""
     try:
         found = path.stat()
     except OSError:
@@ -62,7 +62,7 @@ def _file(path: Path) -> tuple[int, int] | None:
 def resolve(name_or_path: str) -> tflite.Model:
     """Return the parsed model of a file or of a bundled model; a file called like one is given as ./NAME.
 
-    Raises HarnessError where there is neither, ModelError (one too) for a file that is not a model.
+    Raises HarnessError if there is neither, ModelError, which is one too, for a file that is not a model.
     """
     if name_or_path in bundled.names():
         return tflite.parse(bundled.build(name_or_path), name_or_path)

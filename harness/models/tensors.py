@@ -4,7 +4,7 @@ A specification is one of
 
     FILE.npy        the tensor itself, in exactly the input's shape and type; for a quantised input also
                     real numbers (floats), or a picture's pixels (uint8)
-    FILE.npz        several of them, by input name, or in order where the names are not the model's
+    FILE.npz        several of them, by input name, or in order if the names are not the model's
     FILE.png, .jpg, .jpeg, .bmp     a picture for an input [1, height, width, 1 or 3]
     random:SEED     random values that make sense for the input, the same on every machine
 
@@ -13,7 +13,7 @@ Real numbers for a quantised input are quantised by its own scale and zero point
 A picture is turned upright, resized to the input (bilinear) and made grey or RGB. Which real numbers its
 0..255 stand for follows from what the input can hold: 0..1, -1..1 or 0..255, whichever is its range; these
 are then quantised by its scale and zero point, which is pixel - 128 for most int8 models, TFLite-Micro's
-person detection among them. Where the range is none of these, or no scale is given, 0..255 is spread over
+person detection among them. If the range is none of these, or no scale is given, 0..255 is spread over
 the whole range of the type. Floats get pixel / 255.
 
 What was done to a file's values on the way into the tensor is said in the notes of `read`.
@@ -263,7 +263,7 @@ def _quantised(array: np.ndarray, spec: str, tensor: Tensor, scale: Scale, notes
 
 
 def _scale(tensor: Tensor) -> Scale | None:
-    """Return what a quantised input is stored with, None where a file gives nothing usable."""
+    """Return what a quantised input is stored with, None if a file gives nothing usable."""
     import numpy as np
 
     dtype, given = np.dtype(tensor.type), tensor.quantization

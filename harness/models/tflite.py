@@ -99,7 +99,7 @@ def _model(data: bytes, name: str) -> Model:
     root = flatbuffer.root("Model", data, work)
     version = root.number("version")
     if version != SCHEMA_VERSION:
-        raise Damaged(f"schema version {version}, where TFLite-Micro takes {SCHEMA_VERSION} alone")
+        raise Damaged(f"schema version {version}; TFLite-Micro takes {SCHEMA_VERSION} alone")
     buffers = tuple(_span(b, len(data)) for b in root.tables("buffers"))
     codes = tuple(_code(c) for c in root.tables("operator_codes"))
     _, graphs = root.span("subgraphs")
@@ -216,7 +216,6 @@ def _tensor(tensor: Table, index: int, buffers: tuple[tuple[int, int], ...]) -> 
         constant=buffers[buffer][1] > 0,
         variable=bool(tensor.scalar("is_variable")),
         quantization=_quantization(tensor.table("quantization"), shape, where),
-        shape_signature=tensor.integers("shape_signature"),
     )
     # A sparse tensor's buffer holds its non-zero values alone.
     if found.constant and tensor.where("sparsity") is None and buffers[buffer][1] < found.bytes:

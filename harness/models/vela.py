@@ -1,6 +1,6 @@
 """Compile a model for an Ethos-U NPU with Arm's Vela, in a process of its own.
 
-A process of its own because Vela is a compiler in C++ behind a Python door: a damaged model can crash it,
+A process of its own because Vela is C++ behind a Python interface: a damaged model can crash it,
 its reports go to the standard streams, and an interrupt has to end it at once. It costs about 0.2 s; what
 was compiled before comes from the cache (`harness.models.cache`).
 """
@@ -46,7 +46,7 @@ class VelaError(HarnessError):
 class Layer:
     """One NPU or CPU operation in Vela's order, with the cycles it estimates for it.
 
-    `cycles` is about the largest of the others: the MAC engine's own (`npu_cycles`) and what each memory
+    `cycles` is about the largest of several: what the MAC engine takes (`npu_cycles`), and what each memory
     takes to move the operation's data.
     """
 
@@ -55,12 +55,7 @@ class Layer:
     target: str
     cycles: int
     npu_cycles: int
-    sram_cycles: int
-    dram_cycles: int
-    on_chip_flash_cycles: int
-    off_chip_flash_cycles: int
     macs: int
-    staging_bytes: int
     name: str
 
 
@@ -111,12 +106,7 @@ class Compiled:
                 target=row["Target"],
                 cycles=round(float(row["Op Cycles"])),
                 npu_cycles=round(float(row["NPU"])),
-                sram_cycles=round(float(row["SRAM AC"])),
-                dram_cycles=round(float(row["DRAM AC"])),
-                on_chip_flash_cycles=round(float(row["OnFlash AC"])),
-                off_chip_flash_cycles=round(float(row["OffFlash AC"])),
                 macs=round(float(row["MAC Count"])),
-                staging_bytes=round(float(row["Staging Usage"])),
                 name=row["Name"],
             )
             for row in csv.DictReader(io.StringIO(self.layers_csv))
@@ -185,7 +175,7 @@ def compile(
 
 
 def source_of(sha256: str) -> Compiled | None:
-    """Return the compilation whose result has this SHA-256 (in hex), where this computer made it."""
+    """Return the compilation whose result has this SHA-256 (in hex), if this computer made it."""
     entry = cache.find_output(sha256)
     return None if entry is None else _compiled(entry, str(entry.facts["name"]))
 
@@ -233,7 +223,7 @@ def _run(
             *("--accelerator-config", accelerator, "--optimise", optimise, "--output-dir", "out"),
             *("--config", str(directory / "board.ini"), "--system-config", system, "--memory-mode", mode),
             # Not --show-cpu-operations: that listing ends Vela 5.2 with a KeyError, before its summary is
-            # written, where Vela put in an operation that no operator of the model stands for (ARG_MAX).
+            # written, if Vela put in an operation that no operator of the model stands for (ARG_MAX).
             # What stays on the CPU is read from the compiled file.
             "--verbose-performance",
         ]

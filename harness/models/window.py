@@ -49,7 +49,7 @@ class Window:
 
 
 def window_of(node: Node) -> Window:
-    """Return the shapes of a convolution; raises LookupError where they are none of one."""
+    """Return the shapes of a convolution; raises LookupError if it has not such shapes."""
     image, made, filter = shapes = [t.shape for t in (node.need(0), node.output(), node.need(1))]
     if any(len(shape) != 4 for shape in shapes):
         raise LookupError("four dimensions")
@@ -68,5 +68,5 @@ def window_of(node: Node) -> Window:
 
 
 def _pair(operator: Operator, name: str, ending: str = "") -> tuple[int, int]:
-    height, width = (int(operator.options[f"{name}_{side}{ending}"]) for side in "hw")  # type: ignore[arg-type]
+    height, width = (operator.number(f"{name}_{side}{ending}") for side in "hw")
     return height, width

@@ -99,7 +99,7 @@ def _pyperf_metadata(record: Record, seconds: float) -> dict[str, Any]:
 def github_action_benchmark(records: Sequence[Record]) -> str:
     """Return what github-action-benchmark reads as `customSmallerIsBetter`: time and RAM of each group.
 
-    It follows a name over time, so an earlier file or firmware, which another took the place of, is left out.
+    It follows a name over time, so a file or firmware that was replaced by another is left out.
     """
     rows: list[dict[str, Any]] = []
     everything = group(records)

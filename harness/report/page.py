@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from harness.results.record import Origin, Record
 from harness.results.store import Damaged
 from harness.results.table import kibibytes, percent
 
-# What a page can hold of pictures; the tables name every run.
+# The most groups with pictures on a page; the tables name every run.
 _MOST_CARDS = 24
 _MOST_ROWS = 500
 _MEANING: dict[Origin, str] = {
@@ -52,16 +52,9 @@ def page(
     body = [_head(records, groups)]
     if groups:
         body.append(_summary(groups, names, held, summary.replacements(everything)))
-        ranked = sorted(range(len(groups)), key=lambda place: -len(groups[place].records))[:_MOST_CARDS]
-        body += [_card(groups[place], names[place], held.get(place)) for place in sorted(ranked)]
-        if len(groups) > _MOST_CARDS:
-            body.append(
-                f'<p class="quiet">Pictures of the {_MOST_CARDS} groups with most runs; all are above.</p>'
-            )
-        body.append(_ram(groups, names))
-        body.append(_runs([record for one in groups for record in one.records]))
-    body.append(_left_out(everything))
-    body.append(_incidents(records, damaged))
+        body += _cards(groups, names, held)
+        body += [_ram(groups, names), _runs([record for one in groups for record in one.records])]
+    body += [_left_out(everything), _incidents(records, damaged)]
     style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en">
@@ -84,6 +77,17 @@ samples, between runs is the standard deviation of the medians.</footer>
 </body>
 </html>
 """
+
+
+def _cards(groups: Sequence[Group], names: Sequence[str], held: Mapping[int, Group]) -> list[str]:
+    """Return the cards of the groups with most runs, in the order of the groups."""
+    ranked = sorted(range(len(groups)), key=lambda place: -len(groups[place].records))[:_MOST_CARDS]
+    cards = [_card(groups[place], names[place], held.get(place)) for place in sorted(ranked)]
+    if len(groups) > _MOST_CARDS:
+        cards.append(
+            f'<p class="quiet">Pictures of the {_MOST_CARDS} groups with most runs; all are above.</p>'
+        )
+    return cards
 
 
 def _names(groups: Sequence[Group], words: Sequence[str]) -> list[str]:
@@ -318,7 +322,7 @@ def _line(tag: str, heads: Sequence[str], cells: Sequence[str]) -> str:
 
 
 def _left_out(groups: Sequence[Group]) -> str:
-    """Return a table of the runs that no figure above is of."""
+    """Return a table of the runs that count in no figure above."""
     found = summary.set_aside(groups)
     if not found.rows:
         return ""

@@ -282,7 +282,7 @@ def history(one: Group, baseline: Group | None) -> str:
 
 
 def _marker(origin: Origin, size: float) -> dict[str, Any]:
-    """How a point of this origin looks: full where it was measured, hollow where it was computed."""
+    """How a point of this origin looks: full if it was measured, hollow if it was computed."""
     colour = COLOUR[origin]
     face = "none" if origin in _HOLLOW else colour
     return {
@@ -344,7 +344,7 @@ def _focus(axes: Axes, values: np.ndarray, least: float = 0.0) -> None:
 
 
 def _run_ticks(records: Sequence[Record]) -> tuple[list[int], list[str]]:
-    """Return places and short dates for at most seven of the runs; the time where a date says it twice."""
+    """Return places and short dates for at most seven of the runs, with the time if two share a date."""
     step = max(1, -(-len(records) // 7))
     places = list(range(len(records) - 1, -1, -step))[::-1]
     days = [records[place].created.date() for place in places]

@@ -105,7 +105,7 @@ def table(groups: Sequence[Group], baseline: Sequence[Record] = ()) -> Table:
 
 
 def set_aside(groups: Iterable[Group]) -> Table:
-    """Return a row for each run that no figure is of: what it was, what it had, and why it is left out."""
+    """Return a row for each run that counts in no figure: what it was, its RAM, and why it is left out."""
     rows = [_set_aside(item) for item in left_out(groups)]
     columns = ("run", "board", "model", "protocol", "samples", "RAM", "left out because")
     return Table(columns, rows, frozenset({"samples", "RAM"}))

@@ -190,7 +190,7 @@ def load(path: Path | str | Iterable[Path | str] = "results", table: Table = "ru
         table: "runs" (a row a run), "samples" (a row an invoke) or "layers" (a row an operator and run).
 
     A damaged record is left out, warned about, and listed in `frame.attrs["damaged"]` as (path, reason).
-    Raises HarnessError where there is no such path.
+    Raises HarnessError if there is no such path.
     """
     builder = Builder(table)
     damaged: list[tuple[str, str]] = []

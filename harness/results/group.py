@@ -96,7 +96,7 @@ class Group:
     @property
     def error_percent(self) -> float | None:
         """How much longer than the runs' times a measured one may be, in percent, the widest of all; None
-        where they have no error band."""
+        if they have no error band."""
         bands = [r.invoke.error_percent for r in self.records if r.invoke.error_percent is not None]
         return max(bands, default=None)
 
@@ -114,7 +114,7 @@ class Group:
 
     @property
     def time_is(self) -> str:
-        """The origin of the time in words, with its error band where it is an estimate that has one."""
+        """The origin of the time in words, with its error band if it is an estimate that has one."""
         return origin_of_time(self.origin, self.error_percent, self.error_below_percent)
 
     @property
@@ -194,7 +194,7 @@ def _group(key: Key, members: list[tuple[dict[str, Any], Record]]) -> Group:
 
 
 def left_out(groups: Iterable[Group]) -> list[LeftOut]:
-    """Return the runs that no figure of these groups is of, oldest first, each with the reason."""
+    """Return the runs that count in no figure of these groups, oldest first, each with the reason."""
     found = [item for one in groups for item in one.left_out]
     return sorted(found, key=lambda item: (item.record.created, item.record.id))
 

@@ -21,7 +21,7 @@ LEAST_RUNS = 3
 
 
 def slot_of(record: Record) -> tuple[str, bool]:
-    """Return where a new model file takes an old one's place.
+    """Return the key by which a new model file replaces an old one.
 
     That is its path, in one spelling, and whether what ran was compiled from the file there: both may be
     benched side by side.
@@ -31,7 +31,7 @@ def slot_of(record: Record) -> tuple[str, bool]:
 
 
 def succession(groups: Sequence[Group]) -> dict[int, int]:
-    """Return the place in `groups` of what replaced each group that was replaced, by the group's own place.
+    """Return for each group that was replaced, by its place in `groups`, the place of its replacement.
 
     A group is replaced by the next one, in the order of their newest runs, of the same board, protocol,
     inputs and origin, in which either the file at the same path is another one, or the same file ran with

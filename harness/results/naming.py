@@ -98,7 +98,7 @@ def _inputs(same: Sequence[Group]) -> list[str]:
 
 
 def _with_hash(texts: Sequence[str], digests: Sequence[str | None]) -> list[str]:
-    """Return the texts, each with a short hash where one text stands for several digests."""
+    """Return the texts, each with a short hash if one text stands for several digests."""
     known: dict[str, set[str | None]] = {}
     for text, digest in zip(texts, digests, strict=True):
         known.setdefault(text, set()).add(digest)

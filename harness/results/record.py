@@ -61,7 +61,7 @@ class Vela(_Part):
 
 
 class Model(_Part):
-    """The file that ran on the board, and the int8 file that it was compiled from where Vela made it."""
+    """The file that ran on the board, and the int8 file that it was compiled from if Vela made it."""
 
     name: str
     file: str
@@ -103,7 +103,7 @@ class Invoke(_Part):
 
 
 class Ram(_Part):
-    """Tensor arena and memory in bytes; None where the firmware does not report a figure."""
+    """Tensor arena and memory in bytes; None if the firmware does not report a figure."""
 
     origin: Origin
     arena_used_bytes: int | None = None

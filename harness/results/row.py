@@ -94,7 +94,7 @@ def run_row(record: Record) -> dict[str, Any]:
 
 
 def _statistics(record: Record) -> dict[str, float | None]:
-    """Return median, mean, spread and extremes of one run's samples; None each where it has none.
+    """Return median, mean, spread and extremes of one run's samples; None each if it has none.
 
     They are taken of the ticks, whose sums are exact: the spread of equal samples is 0, not a rounding error.
     """

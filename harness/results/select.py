@@ -113,7 +113,7 @@ def _named(ids: list[str], records: list[Record], store: Path | str, paths: list
         if len(found) != 1 and name not in found:
             what = f"{len(found)} runs begin so" if found else "no such run, file or directory"
             raise HarnessError(
-                f"{name}: {what} (in {store}); a run is named by its id or where it starts uniquely"
+                f"{name}: {what} (in {store}); name a run by its id, or by a beginning that no other id has"
             )
         chosen.add(name if name in found else found[0])
     return [record for record in records if record.id in chosen]

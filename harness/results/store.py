@@ -60,12 +60,12 @@ def new_id() -> str:
 def ensure_writable(directory: Path | str) -> Path:
     """Prove that a run can be added to `directory`, which is not made before there is one.
 
-    What writers that were killed left behind more than a day ago is swept. Raises HarnessError where the
+    What writers that were killed left behind more than a day ago is swept. Raises HarnessError if the
     directory cannot be made or written, so that a long run does not end with nowhere to put its result.
     """
     directory = Path(directory)
     try:
-        # lexists: a link to nowhere is there, and in the way.
+        # lexists: a dangling link exists as well, and is in the way.
         there = next(place for place in (directory, *directory.absolute().parents) if os.path.lexists(place))
         with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=there) as probe:
             Path(probe, RECORD_NAME).write_bytes(b"{}")
@@ -81,7 +81,7 @@ def ensure_writable(directory: Path | str) -> Path:
 def write(record: Record, directory: Path | str) -> Path:
     """Add `record` to the store and return the path of its file, once it is safe on the disk.
 
-    Raises HarnessError where the directory cannot be written, the disk is full, or the id is taken;
+    Raises HarnessError if the directory cannot be written, the disk is full, or the id is taken;
     nothing is left behind then.
     """
     directory = Path(directory)
@@ -178,7 +178,7 @@ def parse(data: bytes, path: Path) -> Record:
 def files(path: Path | str) -> Iterator[Path]:
     """Yield the files that should each hold a record, in the order of their names.
 
-    `path` is a file, the directory of one run, or a store. Raises HarnessError where there is no such path.
+    `path` is a file, the directory of one run, or a store. Raises HarnessError if there is no such path.
     """
     path = Path(path)
     if not path.exists():

@@ -63,7 +63,7 @@ def band(percent: float, below_percent: float | None = None) -> str:
 def origin_of_time(
     origin: str, error_percent: float | None = None, error_below_percent: float | None = None
 ) -> str:
-    """Write the origin of a time, with its error band where it is an estimate that has one."""
+    """Write the origin of a time, with its error band if it is an estimate that has one."""
     if error_percent is None:
         return origin
     comma = "," if error_percent >= 100 else ""
@@ -71,7 +71,7 @@ def origin_of_time(
 
 
 def kibibytes(count: int | None) -> str:
-    """Write a count of bytes as KiB with one decimal where it needs one: `117.2 KiB`, `512 KiB`."""
+    """Write a count of bytes as KiB with one decimal if it needs one: `117.2 KiB`, `512 KiB`."""
     if count is None:
         return "–"
     return f"{count / 1024:,.1f}".removesuffix(".0") + " KiB"

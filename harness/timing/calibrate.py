@@ -26,7 +26,7 @@ _NOT_MODELLED = ("what differs between the measured models and the estimated one
 class Calibration:
     """What a fit to measured records brought; times are in milliseconds, errors in percent.
 
-    `before` is by the profile as it was, `after` by the fit, each figure by one to the other models where
+    `before` is by the profile as it was, `after` by the fit, each figure by one to the other models if
     there are any. `text` is the profile overlay.
     """
 
@@ -44,7 +44,7 @@ class Calibration:
 def calibrate(board: Profile, records: Sequence[Record], source: str, models: Path | None) -> Calibration:
     """Fit the coefficients of `board` to its measured records; `source` says where those are from.
 
-    Raises HarnessError where there is nothing to fit to.
+    Raises HarnessError if there is nothing to fit to.
     """
     coefficients = board.coefficients()
     taken = samples(records, board, coefficients, models)
@@ -66,23 +66,12 @@ def calibrate(board: Profile, records: Sequence[Record], source: str, models: Pa
             _of_all(taken.samples, factors) if one_model else calibration.residuals(taken.samples, _OFF)
         )
     )
-    within = calibration.band(after)
-    held_out = sum(r.held_out for r in after)
-    says = f"harness calibrate: {taken.records} measured records from {source}"
-    error = overlay.error_of(
-        within,
-        calibration.median_factor(after),
-        held_out=held_out,
-        fitted=len(after),
-        source=says,
-        not_modelled=_NOT_MODELLED,
-    )
-    on_npu = any(NPU in s.parts for s in taken.samples)
-    text = overlay.estimate_tables(
+    text = _overlay(
+        board,
         _by_memory(board, Table.of(coefficients).scaled(factors)),
-        says,
-        error=board.estimate.error if on_npu else error,
-        npu_error=error if on_npu else board.estimate.npu_error,
+        after,
+        f"harness calibrate: {taken.records} measured records from {source}",
+        on_npu=any(NPU in s.parts for s in taken.samples),
     )
     return Calibration(
         board=board.id,
@@ -92,9 +81,30 @@ def calibrate(board: Profile, records: Sequence[Record], source: str, models: Pa
         after=after,
         median_before_percent=_percent(before),
         median_after_percent=_percent([Residual(r.name, r.known, r.estimated, held_out=True) for r in after]),
-        band=within,
-        text=f"{_without_estimate(board)}\n\n{text}",
+        band=calibration.band(after),
+        text=text,
     )
+
+
+def _overlay(
+    board: Profile, coefficients: dict[str, object], after: Sequence[Residual], source: str, *, on_npu: bool
+) -> str:
+    """Return the profile overlay: fitted coefficients, and how far off estimates by them are (`after`)."""
+    error = overlay.error_of(
+        calibration.band(after),
+        calibration.median_factor(after),
+        held_out=sum(r.held_out for r in after),
+        fitted=len(after),
+        source=source,
+        not_modelled=_NOT_MODELLED,
+    )
+    text = overlay.estimate_tables(
+        coefficients,
+        source,
+        error=board.estimate.error if on_npu else error,
+        npu_error=error if on_npu else board.estimate.npu_error,
+    )
+    return f"{_without_estimate(board)}\n\n{text}"
 
 
 def _of_all(taken: Sequence[Sample], factors: Mapping[str, float]) -> list[Residual]:

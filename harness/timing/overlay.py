@@ -66,7 +66,8 @@ def estimate_tables(
     lines += [f"source = {json.dumps(source)}", ""]
     for name in _TABLES:
         if name in coefficients:
-            lines += _table(f"estimate.{name}", _default_last(coefficients[name]), source)
+            default_last = sorted(coefficients[name].items(), key=lambda item: item[0] == "default")
+            lines += _table(f"estimate.{name}", default_last, source)
     npu = [(key, coefficients[name]) for name, key in _NPU.items() if name in coefficients]
     if npu:
         lines += _table("estimate.npu", npu, source)
@@ -108,10 +109,6 @@ def _error(name: str, error: EstimateError) -> list[str]:
 
 def _text(value: str | list[str]) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _default_last(table: Mapping[str, float]) -> list[tuple[str, float]]:
-    return sorted(table.items(), key=lambda item: item[0] == "default")
 
 
 def _number(value: float) -> str:

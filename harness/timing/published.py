@@ -18,7 +18,7 @@ class Compared:
     """A published figure in milliseconds beside its estimate.
 
     `how` is "held out" for whole models (no figure of the architecture was fitted to), "fitted" for kernels,
-    "outlier" for a figure that cannot be right, and "not estimated" where its work is not known; then
+    "outlier" for a figure that cannot be right, and "not estimated" if its work is not known; then
     `estimated_ms` is None.
     """
 
@@ -55,7 +55,7 @@ class Comparison:
 
 
 def table(chip: Chip, arena: str | None, weights: str | None) -> Table:
-    """Return a chip's unfitted coefficients where arena and weights are in memories of these kinds."""
+    """Return a chip's unfitted coefficients for arena and weights in memories of these kinds."""
     prior = chip.prior
     by_kind = prior.cycles_per_byte.mapping()
     places = {WEIGHTS: weights or "", ARENA: arena or ""}

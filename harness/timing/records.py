@@ -1,4 +1,4 @@
-"""Samples for the fit from records of measured runs: whole invokes, and operators where they were timed."""
+"""Samples for the fit from records of measured runs: whole invokes, and operators that were timed."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _samples(record: Record, model: Model, table: Table, board: Profile) -> list
 
 
 def _readable(directory: Path) -> Iterator[Model]:
-    """Yield the models in a directory; what is none cannot be that of a record either."""
+    """Yield the models in a directory; files that are none are passed over."""
     for file in sorted(directory.rglob("*.tflite")):
         with contextlib.suppress(tflite.ModelError):
             yield tflite.read(file)

@@ -250,7 +250,7 @@ def test_an_operator_that_is_refused_is_named_by_its_place_and_what_is_wrong() -
     main.operator("CAST", [middle], [main.output("y", (1, 4), "int32")])
     found = list(kernels.refusals(tflite.parse(out.finish(), "m")))
     assert [(r.subgraph, r.index, r.operator, r.kind) for r in found] == [(0, 1, "CAST", "type")]
-    wanted = "has uint8 as input 0, where its kernel takes int8, int16, int32, uint32, bool, float32"
+    wanted = "has uint8 as input 0; its kernel takes int8, int16, int32, uint32, bool, float32"
     assert found[0].why == wanted
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 
 from harness.models import ops, tflite
 from harness.models.build import Builder
@@ -63,18 +62,14 @@ def test_a_lacking_operator_is_named_with_its_first_place_and_count() -> None:
     main.custom("Odd\n", [0], [1])
     model = tflite.parse(out.finish(), "m.tflite")
     assert ops.unsupported(model) == [ops.Unsupported("TOPK_V2", 0, 1, 2), ops.Unsupported("Odd\n", 0, 2, 1)]
-    with pytest.raises(tflite.ModelError) as caught:
-        ops.require_supported(model)
-    assert "m.tflite: TFLite-Micro has no TOPK_V2 (operator 1 of subgraph 0), Odd\\n (operator 2" in str(
-        caught.value
-    )
+    said = "TOPK_V2 (operator 1 of subgraph 0), Odd\\n (operator 2 of subgraph 0)"
+    assert ops.describe(ops.unsupported(model)) == said
 
 
 def test_an_npu_operator_is_lacking_only_where_there_is_no_npu() -> None:
     model = tflite.parse(compiled(), "m")
     assert [o.operator for o in ops.unsupported(model)] == ["ethos-u"]
     assert ops.unsupported(model, npu=True) == []
-    ops.require_supported(model, npu=True)
 
 
 def test_a_builtin_that_the_schema_does_not_know_is_lacking() -> None:

@@ -41,7 +41,7 @@ ACCELERATORS = {accelerator.name: accelerator for accelerator in (U55_32, U55_64
 
 
 def named(name: str) -> Accelerator:
-    """Return the Ethos-U55 that Vela calls `name`; raises NpuFault where there is none."""
+    """Return the Ethos-U55 that Vela calls `name`; raises NpuFault if there is none."""
     if name not in ACCELERATORS:
         raise NpuFault(f"'{name}' is no Ethos-U55{nearest(name, ACCELERATORS)}")
     return ACCELERATORS[name]

@@ -33,9 +33,9 @@ _MOST_BYTES_KEPT = 256 << 20
 def decode_ahead(
     model: Model, found: Iterable[Job] | None = None, most_weights: int = MOST_WEIGHTS
 ) -> WeightCache:
-    """Decode the weights of `model`, or read them from the user's cache, where they are put.
+    """Decode the weights of `model` into the user's cache, or read them from there.
 
-    `found` are its jobs, where they are decoded already. Left out are weights that do not come from the
+    `found` are its jobs, if they are decoded already. Left out are weights that do not come from the
     file as they are, more than `most_weights` in one operation, and streams that are damaged: the
     operation that uses those will say so. A second call for the same weights decodes nothing.
 
@@ -90,7 +90,7 @@ def _streams(model: Model, job: Job) -> Iterator[tuple[BlockOperation, bytes]]:
 
 
 def _copied_from(part: Range, copies: list[Dma]) -> Range | None:
-    """Return where the bytes of `part` were copied from last; None where no one copy brought them."""
+    """Return where the bytes of `part` were copied from last; None if no one copy brought them."""
     for copy in reversed(copies):
         to = copy.destination
         if to.region != part.region or part.start + part.length <= to.start:

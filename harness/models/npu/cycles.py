@@ -30,7 +30,7 @@ from harness.models.npu.operations import (
 AXI_BYTES = 8
 """What a port moves in a cycle by the architecture (64 bits), in Vela's bandwidth figures and in Vela 3.
 
-The core that Vela 5.2 compiles with by default counts 16, so its cycles are fewer where a memory is slow.
+The core that Vela 5.2 compiles with by default counts 16, so its cycles are fewer if a memory is slow.
 """
 BRICK = 16
 READ_ONLY_REGION = 0
@@ -71,11 +71,11 @@ class Memories:
 
 
 def memories(settings: Mapping[str, Mapping[str, str]], axi_bytes: int = AXI_BYTES) -> Memories:
-    """Return what the memories are worth by the sections of Vela's configuration file.
+    """Return the memories that the sections of Vela's configuration file describe.
 
     `axi_bytes` is what a port moves in a cycle.
 
-    Raises HarnessError where they put a memory on a port and do not describe it.
+    Raises HarnessError if they put a memory on a port and do not describe it.
     """
     system, mode = (
         next(values for section, values in settings.items() if section.startswith(kind))
@@ -113,7 +113,7 @@ class Cost:
 
     @property
     def cycles(self) -> int:
-        """How long it takes where nothing holds it up."""
+        """How long it takes if nothing holds it up."""
         return max(self.compute, self.transfer)
 
 
@@ -206,7 +206,7 @@ def _mac_cycles(op: BlockOperation, blocks: _Blocks, accelerator: Accelerator) -
 
 
 def _delay(accelerator: Accelerator, area: int, deep: int, steps: int, wide_accumulators: bool) -> int:
-    """Cycles lost between kernel steps where a block is a single micro-block wide and high."""
+    """Cycles lost between kernel steps if a block is a single micro-block wide and high."""
     if accelerator.macs == 32:
         delay = 7 if wide_accumulators else 3
     else:

@@ -29,7 +29,7 @@ class Job:
 
     @property
     def fast_scratch(self) -> int | None:
-        """The tensor that stands for a fast memory of its own, None where the arena is all there is."""
+        """The tensor that stands for a fast memory of its own, None if the arena is all there is."""
         scratch, fast = self.operator.inputs[2:4]
         return fast if fast != scratch else None
 
@@ -37,7 +37,7 @@ class Job:
 def jobs(model: Model) -> list[Job]:
     """Decode every `ethos-u` operator, subgraph by subgraph.
 
-    Raises NpuFault where a stream is not one that an NPU could run, ModelError where an operator's driver
+    Raises NpuFault if a stream is not one that an NPU could run, ModelError if an operator's driver
     payload is damaged.
     """
     found = []

@@ -49,7 +49,7 @@ class Elementwise(IntEnum):
 
     @property
     def unary(self) -> bool:
-        """True where there is no second input."""
+        """True if there is no second input."""
         return self in (Elementwise.LRELU, Elementwise.ABS, Elementwise.CLZ)
 
 

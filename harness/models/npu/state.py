@@ -1,7 +1,7 @@
 """The register file, and the operations that it describes whenever an NPU_OP command is met.
 
 Field layouts follow ethos-u-vela's register definitions (`npu_set_*_t` structures); what Vela leaves
-unset is not needed by the operation, so a register is only asked for where it takes part.
+unset is not needed by the operation, so a register is only asked for if it takes part.
 """
 
 from __future__ import annotations

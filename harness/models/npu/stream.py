@@ -60,7 +60,7 @@ class Command:
 
     @property
     def payload(self) -> int:
-        """The 32-bit payload, 0 where there is none."""
+        """The 32-bit payload, 0 if there is none."""
         return self.value & 0xFFFFFFFF if self.has_payload else 0
 
 

@@ -92,10 +92,6 @@ def volume_of(op: BlockOperation) -> Volume:
     )
 
 
-def _steps(stop: int, step: int) -> range:
-    return range(0, stop, step)
-
-
 def _subkernel_elements(volume: Volume, height: int, width: int) -> int:
     elements = height * width
     if volume.depthwise:
@@ -117,10 +113,10 @@ def _order(volume: Volume, output_ublock: int, input_ublock: int) -> tuple[NDArr
     chunks: list[NDArray[np.int32]] = []
     inner = np.arange(1 if volume.depthwise else input_ublock)
     lane = np.arange(output_ublock)
-    for output in _steps(volume.outputs, volume.block_depth):
+    for output in range(0, volume.outputs, volume.block_depth):
         depth = min(volume.block_depth, volume.outputs - output)
         ofm_blocks = np.arange(0, depth, output_ublock)
-        for source in _steps(1 if volume.depthwise else volume.inputs, input_block):
+        for source in range(0, 1 if volume.depthwise else volume.inputs, input_block):
             if volume.depthwise:
                 blocks = np.zeros(1, np.int64)
             else:
@@ -129,8 +125,8 @@ def _order(volume: Volume, output_ublock: int, input_ublock: int) -> tuple[NDArr
             outer, inside = (
                 (blocks, np.zeros(1, np.int64)) if part_kernel else (np.zeros(1, np.int64), blocks)
             )
-            for top in _steps(volume.height, step_y):
-                for start in _steps(volume.width, step_x):
+            for top in range(0, volume.height, step_y):
+                for start in range(0, volume.width, step_x):
                     height = min(step_y, volume.height - top)
                     width = min(step_x, volume.width - start)
                     element = np.arange(_subkernel_elements(volume, height, width))
@@ -149,61 +145,82 @@ def _order(volume: Volume, output_ublock: int, input_ublock: int) -> tuple[NDArr
 
 
 def _check_stream(data: bytes, limit: int) -> None:
-    """Walk a weight stream and raise NpuFault where the codec would run past its end or its limits.
+    """Walk a weight stream and raise NpuFault if the codec would run past its end or its limits.
 
     The codec trusts its input: it ends the process on an underrun. Only as much is parsed here as tells
     where the next field is; `limit` is how many weights there may be.
     """
-    words = _words_at(data)
-    bits = len(data) * 8
-    position = total = 0
-    weight_bits = palette = 0
-    first = True
-
-    def take(count: int) -> int:
-        nonlocal position
-        if position + count > bits:
-            raise _ends_inside(data)
-        value = words[position >> 3] >> (position & 7) & (1 << count) - 1
-        position += count
-        return value
-
+    bits = _Bits(data)
+    plain_bits = None
+    total = 0
     while True:
-        run_bits = take(3)
+        run_bits = bits.take(3)
         while run_bits == 7:
-            position = whole(position, 8)
-            first = True
-            if position == bits:
+            bits.position = whole(bits.position, 8)
+            plain_bits = None
+            if bits.position == bits.end:
                 return
-            run_bits = take(3)
-        if position >> 3 == len(data):
+            run_bits = bits.take(3)
+        if bits.position == bits.end:
             return
-        if run_bits in (4, 5):
-            raise NpuFault("the weight stream has a reserved zero-run code")
-        count = take(15) + 1
-        division, truncated, fresh = take(3), take(1), take(1)
-        if first and not fresh:
-            raise NpuFault("the weight stream's first slice has no palette")
-        first = False
-        if fresh:
-            take(5)
-            palette = take(5)
-            palette += palette > 0
-            weight_bits = take(3) + 2
-            for _ in range(palette):
-                take(weight_bits)
-        plain = division == 7
-        if plain:
-            division = (palette - 1).bit_length() if palette else weight_bits
-        elif division > 5:
-            raise NpuFault("the weight stream has a reserved weight code")
-        total += count
+        head, plain_bits = _slice_at(bits, run_bits, plain_bits)
+        total += head.weights
         if total <= limit:
-            head = _Slice(count, count + fresh, division, plain, bool(truncated), run_bits)
-            position, zeros = _walk_slice(data, words, position, head, limit)
+            bits.position, zeros = _walk_slice(data, bits.words, bits.position, head, limit)
             total += zeros
         if total > limit:
             raise NpuFault(f"the weight stream holds more than the {limit} weights of the operation")
+
+
+class _Bits:
+    """The bits of a weight stream, taken one after another."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.words = _words_at(data)
+        self.position = 0
+        self.end = len(data) * 8
+
+    def take(self, count: int) -> int:
+        """Return the next `count` bits as a number; raises NpuFault at the end."""
+        if self.position + count > self.end:
+            raise _ends_inside(self.data)
+        value = self.words[self.position >> 3] >> (self.position & 7) & (1 << count) - 1
+        self.position += count
+        return value
+
+
+def _slice_at(bits: _Bits, run_bits: int, plain_bits: int | None) -> tuple[_Slice, int]:
+    """Read the head of a slice, and return it with how many bits an uncompressed weight has from there on.
+
+    `plain_bits` is what the slice before left of these, None if there is none before. Raises NpuFault for
+    reserved codes.
+    """
+    if run_bits in (4, 5):
+        raise NpuFault("the weight stream has a reserved zero-run code")
+    count = bits.take(15) + 1
+    division, truncated, fresh = bits.take(3), bits.take(1), bits.take(1)
+    if fresh:
+        plain_bits = _palette(bits)
+    elif plain_bits is None:
+        raise NpuFault("the weight stream's first slice has no palette")
+    plain = division == 7
+    if plain:
+        division = plain_bits
+    elif division > 5:
+        raise NpuFault("the weight stream has a reserved weight code")
+    return _Slice(count, count + fresh, division, plain, bool(truncated), run_bits), plain_bits
+
+
+def _palette(bits: _Bits) -> int:
+    """Read a palette and return how many bits an uncompressed weight has by it."""
+    bits.take(5)
+    size = bits.take(5)
+    size += size > 0
+    weight_bits = bits.take(3) + 2
+    for _ in range(size):
+        bits.take(weight_bits)
+    return (size - 1).bit_length() if size else weight_bits
 
 
 def _ends_inside(data: bytes) -> NpuFault:
@@ -303,7 +320,7 @@ def _walk_slice(data: bytes, words: list[int], position: int, head: _Slice, limi
 def decode_stream(data: bytes, expected: int) -> NDArray[np.int16]:
     """Decode one weight stream that must hold `expected` weights.
 
-    Raises NpuFault where it is truncated, malformed, or holds fewer or more.
+    Raises NpuFault if it is truncated, malformed, or holds fewer or more.
     """
     _check_stream(data, expected)
     extras.need("ethosu", "running what is compiled for an NPU")
@@ -349,7 +366,7 @@ class WeightCache:
     def volume(self, data: bytes, volume: Volume, accelerator: Accelerator) -> NDArray[np.int16]:
         """Return the weights of a stream as (outputs, height, width, inputs), 9-bit values.
 
-        Raises NpuFault where they are not held and the stream cannot be decoded.
+        Raises NpuFault if they are not held and the stream cannot be decoded.
         """
         key = key_of(data, volume, accelerator)
         if key in self._entries:
@@ -374,7 +391,7 @@ def decode_volume(data: bytes, volume: Volume, accelerator: Accelerator) -> NDAr
 def scale_records(data: NDArray[np.uint8], channels: int) -> tuple[NDArray[np.int64], ...]:
     """Read bias (40 bits, signed), scale (32 bits) and shift (6 bits) of each channel.
 
-    Raises NpuFault where the bytes do not hold that many records of 10 bytes.
+    Raises NpuFault if the bytes do not hold that many records of 10 bytes.
     """
     if data.size < channels * RECORD_BYTES:
         raise NpuFault(
