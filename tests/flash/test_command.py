@@ -340,6 +340,8 @@ def test_a_board_left_in_its_boot_loader_is_flashed_and_benched(
             shown = list((cache / "drives").glob("*/GROVEAI"))
             return [] if shown else [port(process.url, "2886:8060")]
 
+        while not list((cache / "drives").glob("*/GROVEAI")):  # it comes after the port's name is printed
+            time.sleep(0.01)
         monkeypatch.setattr(attached, "_comports", comports)
         result = harness.bench([FIRST], [WE1.id], port="auto", invokes=1, out=tmp_path / "out")
     assert not result.failures
