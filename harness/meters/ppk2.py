@@ -21,9 +21,12 @@ AMPERES = (200e-9, 1.0)
 """Nordic's user guide of the PPK2: 200 nA to 1 A."""
 SUPPLY_V = (0.8, 5.0)
 METADATA_TRIES = 5
-READ_EVERY_S = 0.02
-AMBIGUOUS_S = 32 / RATE_HZ
-"""The counter of samples tells gaps apart up to 64 samples; a longer one is told by the computer's clock."""
+READ_EVERY_S = 0.004
+"""The terminal driver holds 4095 bytes, which is 10 ms of samples."""
+BLOCK_S = 0.04
+WINDOW_S, TURN_S = 1.0, 0.005
+"""The counter tells gaps apart up to 64 samples. Whole turns of it show in how far the samples are behind the
+computer's clock: more than TURN_S more, at best, over one window than over the one before."""
 USAGE = "ppk2:PORT,source=VOLTS (it supplies the board) or ppk2:PORT,volts=VOLTS (it sits in a supply)"
 
 
@@ -55,13 +58,16 @@ class Ppk2:
             self._api.toggle_DUT_power("ON")
         except (SerialException, OSError) as error:
             raise HarnessError(f"{port}: the PPK2 cannot be opened: {error}") from None
-        self._converter = samples.Converter(self._api.modifiers, self._api.adc_mult, supply)
+        try:
+            self._converter = samples.Converter(self._api.modifiers, self._api.adc_mult, supply)
+        except ValueError as error:
+            self._api.ser.close()
+            raise HarnessError(f"{port}: the PPK2's calibration is damaged: {error}") from None
         self._port = port
-        self._rest = b""
+        self._pending = b""
         self._expected = -1
         self._number = 0
-        self._started = 0.0
-        self._waited = 0.0
+        self._lag = _Lag()
         self.facts = Facts(
             "Power Profiler Kit II",
             _serial_number(port),
@@ -92,46 +98,38 @@ class Ppk2:
         """As in Meter."""
         self._guard(self._api.ser.reset_input_buffer)
         self._guard(self._api.start_measuring)
-        self._started = time.monotonic()
+        self._lag = _Lag()
 
     def read(self) -> Block | None:
         """As in Meter."""
-        pause = self._waited + READ_EVERY_S - time.monotonic()
-        if pause > 0:
-            time.sleep(pause)
-        self._waited = time.monotonic()
-        data = self._rest + self._guard(self._api.get_data)
-        whole = len(data) // 4 * 4
-        self._rest = data[whole:]
-        if not whole:
-            return None
-        raw = np.frombuffer(data[:whole], "<u4")
-        return self._block(raw)
+        until = time.monotonic() + BLOCK_S
+        while (now := time.monotonic()) < until or len(self._pending) < 4:
+            if now > until + BLOCK_S:
+                return None
+            data = self._guard(self._api.get_data)
+            self._pending += data
+            if not data:
+                time.sleep(READ_EVERY_S)
+        whole = len(self._pending) // 4 * 4
+        block = self._block(np.frombuffer(self._pending[:whole], "<u4"))
+        if len(self._pending) < 4:
+            self._number += self._lag.turns(self._number)
+        return block
 
-    def _block(self, raw: np.ndarray) -> Block | None:
+    def _block(self, raw: np.ndarray) -> Block:
         """Return the samples up to the first gap; what is behind it waits for the next call."""
         counters = samples.counters(raw)
         if self._expected < 0:
             self._expected = int(counters[0])
         ahead = (counters - self._expected - np.arange(len(raw))) % samples.COUNTER
         cut = int(np.argmax(ahead != ahead[0])) or len(raw)
-        self._number += self._gap(int(ahead[0]), len(raw))
+        self._number += int(ahead[0])
         kept = raw[:cut]
-        self._rest = raw[cut:].tobytes() + self._rest
+        self._pending = self._pending[4 * cut :]
         block = Block(self._number, self._converter.amperes(kept), samples.levels(kept))
         self._number += cut
         self._expected = (int(counters[cut - 1]) + 1) % samples.COUNTER
         return block
-
-    def _gap(self, ahead: int, waiting: int) -> int:
-        """Return how many samples were lost: `ahead` by the counter, and whole turns of it by the clock."""
-        due = (time.monotonic() - self._started) * RATE_HZ - self._number - waiting
-        # What is due lies in buffers for a while; only when samples are lost does it stay due.
-        return ahead if not ahead else ahead + self._turns(due - ahead)
-
-    def _turns(self, behind: float) -> int:
-        slack = RATE_HZ * LATE_S
-        return int(max(0.0, behind - slack) // samples.COUNTER) * samples.COUNTER
 
     def stop(self) -> None:
         """As in Meter."""
@@ -154,8 +152,28 @@ class Ppk2:
             raise MeterLost(f"{self._port}: the PPK2 has gone: {error}") from None
 
 
-LATE_S = 0.05
-"""Samples that are due for longer than this, beside a gap in the counter, are lost."""
+class _Lag:
+    """How far the samples are behind the computer's clock, which tells of whole turns of their counter.
+
+    Samples wait in buffers for a time that varies, but are hardly ever all late for a whole window.
+    """
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._until = self._started + WINDOW_S
+        self._least = float("inf")
+        self._before = float("inf")
+
+    def turns(self, number: int) -> int:
+        """Return how many samples were lost beyond what the counter says; `number` have been counted."""
+        now = time.monotonic()
+        self._least = min(self._least, (now - self._started) * RATE_HZ - number)
+        if now < self._until:
+            return 0
+        grown = self._least - self._before
+        lost = int(grown // samples.COUNTER) * samples.COUNTER if grown > TURN_S * RATE_HZ else 0
+        self._before, self._least, self._until = self._least - lost, float("inf"), now + WINDOW_S
+        return lost
 
 
 def _silence(api: Any) -> None:

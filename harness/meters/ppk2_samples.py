@@ -30,8 +30,14 @@ class Converter:
     """Turns raw samples into amperes; keeps what the running averages need from block to block."""
 
     def __init__(self, modifiers: Mapping[str, Any], adc_mult: float, supply_v: float) -> None:
-        """`modifiers` and `adc_mult` are ppk2-api's, `supply_v` the voltage at which it was calibrated."""
+        """`modifiers` and `adc_mult` are ppk2-api's, `supply_v` the voltage at which the board is supplied.
+
+        Raises ValueError if a coefficient is no number, as kits with a damaged calibration print (`-nan`).
+        """
         table = {key: np.array([float(modifiers[key][str(i)]) for i in range(RANGES)]) for key in _KEYS}
+        for key, values in table.items():
+            if not np.isfinite(values).all() or (key == "R" and (values <= 0).any()):
+                raise ValueError(f"{key} is {', '.join(f'{value:g}' for value in values)}")
         self._table = table
         self._offset = table["S"] * supply_v + table["I"]
         self._mult = adc_mult / table["R"]
