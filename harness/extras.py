@@ -19,6 +19,8 @@ _PACKAGES = {
     "matplotlib": ("matplotlib", "report"),
     "scipy": ("scipy", "report"),
     "pyarrow": ("pyarrow", "parquet"),
+    "ppk2_api": ("ppk2-api", "energy"),
+    "pyjoulescope_driver": ("pyjoulescope-driver", "joulescope"),
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -110,7 +110,7 @@ class VirtualPpk2:
 
     def __post_init__(self) -> None:
         self._sending = threading.Event()
-        self._ends = False
+        self._ends = self._unplugged = False
         self._pending = b""
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._send)]
 
@@ -122,14 +122,19 @@ class VirtualPpk2:
     def __exit__(self, *_: object) -> None:
         self._ends = True
         self._sending.set()
-        self.endpoint.wake()
+        if not self._unplugged:
+            self.endpoint.wake()
         for thread in self._threads:
             thread.join()
-        self.endpoint.close()
+        if not self._unplugged:
+            self.endpoint.close()
 
     def _listen(self) -> None:
         while not self._ends:
-            self._pending += self.endpoint.read(4096, 0.2)
+            try:
+                self._pending += self.endpoint.read(4096, 0.2)
+            except (OSError, ValueError):  # unplugged
+                return
             while self._pending and len(self._pending) > ARGUMENTS.get(self._pending[0], 0):
                 length = 1 + ARGUMENTS.get(self._pending[0], 0)
                 command, self._pending = self._pending[:length], self._pending[length:]
@@ -164,7 +169,7 @@ class VirtualPpk2:
                 self.endpoint.write(self._samples(number, due, rng))
                 number += due
                 if self.faults.unplugged_at is not None and number >= self.faults.unplugged_at:
-                    self._ends = True
+                    self._ends = self._unplugged = True
                     self.endpoint.close()
 
     def _samples(self, first: int, count: int, rng: np.random.Generator) -> bytes:

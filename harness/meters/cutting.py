@@ -77,29 +77,19 @@ class Cutter:
 
     Attributes:
         input: the digital input that the pin is wired to; None = all samples are one low stretch.
-        supply_v: for blocks without a voltage of their own.
         bounce: an edge that is taken back within so many samples was none.
     """
 
     input: int | None
-    supply_v: float | None
     bounce: int
     stretches: list[Stretch] = field(default_factory=list)
     _open: list[_Open] = field(default_factory=list)
     """At most three: one that is settled, and those that may yet turn out to be a bounce."""
     _next: int = 0
 
-    def take(self, block: Block) -> None:
-        """Take the next samples; what is missing before them was lost."""
-        power = block.amperes.astype(np.float64)
-        power *= self.supply_v if block.volts is None else block.volts
-        high = (
-            np.zeros(len(power), bool)
-            if self.input is None
-            else (block.levels >> self.input & 1).astype(bool)
-        )
-        if not len(power):
-            return
+    def take(self, block: Block, power: NDArray[np.float64]) -> None:
+        """Take the next samples, at least one, with their power in W; any missing before them were lost."""
+        high = block.high(self.input)
         lost = block.first - self._next if self._open else 0
         if lost > 0:
             # What the pin did meanwhile is not known: it is taken to be as before.

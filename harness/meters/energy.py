@@ -1,19 +1,19 @@
 """Energy of an invoke, from a recording and from the times that the device's own clock gave.
 
 An invoke's energy is its mean power, by the meter, times its duration, by the device: whole samples are too
-coarse for that duration. Net of idle is what it took beyond a board that waits, whose power is measured before
-and after the run and taken to change evenly between.
+coarse for that. Net of idle is what it took beyond a board at rest, whose power is measured before and after
+the run and taken to change evenly in between.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.meters.cutting import Stretch
-from harness.meters.recorder import Excerpt, Recording
+from harness.meters.recorder import Excerpt, Idle, Recording
 
 MOST_LOST = 0.02
 """Share of an invoke's samples that may have been lost."""
@@ -73,70 +73,79 @@ def of_run(recording: Recording, seconds: Sequence[float], warmup: int) -> Energ
         raise NoEnergy("the board at rest was not measured")
     if not seconds:
         raise NoEnergy("the device gave no times")
+    rest = _Rest(recording.before, recording.after)
     if recording.input is None:
-        return _bracketed(recording, seconds, warmup)
-    return _by_pin(recording, seconds, warmup)
+        return _bracketed(recording, rest, recording.active, seconds, warmup)
+    return _by_pin(recording, rest, seconds, warmup)
 
 
-def _by_pin(recording: Recording, seconds: Sequence[float], warmup: int) -> Energy:
+def _by_pin(recording: Recording, rest: _Rest, seconds: Sequence[float], warmup: int) -> Energy:
     rate = recording.facts.rate_hz
-    pulses = [s for s in recording.stretches if s.high]
+    pulses = [stretch for stretch in recording.stretches if stretch.high]
     if not pulses:
         raise NoEnergy(
             f"digital input {recording.input} never went high: is it wired to the board's pin, and does the "
             "firmware raise it?"
         )
-    whole = len(pulses) == warmup + len(seconds)
-    timed = pulses[warmup:]
-    kept: list[tuple[Stretch, float]] = []
-    for index, pulse in enumerate(timed):
-        duration = _duration(pulse, seconds, index if whole else None, rate)
-        if duration is not None and pulse.lost <= MOST_LOST * pulse.samples:
-            kept.append((pulse, duration))
+    kept = _invokes(pulses, seconds, warmup, rate)
     if not kept:
         raise NoEnergy(
             f"none of the {len(pulses)} pulses of the pin is as long as the device's invokes: is another "
             "signal on that wire?"
         )
     gross = [pulse.mean_w * duration for pulse, duration in kept]
-    idle = [_idle_w(recording, pulse) for pulse, _ in kept]
+    idle = [rest.power_w(pulse) for pulse, _ in kept]
     net = [energy - at_rest * d for energy, at_rest, (_, d) in zip(gross, idle, kept, strict=True)]
-    left_out = len(seconds) - len(kept)
-    samples = statistics.median(pulse.samples for pulse, _ in kept)
-    notes = []
-    if not whole:
-        notes.append(
-            f"the pin gave {len(pulses)} pulses for {warmup} + {len(seconds)} invokes; "
-            f"{len(kept)} of them are as long as the device says"
-        )
-    if samples < FEW_SAMPLES:
-        notes.append(
-            f"an invoke is only {samples:g} samples long at {rate:g} samples a second, hence the uncertainty"
-        )
     # An edge lies anywhere between two samples, so each is off by 1/sqrt(12) of one. That moves a sample's
-    # worth of the step from idle to running into or out of the mean.
+    # worth of the step from rest to running into or out of the mean.
     step_w = statistics.median(pulse.mean_w - at_rest for (pulse, _), at_rest in zip(kept, idle, strict=True))
     edges_j = abs(step_w) / rate * math.sqrt(2 / 12)
     lost = sum(pulse.lost for pulse, _ in kept) / sum(pulse.samples for pulse, _ in kept)
-    mean_w = sum(gross) / sum(duration for _, duration in kept)
-    idle_error_j = _idle_error_w(recording) * statistics.median(duration for _, duration in kept)
-    of_gross = _percent([edges_j, _of_median(gross), lost * statistics.median(gross)], gross, recording)
-    of_net = _percent(
-        [edges_j, _of_median(net), lost * statistics.median(net), idle_error_j], net, recording
-    )
+    rest_j = rest.error_w * statistics.median(duration for _, duration in kept)
+    common = [edges_j, lost * statistics.median(gross)]
     return Energy(
-        tuple(energy * 1e6 for energy in gross),
-        tuple(energy * 1e6 for energy in net),
-        mean_w,
-        max(pulse.peak_w for pulse, _ in kept),
-        statistics.fmean(idle),
-        of_gross,
-        of_net,
-        "pin",
-        left_out,
-        tuple(notes),
-        recording.excerpt,
+        gross_uj=tuple(energy * 1e6 for energy in gross),
+        net_uj=tuple(energy * 1e6 for energy in net),
+        mean_w=sum(gross) / sum(duration for _, duration in kept),
+        peak_w=max(pulse.peak_w for pulse, _ in kept),
+        idle_w=statistics.fmean(idle),
+        uncertainty_percent=_percent([*common, _of_median(gross)], gross, recording),
+        net_uncertainty_percent=_percent([*common, _of_median(net), rest_j], net, recording),
+        by="pin",
+        left_out=len(seconds) - len(kept),
+        notes=tuple(_pin_notes(pulses, kept, seconds, warmup, rate)),
+        excerpt=recording.excerpt,
     )
+
+
+def _invokes(
+    pulses: Sequence[Stretch], seconds: Sequence[float], warmup: int, rate: float
+) -> list[tuple[Stretch, float]]:
+    """Return the pulses that are timed invokes, each with the invoke's duration in seconds."""
+    whole = len(pulses) == warmup + len(seconds)
+    kept = []
+    for index, pulse in enumerate(pulses[warmup:]):
+        duration = _duration(pulse, seconds, index if whole else None, rate)
+        if duration is not None and pulse.lost <= MOST_LOST * pulse.samples:
+            kept.append((pulse, duration))
+    return kept
+
+
+def _pin_notes(
+    pulses: Sequence[Stretch],
+    kept: Sequence[tuple[Stretch, float]],
+    seconds: Sequence[float],
+    warmup: int,
+    rate: float,
+) -> Iterator[str]:
+    if len(pulses) != warmup + len(seconds):
+        yield (
+            f"the pin gave {len(pulses)} pulses for {warmup} + {len(seconds)} invokes; "
+            f"{len(kept)} of them are as long as the device says"
+        )
+    samples = statistics.median(pulse.samples for pulse, _ in kept)
+    if samples < FEW_SAMPLES:
+        yield f"an invoke is only {samples:g} samples long at {rate:g} a second, hence the uncertainty"
 
 
 def _duration(pulse: Stretch, seconds: Sequence[float], index: int | None, rate: float) -> float | None:
@@ -162,56 +171,58 @@ def _slack(said: float, rate: float) -> float:
     return SLACK_SAMPLES / rate + SLACK * said
 
 
-def _bracketed(recording: Recording, seconds: Sequence[float], warmup: int) -> Energy:
+def _bracketed(
+    recording: Recording, rest: _Rest, active: Stretch, seconds: Sequence[float], warmup: int
+) -> Energy:
     """Return the mean energy of all invokes: what the run took beyond a board at rest, and their idle share.
 
     It needs no alignment: before and after the run the board takes what it takes at rest.
     """
-    active = recording.active
-    assert active is not None
-    rate = recording.facts.rate_hz
     count = warmup + len(seconds)
-    duration = statistics.fmean(seconds)
-    idle_w = _idle_w(recording, active)
-    beyond = (active.mean_w - idle_w) * active.samples / rate / count
+    duration, whole_s = statistics.fmean(seconds), active.samples / recording.facts.rate_hz
+    idle_w = rest.power_w(active)
+    beyond = (active.mean_w - idle_w) * whole_s / count
     if beyond <= 0:
-        raise NoEnergy("the board took no more during the run than at rest: is it supplied through the meter?")
+        raise NoEnergy("the run took no more than the board at rest: is it supplied through the meter?")
     gross = beyond + idle_w * duration
-    error_j = _idle_error_w(recording) * active.samples / rate / count
-    lost_j = beyond * active.lost / active.samples
-    # Whether the first and the last invoke were asked for in time is known as well as the host's clock knows.
-    outside = max(0.0, 1 - count * duration / (active.samples / rate))
-    notes = (
-        f"no pin: the run as a whole, {outside:.0%} of which the board spent between invokes, with its talk on "
-        "the line; that counts as theirs",
+    errors = [rest.error_w * whole_s / count, beyond * active.lost / active.samples]
+    outside = max(0.0, 1 - count * duration / whole_s)
+    note = (
+        f"no pin: the run was measured as a whole; for {outside:.0%} of it the board talked on the line "
+        "between invokes, and what that took counts as theirs"
     )
     return Energy(
-        (gross * 1e6,),
-        (beyond * 1e6,),
-        gross / duration,
-        active.peak_w,
-        idle_w,
-        _percent([error_j, lost_j], [gross], recording),
-        _percent([error_j, lost_j], [beyond], recording),
-        "bracket",
-        0,
-        notes,
-        recording.excerpt,
+        gross_uj=(gross * 1e6,),
+        net_uj=(beyond * 1e6,),
+        mean_w=gross / duration,
+        peak_w=active.peak_w,
+        idle_w=idle_w,
+        uncertainty_percent=_percent(errors, [gross], recording),
+        net_uncertainty_percent=_percent(errors, [beyond], recording),
+        by="bracket",
+        left_out=0,
+        notes=(note,),
+        excerpt=recording.excerpt,
     )
 
 
-def _idle_w(recording: Recording, at: Stretch) -> float:
-    """Return the power at rest at the middle of a stretch, between before and after the run."""
-    before, after = recording.before, recording.after
-    assert before is not None and after is not None
-    share = (at.first + at.samples / 2 - before.at) / (after.at - before.at)
-    return before.mean_w + (after.mean_w - before.mean_w) * min(1.0, max(0.0, share))
+@dataclass(frozen=True)
+class _Rest:
+    """The board at rest, before and after the run."""
 
+    before: Idle
+    after: Idle
 
-def _idle_error_w(recording: Recording) -> float:
-    before, after = recording.before, recording.after
-    assert before is not None and after is not None
-    return math.hypot(before.error_w, after.error_w) / math.sqrt(2)
+    def power_w(self, at: Stretch) -> float:
+        """Return the power at rest at the middle of a stretch, as if it changed evenly in between."""
+        middle = at.first + at.samples / 2
+        share = (middle - self.before.at) / (self.after.at - self.before.at)
+        return self.before.mean_w + (self.after.mean_w - self.before.mean_w) * min(1.0, max(0.0, share))
+
+    @property
+    def error_w(self) -> float:
+        """Standard error of that power."""
+        return math.hypot(self.before.error_w, self.after.error_w) / math.sqrt(2)
 
 
 def _of_median(values: Sequence[float]) -> float:

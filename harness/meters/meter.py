@@ -58,6 +58,17 @@ class Block:
     levels: NDArray[np.uint8]
     volts: NDArray[np.float32] | None = None
 
+    def power_w(self, supply_v: float | None) -> NDArray[np.float64]:
+        """Return the power of each sample in W; `supply_v` counts if they have no voltage of their own."""
+        volts = supply_v if self.volts is None else self.volts
+        return self.amperes.astype(np.float64) * np.asarray(volts, np.float64)
+
+    def high(self, input: int | None) -> NDArray[np.bool_]:
+        """Return whether a digital input is high in each sample; None = there is no such wire, so never."""
+        if input is None:
+            return np.zeros(len(self.amperes), bool)
+        return (self.levels >> input & 1).astype(bool)
+
 
 class Meter(Protocol):
     """A meter that is ready to measure."""

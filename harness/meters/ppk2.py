@@ -1,7 +1,7 @@
 """Nordic's Power Profiler Kit II, through ppk2-api.
 
-As source meter it supplies the board (0.8 to 5 V), as ampere meter it sits in a supply whose voltage it has to
-be told, since its calibration depends on it. It takes 100,000 samples a second, with eight digital inputs.
+As source meter it supplies the board (0.8 to 5 V), as ampere meter it sits in a supply whose voltage it has
+to be told, since its calibration depends on it. It takes 100,000 samples a second, with eight digital inputs.
 """
 
 from __future__ import annotations
@@ -134,9 +134,10 @@ class Ppk2:
     def stop(self) -> None:
         """As in Meter."""
         try:
-            self._api.stop_measuring()
+            _ = self._api.ser.in_waiting  # ppk2-api would log that the kit has gone
         except OSError:
-            pass
+            return
+        self._api.stop_measuring()
 
     def close(self) -> None:
         """Let go of it; as a source it keeps supplying the board."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -108,7 +109,7 @@ class Recorder:
         rate = meter.facts.rate_hz
         self._meter = meter
         self._input = input
-        self._cutter = Cutter(input, meter.facts.supply_v, int(BOUNCE_S * rate))
+        self._cutter = Cutter(input, int(BOUNCE_S * rate))
         self._changed = threading.Condition()
         self._into: _Sum | None = None
         self._ends = False
@@ -179,8 +180,6 @@ class Recorder:
         self._meter.close()
 
     def _take_all(self) -> None:
-        import time
-
         heard = time.monotonic()
         try:
             while not self._ends:
@@ -200,9 +199,8 @@ class Recorder:
                 self._changed.notify_all()
 
     def _take(self, block: Block) -> None:
-        power = block.amperes.astype(np.float64)
-        power *= self._meter.facts.supply_v if block.volts is None else block.volts
-        self._cutter.take(block)
+        power = block.power_w(self._meter.facts.supply_v)
+        self._cutter.take(block, power)
         self._excerpt.take(block, power)
         with self._changed:
             if self._samples:
@@ -229,11 +227,9 @@ class _ExcerptTaker:
     def take(self, block: Block, power: np.ndarray) -> None:
         if self._pulses > EXCERPT_PULSES or self._kept >= EXCERPT_SAMPLES:
             return
-        high = np.zeros(len(power), bool)
-        if self._input is not None:
-            high = (block.levels >> self._input & 1).astype(bool)
-            self._pulses += int((high & ~np.concatenate([[self._was_high], high[:-1]])).sum())
-            self._was_high = bool(high[-1])
+        high = block.high(self._input)
+        self._pulses += int((high & ~np.concatenate([[self._was_high], high[:-1]])).sum())
+        self._was_high = bool(high[-1])
         if not self._started and self._pulses:
             self._started = True
         elif not self._started:

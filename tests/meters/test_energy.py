@@ -109,7 +109,7 @@ def test_an_invoke_of_few_samples_has_a_wide_uncertainty_and_says_so(samples: fl
     true = VOLTS * 0.080 * seconds * 1e6
     assert energy.uncertainty_percent > 3
     assert median_uj(energy.gross_uj) == pytest.approx(true, rel=energy.uncertainty_percent / 100)
-    assert any("samples long at 10000 samples a second" in note for note in energy.notes)
+    assert any("samples long at 10000 a second" in note for note in energy.notes)
 
 
 def test_without_a_pin_the_run_as_a_whole_is_measured_and_says_so() -> None:
