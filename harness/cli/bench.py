@@ -36,6 +36,11 @@ from harness.cli import options, signals
     help="How long one invoke may take [20 times its estimate, at least a minute].",
 )
 @click.option(
+    "--meter",
+    metavar="KIND:WHERE",
+    help="Measure the energy, too, as in ppk2:/dev/ttyACM1,source=3.3 (see the README).",
+)
+@click.option(
     "--allow-differing", is_flag=True, help="Exit with 0 even if outputs differ from the reference's."
 )
 @options.output("Directory that records are added to.", metavar="DIR", default="results")
@@ -51,6 +56,7 @@ def command(
     protocol: str | None,
     layers: bool,
     invoke_timeout: float | None,
+    meter: str | None,
     allow_differing: bool,
     output: Path,
     as_json: bool,
@@ -78,6 +84,7 @@ def command(
             drive=drive,
             profile_layers=layers,
             invoke_timeout_s=invoke_timeout,
+            meter=meter,
             out=output,
             observer=observer,
         )

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.cli import flash_view, terminal
+from harness.results.energy import energy
 from harness.results.record import Record
 from harness.results.table import decimals, milliseconds, origin_of_time
 from harness.runner import Observer, Result
@@ -157,6 +158,13 @@ def print_table(result: Result) -> None:
     for flashed in result.flashed:
         for line in flash_view.lines(flashed):
             print(terminal.printable(line))
+    for record in result.records:
+        if record.energy is not None:
+            print(
+                terminal.printable(
+                    f"energy: {record.model.name} on {record.board.id}: {energy(record.energy)}"
+                )
+            )
     for record in result.records:
         for line in _remarks(record):
             print(terminal.printable(line))

@@ -53,6 +53,9 @@ from harness.cli import options
     help="Delay bytes by so many milliseconds, each way [0].",
 )
 @click.option("--faults", metavar="SPEC", default="", help="What the line does wrong, as above.")
+@click.option(
+    "--meter", is_flag=True, help="Supply it from a virtual power meter; the second line printed names that."
+)
 @click.option("--lifeline", is_flag=True, hidden=True, help="End when standard input closes.")
 def command(
     board: str,
@@ -65,6 +68,7 @@ def command(
     baud: int | None,
     latency_ms: float,
     faults: str,
+    meter: bool,
     lifeline: bool,
 ) -> None:
     """Run a virtual board until it is ended. The first line printed is the URL of its port; a program that
@@ -106,4 +110,5 @@ def command(
         loader=loader,
         lifeline=lifeline,
         line=line,
+        meter=meter,
     )

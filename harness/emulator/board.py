@@ -15,6 +15,7 @@ from harness.emulator.engine_process import EngineTemplate, ProcessEngine
 from harness.emulator.firmware import Firmware
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.model_flash import ModelFlash
+from harness.emulator.pin import PinnedEngine
 from harness.errors import HarnessError, nearest
 from harness.wire.protocol import PROTOCOLS
 
@@ -59,7 +60,16 @@ class BoardLine:
 class VirtualBoard:
     """A board with its flash memory; its RAM is lost with each reset."""
 
-    def __init__(self, profile: Profile, flash: BoardFlash, rom: Rom, engines: EngineTemplate) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        flash: BoardFlash,
+        rom: Rom,
+        engines: EngineTemplate,
+        pin: Callable[[float], None] | None = None,
+    ) -> None:
+        """`pin`: see `PinnedEngine`; None = nothing is wired to the pin."""
+        self._pin = pin
         self.profile = profile
         self.flash = flash
         self._rom = rom
@@ -84,7 +94,9 @@ class VirtualBoard:
         else:
             # Without a model the firmware has nothing to run: say so.
             line.write(f"no model in flash at {self.profile.flash.model_region.offset:#x}\r\n".encode())
-        engine = ProcessEngine(models, self._engines, self._ticks, line.wake)
+        engine: Engine = ProcessEngine(models, self._engines, self._ticks, line.wake)
+        if self._pin is not None:
+            engine = PinnedEngine(engine, self.profile.clock_hz, self._pin)
         try:
             _firmware(app.protocol)(self._info(app), engine, self._boots).serve(line)
         finally:

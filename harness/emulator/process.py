@@ -85,6 +85,12 @@ class BoardProcess:
         finally:
             watchdog.cancel()
 
+    def next_line(self) -> str:
+        """Return the next line that the board prints, behind that of its port."""
+        assert self._process.stdout is not None
+        _ = self.url
+        return self._process.stdout.readline().decode().strip()
+
     def press(self, button: str) -> None:
         """Press a button of the board: "reset", or "boot" for reset with the boot button held."""
         assert self._process.stdin is not None

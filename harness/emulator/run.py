@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -62,6 +62,7 @@ def run(
     loader: bool = False,
     lifeline: bool = False,
     line: VirtualLine | None = None,
+    meter: bool = False,
 ) -> None:
     """Run a virtual board until the process is told to end; prints the URL of its port first.
 
@@ -75,6 +76,7 @@ def run(
         loader: power on with the boot button held.
         lifeline: end when standard input closes, that is, with whoever started this.
         line: what bytes go through on their way; None = as fast as they come, and unharmed.
+        meter: supply it from a virtual power meter, whose name is printed on a second line.
 
     Raises:
         HarnessError: the board, a model or the place to listen on is not there, or its flash is in use.
@@ -119,10 +121,11 @@ def run(
         if lifeline or sys.stdin.isatty():
             threading.Thread(target=_buttons, args=(press, stack if lifeline else None), daemon=True).start()
         print(endpoint.url, flush=True)
+        pin = stack.enter_context(_metered()) if meter else None
         if profile.flash.uf2 and not lifeline:
             print(f"its drive appears in {drives}", file=sys.stderr)
         board_rom = rom(profile, flash, Wiring(has_lines, drives or Path()))
-        power = VirtualBoard(profile, flash, board_rom, engines)
+        power = VirtualBoard(profile, flash, board_rom, engines, pin)
         end: Line = EndpointLine(endpoint)
         with contextlib.suppress(KeyboardInterrupt):
             # A host powers its board; without one, what the board prints at first would be lost.
@@ -131,6 +134,18 @@ def run(
             if line is not None:
                 end = stack.enter_context(line.attach(endpoint, lambda: press(Boot.APPLICATION)))
             power.power_on(BoardLine(end, controls), Boot.LOADER if loader else Boot.APPLICATION)
+
+
+@contextlib.contextmanager
+def _metered() -> Iterator[Callable[[float], None]]:
+    """Yield the pin of a board that a virtual meter supplies; prints the meter's name."""
+    from harness.emulator.ppk2 import PinnedBoard, VirtualPpk2
+
+    # Made-up currents, of the size that such boards draw.
+    circuit = PinnedBoard(rest_a=0.025, invoke_a=0.080)
+    with VirtualPpk2(listen("pty"), circuit) as kit:
+        print(f"ppk2:{kit.endpoint.url},source=3.3", flush=True)
+        yield circuit.invoke
 
 
 def _hold(flash_directory: Path) -> FileLock:

@@ -11,6 +11,7 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from harness.meters.cutting import Stretch
 from harness.meters.recorder import Excerpt, Idle, Recording
@@ -50,7 +51,7 @@ class Energy:
     idle_w: float
     uncertainty_percent: float
     net_uncertainty_percent: float
-    by: str
+    by: Literal["pin", "bracket"]
     left_out: int
     notes: tuple[str, ...]
     excerpt: Excerpt | None

@@ -96,7 +96,7 @@ class _Sum:
 
 
 class Recorder:
-    """Records from `__enter__` on; a meter that is lost ends the recording, never the run."""
+    """Records from the first `rest` on; a meter that is lost ends the recording, never the run."""
 
     def __init__(self, meter: Meter, input: int | None) -> None:
         """`input`: the digital input that the board's pin is wired to; None = there is no such wire.
@@ -123,8 +123,6 @@ class Recorder:
         self._thread = threading.Thread(target=self._take_all, name="meter", daemon=True)
 
     def __enter__(self) -> Recorder:
-        self._meter.start()
-        self._thread.start()
         return self
 
     def rest(self) -> None:
@@ -132,6 +130,8 @@ class Recorder:
 
         The first call begins the run, the second one ends it.
         """
+        if not self._thread.ident:
+            self._thread.start()
         rate = self._meter.facts.rate_hz
         self._await_samples(int(LATENCY_S * rate))
         with self._changed:
@@ -155,7 +155,8 @@ class Recorder:
     def end(self) -> Recording:
         """Stop the meter and return what it saw."""
         self._ends = True
-        self._thread.join(2 * STALLED_S)
+        if self._thread.is_alive():
+            self._thread.join(2 * STALLED_S)
         self._meter.stop()
         active = self._active.stretch() if self._active and self._active.seen and self._after else None
         return Recording(
@@ -180,8 +181,9 @@ class Recorder:
         self._meter.close()
 
     def _take_all(self) -> None:
-        heard = time.monotonic()
         try:
+            self._meter.start()
+            heard = time.monotonic()
             while not self._ends:
                 block = self._meter.read()
                 if block is not None and len(block.amperes):

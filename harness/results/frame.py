@@ -1,9 +1,10 @@
 """Records as tidy pandas frames: runs (a row a run), samples (a row an invoke), layers (a row an operator).
 
-Every column whose figures have a unit ends in it (`_us`, `_bytes`, `_hz`, `_ppm`, `_percent`, `_ticks`).
-Names are categories, counts are integers; what a run does not report is missing, never zero. Rows are of all
-runs: those that are not `usable` belong in no average, and the others may be averaged within a `setup` alone
-(one model file, inputs, protocol, firmware, clock and origin on one board; see `harness.results.key`).
+Every column whose figures have a unit ends in it (`_us`, `_uj`, `_w`, `_v`, `_bytes`, `_hz`, `_ppm`,
+`_percent`, `_ticks`). Names are categories, counts are integers; what a run does not report is missing, never
+zero. Rows are of all runs: those that are not `usable` belong in no average, and the others may be averaged
+within a `setup` alone (one model file, inputs, protocol, firmware, clock and origin on one board; see
+`harness.results.key`).
 """
 
 from __future__ import annotations
@@ -80,6 +81,19 @@ RUN_TYPES = {
     "arena_size_bytes": "Int64",
     "heap_free_bytes": "Int64",
     "stack_high_water_bytes": "Int64",
+    "energy_origin": "category",
+    "energy_by": "category",
+    "energy_samples": "Int64",
+    "energy_median_uj": "float64",
+    "energy_net_median_uj": "float64",
+    "energy_std_uj": "float64",
+    "energy_uncertainty_percent": "float64",
+    "energy_net_uncertainty_percent": "float64",
+    "power_mean_w": "float64",
+    "power_peak_w": "float64",
+    "power_idle_w": "float64",
+    "supply_v": "float64",
+    "meter": "category",
     "outputs_sha256": "string",
     "verdict": "category",
     "max_ulp": "Int64",

@@ -115,6 +115,47 @@ class Ram(_Part):
     method: str
 
 
+class Meter(_Part):
+    """What measured the current."""
+
+    name: str
+    serial_number: str | None = None
+    rate_hz: float = Field(gt=0, description="samples a second")
+    supply_v: float | None = Field(default=None, description="supply of the board; null if it was sampled")
+    input: int | None = Field(default=None, description="digital input that is wired to the board's pin")
+    samples: int
+    lost_samples: int = 0
+
+
+class Trace(_Part):
+    """The power over the first invokes, thinned out for a picture."""
+
+    power_w: list[float]
+    high: list[bool]
+    rate_hz: float = Field(gt=0)
+
+
+class Energy(_Part):
+    """Energy of the timed invokes, an entry each; of a run without a pin one entry, the mean of all.
+
+    Gross is all that the board drew, net is what it drew beyond its power at rest. Uncertainties are at about
+    95 %.
+    """
+
+    origin: Origin
+    gross_uj: list[float]
+    net_uj: list[float]
+    mean_w: float
+    peak_w: float
+    idle_w: float
+    uncertainty_percent: float
+    net_uncertainty_percent: float
+    by: Literal["pin", "bracket"]
+    left_out: int = Field(default=0, description="timed invokes that are not counted")
+    meter: Meter
+    trace: Trace | None = None
+
+
 class Layer(_Part):
     """Time of one operator over one invoke, in device ticks."""
 
@@ -184,6 +225,7 @@ class Record(_Part):
     ram: Ram
     outputs: Outputs
     verification: Verification
+    energy: Energy | None = None
     layers: list[Layer] = Field(default_factory=list)
     clock_drift_ppm: float | None = None
     incidents: list[Incident] = Field(default_factory=list)

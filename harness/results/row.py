@@ -7,9 +7,24 @@ from typing import Any
 import numpy as np
 
 from harness.results.key import key_of, source_sha256
-from harness.results.record import Record
+from harness.results.record import Energy, Record
 from harness.results.usable import unusable
 
+ENERGY = (
+    "energy_origin",
+    "energy_by",
+    "energy_samples",
+    "energy_median_uj",
+    "energy_net_median_uj",
+    "energy_std_uj",
+    "energy_uncertainty_percent",
+    "energy_net_uncertainty_percent",
+    "power_mean_w",
+    "power_peak_w",
+    "power_idle_w",
+    "supply_v",
+    "meter",
+)
 _STATISTICS = (
     "invoke_median_us",
     "invoke_mean_us",
@@ -81,6 +96,7 @@ def run_row(record: Record) -> dict[str, Any]:
         "arena_size_bytes": ram.arena_size_bytes,
         "heap_free_bytes": ram.heap_free_bytes,
         "stack_high_water_bytes": ram.stack_high_water_bytes,
+        **_energy(record.energy),
         "outputs_sha256": " ".join(record.outputs.sha256) if record.outputs.sha256 else None,
         "verdict": record.verification.verdict,
         "max_ulp": record.verification.max_ulp,
@@ -91,6 +107,20 @@ def run_row(record: Record) -> dict[str, Any]:
         "harness_version": record.versions.get("harness"),
         "git_commit": record.git.commit if record.git else None,
     }
+
+
+def _energy(energy: Energy | None) -> dict[str, Any]:
+    """Return the energy of a run's invokes; None each if no meter measured it."""
+    if energy is None:
+        return dict.fromkeys(ENERGY)
+    std = float(np.std(energy.gross_uj, ddof=1)) if len(energy.gross_uj) > 1 else None
+    values = (
+        *(energy.origin, energy.by, len(energy.gross_uj)),
+        *(float(np.median(energy.gross_uj)), float(np.median(energy.net_uj)), std),
+        *(energy.uncertainty_percent, energy.net_uncertainty_percent),
+        *(energy.mean_w, energy.peak_w, energy.idle_w, energy.meter.supply_v, energy.meter.name),
+    )
+    return dict(zip(ENERGY, values, strict=True))
 
 
 def _statistics(record: Record) -> dict[str, float | None]:

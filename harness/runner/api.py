@@ -27,6 +27,7 @@ from harness.runner.attached import AUTO, EMULATED, choose_port, serial_number
 from harness.runner.flash import Flashed, Written, flash, model_file
 from harness.runner.greet import Greeted, greet, greet_flashed
 from harness.runner.measure import Measurement, measure
+from harness.runner.metering import metered
 from harness.runner.missing import EVERYTHING, missing, prove
 from harness.runner.placing import place_models
 from harness.runner.plan import Job, Plan, Settings, Skip, plan
@@ -121,6 +122,7 @@ def bench(
     drive: Path | str | None = None,
     profile_layers: bool = True,
     invoke_timeout_s: float | None = None,
+    meter: str | None = None,
     out: Path | str = "results",
     observer: Observer | None = None,
 ) -> Result:
@@ -138,6 +140,7 @@ def bench(
         drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
         profile_layers: time each operator, too.
         invoke_timeout_s: how long one invoke may take; None = 20 times its estimate, and at least a minute.
+        meter: a meter of the energy, such as "ppk2:/dev/ttyACM1,source=3.3" (see `harness.meters.meter`).
         out: the store that records go to.
 
     Raises:
@@ -152,10 +155,13 @@ def bench(
         profile_layers,
         Path(drive) if drive else None,
         invoke_timeout_s,
+        meter,
     )
     planned: Plan = plan(_names(models), _names(boards), protocol)
     if port not in (None, AUTO, EMULATED) and len({job.board.id for job in planned.jobs}) > 1:
         raise HarnessError(f"several boards cannot all be at {port}; name the one that is with --board")
+    if meter is not None and len({job.board.id for job in planned.jobs}) > 1:
+        raise HarnessError("a meter supplies one board; name the one with --board")
     if drive is not None and planned.jobs:
         _drive_is_of_use(planned, port)
     observer = observer or Observer()
@@ -240,8 +246,11 @@ def _run(
     job = prepared.job
     port = choose_port(settings.port, job.board, settings.drive)
     with ExitStack() as stack:
+        metering = stack.enter_context(metered(settings.meter, port == EMULATED))
         reached = stack.enter_context(shelf.reach(job.board, port))
         ready = _bring(reached, prepared, settings, observer, result)
+        if metering is not None:
+            metering.virtual_board = ready.virtual
         session = stack.enter_context(ready.greeted.session)
         board = Benched(
             session.protocol, port, port_kind(port), serial_number(port), ready.virtual, ready.image
@@ -262,7 +271,7 @@ def _run(
             held.append(taken)
 
         try:
-            measure(ready.greeted, ready.address, prepared, settings, observer.progress, hold)
+            measure(ready.greeted, ready.address, prepared, settings, observer.progress, hold, metering)
         except (KeyboardInterrupt, BoardError) as error:
             if held and held[0].samples:
                 why = INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error)

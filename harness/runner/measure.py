@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from harness.errors import BoardError
 from harness.flash.method import Progress
+from harness.results import record as records
 from harness.runner.greet import Greeted
+from harness.runner.metering import Metering
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
 from harness.wire.session import (
@@ -39,6 +41,7 @@ class Measurement:
     drift_ppm: float | None = None
     drift_uncertainty_ppm: float | None = None
     incidents: list[Incident] = field(default_factory=list)
+    energy: records.Energy | None = None
     complete: bool = False
     streamed: bool = True
     notes: list[str] = field(default_factory=list)
@@ -51,10 +54,12 @@ def measure(
     settings: Settings,
     progress: Progress,
     keep: Callable[[Measurement], None],
+    metering: Metering | None = None,
 ) -> None:
     """Run the model at `address` in flash, which has been proven to be the right one.
 
     Args:
+        metering: measures the energy of the invokes; None = nothing does.
         keep: called once, as soon as there is something to keep; what it was given fills up from then on.
 
     Raises:
@@ -74,7 +79,7 @@ def measure(
             _stream(session, prepared, info, progress)
         else:
             taken.notes.append(f"{session.protocol} takes no tensors: the model ran on what the camera saw")
-        _invoke(session, settings, taken, progress)
+        _invoke(session, settings, taken, progress, metering)
         taken.memory = session.memory() or taken.memory
         if settings.profile_layers:
             taken.layers = session.layers() or []
@@ -83,11 +88,19 @@ def measure(
         taken.incidents = list(session.incidents)
 
 
-def _invoke(session: Session, settings: Settings, taken: Measurement, progress: Progress) -> None:
+def _invoke(
+    session: Session,
+    settings: Settings,
+    taken: Measurement,
+    progress: Progress,
+    metering: Metering | None,
+) -> None:
     def on_sample(index: int, ticks: int) -> None:
         taken.samples.append(ticks)
         progress("invoke", len(taken.samples), taken.requested)
 
+    if metering is not None:
+        metering.rest()
     try:
         run = session.run(
             settings.warmup, settings.invokes, profile=settings.profile_layers, on_sample=on_sample
@@ -98,6 +111,9 @@ def _invoke(session: Session, settings: Settings, taken: Measurement, progress: 
     taken.samples = list(run.samples)
     taken.drift_ppm, taken.drift_uncertainty_ppm = run.drift_ppm, run.drift_uncertainty_ppm
     taken.complete = run.complete
+    if metering is not None:
+        metering.rest()
+        taken.energy = metering.energy(taken.samples, taken.tick_hz, settings.warmup, taken.notes)
 
 
 def _stream(session: Session, prepared: Prepared, info: ModelInfo, progress: Progress) -> None:

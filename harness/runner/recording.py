@@ -115,6 +115,7 @@ def make_record(
         ram=_ram(taken, virtual, origins, job.board),
         outputs=_outputs(taken, origins),
         verification=verification,
+        energy=taken.energy,
         layers=[
             records.Layer(index=index, operator=operator, ticks=ticks, origin=origins.time)
             for index, (operator, ticks) in enumerate(taken.layers)
