@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "cards": "Write records into the tables of model cards.",
     "compile": "Compile a model for a board's NPU with Vela.",
     "emulate": "Run a virtual board on a pseudo-terminal or socket.",
+    "doctor": "Walk from the cable to an invoke, and say what is wrong.",
     "ports": "List serial ports and boot-loader drives, and the boards they belong to.",
     "flash": "Flash firmware and models onto a board.",
     "firmware": "List, verify and add firmware images.",

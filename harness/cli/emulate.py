@@ -53,6 +53,7 @@ from harness.cli import options
     help="Delay bytes by so many milliseconds, each way [0].",
 )
 @click.option("--faults", metavar="SPEC", default="", help="What the line does wrong, as above.")
+@click.option("--trouble", metavar="SPEC", default="", help="What is wrong with the board, as above.")
 @click.option("--lifeline", is_flag=True, hidden=True, help="End when standard input closes.")
 def command(
     board: str,
@@ -65,6 +66,7 @@ def command(
     baud: int | None,
     latency_ms: float,
     faults: str,
+    trouble: str,
     lifeline: bool,
 ) -> None:
     """Run a virtual board until it is ended. The first line printed is the URL of its port; a program that
@@ -83,11 +85,20 @@ def command(
       seed=N                                     of the random numbers (0)
     RATE is a probability for each byte on the line (0.001 or 1/1000); WHEN is a number
     of bytes since the start, both ways together (40000), or a time (1.5s).
+
+    \b
+    Troubles of the board itself, separated by commas:
+      silent                                     its firmware says and hears nothing
+      boot-loop                                  it resets whenever its firmware starts
+      invoke                                     every invoke fails
+      clock=FACTOR                               its clock runs FACTOR times as fast
+      name=ID version=TEXT                       its firmware is another board's, or another one
     """
     from harness import boards
     from harness.emulator.faults import parse_faults
     from harness.emulator.line import VirtualLine
     from harness.emulator.run import run
+    from harness.emulator.troubles import parse_troubles
 
     if math.isnan(latency_ms):
         raise click.BadParameter("nan is no time", param_hint="'--latency'")
@@ -106,4 +117,5 @@ def command(
         loader=loader,
         lifeline=lifeline,
         line=line,
+        troubles=parse_troubles(trouble),
     )

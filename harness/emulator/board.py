@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 
 from harness.boards import Profile
 from harness.chips.family import family_of
-from harness.emulator.boot import App, Rom
+from harness.emulator.boot import App, Rom, hang
 from harness.emulator.controls import BoardReset, Boot, Controls
 from harness.emulator.engine import DeviceInfo, Engine, Line, Runtime
 from harness.emulator.engine_process import EngineTemplate, ProcessEngine
 from harness.emulator.firmware import Firmware
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.model_flash import ModelFlash
+from harness.emulator.troubles import BETWEEN_BOOTS_S, PANIC, FailingEngine, Troubles
 from harness.errors import HarnessError, nearest
 from harness.wire.protocol import PROTOCOLS
 
@@ -59,11 +60,19 @@ class BoardLine:
 class VirtualBoard:
     """A board with its flash memory; its RAM is lost with each reset."""
 
-    def __init__(self, profile: Profile, flash: BoardFlash, rom: Rom, engines: EngineTemplate) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        flash: BoardFlash,
+        rom: Rom,
+        engines: EngineTemplate,
+        troubles: Troubles | None = None,
+    ) -> None:
         self.profile = profile
         self.flash = flash
         self._rom = rom
         self._engines = engines
+        self._troubles = troubles or Troubles()
         self._boots = 0
 
     def power_on(self, line: BoardLine, boot: Boot = Boot.APPLICATION) -> None:
@@ -78,21 +87,29 @@ class VirtualBoard:
 
     def _run(self, line: BoardLine, app: App) -> None:
         """Run the firmware that was found in flash until the board is reset."""
+        if self._troubles.silent:
+            hang(line)
+        if self._troubles.boot_loop:
+            line.write(PANIC)
+            line.read(BETWEEN_BOOTS_S)
+            return
         models = ModelFlash(self.profile, self.flash, app.regions)
         if models.models():
             self._engines.prepare()
         else:
             # Without a model the firmware has nothing to run: say so.
             line.write(f"no model in flash at {self.profile.flash.model_region.offset:#x}\r\n".encode())
-        engine = ProcessEngine(models, self._engines, self._ticks, line.wake)
+        made = FailingEngine if self._troubles.invoke else ProcessEngine
+        engine = made(models, self._engines, self._ticks, line.wake)
         try:
-            _firmware(app.protocol)(self._info(app), engine, self._boots).serve(line)
+            _firmware(app.protocol)(self._troubles.told(self._info(app)), engine, self._boots).serve(line)
         finally:
             engine.cancel()
 
     def _ticks(self) -> int:
         """Return the counter of the board's clock, which is this computer's here."""
-        return time.monotonic_ns() * self.profile.clock_hz // 1_000_000_000
+        ticks = time.monotonic_ns() * self.profile.clock_hz // 1_000_000_000
+        return ticks if self._troubles.clock == 1.0 else int(ticks * self._troubles.clock)
 
     def _info(self, app: App) -> DeviceInfo:
         profile = self.profile

@@ -24,6 +24,7 @@ from harness.emulator.line import VirtualLine
 from harness.emulator.listening import listen
 from harness.emulator.tflm import require_runtime
 from harness.emulator.transport import Endpoint
+from harness.emulator.troubles import Troubles
 from harness.errors import HarnessError
 from harness.flash.drives import own_directory
 
@@ -62,6 +63,7 @@ def run(
     loader: bool = False,
     lifeline: bool = False,
     line: VirtualLine | None = None,
+    troubles: Troubles | None = None,
 ) -> None:
     """Run a virtual board until the process is told to end; prints the URL of its port first.
 
@@ -75,6 +77,7 @@ def run(
         loader: power on with the boot button held.
         lifeline: end when standard input closes, that is, with whoever started this.
         line: what bytes go through on their way; None = as fast as they come, and unharmed.
+        troubles: what is wrong with the board itself; None = nothing.
 
     Raises:
         HarnessError: the board, a model or the place to listen on is not there, or its flash is in use.
@@ -122,7 +125,7 @@ def run(
         if profile.flash.uf2 and not lifeline:
             print(f"its drive appears in {drives}", file=sys.stderr)
         board_rom = rom(profile, flash, Wiring(has_lines, drives or Path()))
-        power = VirtualBoard(profile, flash, board_rom, engines)
+        power = VirtualBoard(profile, flash, board_rom, engines, troubles)
         end: Line = EndpointLine(endpoint)
         with contextlib.suppress(KeyboardInterrupt):
             # A host powers its board; without one, what the board prints at first would be lost.

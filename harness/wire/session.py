@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from harness.errors import BoardError
+from harness.wire.clock import Reading
 from harness.wire.port import Port
 
 VIRTUAL = "+virtual"
@@ -219,6 +220,15 @@ class Session(ABC):
     def output(self, index: int) -> bytes | None:
         """Return an output tensor of the last run, or None if the protocol has no tensors."""
         return None
+
+    def clock_readings(self) -> list[Reading]:
+        """Return what the device's clock shows now, asked a few times; [] if it has none to ask."""
+        return []
+
+    @property
+    def retransmissions(self) -> int:
+        """How often something had to be sent again so far, as far as the protocol notices."""
+        return 0
 
     def printed(self) -> list[float] | None:
         """Return the first output of the last run as real numbers, or None if the protocol prints none."""
