@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from harness.runner import doctor
 from harness.runner.doctor import STEPS, Finding, driver_of, examine
 from harness.runner.plan import DEFAULT_MODEL
 from tests.results.running import harness
+from tests.test_package import CHECKOUT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals there")
 
@@ -261,3 +263,12 @@ def test_a_trouble_that_there_is_not(spec: str, message: str) -> None:
     with pytest.raises(HarnessError) as raised:
         parse_troubles(spec)
     assert str(raised.value) == message
+
+
+def test_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    words, shown = re.findall(r"\$ \.venv/bin/harness (doctor [^\n]*)\n(.*?)\n```", readme, re.DOTALL)[0]
+    printed = harness(*words.split(), cwd=tmp_path).stdout
+    step_and_outcome = [line[:27].rstrip() for line in printed.splitlines()]
+    assert [line[:27].rstrip() for line in shown.splitlines()] == step_and_outcome
+    assert shown.splitlines()[-1] == printed.splitlines()[-1]
