@@ -6,11 +6,12 @@ board, which changes nothing in its flash.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,7 +48,7 @@ CLOCK_S = 2.0
 """Between two looks at the clocks: a round trip of 1 ms then leaves 1 in 1000 uncertain."""
 RECOGNISE_S = 2.0
 _PATIENCE = Patience(first_sign_s=3.0, invoke_s=600.0)
-_TTYS = Path("/sys/class/tty")
+_TTYS, _USB = Path("/sys/class/tty"), Path("/sys/bus/usb/devices")
 
 
 class NotPossible(Exception):
@@ -163,6 +164,12 @@ def _find(board: Profile | None, port: str | None) -> tuple[Attached | None, str
     if ports:
         found = ports[0]
         return found, found.where if found.kind == "port" else f"{DRIVE}{found.where}"
+    known = [usb.id for profile in ([board] if board else boards.all_profiles()) for usb in profile.usb]
+    if on_bus := sorted(usb_ids() & set(known)):
+        raise HarnessError(
+            f"{' and '.join(on_bus)} is plugged in, but has no serial port: its driver is not loaded (try "
+            "`sudo modprobe cdc_acm`), or it is in its boot loader, as a drive that is not mounted"
+        )
     which = f"{board.id} (USB id {', '.join(usb.id for usb in board.usb)})" if board else "known board"
     others = " or ".join(f"{item.where} ({item.usb_id})" for item in there if item.usb_id)
     raise HarnessError(
@@ -170,6 +177,16 @@ def _find(board: Profile | None, port: str | None) -> tuple[Attached | None, str
         + (f"; if it is {others}, name that with --port" if others else "")
         + f"; without a board, --port {EMULATED} walks through an emulated one"
     )
+
+
+def usb_ids() -> set[str]:
+    """Return the ids of the USB devices that are plugged in, with a port or not, as Linux lists them."""
+    found = set()
+    for vendor in _USB.glob("*/idVendor"):
+        with suppress(OSError):  # it is being unplugged
+            product = vendor.with_name("idProduct").read_text().strip()
+            found.add(f"{vendor.read_text().strip()}:{product}".upper())
+    return found
 
 
 def _recognise(attached: Attached | None, port: str) -> Profile:
@@ -386,7 +403,10 @@ def _invoke(walk: Walk) -> str:
     assert walk.greeted is not None
     origin = "estimated" if walk.greeted.identity.virtual or walk.reached.emulated else "measured"
     what = DEFAULT_MODEL if proven else "the first model in its flash, which was not proven to be one of ours"
-    return f"{what}: {run.samples[0] / run.tick_hz * 1e3:.3f} ms ({origin})"
+    identity = walk.greeted.identity
+    step_ms = identity.resolution_ticks / identity.tick_hz * 1e3
+    decimals = min(3, max(0, -math.floor(math.log10(step_ms))))
+    return f"{what}: {run.samples[0] / run.tick_hz * 1e3:.{decimals}f} ms ({origin})"
 
 
 STEPS = (

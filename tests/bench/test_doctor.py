@@ -239,6 +239,26 @@ def test_the_driver_is_the_one_that_linux_names(tmp_path: Path) -> None:
     assert driver_of("ttyACM1", tmp_path) is None
 
 
+def test_a_device_without_a_port_is_seen_on_the_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Linux lists it: a directory for a device, its ids in files, in lower-case hex."""
+    device = tmp_path / "1-1"
+    device.mkdir()
+    (device / "idVendor").write_text("303a\n")
+    (device / "idProduct").write_text("1001\n")
+    monkeypatch.setattr(doctor, "_USB", tmp_path)
+    [found] = list(examine(XIAO))
+    assert found.outcome == "failed"
+    assert found.text.startswith("303A:1001 is plugged in, but has no serial port: its driver is not loaded")
+
+
+def test_a_time_has_the_decimals_that_its_clock_gives_it() -> None:
+    """The vendor's firmware counts whole milliseconds."""
+    with attached("--firmware", "sscma", board="grove_vision_ai") as port:
+        found = walk(port, "grove_vision_ai")
+    assert not failed(found)
+    assert re.search(r"not proven to be one of ours: \d+ ms \(estimated\)$", found["invoke"].text)
+
+
 def test_json_and_the_exit_code(tmp_path: Path) -> None:
     with attached("--trouble", "invoke") as port:
         done = harness("doctor", "--board", XIAO, "--port", port, "--json", cwd=tmp_path)
