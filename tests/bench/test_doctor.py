@@ -288,7 +288,9 @@ def test_a_trouble_that_there_is_not(spec: str, message: str) -> None:
 def test_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
     words, shown = re.findall(r"\$ \.venv/bin/harness (doctor [^\n]*)\n(.*?)\n```", readme, re.DOTALL)[0]
-    printed = harness(*words.split(), cwd=tmp_path).stdout
+    done = harness(*words.split(), cwd=tmp_path)
+    assert done.returncode == 0
+    printed = done.stdout
     step_and_outcome = [line[:27].rstrip() for line in printed.splitlines()]
     assert [line[:27].rstrip() for line in shown.splitlines()] == step_and_outcome
     assert shown.splitlines()[-1] == printed.splitlines()[-1]
