@@ -23,8 +23,8 @@ def command(board: str | None, port: str | None, protocol: str | None, flash: bo
     """Walk from the cable to an invoke of a bundled model, and say of each step that it went well, that it
     failed (why, and what to do), or that it is not possible here.
 
-    Nothing on the board is changed without --flash; an ESP32 is reset by the look into its boot loader. An
-    emulated board whose flash is still empty is flashed in any case. The exit code is 1 if a step failed.
+    Nothing on an attached board is changed without --flash; an ESP32 is reset by the look into its boot
+    loader. An emulated board is given what it lacks in any case. The exit code is 1 if a step failed.
     """
     from harness.runner.doctor import Finding, examine
 

@@ -1,7 +1,7 @@
 """Doctor: the way from the box to a number, step by step, and what is wrong where it does not go on.
 
-Nothing on the board is changed unless flashing is asked for. Looking into an ESP32's boot loader resets the
-board, which changes nothing in its flash.
+Nothing on an attached board is changed unless flashing is asked for. Looking into an ESP32's boot loader
+resets the board, which changes nothing in its flash.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def examine(
         board: a board id or the path of a profile; None = known by its USB id or by what it answers.
         port: a pyserial URL or "emulated"; None = the attached board's.
         protocol: what the firmware should speak; None = whichever of the board's protocols answers.
-        flash: write firmware and the bundled model onto the board.
+        flash: write firmware and the bundled model onto the board; an emulated one gets them in any case.
 
     Raises HarnessError if there is no such board or protocol.
     """
@@ -281,9 +281,10 @@ def _loader(walk: Walk) -> str:
 def _firmware(walk: Walk) -> str:
     protocol = walk.protocol or walk.board.protocols.default
     wrote = ""
-    if walk.flash or walk.reached.blank:
+    if walk.flash or walk.reached.emulated:
         written = flash(walk.reached, [model_file(walk.board, walk.model.file)], protocol, no_progress)
-        wrote = f"; written now: {', '.join(o.file for o in written.outcomes if o.did == 'written') or '-'}"
+        files = ", ".join(outcome.file for outcome in written.outcomes if outcome.did == "written")
+        wrote = f"; written now: {files}" if files else ""
         walk.greeted = greet_flashed(walk.reached, protocol, _PATIENCE)
     else:
         walk.greeted = _greeted(walk, [protocol] if walk.protocol else walk.board.protocols.supported)
