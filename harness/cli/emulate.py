@@ -33,6 +33,7 @@ from harness.cli import options
     metavar="DIR",
     help="Keep its flash memory in files here, over restarts [in memory].",
 )
+@click.option("--trouble", metavar="SPEC", default="", help="What is wrong with the board, as above.")
 @click.option(
     "--drive",
     type=click.Path(file_okay=False, path_type=Path),
@@ -53,7 +54,6 @@ from harness.cli import options
     help="Delay bytes by so many milliseconds, each way [0].",
 )
 @click.option("--faults", metavar="SPEC", default="", help="What the line does wrong, as above.")
-@click.option("--trouble", metavar="SPEC", default="", help="What is wrong with the board, as above.")
 @click.option("--lifeline", is_flag=True, hidden=True, help="End when standard input closes.")
 def command(
     board: str,
@@ -61,12 +61,12 @@ def command(
     firmware: str | None,
     models: tuple[str, ...],
     flash: Path | None,
+    trouble: str,
     drive: Path | None,
     loader: bool,
     baud: int | None,
     latency_ms: float,
     faults: str,
-    trouble: str,
     lifeline: bool,
 ) -> None:
     """Run a virtual board until it is ended. The first line printed is the URL of its port; a program that
@@ -113,9 +113,9 @@ def command(
         firmware=None if firmware == "none" else firmware,
         models=models,
         flash_directory=flash,
+        troubles=parse_troubles(trouble),
         drives=drive,
         loader=loader,
         lifeline=lifeline,
         line=line,
-        troubles=parse_troubles(trouble),
     )

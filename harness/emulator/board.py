@@ -60,19 +60,12 @@ class BoardLine:
 class VirtualBoard:
     """A board with its flash memory; its RAM is lost with each reset."""
 
-    def __init__(
-        self,
-        profile: Profile,
-        flash: BoardFlash,
-        rom: Rom,
-        engines: EngineTemplate,
-        troubles: Troubles | None = None,
-    ) -> None:
+    def __init__(self, profile: Profile, flash: BoardFlash, rom: Rom, engines: EngineTemplate) -> None:
         self.profile = profile
         self.flash = flash
+        self.troubles = Troubles()
         self._rom = rom
         self._engines = engines
-        self._troubles = troubles or Troubles()
         self._boots = 0
 
     def power_on(self, line: BoardLine, boot: Boot = Boot.APPLICATION) -> None:
@@ -87,9 +80,9 @@ class VirtualBoard:
 
     def _run(self, line: BoardLine, app: App) -> None:
         """Run the firmware that was found in flash until the board is reset."""
-        if self._troubles.silent:
+        if self.troubles.silent:
             hang(line)
-        if self._troubles.boot_loop:
+        if self.troubles.boot_loop:
             line.write(PANIC)
             line.read(BETWEEN_BOOTS_S)
             return
@@ -99,17 +92,17 @@ class VirtualBoard:
         else:
             # Without a model the firmware has nothing to run: say so.
             line.write(f"no model in flash at {self.profile.flash.model_region.offset:#x}\r\n".encode())
-        made = FailingEngine if self._troubles.invoke else ProcessEngine
+        made = FailingEngine if self.troubles.invoke else ProcessEngine
         engine = made(models, self._engines, self._ticks, line.wake)
         try:
-            _firmware(app.protocol)(self._troubles.told(self._info(app)), engine, self._boots).serve(line)
+            _firmware(app.protocol)(self.troubles.told(self._info(app)), engine, self._boots).serve(line)
         finally:
             engine.cancel()
 
     def _ticks(self) -> int:
         """Return the counter of the board's clock, which is this computer's here."""
         ticks = time.monotonic_ns() * self.profile.clock_hz // 1_000_000_000
-        return ticks if self._troubles.clock == 1.0 else int(ticks * self._troubles.clock)
+        return ticks if self.troubles.clock == 1.0 else int(ticks * self.troubles.clock)
 
     def _info(self, app: App) -> DeviceInfo:
         profile = self.profile

@@ -60,10 +60,10 @@ def run(
     models: Sequence[str] = (),
     flash_directory: Path | None = None,
     drives: Path | None = None,
+    troubles: Troubles | None = None,
     loader: bool = False,
     lifeline: bool = False,
     line: VirtualLine | None = None,
-    troubles: Troubles | None = None,
 ) -> None:
     """Run a virtual board until the process is told to end; prints the URL of its port first.
 
@@ -74,10 +74,10 @@ def run(
         models: models to put into its flash.
         flash_directory: where its flash memory is kept; None = in memory, blank.
         drives: directory in which the drive of a board that is flashed by UF2 appears; None = a new one.
+        troubles: what is wrong with the board itself; None = nothing.
         loader: power on with the boot button held.
         lifeline: end when standard input closes, that is, with whoever started this.
         line: what bytes go through on their way; None = as fast as they come, and unharmed.
-        troubles: what is wrong with the board itself; None = nothing.
 
     Raises:
         HarnessError: the board, a model or the place to listen on is not there, or its flash is in use.
@@ -125,7 +125,7 @@ def run(
         if profile.flash.uf2 and not lifeline:
             print(f"its drive appears in {drives}", file=sys.stderr)
         board_rom = rom(profile, flash, Wiring(has_lines, drives or Path()))
-        power = VirtualBoard(profile, flash, board_rom, engines, troubles)
+        power = VirtualBoard(profile, flash, board_rom, engines)
         end: Line = EndpointLine(endpoint)
         with contextlib.suppress(KeyboardInterrupt):
             # A host powers its board; without one, what the board prints at first would be lost.
@@ -133,6 +133,7 @@ def run(
                 pass
             if line is not None:
                 end = stack.enter_context(line.attach(endpoint, lambda: press(Boot.APPLICATION)))
+            power.troubles = troubles or power.troubles
             power.power_on(BoardLine(end, controls), Boot.LOADER if loader else Boot.APPLICATION)
 
 
