@@ -32,7 +32,7 @@ class Limits:
     """What the device's buffers allow; the defaults suit a virtual board with room to spare."""
 
     window: int = 131072
-    """Line bytes of tensor data that may be under way: the receive buffer less CONTROL_LIMIT."""
+    """Line bytes of tensor data that may be under way: the receive buffer less what is kept for requests."""
     max_block: int = 32768
     sample_buffer: int = 1024
     """Samples kept until the host has acknowledged them."""
