@@ -14,7 +14,7 @@ from harness.cli import options, results, terminal
 from harness.errors import HarnessError, nearest
 
 if TYPE_CHECKING:
-    from harness.gate.compare import Comparison
+    from harness.gate.compare import Comparison, Limits
     from harness.results import Record
 
 # By hand, so that --help need not load numpy; a test holds it against harness.gate.compare.ALLOWANCES.
@@ -91,35 +91,14 @@ def command(
     reference are named, and no figure is of them; a model that has only such runs is not enough data, or a
     regression if their outputs differ.
     """
-    from harness.gate import github, text
-    from harness.gate.compare import Limits, compare, exit_code
-    from harness.gate.limits import certainty, growth, share
-    from harness.gate.statistics import looks
-    from harness.results.baseline import load
+    from harness.gate.compare import compare, exit_code
     from harness.results.select import select
 
     if as_json and update and not yes:
         raise click.UsageError("--update with --json cannot ask; add --yes")
-    ram_bytes, ram_share = growth(max_ram)
-    limits = Limits(
-        slowdown=share(max_slowdown, "--max-slowdown"),
-        ram_bytes=ram_bytes,
-        ram_share=ram_share,
-        allow=frozenset(allowed),
-        known_spread=share(run_to_run, "--run-to-run") if run_to_run else None,
-        # A second look at more data is a second chance to be wrong, so each has half of the error rate.
-        confidence=looks(certainty(confidence), 2 if rerun else 1),
-    )
+    limits = _limits(max_slowdown, max_ram, confidence, run_to_run, allowed, 2 if rerun else 1)
     target = _directory(baseline) if update else None
-    old: list[Record] = []
-    if target is None or target.exists():
-        old, damaged = load(baseline)
-        if damaged:
-            # A baseline that lost a record would let a regression pass.
-            raise HarnessError(
-                f"{damaged[0].path}: {damaged[0].reason}; restore this file of the baseline, or delete it "
-                "and make the baseline anew with --update"
-            )
+    old = _baseline(baseline) if target is None or target.exists() else []
     new, damaged = select(what, store)
     results.warn(damaged)
     boards = _known("--board", boards, {record.board.id for record in (*old, *new)}, _board_id)
@@ -135,17 +114,14 @@ def command(
         if more:
             comparisons = compare(old, [*new, *more], limits, history=results.history(store))
     code = exit_code(comparisons)
-    if as_json:
-        terminal.print_json(text.plain(comparisons, code))
-    else:
-        results.show(text.table(comparisons))
-        for line in [*text.findings(comparisons), text.headline(comparisons)]:
-            click.echo(line)
+    _show(comparisons, code, as_json)
     if junit:
         from harness.gate.junit import junit as junit_xml
 
         results.write(junit, junit_xml(comparisons))
     if on_github:
+        from harness.gate import github
+
         for line in github.workflow_commands(comparisons):
             click.echo(line, err=as_json)
         _step_summary(github.summary(comparisons, code))
@@ -153,6 +129,55 @@ def command(
         _update(target, comparisons, yes)
         return
     sys.exit(code)
+
+
+def _limits(
+    max_slowdown: str,
+    max_ram: str,
+    confidence: str,
+    run_to_run: str | None,
+    allowed: tuple[str, ...],
+    times_looked: int,
+) -> Limits:
+    """Read the options that say what is allowed; raises HarnessError for one that is no number."""
+    from harness.gate.compare import Limits
+    from harness.gate.limits import certainty, growth, share
+    from harness.gate.statistics import looks
+
+    ram_bytes, ram_share = growth(max_ram)
+    return Limits(
+        slowdown=share(max_slowdown, "--max-slowdown"),
+        ram_bytes=ram_bytes,
+        ram_share=ram_share,
+        allow=frozenset(allowed),
+        known_spread=share(run_to_run, "--run-to-run") if run_to_run else None,
+        # A second look at more data is a second chance to be wrong, so each has half of the error rate.
+        confidence=looks(certainty(confidence), times_looked),
+    )
+
+
+def _baseline(place: str) -> list[Record]:
+    """Return the baseline's runs; raises HarnessError if one is damaged, as a regression could then pass."""
+    from harness.results.baseline import load
+
+    runs, damaged = load(place)
+    if damaged:
+        raise HarnessError(
+            f"{damaged[0].path}: {damaged[0].reason}; restore this file of the baseline, or delete it "
+            "and make the baseline anew with --update"
+        )
+    return runs
+
+
+def _show(comparisons: list[Comparison], code: int, as_json: bool) -> None:
+    from harness.gate import text
+
+    if as_json:
+        terminal.print_json(text.plain(comparisons, code))
+        return
+    results.show(text.table(comparisons))
+    for line in [*text.findings(comparisons), text.headline(comparisons)]:
+        click.echo(line)
 
 
 def _directory(baseline: str) -> Path:

@@ -231,21 +231,6 @@ class BenchFirmware(Firmware):
     def _reply(self, message: m.Message) -> m.Message | None:
         """Carry out a request; None: the reply comes later."""
         match message:
-            case m.Identify():
-                info = self._info
-                return m.Identified(
-                    info.clock_hz,
-                    info.tick_hz,
-                    info.resolution_ticks,
-                    info.board,
-                    info.firmware_name,
-                    info.firmware_version,
-                    info.build_hash,
-                    info.kernels,
-                    info.engine,
-                )
-            case m.GetModel(index):
-                return self._flash_entry(index)
             case m.Select(address):
                 self._refuse_while_busy()
                 self.text_select(address, partial(self._selected, self._last_number))
@@ -254,10 +239,28 @@ class BenchFirmware(Firmware):
                 self._refuse_while_busy()
                 data = self._engine.read(address, length)
                 return m.Digested(address, length, hashlib.sha256(data).digest())
-            case m.GetTensor(kind, index):
-                return self._tensor(kind, index)
             case m.StartRun():
                 return self._start(message)
+            case m.Abort():
+                self._work.cancel()
+                if self._run.going:
+                    self._run.state, self._run.end_untold = m.RunState.ABORTED, True
+                return m.Aborted(self._run.id, 0, self._run.done)
+            case m.Reset():
+                self._work.cancel()
+                self.reset_asked = True
+                return m.Resetting()
+        return self._answer_to(message)
+
+    def _answer_to(self, question: m.Message) -> m.Message:
+        """Answer a request that changes nothing; raises EngineError for what is no request."""
+        match question:
+            case m.Identify():
+                return m.Identified(*(getattr(self._info, name) for name in m.Identified.__match_args__))
+            case m.GetModel(index):
+                return self._flash_entry(index)
+            case m.GetTensor(kind, index):
+                return self._tensor(kind, index)
             case m.GetRun():
                 return self._status()
             case m.GetOutput(index, _, offset, length):
@@ -273,15 +276,6 @@ class BenchFirmware(Firmware):
                 return m.OperatorNames(len(names), offset, names[offset : offset + 200])
             case m.GetClock():
                 return m.Clock(self._engine.ticks() & 0xFFFFFFFFFFFFFFFF)
-            case m.Abort():
-                self._work.cancel()
-                if self._run.going:
-                    self._run.state, self._run.end_untold = m.RunState.ABORTED, True
-                return m.Aborted(self._run.id, 0, self._run.done)
-            case m.Reset():
-                self._work.cancel()
-                self.reset_asked = True
-                return m.Resetting()
         raise EngineError(m.ErrorCode.UNKNOWN_TYPE, "not a request")
 
     def _flash_entry(self, index: int) -> m.Message:
