@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 
-from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded, TensorSpec
+from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded
 from harness.emulator.firmware import BENCHMARK, Firmware
 from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.receiver import Receiver
@@ -20,7 +20,7 @@ from harness.emulator.run_progress import SAMPLES_PER_FRAME, RunProgress
 from harness.emulator.work import Then, Work
 from harness.wire import messages as m
 from harness.wire.framing import Decoder, Text, body_limit, encode, encoded_size
-from harness.wire.session import RamUse
+from harness.wire.session import RamUse, TensorInfo
 
 SAMPLE_BATCH_S = 0.02
 SILENCE_S = 2.0
@@ -298,7 +298,7 @@ class BenchFirmware(Firmware):
 
     def _tensor(self, kind: int, index: int) -> m.Message:
         model = self._model()
-        specs: tuple[TensorSpec, ...] = model.outputs if kind == m.TensorKind.OUTPUT else model.inputs
+        specs: tuple[TensorInfo, ...] = model.outputs if kind == m.TensorKind.OUTPUT else model.inputs
         if index >= len(specs):
             raise EngineError(m.ErrorCode.BAD_ARGUMENT, f"tensor {index} of {len(specs)}")
         spec = specs[index]

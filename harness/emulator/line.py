@@ -1,7 +1,7 @@
 """A virtual line: paces bytes at a baud rate, delays them, and does them the harm that was asked for.
 
 `VirtualLine` is the line itself, in any clock. `attach` puts it between a board and its endpoint in real
-time; `harness.emulator.simulation` runs it in virtual time for tests.
+time; tests run it in virtual time.
 """
 
 from __future__ import annotations
