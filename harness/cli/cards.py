@@ -53,14 +53,17 @@ _RULES = (
         "maps",
         multiple=True,
         metavar="TEXT=MODEL",
-        help="The row with this cell or file is of MODEL.",
+        help="Take the row with this cell or linked file for MODEL.",
     ),
     click.option(
         "--record", "chosen", multiple=True, metavar="ID", help="If records disagree, use this one."
     ),
     click.option("--newest", is_flag=True, help="If records disagree, use the newest."),
     click.option(
-        "--factor", default=2.0, show_default=True, help="Ask before a figure changes by more than this."
+        "--factor",
+        default=2.0,
+        show_default=True,
+        help="Ask before a figure changes by a larger factor.",
     ),
     options.yes(),
     _WORDS,
@@ -104,8 +107,8 @@ def update(
 ) -> None:
     """Write the figures of records into cards (Markdown, or entries of the model zoo in JSON).
 
-    Each file and each cell is done by itself. The exit code is 0 if all is up to date, 1 if a figure was at
-    hand that could not be written.
+    Files and cells are updated independently. The exit code is 0 if everything is up to date and 1 if a
+    figure could not be written.
     """
     rules = _rules(board=board, **given)
     mode = "dry run" if dry_run else "check" if check else "write"

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @click.option(
     "--run-to-run",
     metavar="PERCENT",
-    help="The board's spread between runs, for one run a side. [default: as earlier runs show it]",
+    help="Spread between a board's runs, used if a side has only one. [default: as earlier runs show it]",
 )
 @click.option(
-    "--confidence", default="95%", show_default=True, help="With which each bound of an interval holds."
+    "--confidence", default="95%", show_default=True, help="Confidence of each bound of an interval."
 )
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", show_default=True

@@ -29,28 +29,28 @@ _ALLOWANCES = ("board", "clock", "inputs", "outputs", "missing")
 @options.records()
 @options.boards("Only this board (repeatable).")
 @options.models("Only this model, and its file under other names (repeatable).", metavar="NAME")
+@click.option("--max-slowdown", default="3%", show_default=True, help="Allowed growth of the invoke time.")
 @click.option(
-    "--max-slowdown", default="3%", show_default=True, help="Growth of the invoke time that is allowed."
+    "--max-ram", default="+0", show_default=True, help="Allowed growth of the arena: +64, +2KiB, +1%."
 )
-@click.option("--max-ram", default="+0", show_default=True, help="Growth of the arena: +BYTES, +2KiB or +1%.")
-@click.option("--confidence", default="95%", show_default=True, help="With which a verdict on time holds.")
+@click.option("--confidence", default="95%", show_default=True, help="Confidence of a verdict on time.")
 @click.option(
     "--run-to-run",
     metavar="PERCENT",
-    help="The board's spread between runs, for one run a side. [default: as earlier runs show it]",
+    help="Spread between a board's runs, used if a side has only one. [default: as earlier runs show it]",
 )
 @click.option(
     "--allow",
     "allowed",
     multiple=True,
     type=click.Choice(_ALLOWANCES),
-    help="Compare all the same (repeatable).",
+    help="Accept this difference (repeatable).",
 )
 @click.option(
     "--rerun",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Bench N times again what would not pass, and judge all runs together.",
+    help="Bench what would not pass N more times and judge all runs together.",
 )
 @click.option("--junit", type=click.Path(dir_okay=False), help="Write JUnit XML to this file.")
 @click.option(
@@ -77,19 +77,19 @@ def command(
     update: bool,
     yes: bool,
 ) -> None:
-    """Hold runs against a baseline; exit 0 if all is well, 1 for a regression, 3 for not enough data.
+    """Compare runs with a baseline; exit 0 if all is well, 1 for a regression, 3 for not enough data.
 
     A regression is a slowdown beyond what is allowed, RAM growth, changed outputs, outputs that differ from
     the reference, a model that is missing, or runs that cannot be compared (other clock or inputs).
 
-    A model is its file's SHA-256. It is held against the baseline of the same file, whatever that was called
-    then; else of the file that was at its path, of another compilation of its source, or of its name. That
-    the model file, the firmware or the board profile changed is named as the cause of what is found. Times
-    of other protocols or origins (measured, estimated) are never compared: such a model is missing. Of
-    several files at one path, or firmwares of one file, the newest is judged, and an older firmware only
-    if the baseline holds it too. Runs that ended early, have no sample, or gave other outputs than the
-    reference are named, and no figure is of them; a model that has only such runs is not enough data, or a
-    regression if their outputs differ.
+    A model is its file's SHA-256, and is compared with the same file in the baseline, whatever its name
+    there; if there is none, with the file that was at its path, with another compilation of its source,
+    or with the model of its name. A changed model file, firmware or board profile is named as the cause of a
+    finding. Times of different protocols or origins (measured, estimated) are never compared: such a model
+    counts as missing. If a path has had several files, or a file several firmwares, the newest is judged;
+    an older firmware is judged too if the baseline has it. Runs that ended early, have no samples, or gave
+    other outputs than the reference are listed but not used; a model with no other runs is not enough data,
+    or a regression if its outputs differ.
     """
     from harness.gate.compare import compare, exit_code
     from harness.results.select import select

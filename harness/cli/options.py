@@ -77,7 +77,7 @@ def warmup() -> Option:
         type=click.IntRange(0, _COUNT),
         default=1,
         show_default=True,
-        help="Invokes before those, not timed.",
+        help="Untimed warm-up invokes before the timed ones.",
     )
 
 

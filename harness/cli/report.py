@@ -56,7 +56,7 @@ def command(
     Runs are named by directory, by id, or by a query such as board=xiao* samples>=100 created>2026-05-01;
     without any of these, all in results/ are meant. A row is of runs that repeat one another: of one model
     file (by its SHA-256), inputs, protocol, firmware, clock and origin on one board. Runs that ended early,
-    have no sample, or gave other outputs than the reference are in no row and are listed apart.
+    have no sample, or gave other outputs than the reference are listed separately.
     """
     from harness.results.group import group as grouped
     from harness.results.select import select
