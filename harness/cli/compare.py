@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 @click.argument("a")
 @click.argument("b")
 @options.records()
-@click.option(
-    "--run-to-run",
-    metavar="PERCENT",
-    help="Spread between a board's runs, used if a side has only one. [default: as earlier runs show it]",
-)
+@options.run_to_run()
 @click.option(
     "--confidence", default="95%", show_default=True, help="Confidence of each bound of an interval."
 )

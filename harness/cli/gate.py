@@ -34,11 +34,7 @@ _ALLOWANCES = ("board", "clock", "inputs", "outputs", "missing")
     "--max-ram", default="+0", show_default=True, help="Allowed growth of the arena: +64, +2KiB, +1%."
 )
 @click.option("--confidence", default="95%", show_default=True, help="Confidence of a verdict on time.")
-@click.option(
-    "--run-to-run",
-    metavar="PERCENT",
-    help="Spread between a board's runs, used if a side has only one. [default: as earlier runs show it]",
-)
+@options.run_to_run()
 @click.option(
     "--allow",
     "allowed",

@@ -110,6 +110,15 @@ def records_of_several() -> Option:
     )
 
 
+def run_to_run() -> Option:
+    """Take the spread between a board's runs in percent, as text."""
+    return click.option(
+        "--run-to-run",
+        metavar="PERCENT",
+        help="Spread between a board's runs, used if a side has only one. [default: as earlier runs show it]",
+    )
+
+
 def as_json(help: str = "Print JSON.") -> Option:
     """Ask for what the command finds as JSON, as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help=help)
