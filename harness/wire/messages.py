@@ -92,37 +92,24 @@ class TensorKind(IntEnum):
     OUTPUT = 1
 
 
-TENSOR_TYPES = {
-    0: "float32",
-    1: "float16",
-    2: "int32",
-    3: "uint8",
-    4: "int64",
-    6: "bool",
-    7: "int16",
-    9: "int8",
-    10: "float64",
-    12: "uint64",
-    15: "uint32",
-    16: "uint16",
+_TENSOR_TYPES = {
+    "float32": (0, 4),
+    "float16": (1, 2),
+    "int32": (2, 4),
+    "uint8": (3, 1),
+    "int64": (4, 8),
+    "bool": (6, 1),
+    "int16": (7, 2),
+    "int8": (9, 1),
+    "float64": (10, 8),
+    "uint64": (12, 8),
+    "uint32": (15, 4),
+    "uint16": (16, 2),
 }
-"""Tensor types by the number that the TFLite schema gives them."""
-
-TENSOR_TYPE_CODES = {name: code for code, name in TENSOR_TYPES.items()}
-TENSOR_TYPE_BYTES = {
-    "float32": 4,
-    "float16": 2,
-    "int32": 4,
-    "uint8": 1,
-    "int64": 8,
-    "bool": 1,
-    "int16": 2,
-    "int8": 1,
-    "float64": 8,
-    "uint64": 8,
-    "uint32": 4,
-    "uint16": 2,
-}
+"""Tensor types: the number that the TFLite schema gives each, and the bytes of an element."""
+TENSOR_TYPES = {code: name for name, (code, _) in _TENSOR_TYPES.items()}
+TENSOR_TYPE_CODES = {name: code for name, (code, _) in _TENSOR_TYPES.items()}
+TENSOR_TYPE_BYTES = {name: size for name, (_, size) in _TENSOR_TYPES.items()}
 
 PROFILE = 1
 """Flag of Run: time each operator."""
