@@ -449,7 +449,7 @@ def flash_board(
         if not Path(firmware).exists():
             known = nearest(firmware, [*board.protocols.supported, NONE])
             raise HarnessError(f"no file and no protocol '{firmware}'{known}")
-        files.insert(0, examine(board, Path(firmware)))
+        files[:0] = examine(board, [Path(firmware)])
     elif not models:
         raise HarnessError("nothing to flash: --firmware none, and no --model")
     check(board, files)
