@@ -81,4 +81,4 @@ def read(data: bytes) -> list[Partition]:
         if magic == b"\xff\xff" and found:
             return found
         raise BadTable("no partition table", index, int.from_bytes(magic, "little"))
-    return found
+    raise BadTable("the table has no end", len(found), 0)
