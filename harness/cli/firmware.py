@@ -109,6 +109,33 @@ def add_image(
     _show("added", image, as_json)
 
 
+@command.command("fetch")
+@options.board("Board that it is for.", required=True)
+@click.option(
+    "--from",
+    "source",
+    metavar="URL|FILE",
+    type=click.Path(),
+    help="A list like the vendor's, or an image [the vendor's list].",
+)
+@options.protocol("What it speaks [what the vendor's does].")
+@click.option("--replace", is_flag=True, help="Take the place of the image that is there.")
+@options.as_json("Print the entry as JSON.")
+def fetch_image(board: str, source: str | None, protocol: str | None, replace: bool, as_json: bool) -> None:
+    """Bring a vendor's firmware into the user's cache and pin its hash.
+
+    It is taken from the list that the vendor's own web page reads, or from a mirror or a file of that form
+    (files on this computer are looked for beside the list). What breaks off is gone on with by the next
+    call. The hash is pinned when it is first fetched, and what comes later has to be the same.
+    """
+    from harness.cli import bench_view
+    from harness.runner.fetching import fetch
+
+    with bench_view.flash_progress("fetch") as progress:
+        fetched = fetch(board, source, protocol, replace=replace, progress=progress)
+    _show("unchanged" if fetched.known else "fetched", fetched.image, as_json)
+
+
 @command.command("remove")
 @options.board("Board that it is for.", required=True)
 @options.protocol("What it speaks: bench, mlperf-tiny, sscma.", required=True)

@@ -101,7 +101,7 @@ def examine(board: Profile, paths: Sequence[Path], offset: str | None = None) ->
 
     `offset` is where the only file goes. Raises HarnessError.
     """
-    pieces = [piece for path in paths for piece in _pieces(board, path)]
+    pieces = [piece for path in paths for piece in _of_file(board, path)]
     if offset is not None:
         if len(pieces) != 1:
             raise HarnessError(f"--offset says where one file goes, and these are {len(pieces)}")
@@ -115,17 +115,16 @@ def place(board: Profile, pieces: Sequence[Piece]) -> list[FlashFile]:
     return [FlashFile(one.name, int(one.address or 0), one.data, "firmware") for one in arranged]
 
 
-def _pieces(board: Profile, path: Path) -> list[Piece]:
+def _of_file(board: Profile, path: Path) -> list[Piece]:
     """Return what a file holds: an image or a part of one, or the list of parts of an ESP-IDF build."""
-    data = _read(path)
+    data = read(path)
     if path.suffix.lower() == ".json":
-        return [Piece(part.name, _read(part), at) for at, part in _listed(path, data)]
-    if path.suffix.lower() != ".uf2" and not uf2file.begins(data):
-        return [Piece(path.name, data)]
-    return [_unpacked(board, path, data)]
+        return [Piece(part.name, read(part), at) for at, part in _listed(path, data)]
+    return [unpacked(board, str(path), Piece(path.name, data))]
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """Return the bytes of a file; raises HarnessError if there are none."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -144,10 +143,15 @@ def _listed(path: Path, data: bytes) -> list[tuple[int, Path]]:
         raise HarnessError(f"{path}: is not the flasher_args.json of an ESP-IDF build") from None
 
 
-def _unpacked(board: Profile, path: Path, data: bytes) -> Piece:
-    """Return what a UF2 file holds, with the address that it says."""
+def unpacked(board: Profile, path: str, piece: Piece) -> Piece:
+    """Return what a UF2 file holds, with the address that it says, or a file that is none as it is.
+
+    Raises HarnessError, with `path` for the file, if it is damaged or for another chip.
+    """
+    if not path.lower().endswith(".uf2") and not uf2file.begins(piece.data):
+        return piece
     try:
-        blocks = uf2file.read(data)
+        blocks = uf2file.read(piece.data)
     except NotUf2 as error:
         raise HarnessError(f"{path}: is no whole UF2 file: {error}; get it again") from None
     families = {block.family for block in blocks}
@@ -164,7 +168,7 @@ def _unpacked(board: Profile, path: Path, data: bytes) -> Piece:
     runs = list(uf2file.join(blocks))
     if len(runs) != 1:
         raise HarnessError(f"{path}: goes to {len(runs)} separate places; an image has one")
-    return Piece(path.name, runs[0][1], runs[0][0])
+    return Piece(piece.name, runs[0][1], runs[0][0])
 
 
 def address(text: str) -> int:
