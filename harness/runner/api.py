@@ -455,4 +455,4 @@ def flash_board(
     check(board, files)
     with Shelf(drive) as shelf, shelf.reach(board, choose_port(port, board, drive)) as reached:
         written = flash(reached, files, protocol, progress, options)
-    return Flashed(board.id, written.outcomes)
+    return Flashed(board.id, written.outcomes, loader=written.loader)

@@ -24,6 +24,8 @@ class Flashed:
     board: str
     outcomes: tuple[Outcome, ...]
     kept: tuple[Kept, ...] = ()
+    loader: str = ""
+    """What the boot loader said of itself and its chip."""
 
     @property
     def written(self) -> tuple[Outcome, ...]:
@@ -45,11 +47,13 @@ class Written:
         outcomes: what became of each file.
         virtual: whether the board is a virtual one, by its boot loader's account.
         image: the firmware image that was written; None if the firmware was left alone.
+        loader: what it said of itself and its chip.
     """
 
     outcomes: tuple[Outcome, ...]
     virtual: bool
     image: Image | None
+    loader: str
 
 
 def firmware_image(board: Profile, protocol: str, runs_on: RunsOn) -> Image:
@@ -107,7 +111,7 @@ def flash(
         check(board, every)
         if not loader.virtual:
             refuse_virtual(board, every)
-        return Written(tuple(loader.write(every, progress)), loader.virtual, image)
+        return Written(tuple(loader.write(every, progress)), loader.virtual, image, loader.description)
 
 
 def _firmware(board: Profile, image: Image) -> list[FlashFile]:

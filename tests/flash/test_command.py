@@ -61,11 +61,14 @@ def test_models_are_placed_one_behind_the_other_each_at_a_block(tmp_path: Path) 
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
     lines = first.stdout.splitlines()
-    assert len(lines) == 2
-    assert lines[0].startswith(f"flashed: {ESP.id}: {FIRST}, 40,336 bytes at 0x400000 in ")
-    assert "verified: MD5, by the chip" in lines[0]
-    assert " at 0x40a000 in " in lines[1]
-    assert json.loads(second.stdout) == {
+    assert len(lines) == 3
+    assert lines[0].startswith(f"found: {ESP.id}: ESP32-S3 (QFN56) (revision v0.2), flash: 8 MiB, ")
+    assert lines[1].startswith(f"flashed: {ESP.id}: {FIRST}, 40,336 bytes at 0x400000 in ")
+    assert "verified: MD5, by the chip" in lines[1]
+    assert " at 0x40a000 in " in lines[2]
+    again = json.loads(second.stdout)
+    assert lines[0] == f"found: {ESP.id}: {again.pop('loader')}"
+    assert again == {
         "board": ESP.id,
         "written": [],
         "kept": [{"what": name, "known_by": "MD5, by the chip"} for name in (FIRST, SECOND)],
