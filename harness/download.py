@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from harness.errors import HarnessError
 
@@ -18,6 +18,9 @@ TIMEOUT_S = 30.0
 """How long a server may say nothing."""
 TRIES = 3
 """How often a file is asked for before a transfer that breaks off is given up."""
+
+_MEANT = "%/:=&?~#+!$,;'@()*[]"
+"""Characters of an address that mean something there; the others are quoted, as browsers do."""
 
 Progress = Callable[[int, int | None], None]
 """Told how many bytes there are, of how many (None if the server does not say)."""
@@ -77,7 +80,9 @@ def _transfer(url: str, part: Path, largest: int, progress: Progress) -> None:
     Raises _Short if it ends too early, OSError for other trouble.
     """
     at = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "harness", "Accept-Encoding": "identity"})
+    request = urllib.request.Request(
+        quote(url, _MEANT), headers={"User-Agent": "harness", "Accept-Encoding": "identity"}
+    )
     tag = part.with_name(f"{part.name}.tag")
     if at:
         request.add_header("Range", f"bytes={at}-")

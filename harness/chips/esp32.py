@@ -150,11 +150,15 @@ class Esp32(Family):
             variant.esptool,
             [(variant.drom, descriptor + filling.notice(board, protocol)), (variant.iram, program)],
             variant.iram,
+            _flash_bytes(board),
         )
         about = espimage.boot_descriptor(_IDF, f"{_DATE} {_TIME}") + filling.notice(board, "boot")
         code = filling.filler("second-stage boot loader", 2048)
         loader = espimage.build(
-            variant.esptool, [(variant.boot_dram, about), (variant.boot_iram, code)], variant.boot_iram
+            variant.esptool,
+            [(variant.boot_dram, about), (variant.boot_iram, code)],
+            variant.boot_iram,
+            _flash_bytes(board),
         )
         table = partitions.build(_partitions(board))
         return [
@@ -169,6 +173,10 @@ class Esp32(Family):
 
 
 ESP32 = Esp32()
+
+
+def _flash_bytes(board: Profile) -> int:
+    return max(memory.size_bytes for memory in board.memories if memory.kind == "flash")
 
 
 def _partitions(board: Profile) -> list[Partition]:
@@ -205,10 +213,12 @@ class _Layout:
         if piece.data[partitions.TABLE_AT :].startswith(partitions.MAGIC) and length <= partitions.TABLE_AT:
             if not alone:
                 raise HarnessError(f"{piece.name}: a merged image, which is all of the firmware by itself")
+            _check_flash(self._board, piece.name, image)
             _check_merged(self._board, piece)
             return placed(piece, flash.image_offset)
         if espimage.is_application(image):
             return self._application(piece, length)
+        _check_flash(self._board, piece.name, image)
         loader = flash.holding("boot_loader")
         if length > loader.size_bytes:
             raise HarnessError(
@@ -255,6 +265,16 @@ class _Layout:
         raise HarnessError(
             f"{piece.name}: no image for {chip}: neither boot loader, partition table, application nor all "
             "of these in one" + ("" if at is None else f", and at {at:#x} there is no partition for data")
+        )
+
+
+def _check_flash(board: Profile, name: str, loader: Any) -> None:
+    """Raise HarnessError if a boot loader is for more flash than there is: its application would stop."""
+    wanted, there = espimage.flash_bytes(loader), _flash_bytes(board)
+    if wanted > there:
+        raise HarnessError(
+            f"{name}: built for {wanted >> 20} MiB of flash, and {board.id} has {there >> 20} MiB; build it "
+            "for that (CONFIG_ESPTOOLPY_FLASHSIZE)"
         )
 
 

@@ -17,7 +17,8 @@ _HASH_BYTES = 32
 _DESCRIPTOR_MAGIC = 0xABCD5432
 _DESCRIPTOR = struct.Struct("<II8s32s32s16s16s32s32sHHB3s72s")
 _BOOT_DESCRIPTOR = struct.Struct("<B3sI32s24s16s")
-_DIO, _8MB_80MHZ, _ANY_REVISION = 2, 0x3F, 0xFFFF
+_DIO, _80MHZ, _ANY_REVISION = 2, 0xF, 0xFFFF
+_MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,18 @@ def chips() -> dict[int, str]:
     return {number: name for number, name in every.items() if number is not None}
 
 
-def build(chip: str, segments: Sequence[tuple[int, bytes]], entry: int) -> bytes:
-    """Return an image of (address, bytes), with checksum and appended SHA-256."""
+def flash_bytes(image: Any) -> int:
+    """Return how much flash an image was built for."""
+    return int(_MIB << (image.flash_size_freq >> 4))
+
+
+def build(chip: str, segments: Sequence[tuple[int, bytes]], entry: int, flash_bytes: int) -> bytes:
+    """Return an image of (address, bytes) for a flash, with checksum and appended SHA-256."""
     from esptool import bin_image
 
     image = getattr(bin_image, f"{chip.upper()}FirmwareImage")()
-    image.flash_mode, image.flash_size_freq, image.max_rev_full = _DIO, _8MB_80MHZ, _ANY_REVISION
+    image.flash_mode, image.max_rev_full = _DIO, _ANY_REVISION
+    image.flash_size_freq = (flash_bytes // _MIB).bit_length() - 1 << 4 | _80MHZ
     image.entrypoint = entry
     image.segments = [bin_image.ELFSection(b"", address, data, 0) for address, data in segments]
     return bytes(image.save(None))

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from harness import assets
 from harness.boards import Profile
 from harness.chips.family import Piece
 from harness.download import FetchError, discard, download, on_the_web
 from harness.errors import HarnessError
-from harness.firmware import manifest
+from harness.firmware import manifest, vendors
 from harness.firmware.image import Image
 from harness.runner import adding, fitting
 
@@ -64,9 +62,9 @@ def fetch(
     or is not what was pinned.
     """
     profile = fitting.load(board)
-    known = vendor(profile)
-    source = source or (known["url"] if known else None)
-    protocol = protocol or (known["protocol"] if known else None)
+    known = vendors.listing(profile.id)
+    source = source or (known.url if known else None)
+    protocol = protocol or (known.protocol if known else None)
     if source is None:
         raise HarnessError(f"{profile.id}: no list of its vendor is known; give one with --from URL or FILE")
     if protocol is None:
@@ -74,7 +72,7 @@ def fetch(
     adding.check_protocol(profile, protocol)
     name = _last(source)
     data = _bring(profile, _Bin(name, source), progress)
-    if data.lstrip()[:1] in (b"{", b"[") or (known and source == known["url"]):
+    if data.lstrip()[:1] in (b"{", b"[") or (known and source == known.url):
         version, bins = _first(source, data)
         pieces = [_piece(profile, one, _bring(profile, one, progress)) for one in bins]
     else:
@@ -90,12 +88,6 @@ def fetch(
         )
     image = adding.enter(profile, protocol, files, version=version, source=source, replace=replace)
     return Fetched(image, pinned == digests)
-
-
-def vendor(board: Profile) -> dict[str, str] | None:
-    """Return where a board's vendor lists its firmware, and what that speaks."""
-    text = (assets.directory("firmware") / "vendors.toml").read_text(encoding="utf-8")
-    return next((one for one in tomllib.loads(text)["list"] if one["board"] == board.id), None)
 
 
 def _first(source: str, data: bytes) -> tuple[str, list[_Bin]]:
@@ -114,7 +106,7 @@ def _first(source: str, data: bytes) -> tuple[str, list[_Bin]]:
         if not bins:
             raise ValueError
         return str(first.get("version") or _UNKNOWN), bins
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         raise FetchError(
             f"{source}: is not a list of firmware of the known form (firmwares, bins, url, address); "
             "give the image itself, as --from URL or by `harness firmware add`"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.boards import Profile
 from harness.errors import HarnessError
-from harness.firmware import manifest
+from harness.firmware import manifest, vendors
 from harness.firmware.image import Image, RunsOn
 from harness.flash.checks import check, refuse_virtual
 from harness.flash.method import FlashFile, Outcome, Progress, enter
@@ -69,6 +69,9 @@ def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
     if runs_on == "virtual":
         return f"{board.id}: there is no virtual firmware that speaks {protocol} (`harness firmware list`)"
     how = PROTOCOLS.get(protocol).image
+    listed = vendors.listing(board.id)
+    if listed is not None and listed.protocol == protocol:
+        how = f"{how} (`harness firmware fetch --board {board.id}`), or another"
     only = (
         " (the shipped one runs on the virtual board only)"
         if manifest.find(board.id, protocol, "virtual")

@@ -134,6 +134,21 @@ def test_a_himax_board_says_why_it_does_not_boot(
     assert other in printed
 
 
+@pytest.mark.parametrize(
+    ("board_id", "data"), [("grove_vision_ai_we2", made.we2()), ("grove_vision_ai", made.we1())]
+)
+def test_a_himax_board_says_that_a_vendor_s_program_cannot_run_here(
+    board_id: str, data: bytes, tmp_path: Path
+) -> None:
+    board = boards.load(board_id)
+    flash = BoardFlash(board)
+    flash.program(board.flash.image_offset, data)
+    app, printed = booted(board, flash, tmp_path)
+    assert app is None
+    assert "virtual board: " in printed
+    assert "cannot run here" in printed
+
+
 def started(board: Profile, flash: BoardFlash) -> str:
     """Return what a board prints from power-on until its firmware waits for the host."""
     line = MemoryLine()

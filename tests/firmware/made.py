@@ -133,9 +133,11 @@ C6 = Chip("ESP32C6", 0x42800020, 0x40800000, 0x4086C410)
 PLAIN = Chip("ESP32", 0x3F400020, 0x40080000, 0x3FFF0000)
 
 
-def esp(chip: Chip, segments: list[tuple[int, bytes]]) -> bytes:
+def esp(chip: Chip, segments: list[tuple[int, bytes]], flash_mib: int = 4) -> bytes:
     """Return an image that esptool builds."""
     image = getattr(bin_image, f"{chip.name}FirmwareImage")()
+    # esptool, targets: FLASH_SIZES is 0 for 1 MB, 1 for 2 MB, and so on; FLASH_FREQUENCY 0xF is 80 MHz.
+    image.flash_size_freq = (flash_mib.bit_length() - 1) << 4 | 0xF
     image.entrypoint = chip.code
     image.segments = [bin_image.ELFSection(b"", address, data, 0) for address, data in segments]
     return bytes(image.save(None))
@@ -147,9 +149,9 @@ def application(chip: Chip = S3, program: bytes | None = None) -> bytes:
     return esp(chip, [(chip.constants, noise(512, 11)), (chip.code, program)])
 
 
-def boot_loader(chip: Chip = S3) -> bytes:
+def boot_loader(chip: Chip = S3, flash_mib: int = 4) -> bytes:
     """Return a second-stage boot loader: nothing of it stays in flash."""
-    return esp(chip, [(chip.data, noise(256, 12)), (chip.code, noise(4000, 13))])
+    return esp(chip, [(chip.data, noise(256, 12)), (chip.code, noise(4000, 13))], flash_mib)
 
 
 NVS = Partition("nvs", 1, 2, 0x9000, 0x5000)

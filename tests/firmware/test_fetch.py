@@ -7,6 +7,7 @@ import hashlib
 import ipaddress
 import json
 import ssl
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,12 +17,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness import boards
 from harness.chips import uf2file
 from harness.cli.firmware import command
 from harness.errors import HarnessError
-from harness.firmware import manifest
+from harness.firmware import manifest, vendors
 from harness.runner.fetching import fetch
 from tests.firmware import made
 
@@ -265,6 +268,35 @@ def test_a_list_whose_form_has_changed_is_one_line(site: Site, text: str) -> Non
     )
 
 
+KEYS = st.sampled_from(["firmwares", "bins", "url", "address", "checksum", "version", "x"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("x.bin"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@given(JSON, st.booleans())
+def test_whatever_a_list_holds_it_is_one_line(said: Any, inside: bool) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "list.json"
+        path.write_text(json.dumps({"firmwares": [said]} if inside else said))
+        with pytest.raises(HarnessError) as error:
+            fetch("we2", str(path))
+        assert "\n" not in str(error.value)
+
+
+def test_a_list_that_never_ends_is_one_line(site: Site) -> None:
+    site.files["/list.json"] = b"[" * 100_000
+    assert "SITE/list.json: is not a list of firmware" in refused(site, f"{site.url}/list.json")
+
+
+def test_a_name_in_any_script_is_fetched(site: Site) -> None:
+    site.files["/%E5%9B%BA%E4%BB%B6%201.img"] = WE2_IMAGE
+    source = site.put([{"url": f"{site.url}/固件 1.img", "address": 0}])
+    assert fetch("we2", source).image.parts[0].name == "固件 1.img"
+
+
 def test_more_than_the_board_has_flash_is_not_taken(site: Site) -> None:
     said = refused(site, site.put_we2(bytes(FLASH_BYTES + 1)))
     assert (
@@ -352,16 +384,14 @@ def test_a_board_whose_vendor_has_no_list_says_what_to_give(site: Site) -> None:
 
 def test_the_vendors_lists_are_those_that_their_web_page_reads() -> None:
     """The addresses in SenseCraft-Web-Toolkit's Device.vue of each board."""
-    from harness.runner.fetching import vendor
-
     for board, name in (
         ("xiao_esp32s3", "sscma-model.json"),
         ("grove_vision_ai_we2", "sscma-model-we2.json"),
     ):
-        found = vendor(boards.load(board))
+        found = vendors.listing(board)
         assert found is not None
-        assert found["url"] == f"https://files.seeedstudio.com/sscma/{name}"
-        assert found["protocol"] in boards.load(board).protocols.supported
+        assert found.url == f"https://files.seeedstudio.com/sscma/{name}"
+        assert found.protocol in boards.load(board).protocols.supported
 
 
 def test_the_command_says_what_was_fetched_and_what_was_there(site: Site) -> None:

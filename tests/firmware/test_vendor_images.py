@@ -229,6 +229,10 @@ def merged_without_application() -> bytes:
             [Piece("app", made.application(made.C3), 0x10000)],
             "an image for the ESP32-C3, but xiao_esp32s3 has",
         ),
+        (
+            [Piece("boot.bin", made.boot_loader(flash_mib=16))],
+            "boot.bin: built for 16 MiB of flash, and xiao_esp32s3 has 8 MiB; build it for that",
+        ),
     ],
     ids=lambda given: given if isinstance(given, str) else "",
 )
