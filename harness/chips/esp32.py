@@ -126,9 +126,6 @@ class Esp32(Family):
         chip = espimage.chip_of(data)
         return f"the {chip}" if chip else None
 
-    def length(self, board: Profile, name: str, data: bytes) -> int:
-        return espimage.length(_sound(board, name, data))
-
     def arrange(self, board: Profile, pieces: Sequence[Piece]) -> list[Piece]:
         """Put a merged image at the profile's place; parts where the partition table among them says.
 
@@ -137,7 +134,7 @@ class Esp32(Family):
         tables = [piece for piece in pieces if piece.data.startswith(partitions.MAGIC)]
         if len(tables) > 1:
             raise HarnessError(f"{tables[0].name} and {tables[1].name}: two partition tables")
-        layout = _Layout(board, _table(tables[0].name, tables[0].data) if tables else None)
+        layout = _Layout(board, _fitting(board, tables[0].name, tables[0].data) if tables else None)
         return [layout.place(piece, alone=len(pieces) == 1) for piece in pieces]
 
     def virtual_parts(self, board: Profile, protocol: str) -> list[BuiltPart]:
@@ -281,7 +278,7 @@ def _check_flash(board: Profile, name: str, loader: Any) -> None:
 def _check_merged(board: Profile, piece: Piece) -> None:
     """Check the applications of a merged image: it need not fill each partition for one, but does one."""
     found = 0
-    for part in _table(piece.name, piece.data[partitions.TABLE_AT :]):
+    for part in _fitting(board, piece.name, piece.data[partitions.TABLE_AT :]):
         if part.type == partitions.APP and piece.data[part.offset : part.offset + 1] == bytes(
             [espimage.MAGIC]
         ):
@@ -291,11 +288,19 @@ def _check_merged(board: Profile, piece: Piece) -> None:
         raise HarnessError(f"{piece.name}: no application where its partition table has places for one")
 
 
-def _table(name: str, data: bytes) -> list[Partition]:
+def _fitting(board: Profile, name: str, data: bytes) -> list[Partition]:
+    """Return the partitions of a table; raises HarnessError if it is damaged, or for a larger flash."""
     try:
-        return partitions.read(data)
+        found = partitions.read(data)
     except BadTable as error:
         raise HarnessError(f"{name}: its partition table is damaged: {error}; get the file again") from None
+    for part in found:
+        if part.end > _flash_bytes(board):
+            raise HarnessError(
+                f"{name}: its partition '{part.name}' ends at {part.end:#x}, and {board.id} has "
+                f"{_flash_bytes(board) >> 20} MiB of flash, so its boot loader would start nothing"
+            )
+    return found
 
 
 def _sound(board: Profile, name: str, data: bytes) -> Any:

@@ -50,12 +50,12 @@ class Family(ABC):
     def recognise(self, data: bytes) -> str | None:
         """Return the chip that an image is for, as "the X", if its format is this family's."""
 
-    @abstractmethod
     def length(self, board: Profile, name: str, data: bytes) -> int:
-        """Return how many bytes the image has that `data` begins with.
+        """Return how many bytes the image has that `data` begins with: all of them, unless it says otherwise.
 
         Raises HarnessError, with `name` for the image, if it is no sound image for the board's chip.
         """
+        return len(data)
 
     def arrange(self, board: Profile, pieces: Sequence[Piece]) -> list[Piece]:
         """Return the pieces of an image, each with its address, without what follows its last byte.

@@ -21,10 +21,6 @@ class Other(Family):
     def recognise(self, data: bytes) -> None:
         """Return that nothing is known of the image."""
 
-    def length(self, board: Profile, name: str, data: bytes) -> int:
-        """Return the length of all of it."""
-        return len(data)
-
     def arrange(self, board: Profile, pieces: Sequence[Piece]) -> list[Piece]:
         """Leave each piece where it is to go, within the profile's regions for firmware."""
         found = []

@@ -103,8 +103,10 @@ def _we2_parts(data: bytes) -> Iterator[_Part]:
             f"it is only the part of an image that goes to {at - at % _PART_ALIGN:#x}; give the whole image "
             "(output.img), which begins with the memory descriptor"
         )
-    payload = data[at : at + size]
-    descriptor = payload[4 + _RANGE_BYTES * data[at] :]
+    payload = data[max(at, 0) : at + size]
+    if not payload:
+        raise NotSound("its memory descriptor is not in it")
+    descriptor = payload[4 + _RANGE_BYTES * payload[0] :]
     _, crc, _, _, _, count, _ = _WE2_DESCRIPTOR.unpack_from(descriptor)
     _check_descriptor(descriptor, crc)
     for number in range(count):

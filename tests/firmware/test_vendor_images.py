@@ -230,6 +230,10 @@ def merged_without_application() -> bytes:
             "an image for the ESP32-C3, but xiao_esp32s3 has",
         ),
         (
+            [Piece("t", made.table(Partition("models", 1, 6, 0x400000, 0x800000)))],
+            "t: its partition 'models' ends at 0xc00000, and xiao_esp32s3 has 8 MiB of flash",
+        ),
+        (
             [Piece("boot.bin", made.boot_loader(flash_mib=16))],
             "boot.bin: built for 16 MiB of flash, and xiao_esp32s3 has 8 MiB; build it for that",
         ),
