@@ -66,6 +66,7 @@ def download(url: str, part: Path, largest: int, progress: Progress = quietly) -
             came = part.exists() and part.stat().st_size > before
             if left == 0 or not (came or isinstance(error, _Short)):
                 why = getattr(error, "reason", None) or error
+                why = getattr(why, "strerror", None) or why
                 kept = "; what came is kept: call it again to go on" if part.exists() else ""
                 raise FetchError(f"{url}: {why}{kept}") from None
 

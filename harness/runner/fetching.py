@@ -70,13 +70,7 @@ def fetch(
     if protocol is None:
         raise HarnessError(f"{profile.id}: say what the firmware speaks, with --protocol")
     adding.check_protocol(profile, protocol)
-    name = _last(source)
-    data = _bring(profile, _Bin(name, source), progress)
-    if data.lstrip()[:1] in (b"{", b"[") or (known and source == known.url):
-        version, bins = _first(source, data)
-        pieces = [_piece(profile, one, _bring(profile, one, progress)) for one in bins]
-    else:
-        version, pieces = _UNKNOWN, [_piece(profile, _Bin(name, source), data)]
+    version, pieces = _offered(profile, source, known is not None and source == known.url, progress)
     files = adding.place(profile, pieces)
     digests = [hashlib.sha256(file.data).hexdigest() for file in files]
     there = manifest.find(profile.id, protocol, "hardware")
@@ -88,6 +82,16 @@ def fetch(
         )
     image = adding.enter(profile, protocol, files, version=version, source=source, replace=replace)
     return Fetched(image, pinned == digests)
+
+
+def _offered(board: Profile, source: str, is_list: bool, progress: Progress) -> tuple[str, list[Piece]]:
+    """Return version and files of what is at `source`: a list, or an image itself."""
+    itself = _Bin(_last(source), source)
+    data = _bring(board, itself, progress)
+    if is_list or data.lstrip()[:1] in (b"{", b"["):
+        version, bins = _first(source, data)
+        return version, [_piece(board, one, _bring(board, one, progress)) for one in bins]
+    return _UNKNOWN, [_piece(board, itself, data)]
 
 
 def _first(source: str, data: bytes) -> tuple[str, list[_Bin]]:

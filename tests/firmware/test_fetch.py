@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import ipaddress
 import json
+import socket
 import ssl
 import tempfile
 import threading
@@ -231,6 +232,12 @@ def test_a_file_that_is_not_there_is_named(site: Site) -> None:
     source = site.put_we2()
     del site.files["/we2.img"]
     assert refused(site, source) == "SITE/we2.img: the server says 404 Not Found"
+
+
+def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/list.json"
+    assert refused(Site(url="nothing"), url) == f"{url}: Connection refused"
 
 
 def test_redirections_are_followed_to_addresses_of_the_web_alone(site: Site) -> None:

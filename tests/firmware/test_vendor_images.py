@@ -266,6 +266,28 @@ def test_a_build_s_list_of_its_parts_is_taken(tmp_path: Path) -> None:
             examine(ESP32S3, [listed])
 
 
+def test_a_himax_image_is_one_file(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.img", tmp_path / "b.img"]
+    for path in paths:
+        path.write_bytes(made.we2())
+    with pytest.raises(
+        HarnessError, match=r"a\.img, b\.img: firmware for grove_vision_ai_we2 is one file, and"
+    ):
+        examine(WE2, paths)
+    with pytest.raises(HarnessError, match="--offset says where one file goes, and these are 2"):
+        examine(WE2, paths, "0x0")
+
+
+def test_a_chip_of_no_known_family_takes_files_into_its_regions_for_firmware(tmp_path: Path) -> None:
+    text = WE2.path.read_text().replace('family = "himax"', 'family = "other"')
+    (tmp_path / "own.toml").write_text(text)
+    own = boards.load(str(tmp_path / "own.toml"))
+    assert placed(own, Piece("a", b"anything")) == {"a": 0}
+    assert placed(own, Piece("a", b"anything", 0x2000), Piece("b", b"else")) == {"a": 0x2000, "b": 0}
+    with pytest.raises(HarnessError, match="a: 0x400000 to 0x400008 is not within a region for firmware"):
+        placed(own, Piece("a", b"anything", 0x400000))
+
+
 # ---- UF2 files
 
 
