@@ -26,7 +26,7 @@ ROOMS = {
     "cards": {"results"},
 }
 # Everyone may know these, which know nobody.
-COMMON = {"assets", "errors", "extras", "registry", "tflite_schema", "version"}
+COMMON = {"assets", "download", "errors", "extras", "registry", "tflite_schema", "version"}
 
 
 def modules() -> dict[str, Path]:
