@@ -8,7 +8,7 @@ from __future__ import annotations
 from harness.boards import Profile
 from harness.chips import container, filling
 from harness.chips.container import NotAContainer
-from harness.chips.family import BuiltPart, Family, Kind, damaged_hash, for_another
+from harness.chips.family import BuiltPart, Family, Kind, Trouble, damaged_hash, for_another
 from harness.errors import HarnessError
 
 SOCS = {"Himax HX6538 (WE2)": "HX6538", "Himax HX6537-A (WE1)": "HX6537-A"}
@@ -21,6 +21,17 @@ class Himax(Family):
     name = "himax"
     chips = tuple(SOCS)
     rom = "harness.emulator.rom.himax:rom"
+    begins = rb"1st BL |bootloader pass|himax_sec_SB_image_process PASS"
+    troubles = (
+        Trouble(
+            rb"\[1\] Xmodem download|(?:^|[\r\n])C{3,}\Z|\x15{3,}\Z",
+            "it is in its XMODEM boot loader: reset it to leave that",
+        ),
+        Trouble(
+            rb"himax_sec_SB_image_process FAIL[^\r\n]*|bootloader fail[^\r\n]*",
+            "no firmware boots on it ({}): flash one",
+        ),
+    )
 
     def recognise(self, data: bytes) -> str | None:
         """As in Family; a vendor's image has no documented form."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.chips import console
 from harness.errors import BoardError, HarnessError, nearest
 from harness.firmware.image import Image
 from harness.flash.checks import check
@@ -358,7 +359,7 @@ def _patience(prepared: Prepared, settings: Settings, emulated: bool) -> Patienc
             else max(SHORTEST_INVOKE_LIMIT_S, SLOWER_THAN_ESTIMATED * estimated)
         )
         limit = max(limit, EMULATED_INVOKE_LIMIT_S) if emulated else limit
-    return replace(EMULATED_PATIENCE if emulated else Patience(), invoke_s=limit)
+    return replace(EMULATED_PATIENCE if emulated else Patience(), invoke_s=limit, trouble=console.trouble)
 
 
 @contextmanager

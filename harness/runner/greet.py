@@ -34,7 +34,8 @@ class Greeted:
 def greet(reached: Reach, protocol: str, patience: Patience) -> Greeted | NoAnswer | None:
     """Return the firmware on a board that may hold none, or the error that says what answered instead.
 
-    None if it is known that nobody is there. Raises BoardError if the board is another one.
+    None if it is known that nobody is there. Raises BoardError if the board is another one, or if its console
+    says that no firmware would run on it.
     """
     if reached.blank or reached.url is None:
         return None
@@ -43,6 +44,8 @@ def greet(reached: Reach, protocol: str, patience: Patience) -> Greeted | NoAnsw
     try:
         return _greet(reached.board, protocol, port, replace(patience, first_sign_s=wait))
     except NoAnswer as error:
+        if not error.flashing_helps:
+            raise
         return error
 
 

@@ -28,7 +28,14 @@ class DeviceReset(BoardError):
 
 
 class NoAnswer(BoardError):
-    """The device did not answer in time, or what answered is something else."""
+    """The device did not answer in time, or what answered is something else.
+
+    `flashing_helps` is False if it is known that no firmware would.
+    """
+
+    def __init__(self, message: str, *, flashing_helps: bool = True) -> None:
+        super().__init__(message)
+        self.flashing_helps = flashing_helps
 
 
 class InvokeOutlasts(NoAnswer):
