@@ -139,7 +139,7 @@ def _no_answer(target: Target, by_lines: bool, reason: str) -> str:
     if by_lines:
         what = "hold its BOOT button while you press RESET, and try again"
     else:
-        what = "this port has no DTR and RTS: enter the loader by BOOT and RESET (or use rfc2217://)"
+        what = "this port has no DTR and RTS: enter the loader by BOOT and RESET"
     return f"{target.port}: the ESP32's loader does not answer ({said}); {what}{others_too(str(target.port))}"
 
 
@@ -157,7 +157,7 @@ def _check_size(esp: Any, target: Target) -> None:
 def _has_lines(port: Any) -> bool:
     """Return whether the port has DTR and RTS; a socket or a pseudo-terminal has not."""
     if port.port.startswith("rfc2217:"):
-        return True
+        return bool(port.has_lines)
     try:
         return isinstance(port.cts, bool) and not port.port.startswith("socket:")
     except OSError:
