@@ -21,11 +21,13 @@ from harness.chips import filling
 from harness.errors import BoardError
 from harness.flash.method import FlashFile, Outcome, Progress, Target
 from harness.wire.holders import others_too
-from harness.wire.port import open_serial
+from harness.wire.port import PortMissing, open_serial
 
 TIMEOUT_S = 3.0
 """esptool's own default: with it esptool need not configure the port again for every command."""
 ROM_BAUD = 115200
+BACK_S, LOOK_EVERY_S = 10.0, 0.1
+"""How long a port may take to come back after a reset, and between two looks."""
 _ATTEMPTS = 7
 """esptool's own default. Each is a reset, and half a second in which the chip may answer."""
 
@@ -85,9 +87,14 @@ def enter(target: Target) -> Iterator[EspLoader]:
     _log()
     with contextlib.ExitStack() as stack:
         port = open_serial(target.port, ROM_BAUD, TIMEOUT_S)
-        stack.callback(port.close)
+        stack.callback(lambda: port.close())
         with _errors(target.port):
-            esp = _connect(target, port, chip)
+            try:
+                esp = _connect(target, port, chip)
+            except OSError:  # SerialException is one
+                port.close()
+                port = _come_back(target)
+                esp = _connect(target, port, chip)
             if stub:
                 esp = run_stub(esp)
             # A lost port is an error here: the next run will not write again what is in flash by then.
@@ -120,6 +127,23 @@ def _connect(target: Target, port: Any, chip: str) -> Any:
             ) from None
         raise BoardError(_no_answer(target, by_lines, str(error))) from None
     return esp
+
+
+def _come_back(target: Target) -> Any:
+    """Return the port of a board that went away as it was reset.
+
+    Firmware that drives the USB port itself goes with its port, and the ROM's has another id and name.
+    """
+    if target.find_port is None:
+        raise BoardError(f"{target.port}: the port went away as the board was reset; plug it in again")
+    deadline = time.monotonic() + BACK_S
+    while True:
+        try:
+            return open_serial(target.find_port(), ROM_BAUD, TIMEOUT_S)
+        except PortMissing:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(LOOK_EVERY_S)
 
 
 def _enter_without_lines(target: Target, port: Any) -> None:

@@ -69,7 +69,8 @@ class Target:
 
     Attributes:
         port: the pyserial URL of its port; None if only its drive is there.
-        find_port: returns the port that comes with the firmware if there was none; raises PortError.
+        find_port: returns the port as it is called now, which may change with a reset, or come with the
+            firmware; raises PortError. None if `port` stays what it is.
         press: presses a button, "reset" or "boot", if the caller can (a virtual board, a wired bench).
         restart: has the running firmware reset the board, over its open port; returns whether it did.
         drives: directories in which drives appear, besides the system's.

@@ -161,10 +161,10 @@ def _touch(target: Target) -> None:
 
 
 def _port(target: Target) -> str:
-    if target.port is not None:
-        return target.port
-    assert target.find_port
-    return target.find_port()
+    if target.find_port is not None:
+        return target.find_port()
+    assert target.port is not None
+    return target.port
 
 
 def _copy(path: Path, data: bytes, drive: Drive, report: Callable[[int], None]) -> None:

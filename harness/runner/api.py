@@ -24,7 +24,7 @@ from harness.results import store, usable
 from harness.results.record import Record, Verification
 from harness.runner import fitting
 from harness.runner.adding import examine
-from harness.runner.attached import AUTO, EMULATED, choose_port, serial_number
+from harness.runner.attached import AUTO, EMULATED, choose_port
 from harness.runner.flash import Flashed, Written, flash, model_file
 from harness.runner.greet import Greeted, greet, greet_flashed
 from harness.runner.measure import Measurement, measure
@@ -245,7 +245,7 @@ def _run(
         ready = _bring(reached, prepared, settings, observer, result)
         session = stack.enter_context(ready.greeted.session)
         board = Benched(
-            session.protocol, port, port_kind(port), serial_number(port), ready.virtual, ready.image
+            session.protocol, port, port_kind(port), reached.serial_number, ready.virtual, ready.image
         )
         held: list[Measurement] = []
 

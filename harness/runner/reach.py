@@ -18,8 +18,9 @@ from harness.emulator.process import BoardProcess
 from harness.emulator.tflm import require_runtime
 from harness.errors import BoardError, HarnessError
 from harness.flash.method import Target
-from harness.runner.attached import DRIVE, EMULATED, choose_port
+from harness.runner.attached import DRIVE, EMULATED, Device, choose_port, device, port_of
 from harness.runner.emulated import flash_directory
+from harness.runner.returning import ReturningPort
 from harness.wire.port import Port, PortMissing, SerialPort
 
 PortKind = Literal["emulated", "serial", "pty", "socket", "rfc2217"]
@@ -33,6 +34,7 @@ class Reach:
         port: as the user named it; `url` is what pyserial opens, None if only a drive is there.
         blank: nothing is in its flash, so there is nothing to greet.
         starting: it has just been switched on.
+        device: the USB device behind the port, by which it is found again; None if it is none.
     """
 
     board: Profile
@@ -43,17 +45,25 @@ class Reach:
     blank: bool = False
     starting: bool = False
     process: BoardProcess | None = None
+    device: Device | None = None
 
     @property
     def emulated(self) -> bool:
         """Whether the board is a child of this process."""
         return self.process is not None
 
+    @property
+    def serial_number(self) -> str | None:
+        """The USB serial number of the device behind the port, if it has one."""
+        return self.device.serial_number if self.device is not None else None
+
     def open(self, *, starting: bool = False) -> Port:
         """Open the port; raises PortError, or BoardError if an emulated board has ended."""
         baud = self.board.serial.baud
         if self.process is not None:
             port: SerialPort = VirtualPort(self.process, baud)
+        elif self.device is not None:
+            port = ReturningPort(self._port(), baud, self.device)
         else:
             port = SerialPort(self._port() if self.url is None else self.url, baud)
         if self.board.flash.xmodem is None:
@@ -67,7 +77,7 @@ class Reach:
         return Target(
             self.board,
             self.url,
-            find_port=self._port if self.url is None else None,
+            find_port=self._port if self.url is None or self.device is not None else None,
             press=self.press,
             restart=None if self.press else self._restart,
             drives=self.drives,
@@ -75,7 +85,12 @@ class Reach:
         )
 
     def _port(self) -> str:
-        """Return the port that has come with the firmware, once the drive has gone; raises PortMissing."""
+        """Return where the port is now: that of the device, or that which has come with the firmware.
+
+        Raises PortMissing.
+        """
+        if self.device is not None and (where := port_of(self.device) or self.url):
+            return where
         found = choose_port(None, self.board)
         if found == EMULATED or found.startswith(DRIVE):
             raise PortMissing(f"no port of {self.board.id}: its firmware does not start, or it is unplugged")
@@ -137,7 +152,8 @@ class Shelf:
         """
         if port != EMULATED:
             url = None if port.startswith(DRIVE) else port
-            yield Reach(board, port, url, drives=(self._drive,) if self._drive else ())
+            drives = (self._drive,) if self._drive else ()
+            yield Reach(board, port, url, drives=drives, device=device(url) if url else None)
             return
         self.start(board)
         reached = self._emulated[board.sha256]
