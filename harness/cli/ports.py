@@ -12,12 +12,21 @@ _STATES = {"running": "firmware", "boot_loader": "boot loader", "any": "", "": "
 
 
 @click.command("ports", short_help="List serial ports and boot-loader drives, and the boards they belong to.")
+@click.option(
+    "--udev", is_flag=True, help="Print rules for udev that let people use the boards' ports (Linux)."
+)
 @options.as_json()
-def command(as_json: bool) -> None:
+def command(udev: bool, as_json: bool) -> None:
     """List serial ports and boot-loader drives with the boards that their ids stand for.
 
     Programs that have a port open are shown as far as this user may see them.
     """
+    if udev:
+        from harness import boards
+        from harness.boards.udev import rules
+
+        print("\n".join(rules(boards.all_profiles())))
+        return
     from harness.runner.attached import everything
 
     found = everything()

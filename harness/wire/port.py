@@ -11,7 +11,7 @@ import time
 from typing import Any, Protocol, runtime_checkable
 
 from harness.errors import BoardError, HarnessError
-from harness.wire.holders import holders, named
+from harness.wire.holders import in_use
 from harness.wire.patience import Countdown
 
 _NEGOTIATED = 6
@@ -247,8 +247,7 @@ def _explain(url: str, error: Exception) -> PortError:
     if code in (errno.EACCES, errno.EPERM) or "Permission" in text or "Access is denied" in text:
         return PortDenied(f"no permission to open {url}: {_how_to_be_permitted(url)}")
     if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in text:
-        by = named(holders(url)) or "another program"
-        return PortInUse(f"port {url} is in use by {by}; close it and try again")
+        return PortInUse(f"port {url} is in use by {in_use(url)}")
     if "does not seem to support RFC2217" in text:
         return PortError(
             f"{url} does not answer as an RFC 2217 server: switch that on there (ser2net: an accepter "
@@ -262,8 +261,16 @@ def _explain(url: str, error: Exception) -> PortError:
 def _how_to_be_permitted(url: str) -> str:
     try:
         import grp
+        import pwd
 
-        group = grp.getgrgid(os.stat(url).st_gid).gr_name
+        group = grp.getgrgid(os.stat(url).st_gid)
+        user = pwd.getpwuid(os.getuid()).pw_name
     except (ImportError, OSError, KeyError):
         return "close the program that holds it, or ask whoever looks after this computer"
-    return f"it belongs to the group '{group}'; join it (sudo usermod -aG {group} $USER) and log in again"
+    rule = "install the rule that `harness ports --udev` prints"
+    if group.gr_gid == 0:
+        return f"it is root's alone; {rule}"
+    if user in group.gr_mem and group.gr_gid not in os.getgroups():
+        return f"you have joined its group '{group.gr_name}' since you logged in; log in again"
+    join = f"join it (sudo usermod -aG {group.gr_name} $USER) and log in again"
+    return f"it belongs to the group '{group.gr_name}'; {join}, or {rule}"
