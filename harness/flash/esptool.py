@@ -97,6 +97,8 @@ def enter(target: Target) -> Iterator[EspLoader]:
                 esp = _connect(target, port, chip)
             if stub:
                 esp = run_stub(esp)
+            if baud := target.options.get("baud"):
+                esp.change_baud(int(str(baud)))
             # A lost port is an error here: the next run will not write again what is in flash by then.
             esp.WRITE_FLASH_ATTEMPTS = 1
             attach_flash(esp)

@@ -102,15 +102,16 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class Option:
-    """Something that a user may choose about a flashing method: yes or no, or one of `choices`.
+    """Something that a user may choose about a flashing method: yes or no, one of `choices`, or a `number`.
 
-    The command line spells it `--name`; `name` is also its key in `Target.options`.
+    The command line spells it `--name`; `name` is also its key in `Target.options`. Methods may share one.
     """
 
     name: str
     help: str
-    default: bool | str
+    default: bool | str | None
     choices: tuple[str, ...] = ()
+    number: bool = False
 
 
 @dataclass(frozen=True)

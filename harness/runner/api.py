@@ -122,6 +122,7 @@ def bench(
     drive: Path | str | None = None,
     profile_layers: bool = True,
     invoke_timeout_s: float | None = None,
+    baud: int | None = None,
     out: Path | str = "results",
     observer: Observer | None = None,
 ) -> Result:
@@ -139,6 +140,7 @@ def bench(
         drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
         profile_layers: time each operator, too.
         invoke_timeout_s: how long one invoke may take; None = 20 times its estimate, and at least a minute.
+        baud: the line speed of the firmware on an attached board; None = the profile's.
         out: the store that records go to.
 
     Raises:
@@ -153,6 +155,7 @@ def bench(
         profile_layers,
         Path(drive) if drive else None,
         invoke_timeout_s,
+        baud,
     )
     planned: Plan = plan(_names(models), _names(boards), protocol)
     if port not in (None, AUTO, EMULATED) and len({job.board.id for job in planned.jobs}) > 1:
@@ -165,7 +168,7 @@ def bench(
         return result
     directory = store.ensure_writable(out)
     with ExitStack() as stack:
-        shelf = stack.enter_context(Shelf(settings.drive))
+        shelf = stack.enter_context(Shelf(settings.drive, settings.baud))
         references = _References(stack, settings.warmup + settings.invokes)
         emulated = []
         for job in planned.jobs:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from harness.boards import Profile
 from harness.errors import BoardError
-from harness.runner.reach import Reach
+from harness.runner.reach import Reach, port_kind
 from harness.wire.patience import Patience
 from harness.wire.port import Port, PortMissing
 from harness.wire.protocol import connect
 from harness.wire.session import Identity, NoAnswer, Session
+from harness.wire.speeds import clear_at
 
 MAY_HOLD_NOTHING_S = 3.0
 """Seconds for the first sign of life of an attached board: it may hold no firmware, and is flashed then."""
@@ -44,9 +45,25 @@ def greet(reached: Reach, protocol: str, patience: Patience) -> Greeted | NoAnsw
     try:
         return _greet(reached.board, protocol, port, replace(patience, first_sign_s=wait))
     except NoAnswer as error:
-        if not error.flashing_helps:
-            raise
+        told = _at_another_speed(reached, error) if error.illegible else error
+        if not told.flashing_helps:
+            raise told from None
+        return told
+
+
+def _at_another_speed(reached: Reach, error: NoAnswer) -> NoAnswer:
+    """Return the error with the speed at which the line makes sense, if there is one: no case to flash."""
+    if reached.emulated or reached.url is None or port_kind(reached.url) == "socket":
         return error
+    heard = clear_at(reached.url, reached.baud)
+    if heard is None:
+        return error
+    shown = f" ('{heard.shown}')" if heard.shown else ""
+    return NoAnswer(
+        f"no board that speaks at {reached.baud} baud at {reached.url}; at {heard.baud} baud the line is "
+        f"legible{shown}: use --baud {heard.baud}",
+        flashing_helps=False,
+    )
 
 
 def greet_flashed(reached: Reach, protocol: str, patience: Patience) -> Greeted:

@@ -35,6 +35,7 @@ class Reach:
         blank: nothing is in its flash, so there is nothing to greet.
         starting: it has just been switched on.
         device: the USB device behind the port, by which it is found again; None if it is none.
+        asked_baud: the line speed that the user asked for; None = the profile's.
     """
 
     board: Profile
@@ -46,6 +47,12 @@ class Reach:
     starting: bool = False
     process: BoardProcess | None = None
     device: Device | None = None
+    asked_baud: int | None = None
+
+    @property
+    def baud(self) -> int:
+        """The line speed at which the firmware is spoken to."""
+        return self.asked_baud or self.board.serial.baud
 
     @property
     def emulated(self) -> bool:
@@ -59,7 +66,7 @@ class Reach:
 
     def open(self, *, starting: bool = False) -> Port:
         """Open the port; raises PortError, or BoardError if an emulated board has ended."""
-        baud = self.board.serial.baud
+        baud = self.baud
         if self.process is not None:
             port: SerialPort = VirtualPort(self.process, baud)
         elif self.device is not None:
@@ -126,9 +133,15 @@ def ended(process: BoardProcess | None) -> str | None:
 class Shelf:
     """The boards of a bench: each is reached once, and an emulated one lives as long as the shelf."""
 
-    def __init__(self, drive: Path | None = None) -> None:
-        """`drive`: where the boot loader's drive of an attached board is; None = look for it."""
+    def __init__(self, drive: Path | None = None, baud: int | None = None) -> None:
+        """Take what the user said of an attached board.
+
+        Args:
+            drive: where its boot loader's drive is; None = look for it.
+            baud: the line speed of its firmware; None = the profile's.
+        """
         self._drive = drive
+        self._baud = baud
         self._stack = ExitStack()
         self._emulated: dict[str, Reach] = {}
         """By the profile's hash."""
@@ -153,7 +166,8 @@ class Shelf:
         if port != EMULATED:
             url = None if port.startswith(DRIVE) else port
             drives = (self._drive,) if self._drive else ()
-            yield Reach(board, port, url, drives=drives, device=device(url) if url else None)
+            known = device(url) if url else None
+            yield Reach(board, port, url, drives=drives, device=known, asked_baud=self._baud)
             return
         self.start(board)
         reached = self._emulated[board.sha256]

@@ -15,6 +15,10 @@ FIRST_ROUND_S = 0.25
 LONGEST_ROUND_S = 2.0
 """Between two greetings: those that a starting board has not read yet must fit its line's buffer."""
 CONFIRM_S = 1.0
+ASKING_S = 0.6
+"""For an answer to `ask`, from a firmware that runs."""
+LEGIBLE = 0.9
+"""The share of text characters by which bytes are text: noise of a wrong speed has about a third."""
 SURE = 20
 """Answers in another protocol, each to what was sent after a greeting, that say that it is not understood.
 
@@ -56,7 +60,11 @@ def greet(
         last = heard()
         told = trouble(last)
         text = f"no board that speaks {speaks} at {port.url}{within}; {_what_answers(last, told)}"
-        return NoAnswer(text, flashing_helps=told is None or told.flashing_helps)
+        return NoAnswer(
+            text,
+            flashing_helps=told is None or told.flashing_helps,
+            illegible=bool(last) and not (told or legible(last) or understood(last)),
+        )
 
     round_s, asking, others = FIRST_ROUND_S, b"", 0
     while not patience.over:
@@ -84,6 +92,25 @@ def _answers(heard: bytes) -> dict[str, int]:
     return {protocol.name: protocol.answers(heard) for protocol in every()}
 
 
+def ask(port: Port) -> None:
+    """Send what a device answers in whatever protocol it speaks."""
+    port.write(_asking())
+
+
+def understood(heard: bytes) -> bool:
+    """Return whether an answer in any protocol is in bytes from a device."""
+    return any(_answers(heard).values())
+
+
+def legible(heard: bytes, least: int = 8) -> bool:
+    """Return whether bytes, at least so many, are text."""
+    text = sum(byte in _TEXT for byte in heard)
+    return len(heard) >= least and text >= LEGIBLE * len(heard)
+
+
+_TEXT = frozenset(b"\t\r\n\x1b" + bytes(range(0x20, 0x7F)))
+
+
 def _asking() -> bytes:
     """Return bytes that make a device show its protocol: it answers at least one part of them."""
     return b"".join(protocol.probe for protocol in every())
@@ -102,4 +129,4 @@ def _what_answers(heard: bytes, trouble: Trouble | None) -> str:
     if not heard:
         return "it sent nothing: check the port, and that a firmware with this protocol is on the board"
     shown = heard[:40].decode("ascii", "backslashreplace")
-    return f"it sent something else ({shown!r}): check the baud rate and the firmware"
+    return f"it sent something else ({shown!r}): check the baud rate (--baud) and the firmware"

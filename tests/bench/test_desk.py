@@ -11,17 +11,25 @@ import os
 import select
 import subprocess
 import sys
+import termios
 import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 from harness import boards
+from harness.cli import ports
+from harness.emulator.process import BoardProcess
+from harness.runner import attached
 from harness.wire import holders
+from harness.wire.greeting import legible
 from harness.wire.port import PortInUse, open_port
+from harness.wire.speeds import SPEEDS
 from tests.wire.test_greeting import LOOPS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a POSIX thing")
@@ -93,6 +101,102 @@ def test_a_board_whose_firmware_crashes_over_and_over_is_told_so_before_it_is_fl
     assert "its firmware crashes and starts again ('Guru Meditation Error: Core  0 panic'ed" in done.stderr
     assert "nor can it be flashed" in done.stderr
 
+
+# ---- line speeds
+
+
+def as_read_at(data: bytes, sent: int, read: int) -> bytes:
+    """Return what a UART reads at one speed of bytes that were sent at another, 8N1, one behind the other."""
+    bits = [bit for byte in data for bit in (0, *(byte >> n & 1 for n in range(8)), 1)]
+    samples = len(bits) * read // sent
+
+    def level(position: int, part: float = 0.5) -> int:
+        at = int((position + part) * sent / read)
+        return bits[at] if at < len(bits) else 1
+
+    out, at = bytearray(), 0
+    while at < samples:
+        if level(at):
+            at += 1
+            continue
+        out.append(sum(level(at + 1 + n) << n for n in range(8)))
+        at += 10
+    return bytes(out)
+
+
+class AtSpeed:
+    """A firmware behind a UART of one speed: it reads and is read at the speed that the host has set."""
+
+    def __init__(self, baud: int, answers: bytes) -> None:
+        self._baud = baud
+        self._answers = answers
+
+    def __call__(self, descriptor: int, received: bytes) -> None:
+        if received:
+            code = termios.tcgetattr(descriptor)[5]
+            host = next(speed for speed in SPEEDS if getattr(termios, f"B{speed}", None) == code)
+            os.write(
+                descriptor,
+                as_read_at(self._answers, self._baud, host) if host != self._baud else self._answers,
+            )
+
+
+def test_a_wrong_speed_makes_noise_of_text_as_a_uart_does() -> None:
+    text = b"m-ready\r\n" * 4
+    assert as_read_at(text, 115200, 115200) == text
+    for read in (921600, 57600, 9600):
+        assert not legible(as_read_at(text, 115200, read))
+
+
+@pytest.mark.parametrize("board", ["xiao_esp32s3", "grove_vision_ai_we2"])
+def test_a_line_that_is_legible_at_another_speed_is_told_with_that_speed(board: str) -> None:
+    with on_a_pty(AtSpeed(115200, b"Hello from another world\r\n")) as port:
+        done = harness("bench", MODEL, "-b", board, "--port", port)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(
+        f"at 921600 baud at {port}; at 115200 baud the line is legible ('Hello from another world'): use "
+        "--baud 115200"
+    )
+
+
+def test_the_speed_that_was_asked_for_is_the_one_that_is_used() -> None:
+    with on_a_pty(AtSpeed(57600, b"m-ready\r\n")) as port:
+        done = harness("bench", MODEL, "-b", "xiao_esp32s3", "--port", port, "--baud", "57600", "-p", "bench")
+    assert "it speaks MLPerf Tiny's text: use --protocol mlperf-tiny" in done.stderr
+
+
+def test_what_the_ports_say_is_shown_at_the_speed_that_was_asked_for_and_at_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def chatty(descriptor: int, received: bytes) -> None:
+        AtSpeed(115200, b"I (24) boot: ESP-IDF v5.1\r\n")(descriptor, received or b" ")
+
+    with on_a_pty(chatty) as first, on_a_pty(lambda *_: None) as second:
+        found = [
+            SimpleNamespace(device=name, vid=0x303A, pid=0x1001, serial_number=None, description="a port")
+            for name in (first, second)
+        ]
+        monkeypatch.setattr(attached, "_comports", lambda: found)
+        right = CliRunner().invoke(ports.command, ["--baud", "115200"]).output
+        wrong = CliRunner().invoke(ports.command, ["--baud", "921600"]).output
+    assert f"{first}: at 115200 baud: I (24) boot: ESP-IDF v5.1\n{second}: nothing\n" in right
+    assert f"{first}: nothing legible at 921600 baud; at 115200 baud: I (24) boot: ESP-IDF v5.1\n" in wrong
+
+
+@pytest.mark.parametrize("board", ["xiao_esp32s3", "grove_vision_ai_we2"])
+def test_a_board_is_flashed_at_the_speed_that_was_asked_for(board: str) -> None:
+    with BoardProcess(board, ["--firmware", "bench"], listen="pty") as process:
+        done = harness("flash", "-b", board, "--port", process.url, "--baud", "460800", "-m", MODEL)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_speed_means_nothing_to_a_drive() -> None:
+    done = harness("flash", "-b", "grove_vision_ai", "--port", "emulated", "--baud", "115200")
+    assert done.returncode == 2
+    assert "--baud has no meaning for grove_vision_ai, which is flashed by uf2" in done.stderr
+
+
+# ---- who has the port, and who may have it
 
 AS_NOBODY = """
 import grp, os, pwd, sys
