@@ -8,6 +8,7 @@ from typing import get_args
 from pydantic import BaseModel
 
 from harness.boards.lines import Path
+from harness.boards.problems import keys_at
 from harness.boards.profile import SPECIAL_KERNELS, Coefficients, MemoryKind, Profile, Region
 from harness.boards.table import REST, Table
 from harness.errors import nearest
@@ -112,7 +113,11 @@ def _flash(profile: Profile) -> Iterator[Finding]:
             yield ("flash", method), f"is for the method '{method}', but the board's is '{flash.method}'"
         if method == flash.method and not given:
             yield ("flash", "method"), f"the method '{method}' needs the table [flash.{method}]"
-    if flash.enter == "touch" and flash.uf2 is None:
+    for method in flash.others:
+        if method != flash.method:
+            known = nearest(method, keys_at(("flash",)))
+            yield ("flash", method), f"unknown key{known}; the method is '{flash.method}'"
+    if flash.enter == "touch" and flash.touch_baud is None:
         yield ("flash", "enter"), "'touch' needs the table [flash.uf2], which has the speed"
 
 

@@ -18,5 +18,6 @@ XMODEM = Flasher(
     "xmodem",
     "harness.flash.xmodem:enter",
     (Option("block", "Block size in bytes.", default="1024", choices=("1024", "128")), _BAUD),
+    port="harness.flash.xmodem_silence:SilentPort",
 )
 UF2 = Flasher("uf2", "harness.flash.uf2:enter")

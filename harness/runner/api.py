@@ -198,7 +198,7 @@ def _drive_is_of_use(planned: Plan, port: str | None) -> None:
     """Raise HarnessError if the boot loader's drive is named but would not be used."""
     if port == EMULATED:
         raise HarnessError("an emulated board has a drive of its own; leave --drive out")
-    if not any(job.board.flash.uf2 for job in planned.jobs):
+    if not any(job.board.flash.drive_labels for job in planned.jobs):
         ids = ", ".join(dict.fromkeys(job.board.id for job in planned.jobs))
         raise HarnessError(f"--drive is for boards that are flashed by UF2, not for {ids}; leave it out")
 

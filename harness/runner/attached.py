@@ -70,7 +70,7 @@ def choose_port(wanted: str | None, board: Profile, drive: Path | None = None) -
         if meant and wanted != EMULATED and not Path(wanted).exists():
             raise HarnessError(f"no port '{wanted}'; did you mean '{meant[0]}'?")
         return wanted
-    if drive is not None and board.flash.uf2 is not None:
+    if drive is not None and board.flash.drive_labels:
         if not drive.is_dir():
             raise HarnessError(
                 f"{drive}: there is no such drive; press the board's button twice, and look with "
@@ -188,11 +188,11 @@ def _port(port: Any, profiles: Iterable[Profile]) -> Attached:
 def _drives(profiles: Iterable[Profile]) -> Iterator[Attached]:
     for drive in drives.find():
         label = drive.label.upper()
-        fits = tuple(p.id for p in profiles if p.flash.uf2 and label in p.flash.uf2.drive_labels)
+        fits = tuple(p.id for p in profiles if label in p.flash.drive_labels)
         number, about = drive.info.get("Board-ID"), drive.info.get("Model", "")
         yield Attached(str(drive.path), "drive", fits, "boot_loader", None, number, about)
     for profile in profiles:
-        device = drives.unmounted(profile.flash.uf2.drive_labels) if profile.flash.uf2 else None
+        device = drives.unmounted(profile.flash.drive_labels)
         if device is not None:
             about = f"not mounted: udisksctl mount -b {device}"
             yield Attached(str(device), "drive", (profile.id,), "boot_loader", None, None, about)

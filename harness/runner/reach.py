@@ -17,7 +17,7 @@ from harness.boards import Profile
 from harness.emulator.process import BoardProcess
 from harness.emulator.tflm import require_runtime
 from harness.errors import BoardError, HarnessError
-from harness.flash.method import Target
+from harness.flash.method import Target, as_firmware_port
 from harness.runner.attached import DRIVE, EMULATED, Device, choose_port, device, port_of
 from harness.runner.emulated import flash_directory
 from harness.runner.returning import ReturningPort
@@ -73,11 +73,7 @@ class Reach:
             port = ReturningPort(self._port(), baud, self.device)
         else:
             port = SerialPort(self._port() if self.url is None else self.url, baud)
-        if self.board.flash.xmodem is None:
-            return port
-        from harness.flash.xmodem_silence import SilentPort
-
-        return SilentPort(port, starting=starting)
+        return as_firmware_port(self.board, port, starting)
 
     def target(self, options: dict[str, object] | None = None) -> Target:
         """Return the board as something to flash."""
