@@ -114,6 +114,10 @@ VARIANTS = {
 # 0e313326, panic.c at 0473ddff, task_wdt/task_wdt.c; components/bootloader_support/src/esp_image_format.c at
 # 002cd296; components/esp_psram/esp32s3/esp_psram_impl_octal.c at 0079f09c; components/heap/heap_caps.c. Of
 # TFLite-Micro (tensorflow/tflite-micro at 90b983c2): arena_allocator/single_arena_buffer_allocator.cc.
+_HANGS = (
+    "its firmware hangs and is started again by a watchdog ('{}'): erase the flash (`esptool erase-flash`) "
+    "and flash another"
+)
 _TROUBLES = (
     Trouble(
         rb"waiting for download|boot:0x\w+ \(DOWNLOAD[^\r\n]*",
@@ -151,12 +155,9 @@ _TROUBLES = (
         "again; if it still does, put its tensor arena into PSRAM",
         restarts=2,
     ),
-    Trouble(
-        rb"[^\r\n]*Task watchdog got triggered[^\r\n]*|rst:0x\w+ \(\w*WDT\w*\)",
-        "its firmware hangs and is started again by a watchdog ('{}'): erase the flash "
-        "(`esptool erase-flash`) and flash another",
-        restarts=2,
-    ),
+    Trouble(rb"[^\r\n]*Task watchdog got triggered[^\r\n]*", _HANGS, restarts=2),
+    # Once is no trouble: esptool has a board reset itself by this watchdog.
+    Trouble(rb"rst:0x\w+ \(\w*WDT\w*\)", _HANGS, restarts=2, least=2),
     Trouble(
         rb"rst:0x\w+ \([^\r\n]*",
         "it starts over and over ('{}'): try another cable and supply, then erase the flash "

@@ -31,6 +31,13 @@ class Himax(Family):
             rb"himax_sec_SB_image_process FAIL[^\r\n]*|bootloader fail[^\r\n]*",
             "no firmware boots on it ({}): flash one",
         ),
+        Trouble(
+            rb"1st BL Modem Build[^\r\n]*",
+            "it starts over and over ('{}'): try another cable and supply, take the camera off, then flash "
+            "it again",
+            restarts=3,
+            least=3,
+        ),
     )
 
     def recognise(self, data: bytes) -> str | None:

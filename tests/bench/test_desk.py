@@ -23,12 +23,17 @@ import pytest
 from click.testing import CliRunner
 
 from harness import boards
+from harness.chips import console
 from harness.cli import ports
 from harness.emulator.process import BoardProcess
 from harness.runner import attached
+from harness.runner.greet import greet
+from harness.runner.reach import Reach
 from harness.wire import holders
 from harness.wire.greeting import legible
+from harness.wire.patience import Patience
 from harness.wire.port import PortInUse, open_port
+from harness.wire.session import NoAnswer
 from harness.wire.speeds import SPEEDS
 from tests.wire.test_greeting import LOOPS
 
@@ -79,6 +84,22 @@ class Looping:
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + 0.5
             os.write(descriptor, self._text)
+
+
+@pytest.mark.parametrize("cause", LOOPS)
+def test_a_board_in_a_boot_loop_is_told_by_what_its_console_says(cause: str) -> None:
+    text, words = LOOPS[cause]
+    with on_a_pty(Looping(text)) as port:
+        board = boards.load("grove_vision_ai_we2" if "WE2" in cause else "xiao_esp32s3")
+        patience = Patience(trouble=console.trouble)
+        if cause.startswith("supply"):
+            with pytest.raises(NoAnswer) as caught:
+                greet(Reach(board, port, port), "bench", patience)
+            told = caught.value
+        else:
+            told = greet(Reach(board, port, port), "bench", patience)  # type: ignore[assignment]
+    assert f"no board that speaks the bench protocol at {port}" in str(told)
+    assert f"; {words}" in str(told)
 
 
 def test_a_board_whose_supply_breaks_down_is_told_and_not_flashed() -> None:

@@ -296,6 +296,16 @@ LOOPS = {
         "it starts over and over ('rst:0x3 (RTC_SW_SYS_RST),boot:0x8 (SPI_FAST_FLASH_BOOT)'): try another "
         "cable and supply",
     ),
+    "watchdog of the chip": (
+        STARTED % b"0x7 (TG0WDT_SYS_RST)",
+        "its firmware hangs and is started again by a watchdog ('rst:0x7 (TG0WDT_SYS_RST)'): erase the flash",
+    ),
+    "nothing that tells, on a WE2": (
+        b"1st BL Modem Build DATE=Nov 30 2023\r\nslot flash_offset 0x00000000\r\n"
+        b"New MemDesp himax_sec_SB_image_process PASS\r\njump_addr=0x10000000\r\n",
+        "it starts over and over ('1st BL Modem Build DATE=Nov 30 2023'): try another cable and supply, take "
+        "the camera off",
+    ),
 }
 
 
@@ -330,9 +340,11 @@ def test_a_board_that_crashed_once_is_waited_for(cause: str) -> None:
     assert after == pytest.approx(60.0, abs=0.01)
 
 
-def test_a_start_is_no_boot_loader() -> None:
-    why, _ = told(printing(STARTED % b"0x1 (POWERON)"))
-    assert "boot loader" not in why
+@pytest.mark.parametrize("cause", [b"0x1 (POWERON)", b"0x10 (RTCWDT_RTC_RST)", b"0x15 (USB_UART_CHIP_RESET)"])
+def test_a_start_is_no_boot_loader_and_no_loop(cause: bytes) -> None:
+    why, after = told(printing(STARTED % cause))
+    assert "it sent something else" in why
+    assert after == pytest.approx(60.0, abs=0.01)
 
 
 def test_a_board_that_boots_after_all_is_greeted(tmp_path: Path) -> None:
