@@ -20,12 +20,11 @@ def _options_of_methods(command: Callable[..., None]) -> Callable[..., None]:
         for option in FLASHERS.get(name).options:
             methods.setdefault(option, []).append(name)
     for option, names in reversed(methods.items()):
-        spelt = (
-            f"--{option.name}" if option.choices or option.number else f"--{option.name}/--no-{option.name}"
-        )
-        kind = click.Choice(option.choices) if option.choices else click.INT if option.number else click.BOOL
+        kind: click.ParamType = click.BOOL
+        if option.number or option.choices:
+            kind = click.Choice(option.choices) if option.choices else click.IntRange(1)
         command = click.option(
-            spelt,
+            f"--{option.name}/--no-{option.name}" if kind is click.BOOL else f"--{option.name}",
             type=kind,
             default=option.default,
             show_default=option.default is not None,

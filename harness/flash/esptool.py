@@ -21,7 +21,7 @@ from harness.chips import filling
 from harness.errors import BoardError
 from harness.flash.method import FlashFile, Outcome, Progress, Target
 from harness.wire.holders import others_too
-from harness.wire.port import PortMissing, open_serial
+from harness.wire.port import PortError, open_serial
 
 TIMEOUT_S = 3.0
 """esptool's own default: with it esptool need not configure the port again for every command."""
@@ -142,7 +142,7 @@ def _come_back(target: Target) -> Any:
     while True:
         try:
             return open_serial(target.find_port(), ROM_BAUD, TIMEOUT_S)
-        except PortMissing:
+        except PortError:
             if time.monotonic() > deadline:
                 raise
         time.sleep(LOOK_EVERY_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,12 +115,18 @@ def _maybe(board: Profile, there: Iterable[Attached]) -> str:
     ]
     if not found:
         return ""
-    return f"{' or '.join(found)} may be the {board.id}, under a USB id that its firmware gives it"
+    why = (
+        "a USB id that its firmware gives it"
+        if board.serial.link == "usb_cdc"
+        else "the USB id of its bridge"
+    )
+    return f"{' or '.join(found)} may be the {board.id}, under {why}"
 
 
 def device(url: str) -> Device | None:
     """Return the USB device behind a port; None if it is none, or has nothing to be known by."""
-    port = next((port for port in _comports() if port.device == url), None)
+    names = (url, os.path.realpath(url))  # a link in /dev/serial/by-id, for one
+    port = next((port for port in _comports() if port.device in names), None)
     if port is None or port.vid is None or not (port.serial_number or _location(port)):
         return None
     return Device(_usb_id(port), port.serial_number or None, _location(port))

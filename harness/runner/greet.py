@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from harness.boards import Profile
 from harness.errors import BoardError
-from harness.runner.reach import Reach, port_kind
+from harness.runner.reach import Reach
 from harness.wire.patience import Patience
-from harness.wire.port import Port, PortMissing
+from harness.wire.port import Port, PortError
 from harness.wire.protocol import connect
 from harness.wire.session import Identity, NoAnswer, Session
 from harness.wire.speeds import clear_at
@@ -53,7 +53,7 @@ def greet(reached: Reach, protocol: str, patience: Patience) -> Greeted | NoAnsw
 
 def _at_another_speed(reached: Reach, error: NoAnswer) -> NoAnswer:
     """Return the error with the speed at which the line makes sense, if there is one: no case to flash."""
-    if reached.emulated or reached.url is None or port_kind(reached.url) == "socket":
+    if reached.url is None or not reached.speed_matters:
         return error
     heard = clear_at(reached.url, reached.baud)
     if heard is None:
@@ -97,12 +97,15 @@ def _same_board(session: Session, identity: Identity, board: Profile) -> None:
 
 
 def _open_when_back(reached: Reach) -> Port:
-    """Open the port of a board that was just flashed: after a reset, USB takes a while to find it."""
+    """Open the port of a board that was just flashed.
+
+    After a reset it takes a while until USB finds it, udev gives it to the user, and ModemManager lets go.
+    """
     deadline = time.monotonic() + PORT_BACK_S
     while True:
         try:
             return reached.open()
-        except PortMissing:
+        except PortError:
             if time.monotonic() > deadline:
                 raise
         time.sleep(PORT_LOOK_S)

@@ -60,6 +60,13 @@ class Reach:
         return self.process is not None
 
     @property
+    def speed_matters(self) -> bool:
+        """Whether another line speed makes a difference: a socket has none, nor has the board's own USB."""
+        own = self.device is not None and self.device.usb_id in [usb.id for usb in self.board.usb]
+        nominal = own and self.board.serial.baud_is == "nominal"
+        return self.url is not None and port_kind(self.url) != "socket" and not self.emulated and not nominal
+
+    @property
     def serial_number(self) -> str | None:
         """The USB serial number of the device behind the port, if it has one."""
         return self.device.serial_number if self.device is not None else None
@@ -94,7 +101,10 @@ class Reach:
         """
         if self.device is not None and (where := port_of(self.device) or self.url):
             return where
-        found = choose_port(None, self.board)
+        try:
+            found = choose_port(None, self.board)
+        except HarnessError as error:
+            raise PortMissing(str(error)) from None
         if found == EMULATED or found.startswith(DRIVE):
             raise PortMissing(f"no port of {self.board.id}: its firmware does not start, or it is unplugged")
         return found

@@ -330,6 +330,21 @@ def test_a_device_is_found_again_by_serial_number_and_socket(
     assert attached.port_of(known) == where
 
 
+def test_a_device_is_known_by_a_link_to_its_port_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "ttyACM0").touch()
+    (tmp_path / "by-id").symlink_to(tmp_path / "ttyACM0")
+    attach(monkeypatch, port(str(tmp_path / "ttyACM0"), "303A:1001", "34:85"))
+    known = attached.device(str(tmp_path / "by-id"))
+    assert known is not None
+    assert known.serial_number == "34:85"
+
+
+def test_a_port_of_the_same_bridge_s_maker_may_be_the_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    attach(monkeypatch, port("/dev/ttyUSB0", "1A86:7523"))
+    with pytest.raises(HarnessError, match=r"may be the grove_vision_ai_we2, under the USB id of its bridge"):
+        attached.choose_port(None, WE2)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a POSIX thing")
 def test_a_port_that_comes_back_under_another_name_is_opened_under_that(
     monkeypatch: pytest.MonkeyPatch,
