@@ -49,7 +49,7 @@ def command(udev: bool, baud: int | None, as_json: bool) -> None:
         [
             (
                 item.where,
-                " or ".join(item.boards) or "-",
+                " or ".join(item.boards) or (f"perhaps {' or '.join(item.may_be)}" if item.may_be else "-"),
                 _STATES[item.state],
                 item.usb_id,
                 item.serial_number,

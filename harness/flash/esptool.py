@@ -21,13 +21,14 @@ from harness.chips import filling
 from harness.errors import BoardError
 from harness.flash.method import FlashFile, Outcome, Progress, Target
 from harness.wire.holders import others_too
-from harness.wire.port import PortError, open_serial
+from harness.wire.port import PortError, open_port, open_serial
 
 TIMEOUT_S = 3.0
 """esptool's own default: with it esptool need not configure the port again for every command."""
 ROM_BAUD = 115200
 BACK_S, LOOK_EVERY_S = 10.0, 0.1
 """How long a port may take to come back after a reset, and between two looks."""
+_NEGOTIATION_BYTES = 64
 _ATTEMPTS = 7
 """esptool's own default. Each is a reset, and half a second in which the chip may answer."""
 
@@ -161,6 +162,9 @@ def _enter_without_lines(target: Target, port: Any) -> None:
 
 
 def _no_answer(target: Target, by_lines: bool, reason: str) -> str:
+    if str(target.port).lower().startswith("socket://"):
+        with open_port(str(target.port)) as again:
+            again.read(_NEGOTIATION_BYTES, TIMEOUT_S)  # raises TelnetPort, if it is one
     said = reason.splitlines()[0].removeprefix("Failed to connect to ESP32-S3: ").rstrip(".")
     if by_lines:
         what = "hold its BOOT button while you press RESET, and try again"

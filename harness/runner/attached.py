@@ -25,7 +25,8 @@ DRIVE = "drive:"
 class Attached:
     """A port or a drive. `boards` are the ids that its USB id or its label stands for.
 
-    `location` is the USB socket that it is in, as the system names it.
+    `location` is the USB socket that it is in, as the system names it; `may_be` are boards of the same
+    vendor, if the USB id is none that is known.
     """
 
     where: str
@@ -37,6 +38,7 @@ class Attached:
     description: str
     held_by: tuple[Holder, ...] = ()
     location: str | None = None
+    may_be: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,7 @@ def choose_port(wanted: str | None, board: Profile, drive: Path | None = None) -
 
 def _maybe(board: Profile, there: Iterable[Attached]) -> str:
     """Return a clause about ports that no board is known by, of the maker of this one's USB; "" for none."""
-    makers = {usb.id[:4] for usb in board.usb}
-    found = [
-        f"{item.where} ({item.usb_id}, {item.description})"
-        for item in there
-        if not item.boards and item.usb_id is not None and item.usb_id[:4] in makers
-    ]
+    found = [f"{item.where} ({item.usb_id}, {item.description})" for item in there if board.id in item.may_be]
     if not found:
         return ""
     why = (
@@ -179,16 +176,19 @@ def _port(port: Any, profiles: Iterable[Profile]) -> Attached:
         for usb in profile.usb
         if (usb.vendor_id, usb.product_id) == (port.vid, port.pid)
     ]
+    known = tuple(dict.fromkeys(name for name, _ in ids))
+    alike = [p.id for p in profiles if any(usb.vendor_id == port.vid for usb in p.usb)]
     return Attached(
         where=port.device,
         kind="port",
-        boards=tuple(dict.fromkeys(name for name, _ in ids)),
+        boards=known,
         state=ids[0][1] if ids else "",
         usb_id=_usb_id(port) if port.vid is not None else None,
         serial_number=port.serial_number or None,
         description=port.description or "",
         held_by=holders(port.device),
         location=_location(port),
+        may_be=() if known else tuple(alike),
     )
 
 

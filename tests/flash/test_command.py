@@ -22,7 +22,7 @@ import harness
 from harness import boards
 from harness.boards import Profile
 from harness.chips import uf2file
-from harness.cli import flash, uf2
+from harness.cli import flash, ports, uf2
 from harness.emulator.board import load_models
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.process import BoardProcess
@@ -263,6 +263,8 @@ def test_no_emulated_board_takes_the_place_of_what_may_be_the_board(monkeypatch:
     assert attached.choose_port("emulated", ESP) == "emulated"
     assert attached.choose_port("/dev/ttyACM0", ESP) == "/dev/ttyACM0"
     assert attached.choose_port(None, WE2) == "emulated", "another maker's chip"
+    listed = " ".join(CliRunner().invoke(ports.command).output.split())
+    assert "perhaps xiao_esp32c3 or xiao_esp32c6 or xiao_esp32s3" in listed
 
 
 def test_another_board_of_the_same_maker_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import harness
 from harness.emulator.process import BoardProcess
+from harness.runner.api import flash_board
 from harness.wire.port import PortError, TelnetPort, open_port
 from tests.wire.ser2net import ser2net, terminal
 
@@ -18,6 +19,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("ser2net") is None, reason="needs ser2net"),
 ]
 RFC2217 = "telnet(rfc2217,mode=server),tcp"
+MODEL = "cifar10_mbv2_035_32_int8"
 EVERY_BYTE = bytes(range(256)) * 4
 
 
@@ -62,20 +64,27 @@ def test_a_plain_socket_that_is_taken_for_rfc2217_is_told(tmp_path: Path) -> Non
         open_port(f"rfc2217://{place}")
 
 
+def test_a_telnet_port_is_told_to_who_flashes_over_it_as_a_socket(tmp_path: Path) -> None:
+    with (
+        terminal(echo=False) as device,
+        ser2net(tmp_path, "telnet,tcp", device) as place,
+        pytest.raises(TelnetPort, match=f"use rfc2217://{place}, or have"),
+    ):
+        flash_board("xiao_esp32s3", f"socket://{place}", models=[MODEL])
+
+
 @pytest.mark.parametrize("board", ["xiao_esp32s3", "grove_vision_ai_we2"])
-def test_a_board_behind_ser2net_is_benched(tmp_path: Path, board: str) -> None:
-    flash = ["--flash", str(tmp_path / "flash"), "--firmware", "bench", "--model", "cifar10_mbv2_035_32_int8"]
+def test_a_board_behind_ser2net_is_flashed_and_benched(tmp_path: Path, board: str) -> None:
+    """With its firmware, for without DTR and RTS nobody can have a board enter its boot loader otherwise."""
+    flash = ["--flash", str(tmp_path / "flash"), "--firmware", "bench"]
     with (
         BoardProcess(board, flash, listen="pty") as process,
         ser2net(tmp_path, RFC2217, process.url) as place,
     ):
-        result = harness.bench(
-            ["cifar10_mbv2_035_32_int8"],
-            [board],
-            port=f"rfc2217://{place}",
-            invokes=2,
-            out=tmp_path / "results",
-        )
+        port = f"rfc2217://{place}"
+        result = harness.bench([MODEL], [board], port=port, invokes=2, out=tmp_path / "results")
     assert not result.failures
     assert len(result.records) == 1
-    assert "bench firmware" in [kept.what for kept in result.flashed[0].there], "it answered"
+    [flashed] = result.flashed
+    assert "bench firmware" in [kept.what for kept in flashed.there], "it answered"
+    assert [outcome.file.split()[0] for outcome in flashed.written] == [MODEL]
