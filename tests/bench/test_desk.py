@@ -6,15 +6,12 @@ Each board here is at the other end of a real pseudo-terminal or socket, and `ha
 from __future__ import annotations
 
 import contextlib
-import grp
 import os
 import select
 import subprocess
 import sys
-import termios
 import threading
 import time
-import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,7 +34,7 @@ from harness.wire.session import NoAnswer
 from harness.wire.speeds import SPEEDS
 from tests.wire.test_greeting import LOOPS
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a POSIX thing")
+grp, termios, tty = (pytest.importorskip(name) for name in ("grp", "termios", "tty"))  # no Windows
 
 MODEL = "cifar10_mbv2_035_32_int8"
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import tty
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -370,6 +369,8 @@ def test_a_board_that_leaves_its_port_for_the_boot_loader_is_flashed_where_it_co
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Firmware with TinyUSB: a reset takes its port away, and the ROM's has another id, number and name."""
+    import tty
+
     master, slave = os.openpty()
     tty.setraw(slave)
     tinyusb = os.ttyname(slave)

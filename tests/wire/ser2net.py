@@ -9,7 +9,6 @@ import socket
 import subprocess
 import threading
 import time
-import tty
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +42,8 @@ def ser2net(directory: Path, accepter: str, device: str, baud: int = 921600) -> 
 @contextlib.contextmanager
 def terminal(echo: bool = True) -> Iterator[str]:
     """Yield the name of a pseudo-terminal at which everything comes back, or nothing."""
+    import tty
+
     master, slave = os.openpty()
     tty.setraw(slave)
     ended = threading.Event()
