@@ -263,6 +263,7 @@ class MlperfSession(Session):
             lambda: self._port.write(b"name%"),
             partial(self._hear, _NAME),
             lambda: self._lines.heard,
+            self._patience.trouble,
         )
         self._synchronise()
         return name

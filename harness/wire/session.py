@@ -28,7 +28,16 @@ class DeviceReset(BoardError):
 
 
 class NoAnswer(BoardError):
-    """The device did not answer in time, or what answered is something else."""
+    """The device did not answer in time, or what answered is something else.
+
+    `flashing_helps` is False if it is known that it is not a firmware that is missing; `illegible` says that
+    something came which makes no sense at this line speed.
+    """
+
+    def __init__(self, message: str, *, flashing_helps: bool = True, illegible: bool = False) -> None:
+        super().__init__(message)
+        self.flashing_helps = flashing_helps
+        self.illegible = illegible
 
 
 class InvokeOutlasts(NoAnswer):
