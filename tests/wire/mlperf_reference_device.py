@@ -8,8 +8,14 @@ Bytes are taken as its interrupt takes them: whatever comes before a `%` is the 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
 import struct
-from collections.abc import Callable
+import termios
+import threading
+import tty
+from collections.abc import Callable, Iterator
 from math import copysign
 
 COMMAND_BYTES = 80
@@ -30,11 +36,13 @@ class ReferenceDevice:
         name: str = "unspecified",
         device: str = "dut",
         quantisation: tuple[float, int] = (1.0, -128),
+        made: tuple[float, int] | None = None,
     ) -> None:
-        """`size`: elements of the input; `quantisation`: of input and output."""
+        """`size`: elements of the input; `made`: quantisation of the output, None: that of the input."""
         self._benchmark, self._size, self._model = benchmark, size, model
         self._name, self._device = name, device
         self._scale, self._zero = quantisation
+        self._made = made or quantisation
         self._command = bytearray()
         self._most = MAX_DB_INPUT.get(benchmark, API_DB_INPUT)
         self._buffer = bytearray(2 * API_DB_INPUT)  # the device writes on behind the end of its own
@@ -111,7 +119,8 @@ class ReferenceDevice:
         return ""
 
     def _results(self) -> str:
-        made = [(unit - self._zero) * self._scale for unit in self._model(self.tensor)]
+        scale, zero = self._made
+        made = [(unit - zero) * scale for unit in self._model(self.tensor)]
         if self._benchmark == "ad01":
             error = sum((a - b) ** 2 for a, b in zip(made, self._floats, strict=True)) / self._size
             return f"m-results-[{error:.3f}]\r\n"
@@ -120,3 +129,30 @@ class ReferenceDevice:
         printed = [f"{int(value * 1000) / 1000 if cut else value:.3f}" for value in made]
         after = "," if self._benchmark == "vww01" else ""
         return "m-results-[" + ",".join(printed) + after + "]\r\n"
+
+
+@contextlib.contextmanager
+def on_a_terminal(device: ReferenceDevice, speed: int = termios.B115200) -> Iterator[str]:
+    """Serve the device on a pseudo-terminal; at any other speed than its own it reads and sends noise."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    stop, over = os.pipe()
+
+    def serve() -> None:
+        while True:
+            ready, _, _ = select.select([master, stop], [], [])
+            if stop in ready:
+                return
+            data = os.read(master, 4096)
+            if termios.tcgetattr(slave)[4] == speed:
+                os.write(master, device.hear(data))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield os.ttyname(slave)
+    finally:
+        os.write(over, b"x")
+        thread.join()
+        for end in (master, slave, stop, over):
+            os.close(end)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import select
 import termios
-import threading
-import tty
 from collections.abc import Iterator
 
 import pytest
@@ -18,7 +14,7 @@ from harness.wire.patience import Patience
 from harness.wire.port import SerialPort
 from harness.wire.protocol import connect
 from harness.wire.session import NoAnswer, Session, TensorInfo
-from tests.wire.mlperf_reference_device import ReferenceDevice
+from tests.wire.mlperf_reference_device import ReferenceDevice, on_a_terminal
 
 SIZES = {"vww01": 27648, "ic01": 3072, "kws01": 490, "ad01": 640}
 PATIENCE = Patience(first_sign_s=1.5)
@@ -31,33 +27,6 @@ def first_two(tensor: bytes) -> list[int]:
 
 def whole(tensor: bytes) -> list[int]:
     return [byte - 256 if byte > 127 else byte for byte in tensor]
-
-
-@contextlib.contextmanager
-def on_a_terminal(device: ReferenceDevice, speed: int = termios.B115200) -> Iterator[str]:
-    """Serve the device on a pseudo-terminal; at any other speed than its own it reads and sends noise."""
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    stop, over = os.pipe()
-
-    def serve() -> None:
-        while True:
-            ready, _, _ = select.select([master, stop], [], [])
-            if stop in ready:
-                return
-            data = os.read(master, 4096)
-            if termios.tcgetattr(slave)[4] == speed:
-                os.write(master, device.hear(data))
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield os.ttyname(slave)
-    finally:
-        os.write(over, b"x")
-        thread.join()
-        for end in (master, slave, stop, over):
-            os.close(end)
 
 
 @contextlib.contextmanager
