@@ -348,6 +348,7 @@ class SscmaSession(Session):
             lambda: self._write(_GREETING),
             self._hear_id,
             lambda: self._replies.heard,
+            self._patience.trouble,
         )
 
     def _hear_id(self, seconds: float) -> str | None:
