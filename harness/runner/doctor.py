@@ -19,6 +19,7 @@ from typing import Literal
 
 from harness import boards
 from harness.boards import Profile
+from harness.chips import console
 from harness.errors import BoardError, HarnessError
 from harness.firmware import manifest
 from harness.flash.method import enter, no_progress
@@ -47,7 +48,7 @@ SPOILT = 0.1
 CLOCK_S = 2.0
 """Between two looks at the clocks: a round trip of 1 ms then leaves 1 in 1000 uncertain."""
 RECOGNISE_S = 2.0
-_PATIENCE = Patience(first_sign_s=3.0, invoke_s=600.0)
+_PATIENCE = Patience(first_sign_s=3.0, invoke_s=600.0, trouble=console.trouble)
 _TTYS, _USB = Path("/sys/class/tty"), Path("/sys/bus/usb/devices")
 
 
@@ -153,7 +154,7 @@ def _find(board: Profile | None, port: str | None) -> tuple[Attached | None, str
     """Return what is attached at the port, if it is seen, and the port; raises HarnessError if none is."""
     if port == EMULATED:
         return None, port
-    there = everything()
+    there = everything(board)
     if port is not None:
         real = os.path.realpath(port)
         return next((item for item in there if item.where in (port, real)), None), port

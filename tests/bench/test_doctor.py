@@ -166,7 +166,10 @@ def test_a_board_that_boots_again_and_again() -> None:
     with attached("--trouble", "boot-loop") as port:
         found = walk(port)
     assert list(failed(found)) == ["firmware"]
-    assert "no board that speaks the bench protocol" in failed(found)["firmware"]
+    assert (
+        "its supply breaks down and it starts again ('Brownout detector was triggered')"
+        in (failed(found)["firmware"])
+    )
 
 
 def test_firmware_of_another_version() -> None:
@@ -226,7 +229,8 @@ def test_an_invoke_that_fails() -> None:
 def test_a_board_of_another_name() -> None:
     with attached("--trouble", "name=grove_vision_ai_we2") as port:
         found = walk(port)
-    assert "the board calls itself 'grove_vision_ai_we2', not xiao_esp32s3" in failed(found)["firmware"]
+    assert "calls itself 'grove_vision_ai_we2'" in failed(found)["firmware"]
+    assert "--board" in failed(found)["firmware"]
 
 
 def test_the_driver_is_the_one_that_linux_names(tmp_path: Path) -> None:
