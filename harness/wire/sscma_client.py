@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from harness.errors import BoardError, HarnessError
 from harness.wire.at_replies import Replies
@@ -41,6 +41,7 @@ READ_BYTES = 65536
 ASK_AGAIN_S = 1.0
 DO_AGAIN_S = 5.0
 """The same for a command with an effect: it must not be repeated while the first still runs."""
+TICK_HZ = 1000
 _GREETING = "0@ID?"
 
 _T = TypeVar("_T")
@@ -60,6 +61,7 @@ class SscmaSession(Session):
         self._tag = 0
         self._address: int | None = None
         self._boots: int | None = None
+        self._camera: str | None = None
         self._going = False  # a run was started and has not been seen to end
         self.incidents = Incidents(port)
         self._id = self._greet(Countdown(port, patience.first_sign_s))
@@ -74,7 +76,7 @@ class SscmaSession(Session):
             build_hash=None,
             kernels=None,
             clock_hz=None,
-            tick_hz=1000,
+            tick_hz=TICK_HZ,
             resolution_ticks=1,
             engine=None,
             capabilities=frozenset(),
@@ -118,30 +120,34 @@ class SscmaSession(Session):
         on_sample: OnSample | None = None,
     ) -> Run:
         """As in Session; the model runs on what the camera sees."""
-        samples: list[int] = []
+        frames: list[_Perf] = []
         first_incident = len(self.incidents)
 
         def result() -> Run:
             return Run(
-                samples=samples,
-                tick_hz=1000,
+                samples=[frame.invoke_ms for frame in frames],
+                tick_hz=TICK_HZ,
                 drift_ppm=None,
                 incidents=self.incidents[first_incident:],
-                complete=len(samples) == n,
+                complete=len(frames) == n,
+                pre_ms=[frame.pre_ms for frame in frames],
+                post_ms=[frame.post_ms for frame in frames],
+                camera=self._camera,
+                resolution_ms=1000 / TICK_HZ,
             )
 
-        def take(milliseconds: int) -> None:
-            samples.append(milliseconds)
+        def take(frame: _Perf) -> None:
+            frames.append(frame)
             if on_sample is not None:
-                on_sample(len(samples) - 1, milliseconds)
+                on_sample(len(frames) - 1, frame.invoke_ms)
 
         had, fruitless, why = 0, 0, ""
         try:
-            while len(samples) < n:
+            while len(frames) < n:
                 try:
                     self._camera_on()
-                    self._invoke(warmup, n - len(samples), take)
-                    if len(samples) < n:
+                    self._invoke(warmup, n - len(frames), take)
+                    if len(frames) < n:
                         why = "events were lost or damaged; the missing samples are taken in a further run"
                         self.incidents.note("events-lost", why)
                         self._look_for_reset()
@@ -155,8 +161,8 @@ class SscmaSession(Session):
                     reconnect(self._port, self._patience.slow_request_s, True, self._take_up)
                     self.incidents.note("reconnected", f"port {self._port.url} came back")
                     self._look_for_reset()
-                fruitless = fruitless + 1 if len(samples) == had else 0
-                had = len(samples)
+                fruitless = fruitless + 1 if len(frames) == had else 0
+                had = len(frames)
                 if fruitless > RESTARTS:
                     raise BoardError(f"the board at {self._port.url} brings no samples: {why}")
         except BoardError as error:
@@ -194,7 +200,7 @@ class SscmaSession(Session):
 
     # ---- the run
 
-    def _invoke(self, warmup: int, n: int, take: Callable[[int], None]) -> None:
+    def _invoke(self, warmup: int, n: int, take: Callable[[_Perf], None]) -> None:
         """Start warmup + n inferences and take the times of the last n, as far as their events come."""
         self._events.clear()
         self._going = True
@@ -243,28 +249,30 @@ class SscmaSession(Session):
         events, self._events = self._events, []
         return events
 
-    def _read_event(self, event: dict[str, Any]) -> tuple[int | None, int] | None:
-        """Return (running count, milliseconds of the invoke), or None if the line damaged the event."""
+    def _read_event(self, event: dict[str, Any]) -> tuple[int | None, _Perf] | None:
+        """Return (running count, times of the frame), or None if the line damaged the event."""
         code = event.get("code")
         if _is_count(code) and code != 0:
             raise BoardError(f"an inference failed on the board at {self._port.url}: {_code_name(code)}")
         data = event.get("data")
         perf = data.get("perf") if isinstance(data, dict) else None
-        if code != 0 or not isinstance(perf, list) or len(perf) < 2 or not _is_count(perf[1]):
+        if code != 0 or not isinstance(perf, list) or len(perf) != 3 or not all(map(_is_count, perf)):
             return None
         count = data.get("count") if isinstance(data, dict) else None
-        return (count if _is_count(count) else None), perf[1]
+        return (count if _is_count(count) else None), _Perf(*perf)
 
     def _camera_on(self) -> None:
         """Switch the camera on: the firmware invokes on its frames."""
         sensor = self._query("SENSOR", dict)
         if sensor.get("state") == 2:
+            self._camera = _camera_name(sensor)
             return
         sensors = self._query("SENSORS", list)
         if not sensors or not isinstance(sensors[0], dict):
             raise BoardError(f"the board at {self._port.url} has no camera, and the stock firmware needs one")
         chosen = sensors[0]
         self._execute(f"SENSOR={chosen.get('id', 1)},1,{chosen.get('opt_id', 0)}", self._patience.request_s)
+        self._camera = _camera_name(chosen)
 
     # ---- commands
 
@@ -406,6 +414,18 @@ class _Series:
         due = count - self._first >= self._warmup and not self.whole
         self.taken += due
         return due
+
+
+class _Perf(NamedTuple):
+    """The times of one frame, in whole milliseconds."""
+
+    pre_ms: int
+    invoke_ms: int
+    post_ms: int
+
+
+def _camera_name(sensor: dict[str, Any]) -> str:
+    return f"sensor {sensor.get('id', 1)}, {sensor.get('opt_detail') or 'preset unknown'}"
 
 
 def _answers(reply: dict[str, Any], name: str) -> bool:
