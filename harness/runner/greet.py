@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from harness import boards
 from harness.boards import Profile
 from harness.errors import BoardError
 from harness.runner.reach import Reach
@@ -60,20 +61,33 @@ def _greet(board: Profile, protocol: str, port: Port, patience: Patience) -> Gre
     try:
         session = connect(protocol, port, patience)
         identity = session.identify()
-        _same_board(session, identity, board)
+        _same_board(session, identity, board, port.url)
     except BaseException:
         port.close()
         raise
     return Greeted(session, identity)
 
 
-def _same_board(session: Session, identity: Identity, board: Profile) -> None:
-    """Raise BoardError if the firmware says that it runs on another board: that one is not to be flashed."""
-    if "board-id" in session.features and identity.board not in ("", board.id, *board.aliases):
-        raise BoardError(
-            f"the board calls itself '{identity.board}', not {board.id}: name it with --board "
-            f"(a profile of your own may have that name among its aliases)"
+def _same_board(session: Session, identity: Identity, board: Profile, where: str) -> None:
+    """Raise BoardError if the firmware says that it runs on another board: that one is not to be flashed.
+
+    A protocol that does not name boards may give a vendor's name or any other word; only if that word is
+    known to mean another board, the board is refused.
+    """
+    name = identity.board
+    if not name or board.is_called(name):
+        return
+    meant = next((other.id for other in boards.all_profiles() if other.is_called(name)), None)
+    if meant is None and "board-id" not in session.features:
+        return
+    raise BoardError(
+        f"the board at {where} calls itself '{name}', and {board.id} was asked for: "
+        + (
+            f"bench it with --board {meant}, or name another port with --port"
+            if meant
+            else "name the right one with --board, or give a profile of your own that name (calls_itself)"
         )
+    )
 
 
 def _open_when_back(reached: Reach) -> Port:

@@ -169,7 +169,7 @@ class Session(ABC):
     "tensors", "load", "memory", "outputs", "layers", "clock": described, taken, reported, given, timed, read;
     "flash-models": it runs one of the models in flash, not one that is built into the firmware;
     "digests": it tells what flash holds (see `digest`); "build": the build hash of the firmware;
-    "board-id": the board names itself by the id of its profile.
+    "board-id": the board names itself, by the id of its profile or another name that its profile has.
     """
 
     incidents: Incidents

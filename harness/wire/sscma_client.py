@@ -51,7 +51,7 @@ class SscmaSession(Session):
     """A session with the stock firmware; the constructor greets the device."""
 
     protocol = "sscma"
-    features = frozenset({"flash-models"})
+    features = frozenset({"flash-models", "board-id"})
 
     def __init__(self, port: Port, patience: Patience = DEFAULT) -> None:
         self._port = port
