@@ -11,7 +11,7 @@ from harness.errors import BoardError
 from harness.runner.reach import Reach
 from harness.wire.patience import Patience
 from harness.wire.port import Port, PortMissing
-from harness.wire.protocol import connect
+from harness.wire.protocol import PROTOCOLS, connect
 from harness.wire.session import Identity, NoAnswer, Session
 
 MAY_HOLD_NOTHING_S = 3.0
@@ -45,6 +45,25 @@ def greet(reached: Reach, protocol: str, patience: Patience) -> Greeted | NoAnsw
         return _greet(reached.board, protocol, port, replace(patience, first_sign_s=wait))
     except NoAnswer as error:
         return error
+
+
+def greet_any(
+    reached: Reach, protocol: str | None, patience: Patience, as_it_is: bool
+) -> tuple[str, Greeted | NoAnswer | None]:
+    """Return a protocol and what `greet` returns for it: the one that was asked for, or the board's default.
+
+    With none asked for, an attached board that turns out to speak the protocol of its stock firmware is
+    greeted in that; if it is to be benched `as_it_is`, in any protocol that its profile has.
+    """
+    supported = reached.board.protocols
+    found = greet(reached, protocol or supported.default, patience)
+    if protocol is None and isinstance(found, NoAnswer) and (as_it_is or not reached.emulated):
+        for other in (PROTOCOLS.get(name) for name in supported.supported):
+            if other.hint in str(found) and (as_it_is or other.stock):
+                again = greet(reached, other.name, patience)
+                if isinstance(again, Greeted):
+                    return other.name, again
+    return protocol or supported.default, found
 
 
 def greet_flashed(reached: Reach, protocol: str, patience: Patience) -> Greeted:

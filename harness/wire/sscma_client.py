@@ -454,4 +454,5 @@ PROTOCOL = Protocol(
     sign=rb'\{\s*"type"\s*:',
     firmware="harness.emulator.sscma_firmware:boot",
     image="download the vendor's",
+    stock="it takes no tensors, and gives neither outputs nor RAM",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,10 +39,13 @@ class ReferenceDevice(Firmware):
     buffered = 0
 
     def receive(self, data: bytes) -> None:
-        for command in data.split(b"%"):
-            answer = {b"name": b"m-name-dut-[unspecified]", b"profile": b"m-profile-[ULPMark for tinyML]"}
-            if command.strip():
-                self._out += answer.get(command.strip(), b"e-[Unknown command]") + b"\r\nm-ready\r\n"
+        answers = {
+            b"name": b"m-name-dut-[unspecified]",
+            b"profile": b"m-profile-[ULPMark for tinyML Firmware V0.0.1]",
+            b"timestamp": b"m-lap-us-1000",
+        }
+        for command in re.findall(rb"(\w+)%", data):
+            self._out += answers.get(command, b"e-[Unknown command]") + b"\r\nm-ready\r\n"
 
     def step(self) -> None:
         pass
@@ -90,7 +94,7 @@ def test_a_word_of_an_mlperf_device_that_is_no_board_is_let_pass() -> None:
     with toy_board(boot=lambda boots: ReferenceDevice()) as board:
         reached = Reach(boards.load("xiao_esp32s3"), board.url, board.url)
         greeted = greet(reached, "mlperf-tiny", Patience())
-        assert isinstance(greeted, Greeted)
+        assert isinstance(greeted, Greeted), greeted
         with greeted.session:
             assert greeted.identity.board == "unspecified"
 
