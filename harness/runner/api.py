@@ -25,7 +25,7 @@ from harness.results.record import Record, Verification
 from harness.runner import as_it_is, fitting
 from harness.runner.adding import examine
 from harness.runner.attached import AUTO, EMULATED, choose_port, serial_number
-from harness.runner.flash import Flashed, Written, flash, model_file
+from harness.runner.flash import Flashed, Written, flash, model_file, refuse_without_image
 from harness.runner.greet import Greeted, greet_any, greet_flashed
 from harness.runner.measure import Measurement, measure
 from harness.runner.missing import EVERYTHING, held_image, missing, prove
@@ -187,6 +187,15 @@ def bench(
         _drive_is_of_use(jobs, port)
     if not every:
         return result
+    if port == AUTO and drive is None and not no_flash:
+        for board in every.values():
+            try:
+                refuse_without_image(board, protocol or board.protocols.default, port)
+            except HarnessError as error:
+                raise HarnessError(
+                    f"{error}; a board that holds its firmware already, the vendor's too, needs none: "
+                    "plug it in, and look with `harness ports`"
+                ) from None
     directory = store.ensure_writable(out)
     with ExitStack() as stack:
         shelf = stack.enter_context(Shelf(settings.drive))
@@ -537,6 +546,8 @@ def flash_board(
     elif not models:
         raise HarnessError("nothing to flash: --firmware none, and no --model")
     check(board, files)
+    if protocol is not None and drive is None:
+        refuse_without_image(board, protocol, port)
     with Shelf(drive) as shelf, shelf.reach(board, choose_port(port, board, drive)) as reached:
         written = flash(reached, files, protocol, progress, options)
     return Flashed(board.id, written.outcomes)

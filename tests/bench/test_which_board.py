@@ -15,7 +15,9 @@ from harness import boards
 from harness.emulator.engine import DeviceInfo, Engine
 from harness.emulator.firmware import Firmware
 from harness.emulator.process import BoardProcess
-from harness.emulator.sscma_firmware import SscmaFirmware
+from harness.emulator.sscma_firmware import FirstGeneration
+from harness.emulator.sscma_firmware_2 import SecondGeneration
+from harness.emulator.stock_firmware import SscmaFirmware
 from harness.runner.greet import Greeted, greet
 from harness.runner.reach import Reach
 from harness.wire.patience import Patience
@@ -67,9 +69,12 @@ def test_another_board_than_the_one_asked_for_is_refused_with_both_names(
     )
 
 
-def test_the_name_that_the_stock_firmware_gives_a_board_is_known(tmp_path: Path) -> None:
+@pytest.mark.parametrize("generation", [FirstGeneration, SecondGeneration])
+def test_the_name_that_the_stock_firmware_gives_a_board_is_known(
+    tmp_path: Path, generation: type[SscmaFirmware]
+) -> None:
     # MA_BOARD_NAME of the Grove Vision AI V2, which 1.0.x and 2.0.0 both answer to AT+NAME?
-    with toy_board(boot=named("Grove Vision AI V2", SscmaFirmware)) as board:
+    with toy_board(boot=named("Grove Vision AI V2", generation)) as board:
         result = harness.bench(
             SMALL, "xiao_esp32s3", port=board.url, protocol="sscma", invokes=1, out=tmp_path
         )
@@ -80,7 +85,7 @@ def test_the_name_that_the_stock_firmware_gives_a_board_is_known(tmp_path: Path)
 
 def test_a_name_that_nobody_knows_is_refused_and_a_profile_can_have_it(tmp_path: Path) -> None:
     # PORT_DEVICE_NAME of another board of the same vendor.
-    with toy_board(boot=named("SenseCAP Watcher", SscmaFirmware)) as board:
+    with toy_board(boot=named("SenseCAP Watcher", FirstGeneration)) as board:
         result = harness.bench(
             SMALL, "grove_vision_ai_we2", port=board.url, protocol="sscma", invokes=1, out=tmp_path
         )
