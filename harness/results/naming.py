@@ -85,7 +85,7 @@ def _compiled(same: Sequence[Group]) -> list[str]:
     texts = [f"Vela {vela.version}" if vela else "" for vela in velas]
     found = _with_hash(
         [f"{one.source_sha256} {text}" for one, text in zip(same, texts, strict=True)],
-        [one.key.model_sha256 for one in same],
+        [one.latest.model.sha256 for one in same],
     )
     return [text.partition(" ")[2] for text in found]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import harness
 from harness.emulator.process import BoardProcess
@@ -13,6 +15,7 @@ from harness.models.resolve import resolve
 from harness.results import store
 from harness.results.record import Record
 from harness.runner.api import Result
+from harness.runner.as_it_is import wanted
 from tests.results.running import harness as command
 
 SMALL, OTHER = "cifar10_mbv2_035_32_int8", "mnist_mbv2_035_32_int8"
@@ -121,12 +124,49 @@ def test_the_stock_firmware_is_taken_unasked_and_one_line_says_what_it_cannot_gi
     assert f"{SMALL} (unproven" in shown.stdout
 
 
-def test_a_stock_board_is_benched_with_its_firmware_when_it_is_flashed_too(tmp_path: Path) -> None:
-    with BoardProcess("sensecap_a1101", ["--firmware", "sscma", "--model", SMALL]) as board:
-        result = harness.bench(SMALL, "sensecap_a1101", port=board.url, no_flash=True, out=tmp_path)
+def test_a_stock_board_keeps_its_firmware_when_a_model_is_flashed_to_it(tmp_path: Path) -> None:
+    stock = BoardProcess("xiao_esp32s3", ["--firmware", "sscma"], listen="rfc2217://127.0.0.1:0")
+    with stock as board:
+        result = harness.bench(SMALL, "xiao_esp32s3", port=board.url, invokes=2, out=tmp_path)
+    assert not result.failures
     [record] = result.records
     assert record.firmware.protocol == "sscma"
-    assert any("benched with that" in note for note in record.notes)
+    assert SMALL in [outcome.file for flashed in result.flashed for outcome in flashed.written]
+    assert record.model.unproven is None, "this very session wrote it"
+    assert any("benched with that: it takes no tensors" in note for note in record.notes)
+
+
+def test_an_emulated_board_is_benched_with_what_its_last_bench_left_there(tmp_path: Path) -> None:
+    where = {"port": "emulated", "invokes": 2, "out": tmp_path / "out"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
+        with pytest.raises(BoardError, match="nothing in its flash; --no-flash leaves the board as it is"):
+            harness.bench((), "xiao_esp32s3", no_flash=True, **where)  # type: ignore[arg-type]
+        [flashed] = harness.bench(OTHER, "xiao_esp32s3", **where).records  # type: ignore[arg-type]
+        result = harness.bench((), "xiao_esp32s3", no_flash=True, **where)  # type: ignore[arg-type]
+    record = the_record(result)
+    assert record.model.name.endswith(" at 0x400000")
+    assert record.ram.arena_used_bytes == flashed.ram.arena_used_bytes
+    assert record.invoke.error_percent is None, "the estimate of a model that is not known has no band"
+
+
+@given(name=st.text("abc./-_", min_size=1, max_size=12), at=st.none() | st.integers(0, 2**40))
+def test_a_model_and_its_address_are_read_as_they_were_written(name: str, at: int | None) -> None:
+    written = name if at is None else f"{name}@{at:#x}"
+    assert wanted((written,)) == [(name, at)]
+
+
+@given(st.text(max_size=12), st.text(max_size=12).filter(lambda text: "@" not in text))
+def test_what_follows_the_last_at_sign_is_an_address_or_is_refused_in_a_line(name: str, text: str) -> None:
+    try:
+        at = int(text, 0)
+    except ValueError:
+        at = -1
+    if at < 0:
+        with pytest.raises(HarnessError, match="is no address; write it like 0x400000"):
+            wanted((f"{name}@{text}",))
+    else:
+        assert wanted((f"{name}@{text}",)) == [(name, at)]
 
 
 def test_an_empty_board_says_what_to_do(tmp_path: Path) -> None:
