@@ -542,7 +542,7 @@ def flash_board(
         if not Path(firmware).exists():
             known = nearest(firmware, [*board.protocols.supported, NONE])
             raise HarnessError(f"no file and no protocol '{firmware}'{known}")
-        files.insert(0, examine(board, Path(firmware)))
+        files[:0] = examine(board, [Path(firmware)])
     elif not models:
         raise HarnessError("nothing to flash: --firmware none, and no --model")
     check(board, files)
@@ -550,4 +550,4 @@ def flash_board(
         refuse_without_image(board, protocol, port)
     with Shelf(drive) as shelf, shelf.reach(board, choose_port(port, board, drive)) as reached:
         written = flash(reached, files, protocol, progress, options)
-    return Flashed(board.id, written.outcomes)
+    return Flashed(board.id, written.outcomes, loader=written.loader)

@@ -33,6 +33,7 @@ from harness.runner import api, attached, placing
 from harness.runner.attached import Attached
 from harness.runner.deploy import deploy
 from harness.wire.holders import holders
+from tests.firmware import made
 from tests.flash.rig import A1101, ESP, WE1, WE2, running
 
 FIRST, SECOND = "cifar10_mbv2_035_32_int8", "mnist_mbv2_035_32_int8"
@@ -60,11 +61,14 @@ def test_models_are_placed_one_behind_the_other_each_at_a_block(tmp_path: Path) 
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
     lines = first.stdout.splitlines()
-    assert len(lines) == 2
-    assert lines[0].startswith(f"flashed: {ESP.id}: {FIRST}, 40,336 bytes at 0x400000 in ")
-    assert "verified: MD5, by the chip" in lines[0]
-    assert " at 0x40a000 in " in lines[1]
-    assert json.loads(second.stdout) == {
+    assert len(lines) == 3
+    assert lines[0].startswith(f"found: {ESP.id}: ESP32-S3 (QFN56) (revision v0.2), flash: 8 MiB, ")
+    assert lines[1].startswith(f"flashed: {ESP.id}: {FIRST}, 40,336 bytes at 0x400000 in ")
+    assert "verified: MD5, by the chip" in lines[1]
+    assert " at 0x40a000 in " in lines[2]
+    again = json.loads(second.stdout)
+    assert lines[0] == f"found: {ESP.id}: {again.pop('loader')}"
+    assert again == {
         "board": ESP.id,
         "written": [],
         "kept": [{"what": name, "known_by": "MD5, by the chip"} for name in (FIRST, SECOND)],
@@ -171,8 +175,8 @@ def test_a_uf2_file_that_cannot_be_made_is_one_line(
 @pytest.mark.parametrize("name", ["NET.TFLITE", "net"])
 def test_a_model_is_one_by_what_is_in_it_whatever_its_file_is_called(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bundled.build(FIRST))
-    made = placing.uf2(tmp_path / name, "a1101")
-    assert (made.use, made.address) == ("model", 0x30000000)
+    file = placing.uf2(tmp_path / name, "a1101")
+    assert (file.use, file.address) == ("model", 0x30000000)
 
 
 def test_each_model_has_a_block_or_a_slot_of_its_own(tmp_path: Path) -> None:
@@ -252,7 +256,8 @@ def test_a_drive_that_was_named_is_taken_wherever_it_is_mounted(
     cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     attach(monkeypatch)
-    (tmp_path / "image.bin").write_bytes(b"image")
+    (tmp_path / "image.bin").write_bytes(made.we1())
+    expected = uf2file.build(made.we1(), 0x10000000, 0xEF32C892)
     drive = tmp_path / "mnt"
     drive.mkdir()
     (drive / "INFO_UF2.TXT").write_text("Model: Grove Vision AI\n")
@@ -260,7 +265,8 @@ def test_a_drive_that_was_named_is_taken_wherever_it_is_mounted(
 
     def board() -> None:
         """Take the file and let the drive go away, as a boot loader does."""
-        while not (drive / "firmware.uf2").exists() or (drive / "firmware.uf2").stat().st_size < 512:
+        file = drive / "firmware.uf2"
+        while not file.exists() or file.stat().st_size < len(expected):
             time.sleep(0.01)
         copied.append((drive / "firmware.uf2").read_bytes())
         (drive / "INFO_UF2.TXT").unlink()
@@ -270,7 +276,7 @@ def test_a_drive_that_was_named_is_taken_wherever_it_is_mounted(
     done = api.flash_board("we1", firmware=str(tmp_path / "image.bin"), drive=drive)
     thread.join()
     assert [outcome.file for outcome in done.outcomes] == ["image.bin"]
-    assert copied == [uf2file.build(b"image", 0x10000000, 0xEF32C892)]
+    assert copied == [expected]
 
 
 def test_a_drive_that_nobody_has_mounted_is_listed_and_how_to_mount_it_is_said(

@@ -10,9 +10,9 @@ from harness.emulator.engine import Invoked, Loaded
 from harness.emulator.faults import parse_faults
 from harness.emulator.firmware import Firmware
 from harness.emulator.line import VirtualLine
-from harness.emulator.simulation import SimulatedClock, SimulatedPort
 from harness.wire.bench_client import BenchSession
 from harness.wire.patience import DEFAULT, Patience
+from tests.simulation import SimulatedClock, SimulatedPort
 from tests.wire.toy import INFO, TICK_HZ, ToyEngine
 
 ENDLESS = 1 << 62

@@ -90,7 +90,7 @@ line_bytes = st.lists(
 
 
 def sized(cases: int):  # type: ignore[no-untyped-def]
-    return settings(max_examples=cases, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    return settings(max_examples=cases, suppress_health_check=list(HealthCheck), database=None)
 
 
 @CASES
