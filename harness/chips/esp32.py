@@ -10,7 +10,16 @@ from typing import Any
 from harness.boards import Profile
 from harness.chips import espimage, filling, partitions
 from harness.chips.espimage import NotAnImage
-from harness.chips.family import BuiltPart, Family, Finding, Piece, damaged_hash, for_another, placed
+from harness.chips.family import (
+    BuiltPart,
+    Family,
+    Finding,
+    Piece,
+    Trouble,
+    damaged_hash,
+    for_another,
+    placed,
+)
 from harness.chips.partitions import BadTable, Partition
 from harness.errors import HarnessError
 
@@ -104,12 +113,72 @@ VARIANTS = {
 """By the chip's name in a profile."""
 
 
+# Words of the ROM: the logs above. Of ESP-IDF (espressif/esp-idf): components/esp_system/port/brownout.c at
+# 0e313326, panic.c at 0473ddff, task_wdt/task_wdt.c; components/bootloader_support/src/esp_image_format.c at
+# 002cd296; components/esp_psram/esp32s3/esp_psram_impl_octal.c at 0079f09c; components/heap/heap_caps.c. Of
+# TFLite-Micro (tensorflow/tflite-micro at 90b983c2): arena_allocator/single_arena_buffer_allocator.cc.
+_HANGS = (
+    "its firmware hangs and is started again by a watchdog ('{}'): erase the flash (`esptool erase-flash`) "
+    "and flash another"
+)
+_TROUBLES = (
+    Trouble(
+        rb"waiting for download|boot:0x\w+ \(DOWNLOAD[^\r\n]*",
+        "it is in the ESP32's boot loader: reset it, or flash a firmware",
+    ),
+    Trouble(
+        rb"invalid header: \S+|csum err:\S+|mismatch chip ID|SHA-256 comparison failed"
+        rb"|load partition table error|No bootable app partitions|cannot run here"
+        rb"|invalid magic byte[^\r\n]*",
+        "no firmware boots on it ({}): flash one",
+    ),
+    Trouble(
+        rb"[^\r\n]*Brownout detector was triggered|rst:0x\w+ \(BROWN_?OUT\w*\)",
+        "its supply breaks down and it starts again ('{}'): use another, shorter cable, another USB port or "
+        "a hub with a supply of its own, and take other devices off its pins",
+        restarts=2,
+        flashing_helps=False,
+    ),
+    Trouble(
+        rb"[^\r\n]*(?:PSRAM ID read error|wrong PSRAM line mode|Failed to init external RAM)[^\r\n]*",
+        "its firmware does not find the PSRAM ('{}'): flash one that was built for this board's "
+        "(CONFIG_SPIRAM_MODE_OCT for octal PSRAM, as on the XIAO ESP32-S3; else CONFIG_SPIRAM_MODE_QUAD)",
+        restarts=2,
+    ),
+    Trouble(
+        rb"[^\r\n]*(?:Failed to resize buffer|AllocateTensors\(\) failed|Mem alloc fail)[^\r\n]*",
+        "its firmware has too little memory for the model ('{}'): build it with a larger tensor arena "
+        "(in PSRAM, if the board has some)",
+        restarts=2,
+    ),
+    Trouble(
+        rb"[^\r\n]*(?:Guru Meditation Error|stack overflow in task|abort\(\) was called|assert failed:)"
+        rb"[^\r\n]*",
+        "its firmware crashes and starts again ('{}'): erase the flash (`esptool erase-flash`) and flash it "
+        "again; if it still does, put its tensor arena into PSRAM",
+        restarts=2,
+    ),
+    Trouble(rb"[^\r\n]*Task watchdog got triggered[^\r\n]*", _HANGS, restarts=2),
+    # Once is no trouble: esptool has a board reset itself by this watchdog.
+    Trouble(rb"rst:0x\w+ \(\w*WDT\w*\)", _HANGS, restarts=2, least=2),
+    Trouble(
+        rb"rst:0x\w+ \([^\r\n]*",
+        "it starts over and over ('{}'): try another cable and supply, then erase the flash "
+        "(`esptool erase-flash`) and flash it again",
+        restarts=3,
+        least=3,
+    ),
+)
+
+
 class Esp32(Family):
     """ESP32-S3, -C3 and -C6."""
 
     name = "esp32"
     chips = tuple(VARIANTS)
     rom = "harness.emulator.rom.esp32:rom"
+    begins = rb"ESP-ROM:"
+    troubles = _TROUBLES
 
     def findings(self, board: Profile) -> Iterator[Finding]:
         yield from super().findings(board)

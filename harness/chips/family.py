@@ -26,6 +26,25 @@ class Piece:
     address: int | None = None
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """Words on the console of a board that does not get as far as its firmware, or not further.
+
+    Attributes:
+        words: a regular expression for them.
+        clause: what is wrong and what to do; {} stands for the words as they came.
+        restarts: the board starts again after them, and this many in a row make a boot loop; 0 = it stays.
+        least: fewer of them mean nothing.
+        flashing_helps: whether another firmware may be the cure.
+    """
+
+    words: bytes
+    clause: str
+    restarts: int = 0
+    least: int = 1
+    flashing_helps: bool = True
+
+
 class Family(ABC):
     """Chips that boot in the same way.
 
@@ -34,11 +53,16 @@ class Family(ABC):
         chips: the chips that are known, by the name in `chip.name`.
         rom: "module:function" of the virtual boot ROM (see `harness.emulator.boot.Rom`); None if there is
             none, and the family cannot be emulated.
+        begins: a regular expression for what its consoles print when a boot begins or gets further; None if
+            nothing is known of them.
+        troubles: what they print if it does not, what tells most first (see `harness.chips.console`).
     """
 
     name: ClassVar[str]
     chips: ClassVar[tuple[str, ...]]
     rom: ClassVar[str | None] = None
+    begins: ClassVar[bytes | None] = None
+    troubles: ClassVar[tuple[Trouble, ...]] = ()
 
     def findings(self, board: Profile) -> Iterator[Finding]:
         """Yield what is wrong with a profile that names this family."""

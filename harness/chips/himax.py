@@ -9,7 +9,7 @@ from __future__ import annotations
 from harness.boards import Profile
 from harness.chips import container, filling, wiseeye
 from harness.chips.container import NotAContainer
-from harness.chips.family import BuiltPart, Family, damaged_hash, for_another
+from harness.chips.family import BuiltPart, Family, Trouble, damaged_hash, for_another
 from harness.chips.wiseeye import WE1, WE2, NotSound
 from harness.errors import HarnessError
 
@@ -23,6 +23,24 @@ class Himax(Family):
     name = "himax"
     chips = tuple(SOCS)
     rom = "harness.emulator.rom.himax:rom"
+    begins = rb"1st BL |bootloader pass|himax_sec_SB_image_process PASS"
+    troubles = (
+        Trouble(
+            rb"\[1\] Xmodem download|(?:^|[\r\n])C{3,}\Z|\x15{3,}\Z",
+            "it is in its XMODEM boot loader: reset it to leave that",
+        ),
+        Trouble(
+            rb"himax_sec_SB_image_process FAIL[^\r\n]*|bootloader fail[^\r\n]*",
+            "no firmware boots on it ({}): flash one",
+        ),
+        Trouble(
+            rb"1st BL Modem Build[^\r\n]*",
+            "it starts over and over ('{}'): try another cable and supply, take the camera off, then flash "
+            "it again",
+            restarts=3,
+            least=3,
+        ),
+    )
 
     def recognise(self, data: bytes) -> str | None:
         soc = _soc_of(data)

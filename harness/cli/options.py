@@ -81,6 +81,11 @@ def warmup() -> Option:
     )
 
 
+def baud(help: str) -> Option:
+    """Take a line speed."""
+    return click.option("--baud", metavar="BAUD", type=click.IntRange(300, 100_000_000), help=help)
+
+
 def output(help: str, *, metavar: str = "FILE", default: str | None = None) -> Option:
     """Take the place of what the command makes, as a path."""
     return click.option(

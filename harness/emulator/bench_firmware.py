@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded
-from harness.emulator.firmware import BENCHMARK, Firmware
+from harness.emulator.firmware import Firmware
 from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.receiver import Receiver
 from harness.emulator.run_progress import SAMPLES_PER_FRAME, RunProgress
@@ -48,16 +48,16 @@ class BenchFirmware(Firmware):
         *,
         boot: int,
         limits: Limits | None = None,
-        benchmark: str | None = None,
+        text: bool = False,
     ) -> None:
-        """`benchmark` is MLPerf Tiny's name for the model (vww01); None: the firmware speaks no text."""
+        """`text`: whether the firmware speaks MLPerf Tiny's text as well."""
         super().__init__()
         self._info = info
         self._engine = engine
         self._boot = boot
         self._limits = limits or Limits()
         self._work = Work(engine)
-        self._text = MlperfText(info, engine, self._work, benchmark, self) if benchmark else None
+        self._text = MlperfText(info, engine, self._work, self, "bench") if text else None
         longest = encoded_size(m.DATA_OVERHEAD + self._limits.max_block)
         self._decoder = Decoder(longest, text=self._text is not None)
         self._last_receive = 0
@@ -410,4 +410,4 @@ def _refusal(error: EngineError) -> m.Refusal:
 
 def boot(info: DeviceInfo, engine: Engine, boots: int) -> BenchFirmware:
     """Return the firmware as it runs after a boot."""
-    return BenchFirmware(info, engine, boot=secrets.randbits(32), benchmark=BENCHMARK)
+    return BenchFirmware(info, engine, boot=secrets.randbits(32), text=True)

@@ -94,7 +94,7 @@ def run(
             load_firmware(profile, flash, firmware)
         if models:  # reading them takes NumPy, which is slow to import
             load_models(profile, flash, models)
-        if drives is None and profile.flash.uf2:
+        if drives is None and profile.flash.drive_labels:
             drives = own_directory(profile.id)
             stack.callback(shutil.rmtree, drives, ignore_errors=True)
         endpoint = listen(listen_on)
@@ -114,7 +114,7 @@ def run(
         if lifeline or sys.stdin.isatty():
             threading.Thread(target=_buttons, args=(press, stack if lifeline else None), daemon=True).start()
         print(endpoint.url, flush=True)
-        if profile.flash.uf2 and not lifeline:
+        if profile.flash.drive_labels and not lifeline:
             print(f"its drive appears in {drives}", file=sys.stderr)
         board_rom = rom(profile, flash, Wiring("lines" in endpoint.shows, drives or Path()))
         power = VirtualBoard(profile, flash, board_rom, engines, stock)
@@ -132,11 +132,9 @@ def _controls(profile: Profile, endpoint: Endpoint) -> Controls:
     """Return what a host can reset the board with: DTR and RTS, or a touch at a certain baud rate."""
     by_lines = profile.flash.enter == "dtr_rts"
     has_lines = "lines" in endpoint.shows
-    if profile.flash.uf2:
-        touch: int | None = profile.flash.uf2.touch_baud
-    else:
-        # Without DTR and RTS, the touch takes their place.
-        touch = TOUCH_BAUD if by_lines and not has_lines else None
+    touch = profile.flash.touch_baud
+    if by_lines and not has_lines:
+        touch = TOUCH_BAUD  # it takes their place
     return Controls(dtr_rts=by_lines and has_lines, touch_baud=touch)
 
 

@@ -22,11 +22,14 @@ from harness.flash import esp_chip
 from harness.flash.esp_chip import EspChip
 from harness.flash.method import FlashFile, Outcome, Progress, Target
 from harness.wire.holders import others_too
-from harness.wire.port import open_serial
+from harness.wire.port import PortError, open_port, open_serial
 
 TIMEOUT_S = 3.0
 """esptool's own default: with it esptool need not configure the port again for every command."""
 ROM_BAUD = 115200
+BACK_S, LOOK_EVERY_S = 10.0, 0.1
+"""How long a port may take to come back after a reset, and between two looks."""
+_NEGOTIATION_BYTES = 64
 _ATTEMPTS = 7
 """esptool's own default. Each is a reset, and half a second in which the chip may answer."""
 
@@ -93,12 +96,19 @@ def enter(target: Target) -> Iterator[EspLoader]:
     _log()
     with contextlib.ExitStack() as stack:
         port = open_serial(target.port, ROM_BAUD, TIMEOUT_S)
-        stack.callback(port.close)
+        stack.callback(lambda: port.close())
         with _errors(target.port):
-            esp = _connect(target, port, chip)
+            try:
+                esp = _connect(target, port, chip)
+            except OSError:  # SerialException is one
+                port.close()
+                port = _come_back(target)
+                esp = _connect(target, port, chip)
             esp_chip.refuse_secure_download(esp, target.port)
             if stub:
                 esp = run_stub(esp)
+            if baud := target.options.get("baud"):
+                esp.change_baud(int(str(baud)))
             # A lost port is an error here: the next run will not write again what is in flash by then.
             esp.WRITE_FLASH_ATTEMPTS = 1
             attach_flash(esp)
@@ -133,6 +143,23 @@ def _connect(target: Target, port: Any, chip: str) -> Any:
     return esp
 
 
+def _come_back(target: Target) -> Any:
+    """Return the port of a board that went away as it was reset.
+
+    Firmware that drives the USB port itself goes with its port, and the ROM's has another id and name.
+    """
+    if target.find_port is None:
+        raise BoardError(f"{target.port}: the port went away as the board was reset; plug it in again")
+    deadline = time.monotonic() + BACK_S
+    while True:
+        try:
+            return open_serial(target.find_port(), ROM_BAUD, TIMEOUT_S)
+        except PortError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(LOOK_EVERY_S)
+
+
 def _enter_without_lines(target: Target, port: Any) -> None:
     """Bring the chip into its loader over a port that has neither DTR nor RTS."""
     if target.press is not None:
@@ -146,18 +173,21 @@ def _enter_without_lines(target: Target, port: Any) -> None:
 
 
 def _no_answer(target: Target, by_lines: bool, reason: str) -> str:
+    if str(target.port).lower().startswith("socket://"):
+        with open_port(str(target.port)) as again:
+            again.read(_NEGOTIATION_BYTES, TIMEOUT_S)  # raises TelnetPort, if it is one
     said = reason.splitlines()[0].removeprefix("Failed to connect to ESP32-S3: ").rstrip(".")
     if by_lines:
         what = "hold its BOOT button while you press RESET, and try again"
     else:
-        what = "this port has no DTR and RTS: enter the loader by BOOT and RESET (or use rfc2217://)"
+        what = "this port has no DTR and RTS: enter the loader by BOOT and RESET"
     return f"{target.port}: the ESP32's loader does not answer ({said}); {what}{others_too(str(target.port))}"
 
 
 def _has_lines(port: Any) -> bool:
     """Return whether the port has DTR and RTS; a socket or a pseudo-terminal has not."""
     if port.port.startswith("rfc2217:"):
-        return True
+        return bool(port.has_lines)
     try:
         return isinstance(port.cts, bool) and not port.port.startswith("socket:")
     except OSError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.boards import Profile
+from harness.chips import console
 from harness.errors import BoardError, HarnessError, nearest
 from harness.firmware.image import Image
 from harness.flash.checks import check
@@ -24,7 +25,7 @@ from harness.results import store, usable
 from harness.results.record import Record, Verification
 from harness.runner import as_it_is, fitting
 from harness.runner.adding import examine
-from harness.runner.attached import AUTO, EMULATED, choose_port, serial_number
+from harness.runner.attached import AUTO, EMULATED, choose_port
 from harness.runner.flash import Flashed, Written, flash, model_file, refuse_without_image
 from harness.runner.greet import Greeted, greet_any, greet_flashed
 from harness.runner.measure import Measurement, measure
@@ -124,6 +125,7 @@ def bench(
     profile_layers: bool = True,
     invoke_timeout_s: float | None = None,
     no_flash: bool = False,
+    baud: int | None = None,
     out: Path | str = "results",
     observer: Observer | None = None,
 ) -> Result:
@@ -143,6 +145,7 @@ def bench(
         invoke_timeout_s: how long one invoke may take; None = 20 times its estimate, and at least a minute.
         no_flash: bench what is on the attached board, and touch neither boot loader nor flash; a model may
             then be FILE@ADDRESS or @ADDRESS, and none = all that the board lists.
+        baud: the line speed of the firmware on an attached board; None = the profile's.
         out: the store that records go to.
 
     Raises:
@@ -158,72 +161,102 @@ def bench(
         Path(drive) if drive else None,
         invoke_timeout_s,
         no_flash,
+        baud,
     )
-    names = _names(boards)
-    observer, result = observer or Observer(), Result()
-    if no_flash and drive is not None:
-        raise HarnessError("--no-flash touches no boot loader; leave --drive out")
-    asked = as_it_is.wanted(_names(models)) if no_flash else []
-    addresses: list[int | None] = []
-    """Of the models on the board that are benched without their file; None = all that it lists."""
-    if no_flash:
-        names = as_it_is.boards_at(names, port)
-        addresses = [at for name, at in asked if not name] if asked else [None]
-        jobs = []
-        for name, at in asked:
-            if name:
-                planned = plan((name,), names, protocol)
-                jobs += [replace(job, at=at) for job in planned.jobs]
-                result.skipped += planned.skipped
-    else:
-        planned = plan(_names(models), names, protocol)
-        jobs, result.skipped = list(planned.jobs), list(planned.skipped)
-    every = {job.board.id: job.board for job in jobs}
-    if addresses:
-        every |= {board.id: board for board in map(fitting.load, names)}
-    if port not in (None, AUTO, EMULATED) and len(every) > 1:
-        raise HarnessError(f"several boards cannot all be at {port}; name the one that is with --board")
-    if drive is not None and jobs:
-        _drive_is_of_use(jobs, port)
-    if not every:
+    asked = _asked(_names(models), _names(boards), settings)
+    _refuse_early(asked, port, settings)
+    observer, result = observer or Observer(), Result(skipped=list(asked.skipped))
+    if not asked.boards:
         return result
-    if port == AUTO and drive is None and not no_flash:
-        for board in every.values():
-            try:
-                refuse_without_image(board, protocol or board.protocols.default, port)
-            except HarnessError as error:
-                raise HarnessError(
-                    f"{error}; a board that holds its firmware already, the vendor's too, needs none: "
-                    "plug it in, and look with `harness ports`"
-                ) from None
     directory = store.ensure_writable(out)
     with ExitStack() as stack:
-        shelf = stack.enter_context(Shelf(settings.drive))
+        shelf = stack.enter_context(Shelf(settings.drive, settings.baud))
         references = _References(stack, settings.warmup + settings.invokes)
         emulated = []
-        for job in jobs:
+        for job in asked.jobs:
             with suppress(HarnessError):  # raised again when it is this board's turn
                 if choose_port(settings.port, job.board, settings.drive) == EMULATED:
                     shelf.start(job.board)  # it boots while the rest is prepared
                     emulated.append(job)
-        prepared: list[Prepared | Listed] = [*_prepare_all(jobs, settings, result, named=bool(names))]
+        prepared = _prepare_all(asked.jobs, settings, result, named=bool(_names(boards)))
         for ready in prepared:
-            if isinstance(ready, Prepared) and ready.job in emulated:
+            if ready.job in emulated:
                 _decode_ahead(ready.deployed)
-        for board in every.values() if addresses else ():
-            prepared += _listed(board, settings, shelf, addresses)
-        for number, ready in enumerate(prepared, 1):
+        listed = [
+            one for board in asked.listed_on for one in _listed(board, settings, shelf, asked.addresses)
+        ]
+        every: list[Prepared | Listed] = [*prepared, *listed]
+        for number, run in enumerate(every, 1):
             try:
-                observer.job(ready, number, len(prepared))
-                _run(ready, settings, shelf, references.of(ready), directory, observer, result)
+                observer.job(run, number, len(every))
+                _run(run, settings, shelf, references.of(run), directory, observer, result)
             except KeyboardInterrupt:
                 result.interrupted = True
                 break
             except HarnessError as error:
                 if number == 1 and not isinstance(error, BoardError):
                     raise  # the port is not there, so nothing measured can be lost
-                result.failures.append(Failure(ready.name, ready.board.id, str(error)))
+                result.failures.append(Failure(run.name, run.board.id, str(error)))
     return result
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be benched.
+
+    Attributes:
+        listed_on: boards of which models are benched that they list, and whose files are not given.
+        addresses: where these models are; None = wherever there is one.
+    """
+
+    jobs: tuple[Job, ...]
+    skipped: tuple[Skip, ...]
+    listed_on: tuple[Profile, ...] = ()
+    addresses: tuple[int | None, ...] = ()
+
+    @property
+    def boards(self) -> dict[str, Profile]:
+        """The boards that take part, by their ids."""
+        return {board.id: board for board in (*(job.board for job in self.jobs), *self.listed_on)}
+
+
+def _asked(models: tuple[str, ...], names: tuple[str, ...], settings: Settings) -> _Asked:
+    """Pair models with boards; raises HarnessError if that cannot be."""
+    if not settings.no_flash:
+        planned = plan(models, names, settings.protocol)
+        return _Asked(planned.jobs, planned.skipped)
+    wanted = as_it_is.wanted(models)
+    names = as_it_is.boards_at(names, settings.port)
+    jobs: list[Job] = []
+    skipped: list[Skip] = []
+    for name, at in wanted:
+        if name:
+            planned = plan((name,), names, settings.protocol)
+            jobs += [replace(job, at=at) for job in planned.jobs]
+            skipped += planned.skipped
+    addresses = tuple(at for name, at in wanted if not name) if wanted else (None,)
+    listed_on = tuple(map(fitting.load, names)) if addresses else ()
+    return _Asked(tuple(jobs), tuple(skipped), listed_on, addresses)
+
+
+def _refuse_early(asked: _Asked, port: str | None, settings: Settings) -> None:
+    """Raise HarnessError for what cannot be done, before any board is looked for."""
+    if port not in (None, AUTO, EMULATED) and len(asked.boards) > 1:
+        raise HarnessError(f"several boards cannot all be at {port}; name the one that is with --board")
+    if settings.drive is not None and settings.no_flash:
+        raise HarnessError("--no-flash touches no boot loader; leave --drive out")
+    if settings.drive is not None and asked.jobs:
+        _drive_is_of_use(asked.jobs, port)
+    if port != AUTO or settings.drive is not None or settings.no_flash:
+        return
+    for board in asked.boards.values():
+        try:
+            refuse_without_image(board, settings.protocol or board.protocols.default, port)
+        except HarnessError as error:
+            raise HarnessError(
+                f"{error}; a board that holds its firmware already, the vendor's too, needs none: plug it "
+                "in, and look with `harness ports`"
+            ) from None
 
 
 def _listed(
@@ -242,7 +275,7 @@ def _drive_is_of_use(jobs: Sequence[Job], port: str | None) -> None:
     """Raise HarnessError if the boot loader's drive is named but would not be used."""
     if port == EMULATED:
         raise HarnessError("an emulated board has a drive of its own; leave --drive out")
-    if not any(job.board.flash.uf2 for job in jobs):
+    if not any(job.board.flash.drive_labels for job in jobs):
         ids = ", ".join(dict.fromkeys(job.board.id for job in jobs))
         raise HarnessError(f"--drive is for boards that are flashed by UF2, not for {ids}; leave it out")
 
@@ -297,7 +330,7 @@ def _run(
             session.protocol,
             port,
             port_kind(port),
-            serial_number(port),
+            reached.serial_number,
             ready.virtual,
             ready.image,
             ready.unproven,
@@ -449,7 +482,7 @@ def _patience(prepared: Prepared | Listed, settings: Settings, emulated: bool) -
             else max(SHORTEST_INVOKE_LIMIT_S, SLOWER_THAN_ESTIMATED * estimated)
         )
         limit = max(limit, EMULATED_INVOKE_LIMIT_S) if emulated else limit
-    return replace(EMULATED_PATIENCE if emulated else Patience(), invoke_s=limit)
+    return replace(EMULATED_PATIENCE if emulated else Patience(), invoke_s=limit, trouble=console.trouble)
 
 
 @contextmanager

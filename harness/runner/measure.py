@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.errors import BoardError
 from harness.flash.method import Progress
 from harness.models import tensors
+from harness.models.tflite import Model
 from harness.runner.greet import Greeted
 from harness.runner.plan import Settings
 from harness.runner.prepare import Listed, Prepared
@@ -21,6 +22,7 @@ from harness.wire.session import (
     Run,
     RunInterrupted,
     Session,
+    TensorInfo,
 )
 
 if TYPE_CHECKING:
@@ -131,6 +133,7 @@ def _inputs(
 ) -> list[np.ndarray]:
     """Return the test tensors; of a model whose file is not known, by what the board says of its inputs."""
     if isinstance(prepared, Prepared):
+        session.told(_described(prepared.deployed))
         return prepared.inputs
     if "tensors" not in session.features:
         return []
@@ -151,6 +154,17 @@ def _stream(session: Session, inputs: list[np.ndarray], info: ModelInfo, progres
         done += array.nbytes
 
 
+def _described(model: Model) -> list[TensorInfo]:
+    graph = model.subgraphs[0]
+    told = []
+    for tensor in (graph.tensors[index] for index in graph.inputs):
+        scale, zero_point = 0.0, 0
+        if tensor.quantization is not None:
+            scale, zero_point = tensor.quantization.scales[0], tensor.quantization.zero_points[0]
+        told.append(TensorInfo(tensor.name, tensor.type, tensor.shape, tensor.bytes, scale, zero_point))
+    return told
+
+
 def _shifted(progress: Progress, before: int, total: int) -> Callable[[int, int], None]:
     """Return progress of one tensor as part of the stream of them all."""
     return lambda part, _: progress("stream", before + part, total)
@@ -158,7 +172,7 @@ def _shifted(progress: Progress, before: int, total: int) -> Callable[[int, int]
 
 def _collect_outputs(session: Session, count: int, taken: Measurement) -> None:
     if "outputs" not in session.features:
-        taken.outputs_reason = f"the protocol {session.protocol} has no outputs"
+        taken.outputs_reason = session.withheld()
         taken.printed = session.printed()
         return
     try:

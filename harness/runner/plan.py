@@ -33,6 +33,7 @@ class Settings:
         drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
         invoke_timeout_s: how long one invoke may take; None = by the estimate (see `Patience`).
         no_flash: bench what is on the board, and write nothing to it.
+        baud: line speed of the firmware of an attached board; None = the profile's.
     """
 
     invokes: int = 10
@@ -44,6 +45,7 @@ class Settings:
     drive: Path | None = None
     invoke_timeout_s: float | None = None
     no_flash: bool = False
+    baud: int | None = None
 
     def __post_init__(self) -> None:
         for name, count, least in (("invokes", self.invokes, 1), ("warmup", self.warmup, 0)):

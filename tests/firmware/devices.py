@@ -119,7 +119,7 @@ class PythonDevice(SimulatedDevice):
             clock_hz=0,
             tick_hz=TICK_HZ,
         )
-        return BenchFirmware(info, SelftestEngine(self.model, clock), boot=boots, benchmark="vww01")
+        return BenchFirmware(info, SelftestEngine(self.model, clock), boot=boots, text=True)
 
 
 class CoreDevice(SimulatedDevice):

@@ -93,7 +93,7 @@ def toy_rig(
         engines.append(made)
         if firmware is not None:
             return firmware(made, boots)
-        return BenchFirmware(INFO, made, boot=boots, limits=limits, benchmark="vww01")
+        return BenchFirmware(INFO, made, boot=boots, limits=limits, text=True)
 
     line = VirtualLine(baud, latency_s, parse_faults(faults))
     port = SimulatedPort(boot, line, SimulatedClock(clock_rate))
