@@ -52,6 +52,9 @@ def _names(profile: Profile) -> Iterator[Finding]:
     for index, alias in enumerate(profile.aliases):
         if alias == profile.id or alias in profile.aliases[:index]:
             yield ("aliases", index), f"'{alias}' is given twice"
+    for index, name in enumerate(profile.calls_itself):
+        if name in profile.calls_itself[:index]:
+            yield ("calls_itself", index), f"'{name}' is given twice"
 
 
 def _twice(names: list[str], where: Path, key: str) -> Iterator[Finding]:

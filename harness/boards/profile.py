@@ -484,6 +484,9 @@ class Profile(Table):
     id: Identifier = Field(description="the id that commands and records use")
     name: Text = Field(description="the board's name")
     aliases: tuple[Identifier, ...] = Field(default=(), description="other ids that commands accept")
+    calls_itself: tuple[Text, ...] = Field(
+        default=(), description="names by which the vendor's firmware calls the board"
+    )
     model_format: ModelFormat = Field(description="what the board runs: int8, or vela for a compiled model")
     chip: Chip = Field(description="the SoC")
     protocols: Protocols = Field(description="what the firmware speaks")
@@ -497,6 +500,11 @@ class Profile(Table):
 
     _sha256: str = PrivateAttr(default="")
     _path: Path = PrivateAttr(default=Path())
+
+    def is_called(self, name: str) -> bool:
+        """Whether a firmware's name for its board means this one; capitals and punctuation play no part."""
+        names = (self.id, self.name, *self.aliases, *self.calls_itself)
+        return _letters(name) in map(_letters, names)
 
     @property
     def clock_hz(self) -> int:
@@ -532,6 +540,10 @@ class Profile(Table):
             if memory.name == name:
                 return memory
         raise KeyError(name)
+
+
+def _letters(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())
 
 
 def build(data: Mapping[str, Any], path: Path, sha256: str) -> Profile:

@@ -29,6 +29,12 @@ from harness.cli import options, signals
 @options.warmup()
 @options.inputs()
 @options.protocol()
+@click.option(
+    "--no-flash",
+    is_flag=True,
+    help="Bench what is on the attached board and write nothing; MODEL may be FILE@ADDRESS, @ADDRESS or "
+    "nothing.",
+)
 @click.option("--layers/--no-layers", default=True, show_default=True, help="Time each operator, too.")
 @click.option(
     "--invoke-timeout",
@@ -53,6 +59,7 @@ def command(
     protocol: str | None,
     layers: bool,
     invoke_timeout: float | None,
+    no_flash: bool,
     allow_differing: bool,
     output: Path,
     as_json: bool,
@@ -61,6 +68,9 @@ def command(
 
     Without arguments: the bundled person model on XIAO ESP32-S3, Grove Vision AI and Grove Vision AI WE2. A
     file of a folder that cannot be benched is left out with the reason.
+
+    With --no-flash, what is on the board is benched: the models that it lists, or those named by file or
+    address. A run whose model the firmware cannot prove is recorded as unproven.
 
     Exits with 1 if a run failed, if its outputs differ from the reference's, or if nothing could be benched.
     """
@@ -80,6 +90,7 @@ def command(
             drive=drive,
             profile_layers=layers,
             invoke_timeout_s=invoke_timeout,
+            no_flash=no_flash,
             baud=baud,
             out=output,
             observer=observer,

@@ -25,6 +25,14 @@ from harness.cli import options
     default=None,
     help="Put this protocol's virtual firmware into its flash [the board's default; with --flash: none].",
 )
+@click.option(
+    "--sscma",
+    "stock",
+    type=click.Choice(["1.0", "2.0"]),
+    default="1.0",
+    show_default=True,
+    help="Which generation of the vendor's stock firmware the protocol sscma is.",
+)
 @options.models("Put this model into its flash (repeatable).")
 @click.option(
     "--flash",
@@ -61,6 +69,7 @@ def command(
     board: str,
     listen: str,
     firmware: str | None,
+    stock: str,
     models: tuple[str, ...],
     flash: Path | None,
     trouble: str,
@@ -120,4 +129,5 @@ def command(
         loader=loader,
         lifeline=lifeline,
         line=line,
+        stock=stock,
     )

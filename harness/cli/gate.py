@@ -224,7 +224,7 @@ def _of_models(sides: list[list[Record]], models: tuple[str, ...]) -> list[list[
         return sides
     everything = [record for side in sides for record in side]
     models = _known("--model", models, {record.model.name for record in everything})
-    files = {record.model.sha256 for record in everything if record.model.name in models}
+    files = {record.model.sha256 for record in everything if record.model.name in models} - {""}
     return [[r for r in side if r.model.name in models or r.model.sha256 in files] for side in sides]
 
 

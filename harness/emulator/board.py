@@ -60,12 +60,16 @@ class BoardLine:
 class VirtualBoard:
     """A board with its flash memory; its RAM is lost with each reset."""
 
-    def __init__(self, profile: Profile, flash: BoardFlash, rom: Rom, engines: EngineTemplate) -> None:
+    def __init__(
+        self, profile: Profile, flash: BoardFlash, rom: Rom, engines: EngineTemplate, stock: str = "1.0"
+    ) -> None:
+        """`stock`: which generation of the stock firmware `sscma` is, "1.0" or "2.0"."""
         self.profile = profile
         self.flash = flash
         self.troubles = Troubles()
         self._rom = rom
         self._engines = engines
+        self._stock = stock
         self._boots = 0
 
     def power_on(self, line: BoardLine, boot: Boot = Boot.APPLICATION) -> None:
@@ -115,6 +119,7 @@ class VirtualBoard:
             engine="virtual: TFLite-Micro on the host",
             clock_hz=profile.clock_hz,
             tick_hz=profile.clock_hz,
+            stock_generation=self._stock,
         )
 
 

@@ -45,6 +45,8 @@ class DeviceInfo:
     tick_hz: int
     resolution_ticks: int = 1
     operators: tuple[str, ...] = ()
+    stock_generation: str = "1.0"
+    """Which generation of the stock firmware is played, if that one is: "1.0" or "2.0"."""
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ def run(
     loader: bool = False,
     lifeline: bool = False,
     line: VirtualLine | None = None,
+    stock: str = "1.0",
 ) -> None:
     """Run a virtual board until the process is told to end; prints the URL of its port first.
 
@@ -80,6 +81,7 @@ def run(
         loader: power on with the boot button held.
         lifeline: end when standard input closes, that is, with whoever started this.
         line: what bytes go through on their way; None = as fast as they come, and unharmed.
+        stock: which generation of the stock firmware the protocol sscma is, "1.0" or "2.0".
 
     Raises:
         HarnessError: the board, a model or the place to listen on is not there, or its flash is in use.
@@ -118,7 +120,7 @@ def run(
         if profile.flash.drive_labels and not lifeline:
             print(f"its drive appears in {drives}", file=sys.stderr)
         board_rom = rom(profile, flash, Wiring("lines" in endpoint.shows, drives or Path()))
-        power = VirtualBoard(profile, flash, board_rom, engines)
+        power = VirtualBoard(profile, flash, board_rom, engines, stock)
         end: Line = EndpointLine(endpoint)
         with contextlib.suppress(KeyboardInterrupt):
             # A host powers its board; without one, what the board prints at first would be lost.

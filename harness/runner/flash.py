@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,9 @@ from harness.firmware.image import Image, RunsOn
 from harness.flash.checks import check, refuse_virtual
 from harness.flash.method import FlashFile, Outcome, Progress, enter
 from harness.models.tflite import Model
+from harness.runner.attached import AUTO, EMULATED, everything
 from harness.runner.missing import Kept
-from harness.runner.reach import Reach
+from harness.runner.reach import Reach, port_kind
 from harness.wire.protocol import PROTOCOLS
 
 
@@ -81,6 +83,19 @@ def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
         f"{board.id}: no {protocol} firmware for the hardware{only}; {how}, then "
         f"`harness firmware add FILE --board {board.id} --protocol {protocol}`"
     )
+
+
+def refuse_without_image(board: Profile, protocol: str, port: str | None) -> None:
+    """Raise HarnessError if a real board is to be flashed and no image for it is there.
+
+    That comes before anybody plugs the board in or looks for it. What is behind a pty, a socket or a drive
+    may be a virtual board, which its boot loader tells.
+    """
+    if port is None or manifest.for_board(board, protocol, "hardware") is not None:
+        return
+    away = port == AUTO and not any(board.id in item.boards for item in everything())
+    if away or (port not in (AUTO, EMULATED) and port_kind(os.path.realpath(port)) == "serial"):
+        raise HarnessError(no_image(board, protocol, "hardware"))
 
 
 def model_file(board: Profile, model: Model) -> FlashFile:

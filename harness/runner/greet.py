@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from harness import boards
 from harness.boards import Profile
 from harness.errors import BoardError
 from harness.runner.reach import Reach
 from harness.wire.patience import Patience
 from harness.wire.port import Port, PortError
-from harness.wire.protocol import connect
+from harness.wire.protocol import PROTOCOLS, connect
 from harness.wire.session import Identity, NoAnswer, Session
 from harness.wire.speeds import clear_at
 
@@ -66,6 +67,25 @@ def _at_another_speed(reached: Reach, error: NoAnswer) -> NoAnswer:
     )
 
 
+def greet_any(
+    reached: Reach, protocol: str | None, patience: Patience, as_it_is: bool
+) -> tuple[str, Greeted | NoAnswer | None]:
+    """Return a protocol and what `greet` returns for it: the one that was asked for, or the board's default.
+
+    With none asked for, an attached board that turns out to speak the protocol of its stock firmware is
+    greeted in that; if it is to be benched `as_it_is`, in any protocol that its profile has.
+    """
+    supported = reached.board.protocols
+    found = greet(reached, protocol or supported.default, patience)
+    if protocol is None and isinstance(found, NoAnswer) and (as_it_is or not reached.emulated):
+        for other in (PROTOCOLS.get(name) for name in supported.supported):
+            if other.hint in str(found) and (as_it_is or other.stock):
+                again = greet(reached, other.name, patience)
+                if isinstance(again, Greeted):
+                    return other.name, again
+    return protocol or supported.default, found
+
+
 def greet_flashed(reached: Reach, protocol: str, patience: Patience) -> Greeted:
     """Return the firmware on a board that was just flashed; raises BoardError if it does not start."""
     wait = EMULATED_S if reached.emulated else AFTER_FLASHING_S
@@ -80,20 +100,33 @@ def _greet(board: Profile, protocol: str, port: Port, patience: Patience) -> Gre
     try:
         session = connect(protocol, port, patience)
         identity = session.identify()
-        _same_board(session, identity, board)
+        _same_board(session, identity, board, port.url)
     except BaseException:
         port.close()
         raise
     return Greeted(session, identity)
 
 
-def _same_board(session: Session, identity: Identity, board: Profile) -> None:
-    """Raise BoardError if the firmware says that it runs on another board: that one is not to be flashed."""
-    if "board-id" in session.features and identity.board not in ("", board.id, *board.aliases):
-        raise BoardError(
-            f"the board calls itself '{identity.board}', not {board.id}: name it with --board "
-            f"(a profile of your own may have that name among its aliases)"
+def _same_board(session: Session, identity: Identity, board: Profile, where: str) -> None:
+    """Raise BoardError if the firmware says that it runs on another board: that one is not to be flashed.
+
+    A protocol that does not name boards may give a vendor's name or any other word; only if that word is
+    known to mean another board, the board is refused.
+    """
+    name = identity.board
+    if not name or board.is_called(name):
+        return
+    meant = next((other.id for other in boards.all_profiles() if other.is_called(name)), None)
+    if meant is None and "board-id" not in session.features:
+        return
+    raise BoardError(
+        f"the board at {where} calls itself '{name}', and {board.id} was asked for: "
+        + (
+            f"bench it with --board {meant}, or name another port with --port"
+            if meant
+            else "name the right one with --board, or give a profile of your own that name (calls_itself)"
         )
+    )
 
 
 def _open_when_back(reached: Reach) -> Port:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from harness.errors import BoardError
 from harness.flash.method import Progress
+from harness.models import tensors
 from harness.models.tflite import Model
 from harness.runner.greet import Greeted
 from harness.runner.plan import Settings
-from harness.runner.prepare import Prepared
+from harness.runner.prepare import Listed, Prepared
 from harness.wire.session import (
     DeviceRefused,
     Identity,
     Incident,
     ModelInfo,
     RamUse,
+    Run,
     RunInterrupted,
     Session,
     TensorInfo,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass
@@ -42,14 +48,21 @@ class Measurement:
     drift_uncertainty_ppm: float | None = None
     incidents: list[Incident] = field(default_factory=list)
     complete: bool = False
-    streamed: bool = True
+    takes_tensors: bool = True
+    inputs: list[np.ndarray] = field(default_factory=list)
+    """What was streamed, if anything was."""
+    pre_ms: list[int] = field(default_factory=list)
+    post_ms: list[int] = field(default_factory=list)
+    camera: str | None = None
+    resolution_ms: float | None = None
+    """See `harness.wire.session.Run`."""
     notes: list[str] = field(default_factory=list)
 
 
 def measure(
     greeted: Greeted,
     address: int,
-    prepared: Prepared,
+    prepared: Prepared | Listed,
     settings: Settings,
     progress: Progress,
     keep: Callable[[Measurement], None],
@@ -71,9 +84,16 @@ def measure(
     try:
         info = session.select(address)
         taken.memory = session.memory()
-        taken.streamed = "load" in session.features
-        if taken.streamed:
-            _stream(session, prepared, info, progress)
+        taken.takes_tensors = "load" in session.features
+        if taken.takes_tensors:
+            taken.inputs = _inputs(session, prepared, info, settings)
+            if taken.inputs:
+                _stream(session, taken.inputs, info, progress)
+            else:
+                taken.notes.append(
+                    f"{session.protocol} does not describe the model's input, and its file was not given: "
+                    "the input was left as it was"
+                )
         else:
             taken.notes.append(f"{session.protocol} takes no tensors: the model ran on what the camera saw")
         _invoke(session, settings, taken, progress)
@@ -95,18 +115,35 @@ def _invoke(session: Session, settings: Settings, taken: Measurement, progress: 
             settings.warmup, settings.invokes, profile=settings.profile_layers, on_sample=on_sample
         )
     except RunInterrupted as error:
-        taken.samples = list(error.run.samples)
+        _take(error.run, taken)
         raise
-    taken.samples = list(run.samples)
+    _take(run, taken)
     taken.drift_ppm, taken.drift_uncertainty_ppm = run.drift_ppm, run.drift_uncertainty_ppm
     taken.complete = run.complete
 
 
-def _stream(session: Session, prepared: Prepared, info: ModelInfo, progress: Progress) -> None:
-    session.told(_described(prepared.deployed))
-    total = sum(array.nbytes for array in prepared.inputs)
+def _take(run: Run, taken: Measurement) -> None:
+    taken.samples = list(run.samples)
+    taken.pre_ms, taken.post_ms = list(run.pre_ms), list(run.post_ms)
+    taken.camera, taken.resolution_ms = run.camera, run.resolution_ms
+
+
+def _inputs(
+    session: Session, prepared: Prepared | Listed, info: ModelInfo, settings: Settings
+) -> list[np.ndarray]:
+    """Return the test tensors; of a model whose file is not known, by what the board says of its inputs."""
+    if isinstance(prepared, Prepared):
+        session.told(_described(prepared.deployed))
+        return prepared.inputs
+    if "tensors" not in session.features:
+        return []
+    return tensors.unnamed(settings.inputs, [(each.type, each.shape) for each in info.inputs])
+
+
+def _stream(session: Session, inputs: list[np.ndarray], info: ModelInfo, progress: Progress) -> None:
+    total = sum(array.nbytes for array in inputs)
     done = 0
-    for index, array in enumerate(prepared.inputs):
+    for index, array in enumerate(inputs):
         if "tensors" in session.features:
             size = info.inputs[index].bytes if index < len(info.inputs) else None
             if size != array.nbytes:

@@ -133,6 +133,11 @@ class Run:
     `drift_ppm` is positive if the device's clock runs fast, and None if the device has no clock to
     ask or the run was too short to tell. `complete` is False if fewer samples than asked for could be
     had. `samples` divided by `tick_hz` are always times of one invoke (see `Session.batch`).
+
+    A protocol whose model runs on camera frames tells more of each sample, in the samples' order: `pre_ms`
+    and `post_ms`, whole milliseconds before and after the invoke (empty if it does not), and `camera`, the
+    sensor and the preset that were active, in the device's words. `resolution_ms` is the step, in
+    milliseconds, in which the device reports its times; None if each tick of its clock counts.
     """
 
     samples: list[int]
@@ -141,6 +146,10 @@ class Run:
     incidents: list[Incident] = field(default_factory=list)
     drift_uncertainty_ppm: float | None = None
     complete: bool = True
+    pre_ms: list[int] = field(default_factory=list)
+    post_ms: list[int] = field(default_factory=list)
+    camera: str | None = None
+    resolution_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,7 @@ class Session(ABC):
     "tensors", "load", "memory", "outputs", "layers", "clock": described, taken, reported, given, timed, read;
     "flash-models": it runs one of the models in flash, not one that is built into the firmware;
     "digests": it tells what flash holds (see `digest`); "build": the build hash of the firmware;
-    "board-id": the board names itself by the id of its profile.
+    "board-id": the board names itself, by the id of its profile or another name that its profile has.
     """
 
     incidents: Incidents

@@ -115,9 +115,9 @@ def test_an_address_is_taken_and_a_file_of_firmware(tmp_path: Path) -> None:
             ["-b", "esp32s3", "--port", "/dev/x", "-m", f"{FIRST}@0x400000", "-m", f"{SECOND}@0x401000"],
             "overlap",
         ),
-        (["-b", "esp32s3", "--port", "/dev/nope"], "no port /dev/nope"),
+        (["-b", "esp32s3", "--port", "/dev/nope", "-m", FIRST], "no port /dev/nope"),
         (
-            ["-b", "esp32s3"],
+            ["-b", "esp32s3", "-m", FIRST],
             "no xiao_esp32s3 is attached (USB id 303A:1001, 303A:4001, 2886:0056, 2886:8056)",
         ),
         (["-b", "we2", "--port", "/dev/x", "-m", f"{FIRST}@-1"], "'-1' is no address"),
@@ -131,7 +131,7 @@ def test_what_cannot_be_flashed_is_one_line(arguments: list[str], expected: str)
 
 
 def test_the_process_ends_with_that_line_and_status_2() -> None:
-    done = run("flash", "-b", "esp32s3", "--port", "/dev/nope")
+    done = run("flash", "-b", "esp32s3", "--port", "/dev/nope", "-m", FIRST)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("harness: error: no port /dev/nope")

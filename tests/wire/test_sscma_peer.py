@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from harness.emulator.engine import Invoked
-from harness.emulator.sscma_firmware import SscmaFirmware
+from harness.emulator.sscma_firmware import FirstGeneration
 from tests.wire.serving import toy_board
 from tests.wire.toy import ADDRESS, INFO, ToyEngine
 
@@ -25,9 +25,9 @@ class SlowToy(ToyEngine):
         return done
 
 
-def boot_stock(boots: int) -> SscmaFirmware:
+def boot_stock(boots: int) -> FirstGeneration:
     engine = SlowToy(time.monotonic, cost=lambda n: 30_000 + 1000 * n)
-    return SscmaFirmware(INFO, engine, boot=boots)
+    return FirstGeneration(INFO, engine, boot=boots)
 
 
 def test_the_vendors_client_identifies_selects_and_invokes() -> None:
@@ -44,7 +44,7 @@ def test_the_vendors_client_identifies_selects_and_invokes() -> None:
             assert (stock.info.name, stock.info.version["software"]) == ("toy", INFO.firmware_version)
             assert [model["address"] for model in peer.get("MODELS")["data"]] == [ADDRESS]
             assert peer.set("MODEL", "1")["code"] == 0
-            assert peer.set("SENSOR", "1,1,0")["data"]["sensor"]["state"] == 2
+            assert peer.set("SENSOR", "1,1,0")["data"]["sensor"]["state"] == 1
             stock.Invoke(5, False, True)
             deadline = time.monotonic() + 10
             while len(seen) < 5 and time.monotonic() < deadline:
