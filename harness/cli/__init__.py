@@ -7,10 +7,10 @@ import sys
 
 import click
 
-from harness import __version__
 from harness.cli import signals, terminal
 from harness.cli.group import Group
 from harness.errors import HarnessError
+from harness.version import __version__
 
 # name -> (one line for --help, module that defines `command`)
 COMMANDS: dict[str, str] = {

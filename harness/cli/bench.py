@@ -24,6 +24,7 @@ from harness.cli import options, signals
     type=click.Path(path_type=Path),
     help="Where the boot loader's drive is, for boards that are flashed by UF2 [looked for].",
 )
+@options.baud("Line speed of the firmware on an attached board [the board's].")
 @options.invokes(10)
 @options.warmup()
 @options.inputs()
@@ -45,6 +46,7 @@ def command(
     boards: tuple[str, ...],
     port: str | None,
     drive: Path | None,
+    baud: int | None,
     invokes: int,
     warmup: int,
     inputs: tuple[str, ...],
@@ -78,6 +80,7 @@ def command(
             drive=drive,
             profile_layers=layers,
             invoke_timeout_s=invoke_timeout,
+            baud=baud,
             out=output,
             observer=observer,
         )

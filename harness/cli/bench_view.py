@@ -96,11 +96,11 @@ class TerminalProgress(Observer):
 
 
 @contextmanager
-def flash_progress() -> Iterator[Callable[[str, int, int], None]]:
+def flash_progress(what: str = "flash") -> Iterator[Callable[[str, int, int], None]]:
     """Yield what shows progress in bytes on a terminal, and nothing anywhere else."""
     with observer() as shown:
         if isinstance(shown, TerminalProgress):
-            shown.begin("flash")
+            shown.begin(what)
         yield shown.progress
 
 

@@ -50,7 +50,9 @@ from harness.cli import options
 )
 @click.option("--boot", "loader", is_flag=True, help="Power on with the boot button held.")
 @click.option(
-    "--baud", type=click.IntRange(300, 100_000_000), help="Pace the line, as 8N1 does [as fast as it goes]."
+    "--baud",
+    type=click.IntRange(300, 100_000_000),
+    help="Line speed in bits per second, 8N1 [unlimited].",
 )
 @click.option(
     "--latency",
@@ -60,7 +62,7 @@ from harness.cli import options
     metavar="MS",
     help="Delay bytes by so many milliseconds, each way [0].",
 )
-@click.option("--faults", metavar="SPEC", default="", help="What the line does wrong, as above.")
+@click.option("--faults", metavar="SPEC", default="", help="Faults of the line, as listed above.")
 @click.option("--lifeline", is_flag=True, hidden=True, help="End when standard input closes.")
 def command(
     board: str,
@@ -76,8 +78,8 @@ def command(
     faults: str,
     lifeline: bool,
 ) -> None:
-    """Run a virtual board until it is ended. The first line printed is the URL of its port; a program that
-    opens it switches the board on.
+    """Run a virtual board until this command is ended. The first line printed is the URL of its port; opening
+    it switches the board on.
 
     In a terminal, Enter presses its reset button, and `boot` and Enter does so with the boot button held;
     the signal SIGUSR1 presses reset, too.

@@ -30,6 +30,8 @@ from harness.flash.drives import own_directory
 if TYPE_CHECKING:
     from filelock import FileLock
 
+    from harness.boards.profile import Profile
+
 READ_BYTES = 1 << 16
 BUTTONS = {"": Boot.APPLICATION, "reset": Boot.APPLICATION, "boot": Boot.LOADER}
 """The button that a line on standard input presses; "boot" is reset with the boot button held."""
@@ -92,7 +94,7 @@ def run(
             load_firmware(profile, flash, firmware)
         if models:  # reading them takes NumPy, which is slow to import
             load_models(profile, flash, models)
-        if drives is None and profile.flash.uf2:
+        if drives is None and profile.flash.drive_labels:
             drives = own_directory(profile.id)
             stack.callback(shutil.rmtree, drives, ignore_errors=True)
         endpoint = listen(listen_on)
@@ -101,29 +103,20 @@ def run(
             raise HarnessError(
                 f"--faults vanish needs --listen socket://HOST:PORT: a {listen_on} cannot come back as it was"
             )
-        has_lines = "lines" in endpoint.shows
-        if profile.flash.uf2:
-            touch: int | None = profile.flash.uf2.touch_baud
-        else:
-            # Without DTR and RTS, the touch takes their place.
-            touch = TOUCH_BAUD if profile.flash.enter == "dtr_rts" and not has_lines else None
-        controls = Controls(dtr_rts=profile.flash.enter == "dtr_rts" and has_lines, touch_baud=touch)
+        controls = _controls(profile, endpoint)
 
         def press(boot: Boot) -> None:
             controls.press(boot)
             endpoint.wake()
 
         endpoint.on_lines = controls.changed
-        signal.signal(signal.SIGTERM, _end)
-        if hasattr(signal, "SIGUSR1"):
-            signal.signal(signal.SIGUSR1, lambda signum, frame: press(Boot.APPLICATION))
-            signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+        _on_signals(press)
         if lifeline or sys.stdin.isatty():
             threading.Thread(target=_buttons, args=(press, stack if lifeline else None), daemon=True).start()
         print(endpoint.url, flush=True)
-        if profile.flash.uf2 and not lifeline:
+        if profile.flash.drive_labels and not lifeline:
             print(f"its drive appears in {drives}", file=sys.stderr)
-        board_rom = rom(profile, flash, Wiring(has_lines, drives or Path()))
+        board_rom = rom(profile, flash, Wiring("lines" in endpoint.shows, drives or Path()))
         power = VirtualBoard(profile, flash, board_rom, engines, stock)
         end: Line = EndpointLine(endpoint)
         with contextlib.suppress(KeyboardInterrupt):
@@ -133,6 +126,24 @@ def run(
             if line is not None:
                 end = stack.enter_context(line.attach(endpoint, lambda: press(Boot.APPLICATION)))
             power.power_on(BoardLine(end, controls), Boot.LOADER if loader else Boot.APPLICATION)
+
+
+def _controls(profile: Profile, endpoint: Endpoint) -> Controls:
+    """Return what a host can reset the board with: DTR and RTS, or a touch at a certain baud rate."""
+    by_lines = profile.flash.enter == "dtr_rts"
+    has_lines = "lines" in endpoint.shows
+    touch = profile.flash.touch_baud
+    if by_lines and not has_lines:
+        touch = TOUCH_BAUD  # it takes their place
+    return Controls(dtr_rts=by_lines and has_lines, touch_baud=touch)
+
+
+def _on_signals(press: Callable[[Boot], None]) -> None:
+    """End at SIGTERM, and press the reset button at SIGUSR1 if the system has it."""
+    signal.signal(signal.SIGTERM, _end)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, lambda signum, frame: press(Boot.APPLICATION))
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
 
 
 def _hold(flash_directory: Path) -> FileLock:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.chips import console
 from harness.errors import BoardError, HarnessError, nearest
 from harness.firmware.image import Image
 from harness.flash.checks import check
@@ -23,7 +24,7 @@ from harness.results import store, usable
 from harness.results.record import Record, Verification
 from harness.runner import fitting
 from harness.runner.adding import examine
-from harness.runner.attached import AUTO, EMULATED, choose_port, serial_number
+from harness.runner.attached import AUTO, EMULATED, choose_port
 from harness.runner.flash import Flashed, Written, flash, model_file
 from harness.runner.greet import Greeted, greet, greet_flashed
 from harness.runner.measure import Measurement, measure
@@ -121,6 +122,7 @@ def bench(
     drive: Path | str | None = None,
     profile_layers: bool = True,
     invoke_timeout_s: float | None = None,
+    baud: int | None = None,
     out: Path | str = "results",
     observer: Observer | None = None,
 ) -> Result:
@@ -138,6 +140,7 @@ def bench(
         drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
         profile_layers: time each operator, too.
         invoke_timeout_s: how long one invoke may take; None = 20 times its estimate, and at least a minute.
+        baud: the line speed of the firmware on an attached board; None = the profile's.
         out: the store that records go to.
 
     Raises:
@@ -152,6 +155,7 @@ def bench(
         profile_layers,
         Path(drive) if drive else None,
         invoke_timeout_s,
+        baud,
     )
     planned: Plan = plan(_names(models), _names(boards), protocol)
     if port not in (None, AUTO, EMULATED) and len({job.board.id for job in planned.jobs}) > 1:
@@ -164,7 +168,7 @@ def bench(
         return result
     directory = store.ensure_writable(out)
     with ExitStack() as stack:
-        shelf = stack.enter_context(Shelf(settings.drive))
+        shelf = stack.enter_context(Shelf(settings.drive, settings.baud))
         references = _References(stack, settings.warmup + settings.invokes)
         emulated = []
         for job in planned.jobs:
@@ -194,7 +198,7 @@ def _drive_is_of_use(planned: Plan, port: str | None) -> None:
     """Raise HarnessError if the boot loader's drive is named but would not be used."""
     if port == EMULATED:
         raise HarnessError("an emulated board has a drive of its own; leave --drive out")
-    if not any(job.board.flash.uf2 for job in planned.jobs):
+    if not any(job.board.flash.drive_labels for job in planned.jobs):
         ids = ", ".join(dict.fromkeys(job.board.id for job in planned.jobs))
         raise HarnessError(f"--drive is for boards that are flashed by UF2, not for {ids}; leave it out")
 
@@ -244,7 +248,7 @@ def _run(
         ready = _bring(reached, prepared, settings, observer, result)
         session = stack.enter_context(ready.greeted.session)
         board = Benched(
-            session.protocol, port, port_kind(port), serial_number(port), ready.virtual, ready.image
+            session.protocol, port, port_kind(port), reached.serial_number, ready.virtual, ready.image
         )
         held: list[Measurement] = []
 
@@ -358,7 +362,7 @@ def _patience(prepared: Prepared, settings: Settings, emulated: bool) -> Patienc
             else max(SHORTEST_INVOKE_LIMIT_S, SLOWER_THAN_ESTIMATED * estimated)
         )
         limit = max(limit, EMULATED_INVOKE_LIMIT_S) if emulated else limit
-    return replace(EMULATED_PATIENCE if emulated else Patience(), invoke_s=limit)
+    return replace(EMULATED_PATIENCE if emulated else Patience(), invoke_s=limit, trouble=console.trouble)
 
 
 @contextmanager
@@ -449,10 +453,10 @@ def flash_board(
         if not Path(firmware).exists():
             known = nearest(firmware, [*board.protocols.supported, NONE])
             raise HarnessError(f"no file and no protocol '{firmware}'{known}")
-        files.insert(0, examine(board, Path(firmware)))
+        files[:0] = examine(board, [Path(firmware)])
     elif not models:
         raise HarnessError("nothing to flash: --firmware none, and no --model")
     check(board, files)
     with Shelf(drive) as shelf, shelf.reach(board, choose_port(port, board, drive)) as reached:
         written = flash(reached, files, protocol, progress, options)
-    return Flashed(board.id, written.outcomes)
+    return Flashed(board.id, written.outcomes, loader=written.loader)

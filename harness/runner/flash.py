@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.boards import Profile
 from harness.errors import HarnessError
-from harness.firmware import manifest
+from harness.firmware import manifest, vendors
 from harness.firmware.image import Image, RunsOn
 from harness.flash.checks import check, refuse_virtual
 from harness.flash.method import FlashFile, Outcome, Progress, enter
@@ -24,6 +24,8 @@ class Flashed:
     board: str
     outcomes: tuple[Outcome, ...]
     kept: tuple[Kept, ...] = ()
+    loader: str = ""
+    """What the boot loader said of itself and its chip."""
 
     @property
     def written(self) -> tuple[Outcome, ...]:
@@ -45,11 +47,13 @@ class Written:
         outcomes: what became of each file.
         virtual: whether the board is a virtual one, by its boot loader's account.
         image: the firmware image that was written; None if the firmware was left alone.
+        loader: what it said of itself and its chip.
     """
 
     outcomes: tuple[Outcome, ...]
     virtual: bool
     image: Image | None
+    loader: str
 
 
 def firmware_image(board: Profile, protocol: str, runs_on: RunsOn) -> Image:
@@ -65,6 +69,9 @@ def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
     if runs_on == "virtual":
         return f"{board.id}: there is no virtual firmware that speaks {protocol} (`harness firmware list`)"
     how = PROTOCOLS.get(protocol).image
+    listed = vendors.listing(board.id)
+    if listed is not None and listed.protocol == protocol:
+        how = f"{how} (`harness firmware fetch --board {board.id}`), or another"
     only = (
         " (the shipped one runs on the virtual board only)"
         if manifest.find(board.id, protocol, "virtual")
@@ -107,7 +114,7 @@ def flash(
         check(board, every)
         if not loader.virtual:
             refuse_virtual(board, every)
-        return Written(tuple(loader.write(every, progress)), loader.virtual, image)
+        return Written(tuple(loader.write(every, progress)), loader.virtual, image, loader.description)
 
 
 def _firmware(board: Profile, image: Image) -> list[FlashFile]:

@@ -9,9 +9,10 @@ from harness.boards import Profile
 from harness.errors import BoardError
 from harness.runner.reach import Reach
 from harness.wire.patience import Patience
-from harness.wire.port import Port, PortMissing
+from harness.wire.port import Port, PortError
 from harness.wire.protocol import connect
 from harness.wire.session import Identity, NoAnswer, Session
+from harness.wire.speeds import clear_at
 
 MAY_HOLD_NOTHING_S = 3.0
 """Seconds for the first sign of life of an attached board: it may hold no firmware, and is flashed then."""
@@ -34,7 +35,8 @@ class Greeted:
 def greet(reached: Reach, protocol: str, patience: Patience) -> Greeted | NoAnswer | None:
     """Return the firmware on a board that may hold none, or the error that says what answered instead.
 
-    None if it is known that nobody is there. Raises BoardError if the board is another one.
+    None if it is known that nobody is there. Raises BoardError if the board is another one, or if its console
+    says that no firmware would run on it.
     """
     if reached.blank or reached.url is None:
         return None
@@ -43,7 +45,25 @@ def greet(reached: Reach, protocol: str, patience: Patience) -> Greeted | NoAnsw
     try:
         return _greet(reached.board, protocol, port, replace(patience, first_sign_s=wait))
     except NoAnswer as error:
+        told = _at_another_speed(reached, error) if error.illegible else error
+        if not told.flashing_helps:
+            raise told from None
+        return told
+
+
+def _at_another_speed(reached: Reach, error: NoAnswer) -> NoAnswer:
+    """Return the error with the speed at which the line makes sense, if there is one: no case to flash."""
+    if reached.url is None or not reached.speed_matters:
         return error
+    heard = clear_at(reached.url, reached.baud)
+    if heard is None:
+        return error
+    shown = f" ('{heard.shown}')" if heard.shown else ""
+    return NoAnswer(
+        f"no board that speaks at {reached.baud} baud at {reached.url}; at {heard.baud} baud the line is "
+        f"legible{shown}: use --baud {heard.baud}",
+        flashing_helps=False,
+    )
 
 
 def greet_flashed(reached: Reach, protocol: str, patience: Patience) -> Greeted:
@@ -77,12 +97,15 @@ def _same_board(session: Session, identity: Identity, board: Profile) -> None:
 
 
 def _open_when_back(reached: Reach) -> Port:
-    """Open the port of a board that was just flashed: after a reset, USB takes a while to find it."""
+    """Open the port of a board that was just flashed.
+
+    After a reset it takes a while until USB finds it, udev gives it to the user, and ModemManager lets go.
+    """
     deadline = time.monotonic() + PORT_BACK_S
     while True:
         try:
             return reached.open()
-        except PortMissing:
+        except PortError:
             if time.monotonic() > deadline:
                 raise
         time.sleep(PORT_LOOK_S)

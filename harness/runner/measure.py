@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import BoardError
 from harness.flash.method import Progress
+from harness.models.tflite import Model
 from harness.runner.greet import Greeted
 from harness.runner.plan import Settings
 from harness.runner.prepare import Prepared
@@ -18,6 +19,7 @@ from harness.wire.session import (
     RamUse,
     RunInterrupted,
     Session,
+    TensorInfo,
 )
 
 
@@ -101,6 +103,7 @@ def _invoke(session: Session, settings: Settings, taken: Measurement, progress: 
 
 
 def _stream(session: Session, prepared: Prepared, info: ModelInfo, progress: Progress) -> None:
+    session.told(_described(prepared.deployed))
     total = sum(array.nbytes for array in prepared.inputs)
     done = 0
     for index, array in enumerate(prepared.inputs):
@@ -114,6 +117,17 @@ def _stream(session: Session, prepared: Prepared, info: ModelInfo, progress: Pro
         done += array.nbytes
 
 
+def _described(model: Model) -> list[TensorInfo]:
+    graph = model.subgraphs[0]
+    told = []
+    for tensor in (graph.tensors[index] for index in graph.inputs):
+        scale, zero_point = 0.0, 0
+        if tensor.quantization is not None:
+            scale, zero_point = tensor.quantization.scales[0], tensor.quantization.zero_points[0]
+        told.append(TensorInfo(tensor.name, tensor.type, tensor.shape, tensor.bytes, scale, zero_point))
+    return told
+
+
 def _shifted(progress: Progress, before: int, total: int) -> Callable[[int, int], None]:
     """Return progress of one tensor as part of the stream of them all."""
     return lambda part, _: progress("stream", before + part, total)
@@ -121,7 +135,7 @@ def _shifted(progress: Progress, before: int, total: int) -> Callable[[int, int]
 
 def _collect_outputs(session: Session, count: int, taken: Measurement) -> None:
     if "outputs" not in session.features:
-        taken.outputs_reason = f"the protocol {session.protocol} has no outputs"
+        taken.outputs_reason = session.withheld()
         taken.printed = session.printed()
         return
     try:

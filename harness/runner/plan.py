@@ -32,6 +32,7 @@ class Settings:
         profile_layers: time each operator, too.
         drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
         invoke_timeout_s: how long one invoke may take; None = by the estimate (see `Patience`).
+        baud: line speed of the firmware of an attached board; None = the profile's.
     """
 
     invokes: int = 10
@@ -42,6 +43,7 @@ class Settings:
     profile_layers: bool = True
     drive: Path | None = None
     invoke_timeout_s: float | None = None
+    baud: int | None = None
 
     def __post_init__(self) -> None:
         for name, count, least in (("invokes", self.invokes, 1), ("warmup", self.warmup, 0)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -28,7 +28,16 @@ class DeviceReset(BoardError):
 
 
 class NoAnswer(BoardError):
-    """The device did not answer in time, or what answered is something else."""
+    """The device did not answer in time, or what answered is something else.
+
+    `flashing_helps` is False if it is known that it is not a firmware that is missing; `illegible` says that
+    something came which makes no sense at this line speed.
+    """
+
+    def __init__(self, message: str, *, flashing_helps: bool = True, illegible: bool = False) -> None:
+        super().__init__(message)
+        self.flashing_helps = flashing_helps
+        self.illegible = illegible
 
 
 class InvokeOutlasts(NoAnswer):
@@ -200,6 +209,9 @@ class Session(ABC):
     def select(self, address: int) -> ModelInfo:
         """Make the model at a flash address the one that runs; raises DeviceRefused."""
 
+    def told(self, inputs: Sequence[TensorInfo]) -> None:  # noqa: B027 - most protocols describe them
+        """Take note of the model's inputs as its file describes them, if the protocol describes none."""
+
     @abstractmethod
     def load(self, input_index: int, data: bytes, progress: LoadProgress | None = None) -> None:
         """Fill an input tensor; `progress(bytes arrived, bytes in all)` is called as it goes."""
@@ -232,6 +244,10 @@ class Session(ABC):
     def printed(self) -> list[float] | None:
         """Return the first output of the last run as real numbers, or None if the protocol prints none."""
         return None
+
+    def withheld(self) -> str:
+        """Return why there is neither `output` nor `printed`, as a clause."""
+        return f"the protocol {self.protocol} has no outputs"
 
     def layers(self) -> list[tuple[str, int]] | None:
         """Return (operator, ticks) of the last profiled run in order, or None if not reported."""

@@ -423,6 +423,7 @@ class SscmaSession(Session):
             self._say_hello,
             self._hear_id,
             lambda: self._replies.heard,
+            self._patience.trouble,
         )
 
     def _say_hello(self) -> None:

@@ -82,7 +82,7 @@ def records(draw: st.DrawFn) -> Record:
     )
 
 
-SAMPLE = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+SAMPLE = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 WHOLE = settings(SAMPLE, max_examples=1000)
 SOME = st.lists(records(), min_size=1, max_size=12)
 GROUPED = {"made": SOME, "by": st.sampled_from([("board", "model"), ("board",), ()])}

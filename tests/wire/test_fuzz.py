@@ -90,7 +90,7 @@ line_bytes = st.lists(
 
 
 def sized(cases: int):  # type: ignore[no-untyped-def]
-    return settings(max_examples=cases, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    return settings(max_examples=cases, suppress_health_check=list(HealthCheck), database=None)
 
 
 @CASES
@@ -114,7 +114,7 @@ def test_the_frame_decoder(cases: int, text: bool) -> None:
 def test_the_bench_device(cases: int) -> None:
     """Its state is the session: a greeting is understood after any noise, and noise does not end it."""
     engine = ToyEngine()
-    device = BenchFirmware(INFO, engine, boot=1, limits=LIMITS, benchmark="vww01")
+    device = BenchFirmware(INFO, engine, boot=1, limits=LIMITS, text=True)
 
     sessions = itertools.count(0x10000000)
 

@@ -20,8 +20,8 @@ from tests.wire.tampering import Tampering
 from tests.wire.toy import ADDRESS, INFO, INPUTS, TICK_HZ, expected_output
 
 FIRMWARES = {
-    "bench": lambda engine, boot: BenchFirmware(INFO, engine, boot=boot, benchmark="vww01"),
-    "mlperf-tiny": lambda engine, boot: MlperfFirmware(INFO, engine, "vww01"),
+    "bench": lambda engine, boot: BenchFirmware(INFO, engine, boot=boot, text=True),
+    "mlperf-tiny": lambda engine, boot: MlperfFirmware(INFO, engine),
     "sscma": lambda engine, boot: FirstGeneration(INFO, engine, boot=boot),
 }
 STATED = {
@@ -39,7 +39,7 @@ def ready(rig: Rig, protocol: str, patience: Patience) -> Session:
     session = connect(protocol, rig.port, patience)
     session.select(ADDRESS)
     if "load" in session.features:
-        session.load(0, b"\x01" * 100)
+        session.load(0, b"\x01" * 27648)
     return session
 
 
@@ -306,7 +306,7 @@ def test_a_host_and_board_that_are_stopped_for_minutes_go_on_wherever_it_happens
         session = connect(protocol, stopped, Patience(1.0, 1.0, 1.0, 1.0))
         session.select(ADDRESS)
         if "load" in session.features:
-            session.load(0, b"\x01" * 100)
+            session.load(0, b"\x01" * 27648)
         run = session.run(1, 20)
         assert [ticks / run.tick_hz for ticks in run.samples] == [0.02] * len(run.samples)
         assert run.complete

@@ -7,9 +7,12 @@ client that repeats a command with an effect while the first is at work.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.wire.at_replies import Replies
 from harness.wire.protocol import connect
@@ -177,3 +180,30 @@ def test_a_command_whose_reply_is_lost_is_sent_again_once_the_first_is_over(fake
     run = session.run(1, 5)
     assert missed
     assert (len(run.samples), board.too_early) == (5, [])
+
+
+MESSAGES = (
+    b'{"type": 0, "name": "3@ID?", "code": 0, "data": "9f3c00a1"}',
+    b'{"type":1,"name":"4@INVOKE","code":0,"data":{"count":1,"perf":[7,15,2],"image":"'
+    + b"A" * 16384
+    + b'"}}',
+    b'{"type": 2, "name": "AT", "code": 5, "data": "Unknown command: AT+X?"}',
+    b'{"type":0,"name":"INIT@SENSOR","code":0,"data":{"sensors":[]}}',
+)
+NOISE = (b"", *stock_line.LOGS, b"\xff\x00}\n", b"\r\n> ", b'\r{"type": 1, "na\n')
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(NOISE), st.sampled_from(MESSAGES)), min_size=1, max_size=6),
+    st.lists(st.integers(1, 20000), min_size=1, max_size=40),
+)
+def test_replies_are_read_whatever_is_between_them_and_wherever_they_are_cut(
+    fake: Make, said: list[tuple[bytes, bytes]], cuts: list[int]
+) -> None:
+    data = b"".join(noise + b"\r" + message + b"\n" for noise, message in said)
+    decoder, found, at = Replies(), [], 0
+    for cut in [*cuts, len(data)]:
+        found += decoder.feed(data[at : at + cut])
+        at += cut
+    assert found == [json.loads(message) for _, message in said]
