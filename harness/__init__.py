@@ -1,12 +1,12 @@
 """Bench TFLite models on edge boards: flash, stream tensors, measure, record, report."""
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "bench", "load"]
 
 TYPE_CHECKING = False  # as in typing, whose import takes longer than all the rest here
 if TYPE_CHECKING:
     from harness.results import load
     from harness.runner import bench
+    from harness.version import __version__
 
 
 def __dir__() -> list[str]:
@@ -19,6 +19,10 @@ def __getattr__(name: str) -> object:
         from harness.runner import bench
 
         return bench
+    if name == "__version__":
+        from harness.version import __version__
+
+        return __version__
     if name == "load":
         from harness.results import load
 

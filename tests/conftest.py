@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes is a matter of the host, and of what else it does.
-settings.register_profile("any host", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any host")
+# How long an example takes is a matter of the host, and of what else it does. Examples are the same in every
+# run, so that CI fails for what was changed; `--hypothesis-profile random` draws others.
+settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("reproducible", settings.get_profile("random"), derandomize=True)
+settings.load_profile("reproducible")
 
 # The workers and the programs that tests start, hundreds of them, would each compile all modules once more.
 sys.dont_write_bytecode = False

@@ -39,8 +39,14 @@ class ShoutSession(BenchSession):
 def enter(target):
     with uf2.enter(target) as loader:
         if target.options.get("loud"):
-            print("CARRIED", file=__import__("sys").stderr)
+            print(target.table["cry"], file=__import__("sys").stderr)
         yield loader
+
+
+def findings(board):
+    table = board.flash.others.get("carry")
+    if table is None or "cry" not in table.values:
+        yield ("flash", "carry"), "lacks the key 'cry'"
 
 
 class Nuts:
@@ -65,7 +71,7 @@ class Nuts:
 FAMILY = Acorn()
 NUTS = Nuts()
 SHOUT = replace(PROTOCOL, name="shout", connect=ShoutSession)
-CARRY = Flasher("carry", "acorn:enter", (Option("loud", "Say so.", default=False),))
+CARRY = Flasher("carry", "acorn:enter", (Option("loud", "Say so.", default=False),), findings=findings)
 """
 ENTRY_POINTS = """
 [harness.chips]
@@ -97,6 +103,7 @@ def installed(tmp_path: Path) -> Path:
         ('supported = ["bench", "mlperf-tiny"]', 'supported = ["shout"]'),
         ('default = "bench"', 'default = "shout"'),
         ('method = "uf2"', 'method = "carry"'),
+        ("[flash.uf2]", '[flash.carry]\ncry = "CARRIED"\nsource = "its seller"\n\n[flash.uf2]'),
     ):
         assert before in text
         text = text.replace(before, after, 1)
@@ -137,6 +144,21 @@ def test_its_profile_is_valid_and_its_options_are_options(installed: Path) -> No
     assert "carry: say so." in harness(installed, "flash", "--help").stdout
     done = harness(installed, "flash", "-b", "acorn.toml", "--port", "emulated", "-m", MODEL, "--loud")
     assert (done.returncode, done.stderr) == (0, "CARRIED\n")
+
+
+def test_the_table_of_its_flashing_method_is_its_own_to_judge(installed: Path) -> None:
+    profile = installed / "acorn.toml"
+    good = profile.read_text()
+    shown = harness(installed, "boards", "show", "acorn.toml").stdout
+    assert "flash.carry.cry" in shown
+    profile.write_text(good.replace('cry = "CARRIED"', 'shout = "CARRIED"'))
+    done = harness(installed, "boards", "check", "acorn.toml")
+    assert done.returncode == 2
+    assert "flash.carry: lacks the key 'cry'" in done.stdout
+    profile.write_text(good.replace('\nsource = "its seller"', ""))
+    assert "flash.carry: lacks its source" in harness(installed, "boards", "check", "acorn.toml").stdout
+    profile.write_text(good.replace("[flash.carry]", "[flash.carri]"))
+    assert "flash.carri: unknown key" in harness(installed, "boards", "check", "acorn.toml").stdout
 
 
 def test_without_it_the_profile_says_what_is_missing(installed: Path) -> None:

@@ -12,11 +12,6 @@
 #define BENCH_SAMPLES 128
 #endif
 
-/* MLPerf Tiny's name for the model: ad01, ic01, kws01, vww01 or sww01. */
-#ifndef BENCH_MLPERF_MODEL
-#define BENCH_MLPERF_MODEL "vww01"
-#endif
-
 #ifndef BENCH_VERSION
 #define BENCH_VERSION ""
 #endif

@@ -18,6 +18,9 @@ bool inputs_clear(const struct port *port, uint32_t *needed);
 /* Where input `index` of the current model is kept, and how many bytes it has; a null pointer: no such input. */
 uint8_t *input_at(const struct port *port, uint16_t index, uint32_t *bytes);
 
+/* Room for so many bytes behind the inputs of the current model, 16-byte aligned; a null pointer: there is none. */
+uint8_t *inputs_behind(const struct port *port, uint32_t bytes);
+
 /* Copies all inputs to where the next invoke reads them. */
 void inputs_restore(const struct port *port);
 

@@ -84,6 +84,7 @@ static bool select_model(struct bench *bench, uint32_t address, struct refusal *
 
     bench->selected = false;
     bench->run = (struct run){0};
+    bench->text = (struct text){0};
     transfer_lose_input(&bench->transfer);
     engine_unload();
     if (!model_find(&port->flash, address, &model, refusal) ||

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "bench.h"
+#include "benchmark.h"
 #include "bytes.h"
 #include "config.h"
 #include "engine.h"
-#include "inputs.h"
 #include "request.h"
 #include "run.h"
 #include "say.h"
@@ -16,7 +16,6 @@
 
 enum {
     MOST_WORDS = 4,
-    MOST_BUFFER_BYTES = 1 << 20, /* that `db load` can ask for */
     BYTES_A_LINE = 8,
     DEFAULT_WARMUP = 10,
     MICROSECONDS = 1000000,
@@ -75,12 +74,19 @@ static bool say_element(const struct tensor *tensor, const uint8_t *at)
     }
 }
 
-static void say_results(void)
+static void say_results(const struct bench *bench)
 {
+    const struct benchmark *benchmark = benchmark_of_model();
     struct tensor tensor;
     const char *between = "";
 
     if (engine_tensors(TENSOR_OUTPUT) == 0) {
+        return;
+    }
+    if (benchmark_has_error(benchmark)) {
+        say("m-results-[");
+        say_scaled(1, benchmark_error(benchmark, bench->port, bench->text.filled));
+        say("]\r\n");
         return;
     }
     tensor = engine_tensor(TENSOR_OUTPUT, 0);
@@ -123,33 +129,32 @@ static int hex_digit(char digit)
     return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
-/* Where byte `index` of what was loaded is kept; a null pointer for what lies beyond the input. */
-static uint8_t *loaded_byte(const struct bench *bench, uint32_t index)
-{
-    uint32_t size = 0;
-    uint8_t *input = input_at(bench->port, 0, &size);
-
-    return input != NULL && index < size ? input + index : NULL;
-}
-
 static void expect(struct bench *bench, const char *count)
 {
+    const struct benchmark *benchmark = benchmark_of_model();
+    uint32_t due = benchmark_bytes(benchmark, bench->port);
     int64_t bytes = number_in(count);
 
     if (bytes <= 0) {
         complain("Command 'db load' must be >0 bytes");
         return;
     }
-    if (bytes > MOST_BUFFER_BYTES) {
-        say_all("e-[Command 'db load' takes at most ", MOST_BUFFER_BYTES, " bytes]\r\n");
+    bench->text.asked = true;
+    bench->text.expected = 0;
+    bench->text.filled = 0;
+    if (bytes != due) {
+        say_all("e-[Command 'db load' takes ", due, " bytes for ");
+        say(benchmark_name(benchmark));
+        say_all(", not ", (uint64_t)bytes, "]\r\n");
         return;
     }
-    bench->text = (struct text){.expected = (uint32_t)bytes};
-    say_all("m-[Expecting ", (uint32_t)bytes, " bytes]\r\n");
+    bench->text.expected = due;
+    say_all("m-[Expecting ", due, " bytes]\r\n");
 }
 
 static void append(struct bench *bench, const char *digits)
 {
+    const struct benchmark *benchmark = benchmark_of_model();
     struct text *text = &bench->text;
 
     if (strlen(digits) % 2 != 0) {
@@ -165,11 +170,7 @@ static void append(struct bench *bench, const char *digits)
             return;
         }
         if (text->filled < text->expected) {
-            uint8_t *at = loaded_byte(bench, text->filled);
-            if (at != NULL) {
-                *at = (uint8_t)(high << 4 | low);
-            }
-            text->filled++;
+            benchmark_load(benchmark, bench->port, text->filled++, (uint8_t)(high << 4 | low));
             if (text->filled == text->expected) {
                 say("m-load-done\r\n");
                 return;
@@ -180,10 +181,11 @@ static void append(struct bench *bench, const char *digits)
 
 static void print(const struct bench *bench)
 {
+    const struct benchmark *benchmark = benchmark_of_model();
+
     for (uint32_t i = 0; i < bench->text.expected; i++) {
-        const uint8_t *at = i < bench->text.filled ? loaded_byte(bench, i) : NULL;
         say(i % BYTES_A_LINE == 0 ? "m-buffer-" : "-");
-        say_hex(at != NULL ? *at : 0);
+        say_hex(i < bench->text.filled ? benchmark_loaded(benchmark, bench->port, i) : 0);
         if (i % BYTES_A_LINE == BYTES_A_LINE - 1 || i + 1 == bench->text.expected) {
             say("\r\n");
         }
@@ -241,6 +243,12 @@ static void infer(struct bench *bench, char *const words[MOST_WORDS])
         complain("Inference warmup must be >=0");
         return;
     }
+    uint32_t due = benchmark_bytes(benchmark_of_model(), bench->port);
+    if (bench->text.asked && bench->text.filled != due) {
+        say_all("e-[Input db has ", bench->text.filled, " bytes, expected ");
+        say_all("", due, "]\r\n");
+        return;
+    }
     bench->run = (struct run){0}; /* its outputs are about to go */
     say_all("m-warmup-start-", (uint64_t)warmup, "\r\n");
     if (!invoke(bench, warmup, &ticks)) {
@@ -255,14 +263,13 @@ static void infer(struct bench *bench, char *const words[MOST_WORDS])
     }
     say_time(bench->port, start + ticks);
     say("m-infer-done\r\n");
-    say_results();
+    say_results(bench);
 }
 
 static void results(struct bench *bench, char *const words[MOST_WORDS])
 {
-    (void)bench;
     (void)words;
-    say_results();
+    say_results(bench);
 }
 
 static void name(struct bench *bench, char *const words[MOST_WORDS])
@@ -275,9 +282,13 @@ static void name(struct bench *bench, char *const words[MOST_WORDS])
 
 static void profile(struct bench *bench, char *const words[MOST_WORDS])
 {
-    (void)bench;
+    struct refusal refusal;
+
     (void)words;
-    say("m-profile-[" PROFILE "]\r\nm-model-[" BENCH_MLPERF_MODEL "]\r\n");
+    bool selected = bench->selected || request_first_model(bench, &refusal); /* busy only with one that is selected */
+    say("m-profile-[" PROFILE "]\r\nm-model-[");
+    say(selected ? benchmark_name(benchmark_of_model()) : "none");
+    say("]\r\nm-speaks-[bench]\r\n");
 }
 
 static void timestamp(struct bench *bench, char *const words[MOST_WORDS])

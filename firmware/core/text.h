@@ -15,8 +15,8 @@
 struct bench;
 
 struct text {
-    /* The input that arrives in hex; its bytes go straight to where input 0 of the current model is kept. */
-    uint32_t expected;
+    bool asked;        /* for the current model there has been a `db load`: `infer` waits for all of it */
+    uint32_t expected; /* bytes of it; 0: its length was refused */
     uint32_t filled;
     bool infers; /* `infer` is under way */
 };

@@ -8,7 +8,8 @@ from typing import get_args
 from pydantic import BaseModel
 
 from harness.boards.lines import Path
-from harness.boards.profile import SPECIAL_KERNELS, Coefficients, MemoryKind, Profile, Region
+from harness.boards.problems import keys_at
+from harness.boards.profile import SPECIAL_KERNELS, Coefficients, Flash, MemoryKind, Profile, Region
 from harness.boards.table import REST, Table
 from harness.errors import nearest
 
@@ -51,6 +52,9 @@ def _names(profile: Profile) -> Iterator[Finding]:
     for index, alias in enumerate(profile.aliases):
         if alias == profile.id or alias in profile.aliases[:index]:
             yield ("aliases", index), f"'{alias}' is given twice"
+    for index, name in enumerate(profile.calls_itself):
+        if name in profile.calls_itself[:index]:
+            yield ("calls_itself", index), f"'{name}' is given twice"
 
 
 def _twice(names: list[str], where: Path, key: str) -> Iterator[Finding]:
@@ -105,6 +109,13 @@ def _flash(profile: Profile) -> Iterator[Finding]:
     if flash.image_offset not in [region.offset for region in flash.regions]:
         starts = ", ".join(f"{region.name} {region.offset:#x}" for region in flash.regions)
         yield ("flash", "image_offset"), f"{flash.image_offset:#x} is not the start of a region ({starts})"
+    yield from _tables(flash)
+    if flash.enter == "touch" and flash.touch_baud is None:
+        yield ("flash", "enter"), "'touch' needs the table [flash.uf2], which has the speed"
+
+
+def _tables(flash: Flash) -> Iterator[Finding]:
+    """Find tables of flashing methods that are missing, or of another method than the board's."""
     tables = ("esptool", "xmodem", "uf2")  # of the methods that need to know more about a board
     for method in tables:
         given = getattr(flash, method) is not None
@@ -112,8 +123,10 @@ def _flash(profile: Profile) -> Iterator[Finding]:
             yield ("flash", method), f"is for the method '{method}', but the board's is '{flash.method}'"
         if method == flash.method and not given:
             yield ("flash", "method"), f"the method '{method}' needs the table [flash.{method}]"
-    if flash.enter == "touch" and flash.uf2 is None:
-        yield ("flash", "enter"), "'touch' needs the table [flash.uf2], which has the speed"
+    for method in flash.others:
+        if method != flash.method:
+            known = nearest(method, keys_at(("flash",)))
+            yield ("flash", method), f"unknown key{known}; the method is '{flash.method}'"
 
 
 def _region(profile: Profile, region: Region, where: Path) -> Iterator[Finding]:

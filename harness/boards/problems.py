@@ -96,7 +96,7 @@ def _say(details: ErrorDetails, where: lines.Path) -> str:
     kind, given, context = details["type"], details["input"], details.get("ctx", {})
     if where and where[-1] == "source" and kind in ("string_type", "dict_type"):
         return "must be a text, or a table of texts by key"
-    if kind == "extra_forbidden":
+    if kind == "extra_forbidden" or (kind == "model_type" and where[-1] not in keys_at(where[:-1])):
         return f"unknown key{nearest(str(where[-1]), keys_at(where[:-1]))}"
     if kind == "missing":
         return f"is missing ({_description(where)})"

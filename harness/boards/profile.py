@@ -155,6 +155,14 @@ class Xmodem(Table):
         alias="window", gt=0, description="how long the boot loader listens after a reset"
     )
 
+    @property
+    def advice(self) -> str:
+        """What people trip over."""
+        return (
+            f"the boot loader listens for {self.window_s * 1e3:g} ms after a reset, so start the tool first "
+            "and press reset then"
+        )
+
 
 class Uf2(Table):
     """How the boot loader takes UF2 files."""
@@ -168,9 +176,34 @@ class Uf2(Table):
         default=(), description="uses of regions into which every 32-bit word is written byte-swapped"
     )
 
+    @property
+    def advice(self) -> str:
+        """What people trip over."""
+        return (
+            f"the drive {self.drive_labels[0]} disappears by itself once it has taken a file; firmware and "
+            "model each need the boot loader anew"
+        )
+
+
+class MethodTable(Table):
+    """The table of a flashing method from outside, which alone knows what its keys mean."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The keys and values, as TOML has them, arrays as tuples."""
+        return self.model_extra or {}
+
 
 class Flash(Table):
-    """How the board is flashed, and its flash map."""
+    """How the board is flashed, and its flash map.
+
+    A table that none of the fields names is that of a method from outside: `[flash.NAME]`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, MethodTable] = Field(init=False)
 
     method: Text = Field(description="the flashing method")
     enter: Literal["dtr_rts", "button", "touch"] = Field(
@@ -186,6 +219,31 @@ class Flash(Table):
     esptool: Esptool | None = Field(default=None, description="for the method esptool")
     xmodem: Xmodem | None = Field(default=None, description="for the method xmodem")
     uf2: Uf2 | None = Field(default=None, description="for the method uf2")
+
+    @property
+    def others(self) -> Mapping[str, MethodTable]:
+        """The tables of methods from outside, by name."""
+        return self.__pydantic_extra__ or {}
+
+    @property
+    def drive_labels(self) -> tuple[str, ...]:
+        """Labels of the drive that the boot loader shows; none if it shows none."""
+        return self.uf2.drive_labels if self.uf2 is not None else ()
+
+    @property
+    def touch_baud(self) -> int | None:
+        """The speed at which opening the port enters the boot loader; None if none does."""
+        return self.uf2.touch_baud if self.uf2 is not None else None
+
+    @property
+    def word_swapped(self) -> tuple[RegionUse, ...]:
+        """Uses of regions into which every 32-bit word is written byte-swapped."""
+        return self.uf2.word_swapped if self.uf2 is not None else ()
+
+    @property
+    def advice(self) -> list[str]:
+        """What people trip over when they flash the board."""
+        return [table.advice for table in (self.xmodem, self.uf2) if table is not None]
 
     def region(self, name: str) -> Region:
         """Return the region called `name`; KeyError if there is none."""
@@ -426,6 +484,9 @@ class Profile(Table):
     id: Identifier = Field(description="the id that commands and records use")
     name: Text = Field(description="the board's name")
     aliases: tuple[Identifier, ...] = Field(default=(), description="other ids that commands accept")
+    calls_itself: tuple[Text, ...] = Field(
+        default=(), description="names by which the vendor's firmware calls the board"
+    )
     model_format: ModelFormat = Field(description="what the board runs: int8, or vela for a compiled model")
     chip: Chip = Field(description="the SoC")
     protocols: Protocols = Field(description="what the firmware speaks")
@@ -439,6 +500,11 @@ class Profile(Table):
 
     _sha256: str = PrivateAttr(default="")
     _path: Path = PrivateAttr(default=Path())
+
+    def is_called(self, name: str) -> bool:
+        """Whether a firmware's name for its board means this one; capitals and punctuation play no part."""
+        names = (self.id, self.name, *self.aliases, *self.calls_itself)
+        return _letters(name) in map(_letters, names)
 
     @property
     def clock_hz(self) -> int:
@@ -474,6 +540,10 @@ class Profile(Table):
             if memory.name == name:
                 return memory
         raise KeyError(name)
+
+
+def _letters(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())
 
 
 def build(data: Mapping[str, Any], path: Path, sha256: str) -> Profile:

@@ -37,7 +37,7 @@ class Table(BaseModel):
             key = field.alias or name
             if name in self.model_fields_set and key not in inner:
                 yield key, getattr(self, name)
-        yield from (self.model_extra or {}).items()
+        yield from ((key, value) for key, value in (self.model_extra or {}).items() if key not in inner)
 
     def tables(self) -> Iterator[tuple[tuple[str | int, ...], Table]]:
         """Yield the tables in this one: the way from here (TOML key, and index in an array) and the table."""
@@ -47,6 +47,9 @@ class Table(BaseModel):
                 yield (key,), value
             elif isinstance(value, tuple):
                 yield from (((key, i), item) for i, item in enumerate(value) if isinstance(item, Table))
+        for key, value in (self.model_extra or {}).items():
+            if isinstance(value, Table):
+                yield (key,), value
 
     def source_of(self, key: str) -> str:
         """Return the source of the fact under the TOML key `key`; KeyError if there is none."""

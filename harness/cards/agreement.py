@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from harness.cards.card import Overview, Row, Table
+from harness.cards.forms import EntryForm, every
 from harness.cards.units import Quantity, to_fraction
 from harness.cards.words import Words
 
@@ -65,7 +66,7 @@ class _Copy:
 
     @property
     def is_entry(self) -> bool:
-        return self.overview.format == "zoo"
+        return any(self.overview.format == form.NAME and isinstance(form, EntryForm) for form in every())
 
     @property
     def name(self) -> str:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.cards import fetching
-from harness.cards.fetching import FetchError, Files
+from harness.cards.fetching import Files
 from harness.cards.figures import usable
 from harness.cards.models import Benched
 from harness.cards.rules import Rules
 from harness.cards.wanted import Want
+from harness.download import FetchError
 from harness.errors import HarnessError
 from harness.results.record import Record
 

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from harness import assets
 from harness.cards.models import Reference
+from harness.download import FetchError, Progress, discard, download, on_the_web
 from harness.errors import HarnessError
 
-CHUNK = 1 << 16
-TIMEOUT_S = 30.0
-"""How long a server may say nothing."""
-TRIES = 3
-"""How often a file is asked for before a transfer that breaks off is given up."""
 LARGEST = 1 << 29
 """No model for a microcontroller has so many bytes; a server that sends more sends something else."""
 
 NO_ADDRESS = "the card has no address of it on the web"
-
-Progress = Callable[[int, int | None], None]
-"""Told how many bytes there are, of how many (None if the server does not say)."""
-
-
-class FetchError(HarnessError):
-    """A model file could not be had."""
-
-    exit_code = 1
 
 
 @dataclass
@@ -110,23 +91,15 @@ def fetch(model: Reference, progress: Progress = lambda done, total: None) -> Pa
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _download(model.url, part, progress)
+        download(model.url, part, LARGEST, progress)
         if unlike := _unlike(model, part.read_bytes()):
-            part.unlink()
+            discard(part)
             raise FetchError(f"{model.url}: {unlike}")
         os.replace(part, path)
+        discard(part)
     except OSError as error:
         raise FetchError(f"{path}: cannot be written: {error.strerror or error}") from error
     return path
-
-
-def on_the_web(url: str) -> bool:
-    """Tell whether a link is an address to fetch a file from, which a path beside a card is not."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def _place(model: Reference) -> Path | None:
@@ -143,76 +116,3 @@ def _unlike(model: Reference, data: bytes) -> str | None:
     if model.md5 and md5 != model.md5:
         return f"its MD5 is {md5}, not {model.md5}, which stands beside its address"
     return None
-
-
-def _download(url: str, part: Path, progress: Progress) -> None:
-    for left in reversed(range(TRIES)):
-        before = part.stat().st_size if part.exists() else 0
-        try:
-            _transfer(url, part, progress)
-            return
-        except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, urllib.error.HTTPError):
-                raise FetchError(f"{url}: the server says {error.code} {error.reason}") from None
-            came = part.exists() and part.stat().st_size > before
-            if left == 0 or not (came or isinstance(error, _Short)):
-                why = getattr(error, "reason", None) or error
-                kept = "; what came is kept: call it again to go on" if part.exists() else ""
-                raise FetchError(f"{url}: {why}{kept}") from None
-
-
-class _Short(OSError):
-    """A transfer ended before its time."""
-
-
-def _transfer(url: str, part: Path, progress: Progress) -> None:
-    """Bring a file, or what is missing of one.
-
-    Raises _Short if it ends too early, OSError for other trouble.
-    """
-    at = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "harness", "Accept-Encoding": "identity"})
-    if at:
-        request.add_header("Range", f"bytes={at}-")
-    try:
-        answer = _opener().open(request, timeout=TIMEOUT_S)
-    except urllib.error.HTTPError as error:
-        if at and error.code == 416:
-            # All of it is here already, or it is of another file: the hash tells.
-            with contextlib.suppress(OSError):
-                error.close()
-            return
-        raise
-    with answer:
-        goes_on = (
-            at
-            and answer.status == 206
-            and str(answer.headers.get("Content-Range", "")).startswith(f"bytes {at}-")
-        )
-        at = at if goes_on else 0
-        length = answer.headers.get("Content-Length")
-        total = at + int(length) if length and length.isdigit() else None
-        if total is not None and total > LARGEST:
-            raise FetchError(f"{url}: has {total:,} bytes, which is no model for a microcontroller")
-        with part.open("ab" if goes_on else "wb") as file:
-            progress(at, total)
-            while chunk := answer.read(CHUNK):
-                file.write(chunk)
-                at += len(chunk)
-                progress(at, total)
-                if at > LARGEST:
-                    raise FetchError(f"{url}: does not end after {at:,} bytes")
-    if total is not None and at < total:
-        raise _Short(f"ended after {at:,} of {total:,} bytes")
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener of web addresses that follows redirections to such addresses only."""
-    return urllib.request.build_opener(_Redirects)
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if not on_the_web(newurl):
-            raise urllib.error.URLError(f"is redirected to {newurl}, which is no address of the web")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.cards.card import Overview, Plan
 from harness.cards.models import NO_CHECKSUMS, Benched, Checksums
@@ -27,6 +27,14 @@ class Form(Protocol):
 
     def show(self, text: str, words: Words, checksums: Checksums = NO_CHECKSUMS) -> Overview:
         """Return what is understood of a card; raises CardError for a damaged one."""
+
+
+@runtime_checkable
+class EntryForm(Form, Protocol):
+    """A form of entries that other cards are made from: they are planned first, and those cards follow."""
+
+    def add_checksums(self, text: str, checksums: Checksums) -> None:
+        """Add what entries give beside the addresses of files; raises CardError for a damaged text."""
 
 
 _LAST = "markdown"

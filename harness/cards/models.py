@@ -117,9 +117,11 @@ class Benched:
         self._by_source: dict[str, list[Record]] = defaultdict(list)
         for record in self.records:
             model = record.model
+            self._by_file[_name(model.file)].append(record)
+            if model.unproven:  # its hashes are those of the file that somebody says it is
+                continue
             for digest in filter(None, (model.sha1, model.md5)):
                 self._by_hash[digest.lower()].append(record)
-            self._by_file[_name(model.file)].append(record)
             for digest in filter(None, (model.source_sha1, model.source_md5)):
                 self._by_source[digest.lower()].append(record)
             if model.source_file:
@@ -135,7 +137,7 @@ class Benched:
         if not model.vela:
             exact = self._by_hash.get(model.sha1 or model.md5 or "", [])
             # What the bench compiled by itself has the name of its source.
-            named = [] if model.sha1 else [r for r in same_name if not _is_compiled(r)]
+            named = [r for r in same_name if not _is_compiled(r) and (not model.sha1 or r.model.unproven)]
             return Found(exact, (), _unproven(named, model, exact))
         exact = self._by_hash.get(model.md5 or "", [])
         derived = [
@@ -143,7 +145,9 @@ class Benched:
         ]
         # Some name a compiled file by its own SHA-1.
         derived += [r for r in self._by_hash.get(model.sha1 or "", []) if _is_compiled(r)]
-        by_source = [] if model.sha1 else self._by_source.get(_VELA.sub("", model.file), [])
+        source = _VELA.sub("", model.file)
+        by_source = [] if model.sha1 else self._by_source.get(source, [])
+        by_source = [*by_source, *(r for r in self._by_file.get(source, []) if r.model.unproven)]
         return Found(exact, _once(*derived), _unproven([*same_name, *by_source], model, [*exact, *derived]))
 
     def called(self, name: str, vela: bool | None = None) -> list[Record]:
@@ -192,13 +196,20 @@ def _unproven(named: Iterable[Record], model: Reference, proven: Iterable[Record
         record
         for record in _once(*named)
         if record.id not in ids
-        and not (model.md5 and record.model.md5 and record.model.md5.lower() != model.md5)
+        and not (
+            model.md5
+            and record.model.md5
+            and record.model.md5.lower() != model.md5
+            # What the harness compiled for a board that held a compiled file is not that very file.
+            and not (model.vela and record.model.unproven)
+        )
         and not (
             model.source_md5
             and record.model.source_md5
             and record.model.source_md5.lower() != model.source_md5
         )
         and not (model.sha1 and record.model.source_sha1 and record.model.source_sha1.lower() != model.sha1)
+        and not (model.sha1 and not model.vela and record.model.sha1.lower() not in ("", model.sha1))
     ]
 
 
@@ -237,6 +248,11 @@ def match(
         if not found:
             kind = "compiled with Vela" if form else "of the file before Vela"
             return Match(mapped, mapped=mapped, note=f"no record of {models[mapped]} is {kind}")
+        unproven = [record for record in found if record.model.unproven]
+        if unproven and not by_name:
+            found = [record for record in found if record not in unproven]
+            if not found:
+                return Match(mapped, mapped=mapped, problem=_by_name_alone(None, unproven[0]))
         problem = _several(mapped, found)
         return Match(mapped, () if problem else found, mapped=mapped, problem=problem)
     if not row:
@@ -258,8 +274,12 @@ def match(
     return Match(one.file, note=benched.near_miss(one))
 
 
-def _by_name_alone(model: Reference, record: Record) -> str:
-    """Say that nothing proves that a record is of the file that a row links."""
+def _by_name_alone(model: Reference | None, record: Record) -> str:
+    """Say that nothing proves that a record is of the file that a row links, or of one that was mapped to."""
+    if model is None or record.model.unproven:
+        return (
+            f"what ran in record {record.id} is unproven: {record.model.unproven}; --by-name takes its word"
+        )
     if model.md5:
         lacks = f"record {record.id} has no MD5 to hold against the one beside the file's address"
     elif model.sha1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections import Counter
@@ -9,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.cards import generated, zoo
+from harness.cards import generated
 from harness.cards.agreement import Disagreement, disagreements
 from harness.cards.card import CardError, Left, Overview, Plan
 from harness.cards.files import CardFile, find_cards, read_card, write_card
-from harness.cards.forms import form_of, suffixes
+from harness.cards.forms import EntryForm, form_of, suffixes
 from harness.cards.models import Benched, Checksums
 from harness.cards.planning import plan, show
 from harness.cards.rules import Rules
@@ -162,7 +163,7 @@ def prepare(
         if card.file is None:
             continue
         try:
-            if form_of(card.file.text) is zoo:
+            if isinstance(form_of(card.file.text), EntryForm):
                 card.plan = plan(card.file.text, benched, rules, checksums)
                 for source in generated.sources(card.path, card.file.text, card.plan):
                     sources.setdefault(source.urls, source)
@@ -236,11 +237,10 @@ def checksums_of(cards: Iterable[Planned]) -> Checksums:
     """Return the checksums that the entries among some files give beside addresses."""
     checksums = Checksums()
     for card in cards:
-        if card.file is not None and form_of(card.file.text) is zoo:
-            try:
-                zoo.add_checksums(card.file.text, checksums)
-            except CardError:
-                continue  # it is said when the file's turn comes
+        form = form_of(card.file.text) if card.file else None
+        if card.file and isinstance(form, EntryForm):
+            with contextlib.suppress(CardError):  # it is reported when the file itself is read
+                form.add_checksums(card.file.text, checksums)
     return checksums
 
 
@@ -260,7 +260,7 @@ def _read(found: Iterable[tuple[Path, bool]], encoding: str | None) -> list[Plan
 def _sources_first(card: Planned) -> tuple[bool, int]:
     """Order files so that an entry comes before its copies: the file of all models, then the cards."""
     text = card.file.text if card.file else ""
-    return form_of(text) is not zoo, len(text)
+    return not isinstance(form_of(text), EntryForm), len(text)
 
 
 def _follow(card: Planned, sources: Iterable[generated.Source], words: Words) -> bool:

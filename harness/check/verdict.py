@@ -92,7 +92,7 @@ def notes(verdict: Verdict) -> Iterator[str]:
         if against:
             named = f"the firmware '{other.name}'"
             yield f"{named} would refuse it: {against[0].what.replace(named, 'that firmware')}"
-    yield from _flashing(board)
+    yield from (f"flashing: {advice}" for advice in board.flash.advice)
 
 
 def _left_over(verdict: Verdict) -> Iterator[str]:
@@ -114,18 +114,3 @@ def _left_over(verdict: Verdict) -> Iterator[str]:
     )
     names = ", ".join(dict.fromkeys(left))
     yield f"Vela left {len(left)} operator(s) on the {board.chip.core}: {names} ({known})"
-
-
-def _flashing(board: Profile) -> Iterator[str]:
-    """Say what people trip over when they flash this board."""
-    if board.flash.xmodem is not None:
-        window = board.flash.xmodem.window_s * 1e3
-        yield (
-            f"flashing: the boot loader listens for {window:g} ms after a reset, so start the tool first and "
-            "press reset then"
-        )
-    if board.flash.uf2 is not None:
-        yield (
-            f"flashing: the drive {board.flash.uf2.drive_labels[0]} disappears by itself once it has taken a "
-            "file; firmware and model each need the boot loader anew"
-        )

@@ -1,46 +1,24 @@
-"""Images of ESP32 chips: the ROM's image format, the application descriptor in it, and the partition table.
-
-Formats as ESP-IDF documents them (Application Image Format; Partition Tables): a header of 24 bytes,
-segments, a checksum byte at the end of a multiple of 16, and the SHA-256 over all of it.
-"""
+"""Images of ESP32 chips, read and built by esptool, and the descriptors that ESP-IDF puts into them."""
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 MAGIC = 0xE9
-CHIPS = {0: "ESP32", 2: "ESP32-S2", 5: "ESP32-C3", 9: "ESP32-S3", 12: "ESP32-C2", 13: "ESP32-C6"}
-"""Chip ids of images, for messages."""
-DESCRIPTOR_MAGIC = 0xABCD5432
-CHECKSUM_SEED = 0xEF
 MOST_SEGMENTS = 16
 
-_HEADER = struct.Struct("<BBBBIB3sHBHH4sB")
-_SEGMENT = struct.Struct("<II")
+_CHIP_ID = struct.Struct("<12xH")
+_HEADER_BYTES = 24
+_HASH_BYTES = 32
+_DESCRIPTOR_MAGIC = 0xABCD5432
 _DESCRIPTOR = struct.Struct("<II8s32s32s16s16s32s32sHHB3s72s")
 _BOOT_DESCRIPTOR = struct.Struct("<B3sI32s24s16s")
-_PARTITION = struct.Struct("<2sBBII16sI")
-_DIO, _8MB_80MHZ, _NO_WP_PIN, _ANY_REVISION = 2, 0x3F, 0xEE, 0xFFFF
-
-TABLE_BYTES = 0xC00
-TABLE_AT = 0x8000
-PARTITION_MAGIC = b"\xaa\x50"
-TABLE_MD5_MAGIC = b"\xeb\xeb"
-APP, DATA = 0, 1
-FACTORY = 0
-DATA_SUBTYPES = {"otadata": 0x00, "phy_init": 0x01, "nvs": 0x02}
-DATA_UNDEFINED = 0x06
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Bytes and the address they are loaded or mapped at."""
-
-    address: int
-    data: bytes
+_DIO, _80MHZ, _ANY_REVISION = 2, 0xF, 0xFFFF
+_MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -51,142 +29,92 @@ class Descriptor:
     version: str
 
 
-@dataclass(frozen=True)
-class EspImage:
-    """An image as it is in flash, sound or not: what was read, and what it should have been.
-
-    `stored_sha256` is None if the header says that none is appended; `length` counts everything.
-    """
-
-    chip_id: int
-    entry: int
-    segments: tuple[Segment, ...]
-    checksum: int
-    stored_checksum: int
-    sha256: bytes
-    stored_sha256: bytes | None
-    length: int
-
-    @property
-    def descriptor(self) -> Descriptor | None:
-        """The application descriptor at the start of the first segment; None if there is none."""
-        if not self.segments or len(self.segments[0].data) < _DESCRIPTOR.size:
-            return None
-        fields = _DESCRIPTOR.unpack_from(self.segments[0].data)
-        if fields[0] != DESCRIPTOR_MAGIC:
-            return None
-        return Descriptor(project=_text(fields[4]), version=_text(fields[3]))
-
-
 class NotAnImage(ValueError):
-    """There is no image: the first byte is wrong, or the segments reach beyond the data."""
-
-    def __init__(self, message: str, first_word: int) -> None:
-        super().__init__(message)
-        self.first_word = first_word
+    """There is no image, or it ends too early."""
 
 
-@dataclass(frozen=True)
-class Partition:
-    """An entry of the partition table."""
+def read(chip: str, data: bytes) -> Any:
+    """Return esptool's object of the image that `data` begins with, `chip` being esptool's name of the chip.
 
-    name: str
-    type: int
-    subtype: int
-    offset: int
-    size: int
-
-
-def read(data: bytes) -> EspImage:
-    """Read the image that `data` begins with; what comes behind it is left alone.
-
-    Raises NotAnImage; checksum, hash and chip are for the caller to judge.
+    What comes behind the image is left alone. Raises NotAnImage; checksum, hash and chip are for the caller
+    to judge.
     """
-    first_word = int.from_bytes(data[:4].ljust(4, b"\xff"), "little")
-    if len(data) < _HEADER.size:
-        raise NotAnImage(f"{len(data)} bytes are too short for an image's header", first_word)
-    header = _HEADER.unpack_from(data)
-    magic, count, entry, chip_id, appended = header[0], header[1], header[4], header[7], header[12]
-    if magic != MAGIC:
-        raise NotAnImage(f"the first byte is {magic:#04x} and not {MAGIC:#04x}", first_word)
-    if not 1 <= count <= MOST_SEGMENTS:
-        raise NotAnImage(f"{count} segments, where 1 to {MOST_SEGMENTS} are possible", first_word)
-    segments = []
-    at = _HEADER.size
-    for number in range(count):
-        if at + _SEGMENT.size > len(data):
-            raise NotAnImage(f"it ends before segment {number}", first_word)
-        address, size = _SEGMENT.unpack_from(data, at)
-        at += _SEGMENT.size
-        if at + size > len(data):
-            raise NotAnImage(
-                f"segment {number} of {size} bytes goes {at + size - len(data)} bytes beyond the end",
-                first_word,
-            )
-        segments.append(Segment(address, data[at : at + size]))
-        at += size
-    end = at - at % 16 + 16
-    if end + (32 if appended else 0) > len(data):
-        raise NotAnImage("it ends before its checksum and hash", first_word)
-    return EspImage(
-        chip_id=chip_id,
-        entry=entry,
-        segments=tuple(segments),
-        checksum=checksum(b"".join(segment.data for segment in segments)),
-        stored_checksum=data[end - 1],
-        sha256=hashlib.sha256(data[:end]).digest(),
-        stored_sha256=data[end : end + 32] if appended else None,
-        length=end + (32 if appended else 0),
-    )
+    from esptool.bin_image import LoadFirmwareImage
+    from esptool.util import FatalError
+
+    if not data or data[0] != MAGIC:
+        raise NotAnImage(f"it does not begin with {MAGIC:#04x}")
+    try:
+        image = LoadFirmwareImage(chip, data)
+    except FatalError as error:
+        raise NotAnImage(str(error)) from None
+    except (struct.error, TypeError):
+        raise NotAnImage(f"it ends after {len(data)} bytes, before its checksum") from None
+    except RuntimeError:
+        raise NotAnImage("its header does not say whether a hash is appended") from None
+    if not image.segments or (image.append_digest and len(image.stored_digest) < _HASH_BYTES):
+        raise NotAnImage("it ends before its hash" if image.segments else "it has no segments")
+    return image
+
+
+def length(image: Any) -> int:
+    """Return how many bytes an image has, with its checksum and hash."""
+    last = image.segments[-1]
+    end = int(last.file_offs) + 8 + len(last.data)
+    return end - end % 16 + 16 + (_HASH_BYTES if image.append_digest else 0)
+
+
+def descriptor_of(image: Any) -> Descriptor | None:
+    """Return the application descriptor at the start of the first segment; None if there is none."""
+    first = image.segments[0].data
+    if len(first) < _DESCRIPTOR.size:
+        return None
+    magic, _, _, version, project, *_ = _DESCRIPTOR.unpack_from(first)
+    return Descriptor(_text(project), _text(version)) if magic == _DESCRIPTOR_MAGIC else None
+
+
+def is_application(image: Any) -> bool:
+    """Return whether some of an image stays in flash, which nothing of a boot loader does."""
+    return any(image.is_flash_addr(segment.addr) for segment in image.segments)
 
 
 def chip_of(data: bytes) -> str | None:
     """Return the chip that an image, cut short or not, is for by its header; None if it is none."""
-    if len(data) < _HEADER.size or data[0] != MAGIC or not 1 <= data[1] <= MOST_SEGMENTS:
+    if len(data) < _HEADER_BYTES or data[0] != MAGIC or not 1 <= data[1] <= MOST_SEGMENTS:
         return None
-    return CHIPS.get(_HEADER.unpack_from(data)[7])
+    return chips().get(_CHIP_ID.unpack_from(data)[0])
 
 
-def checksum(data: bytes) -> int:
-    """Return the XOR over all bytes, from the seed on, that images and the serial protocol end in."""
-    # Folded in halves as one large number, which is about a hundred times as fast as byte by byte.
-    size = 1 << max(0, len(data) - 1).bit_length()
-    folded = int.from_bytes(data, "little")
-    while size > 1:
-        size //= 2
-        folded = folded >> 8 * size ^ folded & (1 << 8 * size) - 1
-    return folded ^ CHECKSUM_SEED
+@cache
+def chips() -> dict[int, str]:
+    """Return the chips that esptool knows, by the id that their images have."""
+    from esptool.targets import CHIP_DEFS
+
+    every = {getattr(chip, "IMAGE_CHIP_ID", None): chip.CHIP_NAME for chip in CHIP_DEFS.values()}
+    return {number: name for number, name in every.items() if number is not None}
 
 
-def build(segments: Sequence[Segment], entry: int, chip_id: int) -> bytes:
-    """Return an image with checksum and appended SHA-256."""
-    image = bytearray(
-        _HEADER.pack(
-            MAGIC,
-            len(segments),
-            _DIO,
-            _8MB_80MHZ,
-            entry,
-            _NO_WP_PIN,
-            bytes(3),
-            chip_id,
-            0,
-            0,
-            _ANY_REVISION,
-            bytes(4),
-            1,
-        )
-    )
-    for segment in segments:
-        image += _SEGMENT.pack(segment.address, len(segment.data)) + segment.data
-    image += bytes(15 - len(image) % 16) + bytes([checksum(b"".join(segment.data for segment in segments))])
-    return bytes(image) + hashlib.sha256(image).digest()
+def flash_bytes(image: Any) -> int:
+    """Return how much flash an image was built for."""
+    return int(_MIB << (image.flash_size_freq >> 4))
+
+
+def build(chip: str, segments: Sequence[tuple[int, bytes]], entry: int, flash_bytes: int) -> bytes:
+    """Return an image of (address, bytes) for a flash, with checksum and appended SHA-256."""
+    from esptool import bin_image
+
+    image = getattr(bin_image, f"{chip.upper()}FirmwareImage")()
+    image.flash_mode, image.max_rev_full = _DIO, _ANY_REVISION
+    image.flash_size_freq = (flash_bytes // _MIB).bit_length() - 1 << 4 | _80MHZ
+    image.entrypoint = entry
+    image.segments = [bin_image.ELFSection(b"", address, data, 0) for address, data in segments]
+    return bytes(image.save(None))
 
 
 def descriptor(project: str, version: str, elf_sha256: bytes, idf: str, date: str, time: str) -> bytes:
     """Return the application descriptor, 256 bytes, that an application's first segment begins with."""
     return _DESCRIPTOR.pack(
-        DESCRIPTOR_MAGIC,
+        _DESCRIPTOR_MAGIC,
         0,
         bytes(8),
         version.encode(),
@@ -206,45 +134,6 @@ def descriptor(project: str, version: str, elf_sha256: bytes, idf: str, date: st
 def boot_descriptor(idf: str, date: str) -> bytes:
     """Return the descriptor, 80 bytes, that a second-stage boot loader's data segment begins with."""
     return _BOOT_DESCRIPTOR.pack(0x50, bytes(3), 1, idf.encode(), date.encode(), bytes(16))
-
-
-def partition_table(partitions: Sequence[Partition]) -> bytes:
-    """Return the table with its MD5 entry, padded to the size that it has in flash."""
-    entries = b"".join(
-        _PARTITION.pack(PARTITION_MAGIC, p.type, p.subtype, p.offset, p.size, p.name.encode(), 0)
-        for p in partitions
-    )
-    md5 = hashlib.md5(entries, usedforsecurity=False).digest()
-    return (entries + TABLE_MD5_MAGIC + b"\xff" * 14 + md5).ljust(TABLE_BYTES, b"\xff")
-
-
-class BadTable(ValueError):
-    """Not a partition table; `entry` and `magic` say where and what is there instead, as the loader does."""
-
-    def __init__(self, message: str, entry: int, magic: int) -> None:
-        super().__init__(message)
-        self.entry = entry
-        self.magic = magic
-
-
-def read_table(data: bytes) -> list[Partition]:
-    """Return the partitions of a table; raises BadTable."""
-    found: list[Partition] = []
-    for index in range(len(data) // _PARTITION.size):
-        at = index * _PARTITION.size
-        magic, kind, subtype, offset, size, name, _ = _PARTITION.unpack_from(data, at)
-        if magic == PARTITION_MAGIC:
-            found.append(Partition(_text(name), kind, subtype, offset, size))
-            continue
-        if magic == TABLE_MD5_MAGIC and found:
-            stored = data[at + 16 : at + 32]
-            if hashlib.md5(data[:at], usedforsecurity=False).digest() != stored:
-                raise BadTable("the table's MD5 does not match", index, int.from_bytes(magic, "little"))
-            return found
-        if magic == b"\xff\xff" and found:
-            return found
-        raise BadTable("no partition table", index, int.from_bytes(magic, "little"))
-    return found
 
 
 def _text(field: bytes) -> str:

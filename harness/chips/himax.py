@@ -1,18 +1,20 @@
 """Himax's WiseEye chips: WE1 and WE2.
 
-The vendor's images come from a closed tool, so those for virtual boards are in this project's container.
+The vendor's images are read by `harness.chips.wiseeye`; those for virtual boards, in which there is no
+program to sign, are in this project's container.
 """
 
 from __future__ import annotations
 
 from harness.boards import Profile
-from harness.chips import container, filling
+from harness.chips import container, filling, wiseeye
 from harness.chips.container import NotAContainer
-from harness.chips.family import BuiltPart, Family, Kind, damaged_hash, for_another
+from harness.chips.family import BuiltPart, Family, Trouble, damaged_hash, for_another
+from harness.chips.wiseeye import WE1, WE2, NotSound
 from harness.errors import HarnessError
 
-SOCS = {"Himax HX6538 (WE2)": "HX6538", "Himax HX6537-A (WE1)": "HX6537-A"}
-"""Chip name in a board profile -> SoC in a container."""
+SOCS = {"Himax HX6538 (WE2)": WE2, "Himax HX6537-A (WE1)": WE1}
+"""Chip name in a board profile -> SoC of its images."""
 
 
 class Himax(Family):
@@ -21,19 +23,39 @@ class Himax(Family):
     name = "himax"
     chips = tuple(SOCS)
     rom = "harness.emulator.rom.himax:rom"
+    begins = rb"1st BL |bootloader pass|himax_sec_SB_image_process PASS"
+    troubles = (
+        Trouble(
+            rb"\[1\] Xmodem download|(?:^|[\r\n])C{3,}\Z|\x15{3,}\Z",
+            "it is in its XMODEM boot loader: reset it to leave that",
+        ),
+        Trouble(
+            rb"himax_sec_SB_image_process FAIL[^\r\n]*|bootloader fail[^\r\n]*",
+            "no firmware boots on it ({}): flash one",
+        ),
+        Trouble(
+            rb"1st BL Modem Build[^\r\n]*",
+            "it starts over and over ('{}'): try another cable and supply, take the camera off, then flash "
+            "it again",
+            restarts=3,
+            least=3,
+        ),
+    )
 
     def recognise(self, data: bytes) -> str | None:
-        """As in Family; a vendor's image has no documented form."""
-        soc = container.soc_of(data)
+        soc = _soc_of(data)
         return f"the {soc}" if soc in SOCS.values() else None
 
-    def identify(self, board: Profile, name: str, data: bytes) -> Kind:
-        if not data.startswith(container.MAGIC):
-            return Kind(False, board.flash.image_offset, len(data))
-        image = sound_container(name, data)
-        if image.soc != SOCS[board.chip.name]:
-            raise for_another(board, name, f"the {image.soc}")
-        return Kind(True, board.flash.image_offset, image.length)
+    def length(self, board: Profile, name: str, data: bytes) -> int:
+        soc = _soc_of(data)
+        if soc not in (None, SOCS[board.chip.name]):
+            raise for_another(board, name, f"the {soc}")
+        if data.startswith(container.MAGIC):
+            return sound_container(name, data).length
+        try:
+            return wiseeye.check(data)
+        except NotSound as error:
+            raise HarnessError(f"{name}: no image for {board.chip.name}: {error}") from None
 
     def virtual_parts(self, board: Profile, protocol: str) -> list[BuiltPart]:
         payload = filling.notice(board, protocol) + filling.program(board, protocol)
@@ -46,6 +68,10 @@ class Himax(Family):
 
 
 HIMAX = Himax()
+
+
+def _soc_of(data: bytes) -> str | None:
+    return container.soc_of(data) or wiseeye.soc_of(data)
 
 
 def sound_container(name: str, data: bytes) -> container.Container:

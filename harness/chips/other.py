@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.boards import Profile
-from harness.chips.family import Family, Finding, Kind
+from harness.chips.family import Family, Finding, Piece
+from harness.errors import HarnessError
 
 
 class Other(Family):
@@ -20,8 +21,19 @@ class Other(Family):
     def recognise(self, data: bytes) -> None:
         """Return that nothing is known of the image."""
 
-    def identify(self, board: Profile, name: str, data: bytes) -> Kind:
-        return Kind(False, board.flash.image_offset, len(data))
+    def arrange(self, board: Profile, pieces: Sequence[Piece]) -> list[Piece]:
+        """Leave each piece where it is to go, within the profile's regions for firmware."""
+        found = []
+        for piece in pieces:
+            at = board.flash.image_offset if piece.address is None else piece.address
+            end = at + len(piece.data)
+            held = [
+                r for r in board.flash.regions if "model" not in r.holds and r.offset <= at and end <= r.end
+            ]
+            if at != board.flash.image_offset and not held:
+                raise HarnessError(f"{piece.name}: {at:#x} to {end:#x} is not within a region for firmware")
+            found.append(Piece(piece.name, piece.data, at))
+        return found
 
 
 OTHER = Other()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from harness.boards import Profile
 from harness.chips import container, filling
-from harness.chips.family import BuiltPart, Family, Kind
+from harness.chips.family import BuiltPart, Family
 from harness.chips.himax import sound_container
 from harness.errors import HarnessError
 
@@ -27,7 +27,7 @@ class Rp2040(Family):
     def recognise(self, data: bytes) -> str | None:
         return f"the {SOC}" if boots(data) else None
 
-    def identify(self, board: Profile, name: str, data: bytes) -> Kind:
+    def length(self, board: Profile, name: str, data: bytes) -> int:
         if not boots(data):
             raise HarnessError(
                 f"{name}: no image for {board.chip.name}: its first {SECOND_STAGE_BYTES} bytes do not end in "
@@ -35,9 +35,8 @@ class Rp2040(Family):
             )
         rest = data[SECOND_STAGE_BYTES:]
         if not rest.startswith(container.MAGIC):
-            return Kind(False, board.flash.image_offset, len(data))
-        image = sound_container(name, rest)
-        return Kind(True, board.flash.image_offset, SECOND_STAGE_BYTES + image.length)
+            return len(data)
+        return SECOND_STAGE_BYTES + sound_container(name, rest).length
 
     def virtual_parts(self, board: Profile, protocol: str) -> list[BuiltPart]:
         code = filling.filler("second stage", SECOND_STAGE_BYTES - 4)

@@ -13,9 +13,24 @@ BLOCK_BYTES = 512
 PAYLOAD_BYTES = 256
 LARGEST_PAYLOAD = 476
 FIRST_MAGIC, SECOND_MAGIC, LAST_MAGIC = 0x0A324655, 0x9E5D5157, 0x0AB16F30
-NOT_MAIN_FLASH, FAMILY_PRESENT = 0x0001, 0x2000
+FAMILY_PRESENT = 0x2000
 
 _HEAD = struct.Struct("<8I")
+_FAMILIES = {
+    0xE48BFF56: "RP2040",
+    0xE48BFF57: "RP2350",
+    0xE48BFF59: "RP2350",
+    0x68ED2B88: "SAMD21",
+    0x55114460: "SAMD51",
+    0xADA52840: "nRF52840",
+    0x1C5F21B0: "ESP32",
+    0xBFDD4EEE: "ESP32-S2",
+    0xC47E5767: "ESP32-S3",
+    0xD42BA06C: "ESP32-C3",
+    0x540DDF62: "ESP32-C6",
+    0xEF32C892: "HX6537-A",
+}
+"""Some of those in microsoft/uf2, utils/uf2families.json, and what the WE1's boot loader takes."""
 
 
 class NotUf2(ValueError):
@@ -50,6 +65,13 @@ def build(data: bytes, address: int, family: int) -> bytes:
         )
         out += part.ljust(BLOCK_BYTES - _HEAD.size - 4, b"\0") + struct.pack("<I", LAST_MAGIC)
     return bytes(out)
+
+
+def chip(family: int | None) -> str:
+    """Return a UF2 family, as a clause for messages."""
+    if family is None:
+        return "a chip that it does not say"
+    return f"the {_FAMILIES[family]}" if family in _FAMILIES else f"another chip (family {family:#010x})"
 
 
 def begins(data: bytes) -> bool:

@@ -7,10 +7,10 @@ import sys
 
 import click
 
-from harness import __version__
 from harness.cli import signals, terminal
 from harness.cli.group import Group
 from harness.errors import HarnessError
+from harness.version import __version__
 
 # name -> (one line for --help, module that defines `command`)
 COMMANDS: dict[str, str] = {
@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "cards": "Write records into the tables of model cards.",
     "compile": "Compile a model for a board's NPU with Vela.",
     "emulate": "Run a virtual board on a pseudo-terminal or socket.",
+    "doctor": "Walk from the cable to an invoke, and say what is wrong.",
     "ports": "List serial ports and boot-loader drives, and the boards they belong to.",
     "flash": "Flash firmware and models onto a board.",
     "firmware": "List, verify and add firmware images.",

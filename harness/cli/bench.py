@@ -24,10 +24,17 @@ from harness.cli import options, signals
     type=click.Path(path_type=Path),
     help="Where the boot loader's drive is, for boards that are flashed by UF2 [looked for].",
 )
+@options.baud("Line speed of the firmware on an attached board [the board's].")
 @options.invokes(10)
 @options.warmup()
 @options.inputs()
 @options.protocol()
+@click.option(
+    "--no-flash",
+    is_flag=True,
+    help="Bench what is on the attached board and write nothing; MODEL may be FILE@ADDRESS, @ADDRESS or "
+    "nothing.",
+)
 @click.option("--layers/--no-layers", default=True, show_default=True, help="Time each operator, too.")
 @click.option(
     "--invoke-timeout",
@@ -50,12 +57,14 @@ def command(
     boards: tuple[str, ...],
     port: str | None,
     drive: Path | None,
+    baud: int | None,
     invokes: int,
     warmup: int,
     inputs: tuple[str, ...],
     protocol: str | None,
     layers: bool,
     invoke_timeout: float | None,
+    no_flash: bool,
     meter: str | None,
     allow_differing: bool,
     output: Path,
@@ -65,6 +74,9 @@ def command(
 
     Without arguments: the bundled person model on XIAO ESP32-S3, Grove Vision AI and Grove Vision AI WE2. A
     file of a folder that cannot be benched is left out with the reason.
+
+    With --no-flash, what is on the board is benched: the models that it lists, or those named by file or
+    address. A run whose model the firmware cannot prove is recorded as unproven.
 
     Exits with 1 if a run failed, if its outputs differ from the reference's, or if nothing could be benched.
     """
@@ -84,6 +96,8 @@ def command(
             drive=drive,
             profile_layers=layers,
             invoke_timeout_s=invoke_timeout,
+            no_flash=no_flash,
+            baud=baud,
             meter=meter,
             out=output,
             observer=observer,

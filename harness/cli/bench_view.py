@@ -16,7 +16,7 @@ from harness.results.energy import energy
 from harness.results.record import Record
 from harness.results.table import decimals, milliseconds, origin_of_time
 from harness.runner import Observer, Result
-from harness.runner.plan import Job
+from harness.runner.prepare import Listed, Prepared
 from harness.runner.recording import NOT_MODELLED
 
 HEADINGS = (
@@ -62,7 +62,7 @@ class TerminalProgress(Observer):
         self._label = ""
         self._step = ""
 
-    def job(self, job: Job, number: int, total: int) -> None:
+    def job(self, job: Prepared | Listed, number: int, total: int) -> None:
         """Begin the line of a run."""
         self.begin(f"[{number}/{total}] {job.board.id}")
 
@@ -97,11 +97,11 @@ class TerminalProgress(Observer):
 
 
 @contextmanager
-def flash_progress() -> Iterator[Callable[[str, int, int], None]]:
+def flash_progress(what: str = "flash") -> Iterator[Callable[[str, int, int], None]]:
     """Yield what shows progress in bytes on a terminal, and nothing anywhere else."""
     with observer() as shown:
         if isinstance(shown, TerminalProgress):
-            shown.begin("flash")
+            shown.begin(what)
         yield shown.progress
 
 
@@ -198,6 +198,11 @@ def _remarks(record: Record) -> list[str]:
     if record.verification.verdict == "not_available":
         reason = record.verification.reason
         lines.append(f"outputs not compared: {run}: {reason}")
+    if record.invoke.pre_ms and record.invoke.post_ms:
+        before, after = (statistics.median(ms) for ms in (record.invoke.pre_ms, record.invoke.post_ms))
+        lines.append(f"note: {run}: a frame takes {before:g} ms before and {after:g} ms after its invoke")
+    if record.inputs.camera:
+        lines.append(f"note: {run}: the camera was {record.inputs.camera}")
     for number, note in enumerate(record.notes, 1):
         if note != reason and not note.startswith(NOT_MODELLED):
             # Why there is no time is the last thing that was found out.
@@ -212,7 +217,7 @@ def _row(record: Record) -> tuple[str, ...]:
     n = str(len(us)) if record.complete else f"{len(us)} of {wanted}"
     return (
         record.board.id,
-        record.model.name,
+        record.model.name + (" (unproven)" if record.model.unproven else ""),
         record.model.precision,
         _time(statistics.median(us), resolution_us) if us else "-",
         f"±{_spread(us) / 1000:.{decimals(resolution_us, 3)}f} ms" if len(us) > 1 else "-",

@@ -68,7 +68,7 @@ def show(board: str, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @_JSON
 def check(file: Path, as_json: bool) -> None:
-    """Check the profile in FILE, and name every problem with its line; exit code 2 where there is one."""
+    """Check the profile in FILE, and name every problem with its line; exit code 2 if there is any."""
     from harness.boards import ProfileError, read
     from harness.runner import fitting
 

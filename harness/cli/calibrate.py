@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command("calibrate", short_help="Hold time estimates against figures, and fit them to measurements.")
 @options.board("Board id or profile [with figures: every chip].")
-@click.option("--held-out", is_flag=True, help="Whole models alone, each without its architecture.")
+@click.option("--held-out", is_flag=True, help="Show only whole models, each without its architecture.")
 @click.option("--tables", is_flag=True, help="Print the [estimate] tables that the figures give a profile.")
 @options.records("Records to fit to: a directory or a file.", default=None)
 @click.option(

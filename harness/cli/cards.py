@@ -34,14 +34,10 @@ _RULES = (
     click.option(
         "--only",
         type=click.Choice(["time", "ram"]),
-        help="Write the one kind of figure [both, each by itself].",
+        help="Write only times or only RAM [both].",
     ),
-    click.option(
-        "--by-name", is_flag=True, help="Take a file's name for proof of what it is where there is no hash."
-    ),
-    click.option(
-        "--add-metrics", is_flag=True, help="Add metrics to entries of the zoo that have none of the kind."
-    ),
+    click.option("--by-name", is_flag=True, help="Identify a file without a hash by its name."),
+    click.option("--add-metrics", is_flag=True, help="Add a metric that an entry of the zoo lacks."),
     click.option(
         "--allow-estimated", is_flag=True, help="Write figures that were not measured, marked as such."
     ),
@@ -57,14 +53,17 @@ _RULES = (
         "maps",
         multiple=True,
         metavar="TEXT=MODEL",
-        help="The row with this cell or file is of MODEL.",
+        help="Take the row with this cell or linked file for MODEL.",
     ),
     click.option(
-        "--record", "chosen", multiple=True, metavar="ID", help="Where records disagree, take this one."
+        "--record", "chosen", multiple=True, metavar="ID", help="If records disagree, use this one."
     ),
-    click.option("--newest", is_flag=True, help="Where records disagree, take the newest."),
+    click.option("--newest", is_flag=True, help="If records disagree, use the newest."),
     click.option(
-        "--factor", default=2.0, show_default=True, help="Ask before a figure changes by more than this."
+        "--factor",
+        default=2.0,
+        show_default=True,
+        help="Ask before a figure changes by a larger factor.",
     ),
     options.yes(),
     _WORDS,
@@ -90,10 +89,10 @@ def command() -> None:
 @options.records_of_several()
 @click.option("--dry-run", is_flag=True, help="Write nothing; print what would change as a unified diff.")
 @click.option(
-    "--check", is_flag=True, help="Write nothing; exit 1 when a card is out of date or a record is not used."
+    "--check", is_flag=True, help="Write nothing; exit 1 if a card is out of date or a record is not used."
 )
 @click.option("--strict", is_flag=True, help="Write nothing at all if anything is refused.")
-@options.board("Board of figures that no foot-note explains.")
+@options.board("Board of the figures that no footnote assigns to one.")
 @_with_rules
 def update(
     cards: tuple[Path, ...],
@@ -108,8 +107,8 @@ def update(
 ) -> None:
     """Write the figures of records into cards (Markdown, or entries of the model zoo in JSON).
 
-    Each file and each cell is done by itself. The exit code is 0 if all is up to date, 1 if a figure was at
-    hand that could not be written.
+    Files and cells are updated independently. The exit code is 0 if everything is up to date and 1 if a
+    figure could not be written.
     """
     rules = _rules(board=board, **given)
     mode = "dry run" if dry_run else "check" if check else "write"
@@ -126,7 +125,7 @@ def update(
     type=click.Path(path_type=Path),
     help="Where model files are (repeatable); others are fetched from where the cards link them.",
 )
-@options.boards("Only what is asked of this board (repeatable).")
+@options.boards("Only this board (repeatable).")
 @click.option(
     "--port",
     metavar="URL|auto|emulated",
@@ -136,9 +135,9 @@ def update(
 @options.warmup()
 @options.protocol()
 @click.option("--offline", is_flag=True, help="Fetch nothing.")
-@click.option("--again", is_flag=True, help="Bench what has a record as well.")
+@click.option("--again", is_flag=True, help="Also bench models that already have a record.")
 @click.option("--dry-run", is_flag=True, help="Print what would be benched and which files are missing.")
-@options.output("Directory that records are added to, and looked for in.", metavar="DIR", default="results")
+@options.output("Directory in which records are looked up and stored.", metavar="DIR", default="results")
 @_with_rules
 def bench(
     cards: tuple[Path, ...],
@@ -156,9 +155,9 @@ def bench(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Bench the models that cards show on the boards that they show, and write what comes out into the cards.
+    """Bench the models that cards list on the boards that they list, and write the results into the cards.
 
-    What has a record is not benched again, so a call that was broken off goes on where it stopped.
+    A model that has a record is not benched again, so repeating an interrupted call resumes it.
     """
     from harness.cards import benching, fetching
     from harness.cards.session import wants
@@ -204,7 +203,7 @@ def bench(
     left = sum(run.to_do for run in runs) - came.made
     click.echo(f"harness: {came.made} benched, {left} left, {len(missing)} without a file", err=True)
     if came.interrupted:
-        click.echo("harness: interrupted; the same call goes on where this one stopped", err=True)
+        click.echo("harness: interrupted; run the same command again to resume", err=True)
         sys.exit(signals.status())
     code = _update(
         cards, _records([output]) if output.exists() else [], rules, encoding, "write", False, as_json
@@ -220,7 +219,7 @@ def bench(
 def show(cards: tuple[Path, ...], words: Path | None, encoding: str | None, as_json: bool) -> None:
     """Show what is understood of cards: tables, rows, model files, boards, columns and current values.
 
-    Of a directory those files are shown that have a benchmark table.
+    Of a directory, only files with a benchmark table are shown.
     """
     from harness.cards.session import overviews
     from harness.cards.words import default_words, load_words

@@ -32,7 +32,8 @@ def command(
     """Say whether each MODEL, a .tflite file, a folder of them or a bundled model, will run on a board.
 
     Every reason against it comes with a remedy. It is judged as a bench would run it: for a board with an NPU
-    it is compiled with Vela first, where it is not yet. The exit code is 0 for yes and 1 for a no among them.
+    it is compiled with Vela first if it is not yet. The exit code is 0 if every
+    model will run and 1 if one will not.
     """
     from harness import boards
     from harness.check import firmware as firmwares

@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 @click.argument("a")
 @click.argument("b")
 @options.records()
+@options.run_to_run()
 @click.option(
-    "--run-to-run",
-    metavar="PERCENT",
-    help="The board's spread between runs, for one run a side. [default: as earlier runs show it]",
-)
-@click.option(
-    "--confidence", default="95%", show_default=True, help="With which each bound of an interval holds."
+    "--confidence", default="95%", show_default=True, help="Confidence of each bound of an interval."
 )
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", show_default=True

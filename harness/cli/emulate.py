@@ -25,6 +25,14 @@ from harness.cli import options
     default=None,
     help="Put this protocol's virtual firmware into its flash [the board's default; with --flash: none].",
 )
+@click.option(
+    "--sscma",
+    "stock",
+    type=click.Choice(["1.0", "2.0"]),
+    default="1.0",
+    show_default=True,
+    help="Which generation of the vendor's stock firmware the protocol sscma is.",
+)
 @options.models("Put this model into its flash (repeatable).")
 @click.option(
     "--flash",
@@ -33,6 +41,7 @@ from harness.cli import options
     metavar="DIR",
     help="Keep its flash memory in files here, over restarts [in memory].",
 )
+@click.option("--trouble", metavar="SPEC", default="", help="What is wrong with the board, as above.")
 @click.option(
     "--drive",
     type=click.Path(file_okay=False, path_type=Path),
@@ -42,7 +51,9 @@ from harness.cli import options
 )
 @click.option("--boot", "loader", is_flag=True, help="Power on with the boot button held.")
 @click.option(
-    "--baud", type=click.IntRange(300, 100_000_000), help="Pace the line, as 8N1 does [as fast as it goes]."
+    "--baud",
+    type=click.IntRange(300, 100_000_000),
+    help="Line speed in bits per second, 8N1 [unlimited].",
 )
 @click.option(
     "--latency",
@@ -52,7 +63,7 @@ from harness.cli import options
     metavar="MS",
     help="Delay bytes by so many milliseconds, each way [0].",
 )
-@click.option("--faults", metavar="SPEC", default="", help="What the line does wrong, as above.")
+@click.option("--faults", metavar="SPEC", default="", help="Faults of the line, as listed above.")
 @click.option(
     "--meter", is_flag=True, help="Supply it from a virtual power meter; the second line printed names that."
 )
@@ -61,8 +72,10 @@ def command(
     board: str,
     listen: str,
     firmware: str | None,
+    stock: str,
     models: tuple[str, ...],
     flash: Path | None,
+    trouble: str,
     drive: Path | None,
     loader: bool,
     baud: int | None,
@@ -71,8 +84,8 @@ def command(
     meter: bool,
     lifeline: bool,
 ) -> None:
-    """Run a virtual board until it is ended. The first line printed is the URL of its port; a program that
-    opens it switches the board on.
+    """Run a virtual board until this command is ended. The first line printed is the URL of its port; opening
+    it switches the board on.
 
     In a terminal, Enter presses its reset button, and `boot` and Enter does so with the boot button held;
     the signal SIGUSR1 presses reset, too.
@@ -87,11 +100,20 @@ def command(
       seed=N                                     of the random numbers (0)
     RATE is a probability for each byte on the line (0.001 or 1/1000); WHEN is a number
     of bytes since the start, both ways together (40000), or a time (1.5s).
+
+    \b
+    Troubles of the board itself, separated by commas:
+      silent                                     its firmware says and hears nothing
+      boot-loop                                  it resets whenever its firmware starts
+      invoke                                     every invoke fails
+      clock=FACTOR                               its clock runs FACTOR times as fast
+      name=ID version=TEXT                       its firmware is another board's, or another one
     """
     from harness import boards
     from harness.emulator.faults import parse_faults
     from harness.emulator.line import VirtualLine
     from harness.emulator.run import run
+    from harness.emulator.troubles import parse_troubles
 
     if math.isnan(latency_ms):
         raise click.BadParameter("nan is no time", param_hint="'--latency'")
@@ -106,9 +128,11 @@ def command(
         firmware=None if firmware == "none" else firmware,
         models=models,
         flash_directory=flash,
+        troubles=parse_troubles(trouble),
         drives=drive,
         loader=loader,
         lifeline=lifeline,
         line=line,
+        stock=stock,
         meter=meter,
     )

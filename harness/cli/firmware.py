@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import options, terminal
 from harness.cli.group import Group
 
+if TYPE_CHECKING:
+    from harness.firmware.image import Image
 
-@click.group("firmware", cls=Group, short_help="List, verify and add firmware images.")
+
+@click.group("firmware", cls=Group, short_help="List, verify, add and remove firmware images.")
 def command() -> None:
-    """List, verify and add firmware images."""
+    """List, verify, add and remove firmware images."""
 
 
 @command.command("list", short_help="List the images that there are.")
@@ -64,42 +68,102 @@ def verify_images(as_json: bool) -> None:
 
 
 @command.command("add")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @options.board("Board that it is for.", required=True)
 @options.protocol("What it speaks: bench, mlperf-tiny, sscma.", required=True)
 @click.option("--version", default="unknown", show_default=True, metavar="TEXT", help="Its version.")
 @click.option("--source", metavar="TEXT", help="Where it comes from [the file's path].")
-@click.option(
-    "--offset",
-    metavar="ADDRESS",
-    help="Where it is written [by what it is, else the profile's image offset].",
-)
+@click.option("--offset", metavar="ADDRESS", help="Where the file is written [by what it is].")
 @click.option("--build", metavar="TEXT", help="The build hash that it reports when it runs.")
+@click.option("--replace", is_flag=True, help="Take the place of the image that is there.")
 @options.as_json("Print the new entry as JSON.")
 def add_image(
-    file: Path,
+    files: tuple[Path, ...],
     board: str,
     protocol: str,
     version: str,
     source: str | None,
     offset: str | None,
     build: str | None,
+    replace: bool,
     as_json: bool,
 ) -> None:
     """Copy a firmware image into the user's cache and pin its hash.
 
-    From then on it is what is flashed for that board and protocol. UF2 files are taken apart.
+    From then on it is what is flashed for that board and protocol. FILES are one image (a vendor's, a merged
+    one, a UF2 file), its parts (boot loader, partition table, application), or the flasher_args.json of a
+    build. Each is looked into: what is damaged, or for another chip, is refused.
     """
     from harness.runner.adding import add
 
-    image = add(file, board, protocol, version=version, source=source, offset=offset, build=build)
+    image = add(
+        files,
+        board,
+        protocol,
+        version=version,
+        source=source,
+        offset=offset,
+        build=build,
+        replace=replace,
+    )
+    _show("added", image, as_json)
+
+
+@command.command("fetch")
+@options.board("Board that it is for.", required=True)
+@click.option(
+    "--from",
+    "source",
+    metavar="URL|FILE",
+    type=click.Path(),
+    help="A list like the vendor's, or an image [the vendor's list].",
+)
+@options.protocol("What it speaks [what the vendor's does].")
+@click.option("--replace", is_flag=True, help="Take the place of the image that is there.")
+@options.as_json("Print the entry as JSON.")
+def fetch_image(board: str, source: str | None, protocol: str | None, replace: bool, as_json: bool) -> None:
+    """Bring a vendor's firmware into the user's cache and pin its hash.
+
+    It is taken from the list that the vendor's own web page reads, or from a mirror or a file of that form
+    (files on this computer are looked for beside the list). What breaks off is gone on with by the next
+    call. The hash is pinned when it is first fetched, and what comes later has to be the same.
+    """
+    from harness.cli import bench_view
+    from harness.runner.fetching import fetch
+
+    with bench_view.flash_progress("fetch") as progress:
+        fetched = fetch(board, source, protocol, replace=replace, progress=progress)
+    _show("unchanged" if fetched.known else "fetched", fetched.image, as_json)
+
+
+@command.command("remove")
+@options.board("Board that it is for.", required=True)
+@options.protocol("What it speaks: bench, mlperf-tiny, sscma.", required=True)
+@options.as_json("Print the entries that are gone as JSON.")
+def remove_image(board: str, protocol: str, as_json: bool) -> None:
+    """Take an image that was added out of the user's cache.
+
+    Images that ship with the harness stay.
+    """
+    from harness.runner.adding import remove
+
+    gone = remove(board, protocol)
+    if as_json:
+        terminal.print_json([image.model_dump(mode="json") for image in gone])
+        return
+    for image in gone:
+        _show("removed", image)
+
+
+def _show(done: str, image: Image, as_json: bool = False) -> None:
+    """Print what was done with an image, a line for each of its parts."""
     if as_json:
         terminal.print_json(image.model_dump(mode="json"))
         return
-    part = image.parts[0]
-    print(
-        terminal.printable(
-            f"added: {image.label}, runs on {image.runs_on}: {part.size:,} bytes at {part.offset:#x}, "
-            f"sha256 {part.sha256}"
+    for part in image.parts:
+        print(
+            terminal.printable(
+                f"{done}: {image.label}, runs on {image.runs_on}: {part.name}, {part.size:,} bytes at "
+                f"{part.offset:#x}, sha256 {part.sha256}"
+            )
         )
-    )

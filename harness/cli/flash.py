@@ -13,18 +13,23 @@ from harness.cli import options, terminal
 
 def _options_of_methods(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of every flashing method, those of other packages among them."""
-    from harness.flash.method import FLASHERS
+    from harness.flash.method import FLASHERS, Option
 
-    for name in reversed(FLASHERS.names()):
-        for option in reversed(FLASHERS.get(name).options):
-            spelt = f"--{option.name}" if option.choices else f"--{option.name}/--no-{option.name}"
-            command = click.option(
-                spelt,
-                type=click.Choice(option.choices) if option.choices else bool,
-                default=option.default,
-                show_default=True,
-                help=f"{name}: {option.help[0].lower()}{option.help[1:]}",
-            )(command)
+    methods: dict[Option, list[str]] = {}
+    for name in FLASHERS.names():
+        for option in FLASHERS.get(name).options:
+            methods.setdefault(option, []).append(name)
+    for option, names in reversed(methods.items()):
+        kind: click.ParamType = click.BOOL
+        if option.number or option.choices:
+            kind = click.Choice(option.choices) if option.choices else click.IntRange(1)
+        command = click.option(
+            f"--{option.name}/--no-{option.name}" if kind is click.BOOL else f"--{option.name}",
+            type=kind,
+            default=option.default,
+            show_default=option.default is not None,
+            help=f"{', '.join(names)}: {option.help[0].lower()}{option.help[1:]}",
+        )(command)
     return command
 
 

@@ -16,8 +16,10 @@ def lines(flashed: Flashed) -> list[str]:
         f"({o.bytes / max(o.seconds, 1e-6) / 1000:,.0f} kB/s); verified: {o.verified}"
         for o in flashed.written
     ]
-    if not told:
-        return [f"flashed: {flashed.board}: nothing, it already holds {' and '.join(there)}"]
+    if flashed.loader:
+        told.insert(0, f"found: {flashed.board}: {flashed.loader}")
+    if not flashed.written:
+        return [*told, f"flashed: {flashed.board}: nothing, it already holds {' and '.join(there)}"]
     return [*told, *(f"flashed: {flashed.board}: not {each}, it is there already" for each in there)]
 
 
@@ -25,6 +27,7 @@ def as_json(flashed: Flashed) -> dict[str, Any]:
     """Return what the flash step did as JSON takes it."""
     return {
         "board": flashed.board,
+        **({"loader": flashed.loader} if flashed.loader else {}),
         "written": [vars(outcome) for outcome in flashed.written],
         "kept": [vars(kept) for kept in flashed.there],
     }

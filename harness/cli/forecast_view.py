@@ -51,7 +51,7 @@ def time_text(time: Time) -> str:
 
 
 def rounded(value: float) -> str:
-    """Write a number with three digits of it, and none of an exponent where it is large: `2,300`."""
+    """Write a number with three significant digits and never with an exponent: `2,300`."""
     short = float(f"{value:.3g}")
     return f"{short:,.0f}" if short >= 1000 else f"{short:g}"
 

@@ -14,7 +14,7 @@ from harness.cli import options, results, terminal
 from harness.errors import HarnessError, nearest
 
 if TYPE_CHECKING:
-    from harness.gate.compare import Comparison
+    from harness.gate.compare import Comparison, Limits
     from harness.results import Record
 
 # By hand, so that --help need not load numpy; a test holds it against harness.gate.compare.ALLOWANCES.
@@ -29,28 +29,24 @@ _ALLOWANCES = ("board", "clock", "inputs", "outputs", "missing")
 @options.records()
 @options.boards("Only this board (repeatable).")
 @options.models("Only this model, and its file under other names (repeatable).", metavar="NAME")
+@click.option("--max-slowdown", default="3%", show_default=True, help="Allowed growth of the invoke time.")
 @click.option(
-    "--max-slowdown", default="3%", show_default=True, help="Growth of the invoke time that is allowed."
+    "--max-ram", default="+0", show_default=True, help="Allowed growth of the arena: +64, +2KiB, +1%."
 )
-@click.option("--max-ram", default="+0", show_default=True, help="Growth of the arena: +BYTES, +2KiB or +1%.")
-@click.option("--confidence", default="95%", show_default=True, help="With which a verdict on time holds.")
-@click.option(
-    "--run-to-run",
-    metavar="PERCENT",
-    help="The board's spread between runs, for one run a side. [default: as earlier runs show it]",
-)
+@click.option("--confidence", default="95%", show_default=True, help="Confidence of a verdict on time.")
+@options.run_to_run()
 @click.option(
     "--allow",
     "allowed",
     multiple=True,
     type=click.Choice(_ALLOWANCES),
-    help="Compare all the same (repeatable).",
+    help="Accept this difference (repeatable).",
 )
 @click.option(
     "--rerun",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Bench N times again what would not pass, and judge all runs together.",
+    help="Bench what would not pass N more times and judge all runs together.",
 )
 @click.option("--junit", type=click.Path(dir_okay=False), help="Write JUnit XML to this file.")
 @click.option(
@@ -77,49 +73,28 @@ def command(
     update: bool,
     yes: bool,
 ) -> None:
-    """Hold runs against a baseline; exit 0 if all is well, 1 for a regression, 3 for not enough data.
+    """Compare runs with a baseline; exit 0 if all is well, 1 for a regression, 3 for not enough data.
 
     A regression is a slowdown beyond what is allowed, RAM growth, changed outputs, outputs that differ from
     the reference, a model that is missing, or runs that cannot be compared (other clock or inputs).
 
-    A model is its file's SHA-256. It is held against the baseline of the same file, whatever that was called
-    then; else of the file that was at its path, of another compilation of its source, or of its name. That
-    the model file, the firmware or the board profile changed is named as the cause of what is found. Times
-    of other protocols or origins (measured, estimated) are never compared: such a model is missing. Of
-    several files at one path, or firmwares of one file, the newest is judged, and an older firmware only
-    if the baseline holds it too. Runs that ended early, have no sample, or gave other outputs than the
-    reference are named, and no figure is of them; a model that has only such runs is not enough data, or a
-    regression if their outputs differ.
+    A model is its file's SHA-256, and is compared with the same file in the baseline, whatever its name
+    there; if there is none, with the file that was at its path, with another compilation of its source,
+    or with the model of its name. A changed model file, firmware or board profile is named as the cause of a
+    finding. Times of different protocols or origins (measured, estimated) are never compared: such a model
+    counts as missing. If a path has had several files, or a file several firmwares, the newest is judged;
+    an older firmware is judged too if the baseline has it. Runs that ended early, have no samples, or gave
+    other outputs than the reference are listed but not used; a model with no other runs is not enough data,
+    or a regression if its outputs differ.
     """
-    from harness.gate import github, text
-    from harness.gate.compare import Limits, compare, exit_code
-    from harness.gate.limits import certainty, growth, share
-    from harness.gate.statistics import looks
-    from harness.results.baseline import load
+    from harness.gate.compare import compare, exit_code
     from harness.results.select import select
 
     if as_json and update and not yes:
         raise click.UsageError("--update with --json cannot ask; add --yes")
-    ram_bytes, ram_share = growth(max_ram)
-    limits = Limits(
-        slowdown=share(max_slowdown, "--max-slowdown"),
-        ram_bytes=ram_bytes,
-        ram_share=ram_share,
-        allow=frozenset(allowed),
-        known_spread=share(run_to_run, "--run-to-run") if run_to_run else None,
-        # A second look at more data is a second chance to be wrong, so each has half of the error rate.
-        confidence=looks(certainty(confidence), 2 if rerun else 1),
-    )
+    limits = _limits(max_slowdown, max_ram, confidence, run_to_run, allowed, 2 if rerun else 1)
     target = _directory(baseline) if update else None
-    old: list[Record] = []
-    if target is None or target.exists():
-        old, damaged = load(baseline)
-        if damaged:
-            # A baseline that lost a record would let a regression pass.
-            raise HarnessError(
-                f"{damaged[0].path}: {damaged[0].reason}; restore this file of the baseline, or delete it "
-                "and make the baseline anew with --update"
-            )
+    old = _baseline(baseline) if target is None or target.exists() else []
     new, damaged = select(what, store)
     results.warn(damaged)
     boards = _known("--board", boards, {record.board.id for record in (*old, *new)}, _board_id)
@@ -135,17 +110,14 @@ def command(
         if more:
             comparisons = compare(old, [*new, *more], limits, history=results.history(store))
     code = exit_code(comparisons)
-    if as_json:
-        terminal.print_json(text.plain(comparisons, code))
-    else:
-        results.show(text.table(comparisons))
-        for line in [*text.findings(comparisons), text.headline(comparisons)]:
-            click.echo(line)
+    _show(comparisons, code, as_json)
     if junit:
         from harness.gate.junit import junit as junit_xml
 
         results.write(junit, junit_xml(comparisons))
     if on_github:
+        from harness.gate import github
+
         for line in github.workflow_commands(comparisons):
             click.echo(line, err=as_json)
         _step_summary(github.summary(comparisons, code))
@@ -153,6 +125,55 @@ def command(
         _update(target, comparisons, yes)
         return
     sys.exit(code)
+
+
+def _limits(
+    max_slowdown: str,
+    max_ram: str,
+    confidence: str,
+    run_to_run: str | None,
+    allowed: tuple[str, ...],
+    times_looked: int,
+) -> Limits:
+    """Read the options that say what is allowed; raises HarnessError for one that is no number."""
+    from harness.gate.compare import Limits
+    from harness.gate.limits import certainty, growth, share
+    from harness.gate.statistics import looks
+
+    ram_bytes, ram_share = growth(max_ram)
+    return Limits(
+        slowdown=share(max_slowdown, "--max-slowdown"),
+        ram_bytes=ram_bytes,
+        ram_share=ram_share,
+        allow=frozenset(allowed),
+        known_spread=share(run_to_run, "--run-to-run") if run_to_run else None,
+        # A second look at more data is a second chance to be wrong, so each has half of the error rate.
+        confidence=looks(certainty(confidence), times_looked),
+    )
+
+
+def _baseline(place: str) -> list[Record]:
+    """Return the baseline's runs; raises HarnessError if one is damaged, as a regression could then pass."""
+    from harness.results.baseline import load
+
+    runs, damaged = load(place)
+    if damaged:
+        raise HarnessError(
+            f"{damaged[0].path}: {damaged[0].reason}; restore this file of the baseline, or delete it "
+            "and make the baseline anew with --update"
+        )
+    return runs
+
+
+def _show(comparisons: list[Comparison], code: int, as_json: bool) -> None:
+    from harness.gate import text
+
+    if as_json:
+        terminal.print_json(text.plain(comparisons, code))
+        return
+    results.show(text.table(comparisons))
+    for line in [*text.findings(comparisons), text.headline(comparisons)]:
+        click.echo(line)
 
 
 def _directory(baseline: str) -> Path:
@@ -203,7 +224,7 @@ def _of_models(sides: list[list[Record]], models: tuple[str, ...]) -> list[list[
         return sides
     everything = [record for side in sides for record in side]
     models = _known("--model", models, {record.model.name for record in everything})
-    files = {record.model.sha256 for record in everything if record.model.name in models}
+    files = {record.model.sha256 for record in everything if record.model.name in models} - {""}
     return [[r for r in side if r.model.name in models or r.model.sha256 in files] for side in sides]
 
 

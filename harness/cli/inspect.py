@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def command(model: str, board: str | None, layers: bool, as_json: bool) -> None:
     """Show inputs, outputs, operators and cost of MODEL, a .tflite file or the name of a bundled model.
 
-    With --board also what that board makes of it: tensor arena, memories, and an estimate of the time.
+    With --board, also show what it takes on that board: tensor arena, memories and estimated time.
     """
     from harness.models import resolve
     from harness.models.inspect import summarize

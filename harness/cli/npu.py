@@ -103,7 +103,7 @@ def run(
     from harness.models import tensors, tflite
     from harness.models.npu import accelerator
 
-    # Several threads wait for one another, which takes longer than the products where the computer is busy.
+    # Several threads wait for one another, which takes longer than the products if the computer is busy.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     profile = boards.load(board or _DEFAULT_BOARD)
     if profile.vela is None:
@@ -133,7 +133,7 @@ def run(
 def _run(
     model: Model, file: str, profile: Profile, arrays: Sequence[Any], origin: Model | None
 ) -> tuple[dict[str, Any], Rows, Departure | None]:
-    """Run `model` once: facts, the operations executed with their estimated cycles, where it departed.
+    """Run `model` once: facts, the operations executed with their estimated cycles, where it differs.
 
     With a source the operations end at the first one that differs.
     """
@@ -176,7 +176,7 @@ def _run(
 def _traced(
     model: Model, file: str, arrays: Sequence[Any], origin: Model | None
 ) -> tuple[Interpreter, Trace, list[Any], list[Layer]]:
-    """Load and run `model` with a trace; raises HarnessError where it cannot be run."""
+    """Load and run `model` with a trace; raises HarnessError if it cannot be run."""
     from harness.emulator.npu import trace as tracing
     from harness.emulator.npu.runner import Interpreter
     from harness.emulator.tflm import TflmError
@@ -189,7 +189,7 @@ def _traced(
 
 
 def _jobs(model: Model, file: str) -> list[Job]:
-    """Return what `model` has for an NPU; raises HarnessError where that is nothing, or not to be decoded."""
+    """Return what `model` has for an NPU; raises HarnessError if that is nothing or cannot be decoded."""
     from harness.models import ethosu
     from harness.models.npu.faults import NotModelled, NpuFault
     from harness.models.npu.jobs import jobs
@@ -215,7 +215,7 @@ def _jobs(model: Model, file: str) -> list[Job]:
 
 
 def _source(source: str, model: Model, file: str) -> Model:
-    """Return the model that `file` was compiled from; raises HarnessError where it cannot be that."""
+    """Return the model that `file` was compiled from; raises HarnessError if it cannot be that."""
     from harness.models import ethosu
     from harness.models.resolve import resolve
 
@@ -238,9 +238,9 @@ def _interface(model: Model) -> list[list[tuple[str, int]]]:
 
 
 def _layers(model: Model, file: str, source: str | None) -> dict[tuple[int, int], str]:
-    """Return the layer of each (operator, operation), where the source is given or was compiled here.
+    """Return the layer of each (operator, operation) if the source is given or was compiled here.
 
-    They are found by running both; where one cannot be run there are none, and standard error says why.
+    They are found by running both; if one cannot be run there are none, and standard error says why.
     """
     from harness.emulator.apart import apart
     from harness.models import tflite, vela

@@ -77,8 +77,13 @@ def warmup() -> Option:
         type=click.IntRange(0, _COUNT),
         default=1,
         show_default=True,
-        help="Invokes before those, not timed.",
+        help="Untimed warm-up invokes before the timed ones.",
     )
+
+
+def baud(help: str) -> Option:
+    """Take a line speed."""
+    return click.option("--baud", metavar="BAUD", type=click.IntRange(300, 100_000_000), help=help)
 
 
 def output(help: str, *, metavar: str = "FILE", default: str | None = None) -> Option:
@@ -107,6 +112,15 @@ def records_of_several() -> Option:
         default=("results",),
         show_default=True,
         help="Where the records are: a directory or a file (repeatable).",
+    )
+
+
+def run_to_run() -> Option:
+    """Take the spread between a board's runs in percent, as text."""
+    return click.option(
+        "--run-to-run",
+        metavar="PERCENT",
+        help="Spread between a board's runs, used if a side has only one. [default: as earlier runs show it]",
     )
 
 

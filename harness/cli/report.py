@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from harness.errors import HarnessError
 if TYPE_CHECKING:
     from harness.results import Record
     from harness.results.group import Group
+    from harness.results.store import Damaged
     from harness.results.table import Table
 
 _FORMATS = ("table", "md", "csv", "json", "parquet", "html", "pyperf", "github-action-benchmark")
@@ -54,11 +56,10 @@ def command(
     """Report on runs: a table, a page with pictures, or an export.
 
     Runs are named by directory, by id, or by a query such as board=xiao* samples>=100 created>2026-05-01;
-    without any of these, all in results/ are meant. A row is of runs that repeat one another: of one model
-    file (by its SHA-256), inputs, protocol, firmware, clock and origin on one board. Runs that ended early,
-    have no sample, or gave other outputs than the reference are in no row and are listed apart.
+    without any of these, all in results/ are meant. Runs that repeat one another share a row:
+    those of one model file (by its SHA-256), inputs, protocol, firmware, clock and origin on one board. Runs
+    that ended early, have no sample, or gave other outputs than the reference are listed separately.
     """
-    from harness.results.group import group as grouped
     from harness.results.select import select
 
     form = "json" if as_json else form or _by_ending(output)
@@ -72,34 +73,54 @@ def command(
         raise HarnessError(results.none_found(what, store))
     by = [column.strip() for column in group.split(",") if column.strip()]
     kept = _baseline(baseline)
-    if form == "html":
-        extras.need("matplotlib", "a page with pictures")
-        from harness.report.page import page
-
-        data: str | bytes = page(records, damaged, kept, by)
-    elif form in ("pyperf", "github-action-benchmark"):
-        from harness.report import exports
-
-        data = exports.pyperf(records) if form == "pyperf" else exports.github_action_benchmark(records)
-    else:
-        which = which or ("runs" if form in ("csv", "parquet") else "summary")
-        if form in ("table", "md") and which == "summary":
-            groups = grouped(records, by)
-            if form == "table" and not output:
-                _print_summary(groups, kept)
-                return
-            data = _markdown_summary(groups, kept)
-        else:
-            rows = _rows(records, which, form, by, kept)
-            if form == "table" and not output and not isinstance(rows, (str, bytes)):
-                results.show(rows)
-                return
-            data = rows if isinstance(rows, (str, bytes)) else rows.markdown()
+    which = which or ("runs" if form in ("csv", "parquet") else "summary")
+    if form == "table" and not output:
+        _print(records, which, by, kept)
+        return
+    data = _file(records, damaged, which, form, by, kept)
     if output:
         results.write(output, data)
         click.echo(f"wrote {output}: {len(records)} {'run' if len(records) == 1 else 'runs'}", err=True)
     else:
         terminal.print_file(data)
+
+
+def _print(records: list[Record], which: str, by: list[str], baseline: list[Record]) -> None:
+    """Print rows for people."""
+    from harness.results.group import group
+
+    if which == "summary":
+        _print_summary(group(records, by), baseline)
+        return
+    rows = _rows(records, which, "table", by, baseline)
+    assert not isinstance(rows, (str, bytes))
+    results.show(rows)
+
+
+def _file(
+    records: list[Record],
+    damaged: Sequence[Damaged],
+    which: str,
+    form: str,
+    by: list[str],
+    baseline: list[Record],
+) -> str | bytes:
+    """Return the report as the text or bytes of a file."""
+    if form == "html":
+        extras.need("matplotlib", "a page with pictures")
+        from harness.report.page import page
+
+        return page(records, damaged, baseline, by)
+    if form in ("pyperf", "github-action-benchmark"):
+        from harness.report import exports
+
+        return exports.pyperf(records) if form == "pyperf" else exports.github_action_benchmark(records)
+    if form in ("table", "md") and which == "summary":
+        from harness.results.group import group
+
+        return _markdown_summary(group(records, by), baseline)
+    rows = _rows(records, which, form, by, baseline)
+    return rows if isinstance(rows, (str, bytes)) else rows.markdown()
 
 
 def _by_ending(output: Path | None) -> str:

@@ -51,7 +51,7 @@ def show(table: Table) -> None:
 
 
 def write(path: Path | str, data: str | bytes) -> None:
-    """Write a file that was asked for. Raises HarnessError where it cannot be written."""
+    """Write a file that was asked for. Raises HarnessError if it cannot be written."""
     try:
         Path(path).write_bytes(data.encode() if isinstance(data, str) else data)
     except OSError as error:

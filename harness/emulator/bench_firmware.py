@@ -12,15 +12,15 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 
-from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded, TensorSpec
-from harness.emulator.firmware import BENCHMARK, Firmware
+from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded
+from harness.emulator.firmware import Firmware
 from harness.emulator.mlperf_firmware import MlperfText
 from harness.emulator.receiver import Receiver
 from harness.emulator.run_progress import SAMPLES_PER_FRAME, RunProgress
 from harness.emulator.work import Then, Work
 from harness.wire import messages as m
 from harness.wire.framing import Decoder, Text, body_limit, encode, encoded_size
-from harness.wire.session import RamUse
+from harness.wire.session import RamUse, TensorInfo
 
 SAMPLE_BATCH_S = 0.02
 SILENCE_S = 2.0
@@ -32,7 +32,7 @@ class Limits:
     """What the device's buffers allow; the defaults suit a virtual board with room to spare."""
 
     window: int = 131072
-    """Line bytes of tensor data that may be under way: the receive buffer less CONTROL_LIMIT."""
+    """Line bytes of tensor data that may be under way: the receive buffer less what is kept for requests."""
     max_block: int = 32768
     sample_buffer: int = 1024
     """Samples kept until the host has acknowledged them."""
@@ -48,16 +48,16 @@ class BenchFirmware(Firmware):
         *,
         boot: int,
         limits: Limits | None = None,
-        benchmark: str | None = None,
+        text: bool = False,
     ) -> None:
-        """`benchmark` is MLPerf Tiny's name for the model (vww01); None: the firmware speaks no text."""
+        """`text`: whether the firmware speaks MLPerf Tiny's text as well."""
         super().__init__()
         self._info = info
         self._engine = engine
         self._boot = boot
         self._limits = limits or Limits()
         self._work = Work(engine)
-        self._text = MlperfText(info, engine, self._work, benchmark, self) if benchmark else None
+        self._text = MlperfText(info, engine, self._work, self, "bench") if text else None
         longest = encoded_size(m.DATA_OVERHEAD + self._limits.max_block)
         self._decoder = Decoder(longest, text=self._text is not None)
         self._last_receive = 0
@@ -231,21 +231,6 @@ class BenchFirmware(Firmware):
     def _reply(self, message: m.Message) -> m.Message | None:
         """Carry out a request; None: the reply comes later."""
         match message:
-            case m.Identify():
-                info = self._info
-                return m.Identified(
-                    info.clock_hz,
-                    info.tick_hz,
-                    info.resolution_ticks,
-                    info.board,
-                    info.firmware_name,
-                    info.firmware_version,
-                    info.build_hash,
-                    info.kernels,
-                    info.engine,
-                )
-            case m.GetModel(index):
-                return self._flash_entry(index)
             case m.Select(address):
                 self._refuse_while_busy()
                 self.text_select(address, partial(self._selected, self._last_number))
@@ -254,10 +239,28 @@ class BenchFirmware(Firmware):
                 self._refuse_while_busy()
                 data = self._engine.read(address, length)
                 return m.Digested(address, length, hashlib.sha256(data).digest())
-            case m.GetTensor(kind, index):
-                return self._tensor(kind, index)
             case m.StartRun():
                 return self._start(message)
+            case m.Abort():
+                self._work.cancel()
+                if self._run.going:
+                    self._run.state, self._run.end_untold = m.RunState.ABORTED, True
+                return m.Aborted(self._run.id, 0, self._run.done)
+            case m.Reset():
+                self._work.cancel()
+                self.reset_asked = True
+                return m.Resetting()
+        return self._answer_to(message)
+
+    def _answer_to(self, question: m.Message) -> m.Message:
+        """Answer a request that changes nothing; raises EngineError for what is no request."""
+        match question:
+            case m.Identify():
+                return m.Identified(*(getattr(self._info, name) for name in m.Identified.__match_args__))
+            case m.GetModel(index):
+                return self._flash_entry(index)
+            case m.GetTensor(kind, index):
+                return self._tensor(kind, index)
             case m.GetRun():
                 return self._status()
             case m.GetOutput(index, _, offset, length):
@@ -273,15 +276,6 @@ class BenchFirmware(Firmware):
                 return m.OperatorNames(len(names), offset, names[offset : offset + 200])
             case m.GetClock():
                 return m.Clock(self._engine.ticks() & 0xFFFFFFFFFFFFFFFF)
-            case m.Abort():
-                self._work.cancel()
-                if self._run.going:
-                    self._run.state, self._run.end_untold = m.RunState.ABORTED, True
-                return m.Aborted(self._run.id, 0, self._run.done)
-            case m.Reset():
-                self._work.cancel()
-                self.reset_asked = True
-                return m.Resetting()
         raise EngineError(m.ErrorCode.UNKNOWN_TYPE, "not a request")
 
     def _flash_entry(self, index: int) -> m.Message:
@@ -304,7 +298,7 @@ class BenchFirmware(Firmware):
 
     def _tensor(self, kind: int, index: int) -> m.Message:
         model = self._model()
-        specs: tuple[TensorSpec, ...] = model.outputs if kind == m.TensorKind.OUTPUT else model.inputs
+        specs: tuple[TensorInfo, ...] = model.outputs if kind == m.TensorKind.OUTPUT else model.inputs
         if index >= len(specs):
             raise EngineError(m.ErrorCode.BAD_ARGUMENT, f"tensor {index} of {len(specs)}")
         spec = specs[index]
@@ -416,4 +410,4 @@ def _refusal(error: EngineError) -> m.Refusal:
 
 def boot(info: DeviceInfo, engine: Engine, boots: int) -> BenchFirmware:
     """Return the firmware as it runs after a boot."""
-    return BenchFirmware(info, engine, boot=secrets.randbits(32), benchmark=BENCHMARK)
+    return BenchFirmware(info, engine, boot=secrets.randbits(32), text=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from harness.boards import Profile
 from harness.chips.family import family_of
-from harness.emulator.boot import App, Rom
+from harness.emulator.boot import App, Rom, hang
 from harness.emulator.controls import BoardReset, Boot, Controls
 from harness.emulator.engine import DeviceInfo, Engine, Line, Runtime
 from harness.emulator.engine_process import EngineTemplate, ProcessEngine
@@ -16,6 +16,7 @@ from harness.emulator.firmware import Firmware
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.model_flash import ModelFlash
 from harness.emulator.pin import PinnedEngine
+from harness.emulator.troubles import BETWEEN_BOOTS_S, PANIC, FailingEngine, Troubles
 from harness.errors import HarnessError, nearest
 from harness.wire.protocol import PROTOCOLS
 
@@ -66,14 +67,22 @@ class VirtualBoard:
         flash: BoardFlash,
         rom: Rom,
         engines: EngineTemplate,
+        stock: str = "1.0",
         pin: Callable[[float], None] | None = None,
     ) -> None:
-        """`pin`: see `PinnedEngine`; None = nothing is wired to the pin."""
+        """Put a board together; it has no power yet.
+
+        Args:
+            stock: which generation of the stock firmware `sscma` is, "1.0" or "2.0".
+            pin: see `PinnedEngine`; None = nothing is wired to the pin.
+        """
         self._pin = pin
         self.profile = profile
         self.flash = flash
+        self.troubles = Troubles()
         self._rom = rom
         self._engines = engines
+        self._stock = stock
         self._boots = 0
 
     def power_on(self, line: BoardLine, boot: Boot = Boot.APPLICATION) -> None:
@@ -88,23 +97,31 @@ class VirtualBoard:
 
     def _run(self, line: BoardLine, app: App) -> None:
         """Run the firmware that was found in flash until the board is reset."""
+        if self.troubles.silent:
+            hang(line)
+        if self.troubles.boot_loop:
+            line.write(PANIC)
+            line.read(BETWEEN_BOOTS_S)
+            return
         models = ModelFlash(self.profile, self.flash, app.regions)
         if models.models():
             self._engines.prepare()
         else:
             # Without a model the firmware has nothing to run: say so.
             line.write(f"no model in flash at {self.profile.flash.model_region.offset:#x}\r\n".encode())
-        engine: Engine = ProcessEngine(models, self._engines, self._ticks, line.wake)
+        made = FailingEngine if self.troubles.invoke else ProcessEngine
+        engine: Engine = made(models, self._engines, self._ticks, line.wake)
         if self._pin is not None:
             engine = PinnedEngine(engine, self.profile.clock_hz, self._pin)
         try:
-            _firmware(app.protocol)(self._info(app), engine, self._boots).serve(line)
+            _firmware(app.protocol)(self.troubles.told(self._info(app)), engine, self._boots).serve(line)
         finally:
             engine.cancel()
 
     def _ticks(self) -> int:
         """Return the counter of the board's clock, which is this computer's here."""
-        return time.monotonic_ns() * self.profile.clock_hz // 1_000_000_000
+        ticks = time.monotonic_ns() * self.profile.clock_hz // 1_000_000_000
+        return ticks if self.troubles.clock == 1.0 else int(ticks * self.troubles.clock)
 
     def _info(self, app: App) -> DeviceInfo:
         profile = self.profile
@@ -117,6 +134,7 @@ class VirtualBoard:
             engine="virtual: TFLite-Micro on the host",
             clock_hz=profile.clock_hz,
             tick_hz=profile.clock_hz,
+            stock_generation=self._stock,
         )
 
 

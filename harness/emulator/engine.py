@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.wire.messages import ErrorCode
-from harness.wire.session import RamUse
+from harness.wire.session import RamUse, TensorInfo
 
 
 class EngineError(Exception):
@@ -21,18 +21,6 @@ class EngineError(Exception):
 
     def __str__(self) -> str:
         return self.text
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """An input or output of the selected model; scale 0.0 means not quantised."""
-
-    name: str
-    type: str
-    shape: tuple[int, ...]
-    bytes: int
-    scale: float
-    zero_point: int
 
 
 @dataclass(frozen=True)
@@ -57,14 +45,16 @@ class DeviceInfo:
     tick_hz: int
     resolution_ticks: int = 1
     operators: tuple[str, ...] = ()
+    stock_generation: str = "1.0"
+    """Which generation of the stock firmware is played, if that one is: "1.0" or "2.0"."""
 
 
 @dataclass(frozen=True)
 class Loaded:
     """A model that is ready to run."""
 
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
     memory: RamUse
 
 

@@ -7,9 +7,6 @@ from enum import Enum, auto
 
 from harness.emulator.engine import Line
 
-BENCHMARK = "vww01"
-"""The name of any model in MLPerf Tiny's text."""
-
 
 class Exit(Enum):
     """Why `serve` returned."""

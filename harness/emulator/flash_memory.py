@@ -87,8 +87,8 @@ class BoardFlash:
             for memory in profile.memories
             if memory.kind == "flash"
         }
-        swapped = profile.flash.uf2.word_swapped if profile.flash.uf2 else ()
-        self._swapped = [region for region in profile.flash.regions if set(region.holds) & set(swapped)]
+        swapped = set(profile.flash.word_swapped)
+        self._swapped = [region for region in profile.flash.regions if set(region.holds) & swapped]
 
     def chip(self, address: int, length: int = 1) -> FlashChip:
         """Return the chip that holds `length` bytes from `address`; raises ValueError if none does."""

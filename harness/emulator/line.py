@@ -1,7 +1,7 @@
 """A virtual line: paces bytes at a baud rate, delays them, and does them the harm that was asked for.
 
 `VirtualLine` is the line itself, in any clock. `attach` puts it between a board and its endpoint in real
-time; `harness.emulator.simulation` runs it in virtual time for tests.
+time; tests run it in virtual time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 
 from harness.emulator.faults import Damage, Event, Faults
 from harness.emulator.transport import Endpoint
@@ -137,9 +136,7 @@ class AttachedLine:
             thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._change:
             self._stopping = True
             self._change.notify_all()

@@ -1,8 +1,10 @@
 """MLPerf Tiny's serial API as its devices answer it: one text command in, its whole answer out.
 
-The wording of the answers is that of MLPerf Tiny's own device code (benchmark/api of mlcommons/tiny), which
-its runner matches by regular expression. A firmware that also speaks bench has `MlperfText` beside it;
-`MlperfFirmware` speaks nothing else.
+The wording of the answers is that of MLPerf Tiny's own device code (mlcommons/tiny at 1afd2c9,
+benchmark/api/internally_implemented.cpp), which its runner matches by regular expression. Two things that the
+reference device lets pass, to run on what was there before, are refused here: a length that is not the
+model's, and an `infer` on an input of which a part is missing. A firmware that also speaks bench has
+`MlperfText` beside it; `MlperfFirmware` speaks nothing else.
 """
 
 from __future__ import annotations
@@ -14,15 +16,21 @@ from functools import partial
 from typing import Protocol
 
 from harness.emulator.engine import DeviceInfo, Engine, EngineError, Invoked, Loaded
-from harness.emulator.firmware import BENCHMARK, Firmware
+from harness.emulator.firmware import Firmware
 from harness.emulator.work import Then, Work
 from harness.wire.framing import DELIMITER, TEXT_LIMIT, Decoder, Text
 from harness.wire.messages import ErrorCode
+from harness.wire.mlperf_benchmark import (
+    OTHER,
+    Benchmark,
+    Content,
+    benchmark_of,
+    reconstruction_error,
+    to_tensor,
+)
 from harness.wire.session import VIRTUAL
 
 PROFILE = "ULPMark for tinyML Firmware V0.0.1"
-MAX_BUFFER = 1 << 20
-"""Bytes that `db load` can ask for."""
 MOST_WAITING = 6
 """Most commands kept while one is under way, as in a device's buffer; further ones are lost."""
 
@@ -55,17 +63,24 @@ class TextDevice(Protocol):
 
 
 class MlperfText:
-    """The text interface to the model at hand; `benchmark` is MLPerf Tiny's name for it (vww01)."""
+    """The text interface to the model at hand."""
 
     def __init__(
-        self, info: DeviceInfo, engine: Engine, work: Work, benchmark: str, device: TextDevice
+        self, info: DeviceInfo, engine: Engine, work: Work, device: TextDevice, speaks: str | None = None
     ) -> None:
+        """`speaks`: another protocol on the same port, which `profile` tells of."""
         self._info = info
         self._engine = engine
         self._work = work
-        self._benchmark = benchmark
         self._device = device
+        self._speaks = speaks
+        self._model: Loaded | None = None
+        """The model that the next four are of."""
+        self._benchmark: Benchmark | None = None
+        self._asked = False
+        """Whether there has been a `db load`, so that `infer` waits for all of it."""
         self._size = 0
+        """Bytes that it asked for; 0: its length was refused."""
         self._buffer = bytearray()
         # The API has no version, so the name must say that this board's times are not measured.
         virtual = VIRTUAL if info.firmware_version.endswith(VIRTUAL) else ""
@@ -99,7 +114,7 @@ class MlperfText:
             return
         words = [word for word in text.split(" ") if word]
         try:
-            if words and words[0] in ("db", "infer", "results"):
+            if words and words[0] in ("db", "infer", "results", "profile"):
                 self._with_model(words)
             else:
                 self._say(self._answer(words) + _READY)
@@ -108,6 +123,9 @@ class MlperfText:
 
     def _with_model(self, words: list[str]) -> None:
         """Carry out a command that needs a model: the first in flash, if none is selected."""
+        if words[0] == "profile" and (self._work.model is not None or not self._engine.models()):
+            self._say(self._profile() + _READY)
+            return
         self._device.text_refuses()
         if self._work.model is not None:
             self._carry_out(words)
@@ -119,16 +137,40 @@ class MlperfText:
         self._device.text_select(models[0].address, partial(self._loaded, words))
 
     def _loaded(self, words: list[str], outcome: Loaded | Invoked | EngineError) -> None:
-        if isinstance(outcome, EngineError):
+        if words[0] == "profile":
+            self._finish(self._profile())
+        elif isinstance(outcome, EngineError):
             self._fail(outcome)
         else:
             self._carry_out(words)
 
     def _carry_out(self, words: list[str]) -> None:
+        self._look_at_model()
         if words[0] == "infer":
             self._infer(words[1:])
         else:
             self._finish(self._db(words[1:]) if words[0] == "db" else self._results())
+
+    def _look_at_model(self) -> None:
+        """Begin anew if another model has been selected."""
+        if self._model is self._work.model:
+            return
+        self._model = self._work.model
+        self._benchmark = benchmark_of(self._model.inputs, self._model.outputs) if self._model else None
+        self._asked, self._size, self._buffer = False, 0, bytearray()
+
+    def _profile(self) -> str:
+        self._look_at_model()
+        name = self._benchmark.name if self._benchmark else OTHER if self._model else "none"
+        also = f"m-speaks-[{self._speaks}]\r\n" if self._speaks else ""
+        return f"m-profile-[{PROFILE}]\r\nm-model-[{name}]\r\n{also}"
+
+    @property
+    def _due(self) -> int:
+        """Bytes that `db load` takes."""
+        if self._benchmark is not None:
+            return self._benchmark.db_bytes
+        return len(self._work.inputs[0]) if self._work.inputs else 0
 
     def _finish(self, lines: str) -> None:
         """Say the last lines of an answer, and go on to the next command."""
@@ -149,8 +191,6 @@ class MlperfText:
                 return ""
             case ["name", *_]:
                 return f"m-name-dut-[{self._name}]\r\n"
-            case ["profile", *_]:
-                return f"m-profile-[{PROFILE}]\r\nm-model-[{self._benchmark}]\r\n"
             case ["timestamp", *_]:
                 return self._lap(self._now())
             case ["help", *_]:
@@ -170,21 +210,27 @@ class MlperfText:
             case ["load"]:
                 return "e-[Command 'db load' requires the # of bytes]\r\n"
             case ["load", count, *_]:
-                size = _leading_number(count)
-                if size <= 0:
-                    return "e-[Command 'db load' must be >0 bytes]\r\n"
-                if size > MAX_BUFFER:
-                    return f"e-[Command 'db load' takes at most {MAX_BUFFER} bytes]\r\n"
-                self._size = size
-                self._buffer.clear()
-                return f"m-[Expecting {size} bytes]\r\n"
+                return self._expect(_leading_number(count))
             case ["print", *_]:
                 return self._print()
         answer = self._append(rest[0])
-        if self._work.inputs:
-            first = self._work.inputs[0]
-            first[: len(self._buffer)] = self._buffer[: len(first)]
+        if self._work.inputs and self._model is not None:
+            content = self._benchmark.content if self._benchmark else Content.TENSOR
+            given = self._model.inputs[0]
+            loaded = to_tensor(content, bytes(self._buffer), given.scale, given.zero_point)
+            self._work.inputs[0][: len(loaded)] = loaded
         return answer
+
+    def _expect(self, size: int) -> str:
+        if size <= 0:
+            return "e-[Command 'db load' must be >0 bytes]\r\n"
+        self._asked, self._size = True, 0
+        self._buffer.clear()
+        if size != self._due:
+            name = self._benchmark.name if self._benchmark else OTHER
+            return f"e-[Command 'db load' takes {self._due} bytes for {name}, not {size}]\r\n"
+        self._size = size
+        return f"m-[Expecting {size} bytes]\r\n"
 
     def _append(self, digits: str) -> str:
         if len(digits) % 2:
@@ -210,6 +256,8 @@ class MlperfText:
             self._finish("e-[Inference iterations must be >0]\r\n")
         elif warmup < 0:
             self._finish("e-[Inference warmup must be >=0]\r\n")
+        elif self._asked and len(self._buffer) != self._due:
+            self._finish(f"e-[Input db has {len(self._buffer)} bytes, expected {self._due}]\r\n")
         else:
             self._going = True
             self._device.text_infers()
@@ -245,7 +293,19 @@ class MlperfText:
         if model is None or not model.outputs:
             return "m-results-[]\r\n"
         spec = model.outputs[0]
-        values = dequantised(self._work.outputs[0], spec.type, spec.scale, spec.zero_point)
+        if self._benchmark is not None and self._benchmark.content is Content.FLOATS:
+            given = model.inputs[0]
+            values = [
+                reconstruction_error(
+                    bytes(self._buffer),
+                    bytes(self._work.inputs[0]),
+                    self._work.outputs[0],
+                    (given.scale, spec.scale),
+                    (given.zero_point, spec.zero_point),
+                )
+            ]
+        else:
+            values = dequantised(self._work.outputs[0], spec.type, spec.scale, spec.zero_point)
         return "m-results-[" + ",".join(f"{value:0.3f}" for value in values) + "]\r\n"
 
 
@@ -262,10 +322,10 @@ class _Inferring:
 class MlperfFirmware(Firmware):
     """One boot of a firmware that speaks MLPerf Tiny's text alone."""
 
-    def __init__(self, info: DeviceInfo, engine: Engine, benchmark: str) -> None:
+    def __init__(self, info: DeviceInfo, engine: Engine) -> None:
         super().__init__()
         self._work = Work(engine)
-        self._text = MlperfText(info, engine, self._work, benchmark, self)
+        self._text = MlperfText(info, engine, self._work, self)
         self._decoder = Decoder(TEXT_LIMIT, text=True)
         self._out += self._text.take_output()
 
@@ -324,4 +384,4 @@ def _leading_number(text: str) -> int:
 
 def boot(info: DeviceInfo, engine: Engine, boots: int) -> MlperfFirmware:
     """Return the firmware as it runs after a boot."""
-    return MlperfFirmware(info, engine, BENCHMARK)
+    return MlperfFirmware(info, engine)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 
 from harness.errors import BoardError
 
@@ -139,8 +138,6 @@ class BoardProcess:
     def __enter__(self) -> BoardProcess:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         self._log.close()

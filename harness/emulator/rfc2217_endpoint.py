@@ -75,42 +75,20 @@ class _Uart:
     cts = dsr = cd = True
     ri = False
 
+    baudrate = 115200
+    dtr: bool | None = None
+    rts: bool | None = None
+
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
-        self._values: dict[str, bool | int | None] = {}
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name in ("baudrate", "dtr", "rts"):
+            self._changed()
 
     def reset_input_buffer(self) -> None:
         """Nothing is buffered: what has arrived is with the board."""
 
     def reset_output_buffer(self) -> None:
         """Nothing is buffered: what was sent is on its way."""
-
-    @property
-    def baudrate(self) -> int | None:
-        return self._values.get("baudrate", 115200)
-
-    @baudrate.setter
-    def baudrate(self, value: int) -> None:
-        self._set("baudrate", value)
-
-    @property
-    def dtr(self) -> bool | None:
-        value = self._values.get("dtr")
-        return None if value is None else bool(value)
-
-    @dtr.setter
-    def dtr(self, value: bool) -> None:
-        self._set("dtr", value)
-
-    @property
-    def rts(self) -> bool | None:
-        value = self._values.get("rts")
-        return None if value is None else bool(value)
-
-    @rts.setter
-    def rts(self, value: bool) -> None:
-        self._set("rts", value)
-
-    def _set(self, name: str, value: bool | int) -> None:
-        self._values[name] = value
-        self._changed()

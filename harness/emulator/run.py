@@ -24,11 +24,14 @@ from harness.emulator.line import VirtualLine
 from harness.emulator.listening import listen
 from harness.emulator.tflm import require_runtime
 from harness.emulator.transport import Endpoint
+from harness.emulator.troubles import Troubles
 from harness.errors import HarnessError
 from harness.flash.drives import own_directory
 
 if TYPE_CHECKING:
     from filelock import FileLock
+
+    from harness.boards.profile import Profile
 
 READ_BYTES = 1 << 16
 BUTTONS = {"": Boot.APPLICATION, "reset": Boot.APPLICATION, "boot": Boot.LOADER}
@@ -59,9 +62,11 @@ def run(
     models: Sequence[str] = (),
     flash_directory: Path | None = None,
     drives: Path | None = None,
+    troubles: Troubles | None = None,
     loader: bool = False,
     lifeline: bool = False,
     line: VirtualLine | None = None,
+    stock: str = "1.0",
     meter: bool = False,
 ) -> None:
     """Run a virtual board until the process is told to end; prints the URL of its port first.
@@ -73,9 +78,11 @@ def run(
         models: models to put into its flash.
         flash_directory: where its flash memory is kept; None = in memory, blank.
         drives: directory in which the drive of a board that is flashed by UF2 appears; None = a new one.
+        troubles: what is wrong with the board itself; None = nothing.
         loader: power on with the boot button held.
         lifeline: end when standard input closes, that is, with whoever started this.
         line: what bytes go through on their way; None = as fast as they come, and unharmed.
+        stock: which generation of the stock firmware the protocol sscma is, "1.0" or "2.0".
         meter: supply it from a virtual power meter, whose name is printed on a second line.
 
     Raises:
@@ -92,7 +99,7 @@ def run(
             load_firmware(profile, flash, firmware)
         if models:  # reading them takes NumPy, which is slow to import
             load_models(profile, flash, models)
-        if drives is None and profile.flash.uf2:
+        if drives is None and profile.flash.drive_labels:
             drives = own_directory(profile.id)
             stack.callback(shutil.rmtree, drives, ignore_errors=True)
         endpoint = listen(listen_on)
@@ -101,31 +108,22 @@ def run(
             raise HarnessError(
                 f"--faults vanish needs --listen socket://HOST:PORT: a {listen_on} cannot come back as it was"
             )
-        has_lines = "lines" in endpoint.shows
-        if profile.flash.uf2:
-            touch: int | None = profile.flash.uf2.touch_baud
-        else:
-            # Without DTR and RTS, the touch takes their place.
-            touch = TOUCH_BAUD if profile.flash.enter == "dtr_rts" and not has_lines else None
-        controls = Controls(dtr_rts=profile.flash.enter == "dtr_rts" and has_lines, touch_baud=touch)
+        controls = _controls(profile, endpoint)
 
         def press(boot: Boot) -> None:
             controls.press(boot)
             endpoint.wake()
 
         endpoint.on_lines = controls.changed
-        signal.signal(signal.SIGTERM, _end)
-        if hasattr(signal, "SIGUSR1"):
-            signal.signal(signal.SIGUSR1, lambda signum, frame: press(Boot.APPLICATION))
-            signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+        _on_signals(press)
         if lifeline or sys.stdin.isatty():
             threading.Thread(target=_buttons, args=(press, stack if lifeline else None), daemon=True).start()
         print(endpoint.url, flush=True)
         pin = stack.enter_context(_metered()) if meter else None
-        if profile.flash.uf2 and not lifeline:
+        if profile.flash.drive_labels and not lifeline:
             print(f"its drive appears in {drives}", file=sys.stderr)
-        board_rom = rom(profile, flash, Wiring(has_lines, drives or Path()))
-        power = VirtualBoard(profile, flash, board_rom, engines, pin)
+        board_rom = rom(profile, flash, Wiring("lines" in endpoint.shows, drives or Path()))
+        power = VirtualBoard(profile, flash, board_rom, engines, stock, pin)
         end: Line = EndpointLine(endpoint)
         with contextlib.suppress(KeyboardInterrupt):
             # A host powers its board; without one, what the board prints at first would be lost.
@@ -133,7 +131,26 @@ def run(
                 pass
             if line is not None:
                 end = stack.enter_context(line.attach(endpoint, lambda: press(Boot.APPLICATION)))
+            power.troubles = troubles or power.troubles
             power.power_on(BoardLine(end, controls), Boot.LOADER if loader else Boot.APPLICATION)
+
+
+def _controls(profile: Profile, endpoint: Endpoint) -> Controls:
+    """Return what a host can reset the board with: DTR and RTS, or a touch at a certain baud rate."""
+    by_lines = profile.flash.enter == "dtr_rts"
+    has_lines = "lines" in endpoint.shows
+    touch = profile.flash.touch_baud
+    if by_lines and not has_lines:
+        touch = TOUCH_BAUD  # it takes their place
+    return Controls(dtr_rts=by_lines and has_lines, touch_baud=touch)
+
+
+def _on_signals(press: Callable[[Boot], None]) -> None:
+    """End at SIGTERM, and press the reset button at SIGUSR1 if the system has it."""
+    signal.signal(signal.SIGTERM, _end)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, lambda signum, frame: press(Boot.APPLICATION))
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from harness.boards import Profile
-from harness.emulator.engine import EngineError, Invoked, Loaded, TensorSpec
+from harness.emulator.engine import EngineError, Invoked, Loaded
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.model_flash import ModelFlash
 from harness.emulator.npu import runner as npu
@@ -27,7 +27,7 @@ from harness.models.npu.faults import NpuFault
 from harness.models.operator_memory import REFERENCE
 from harness.models.tflite import Model, Tensor
 from harness.wire.messages import MAX_RANK, TENSOR_TYPE_CODES, ErrorCode
-from harness.wire.session import RamUse
+from harness.wire.session import RamUse, TensorInfo
 
 # Room for this computer's 64-bit records beyond the chip's; only the chip's arena is a limit.
 _HOST_SLACK_BYTES = 2 << 20
@@ -142,12 +142,12 @@ class TflmRuntime:
             raise EngineError(ErrorCode.INVOKE_FAILED, f"{text} (compiled for {built_for}, this is {npu})")
 
 
-def _spec(tensor: Tensor) -> TensorSpec:
+def _spec(tensor: Tensor) -> TensorInfo:
     if tensor.type not in TENSOR_TYPE_CODES or len(tensor.shape) > MAX_RANK:
         text = f"tensor '{tensor.name}' of {len(tensor.shape)} dimensions of {tensor.type}"
         raise EngineError(ErrorCode.MODEL_INVALID, f"the protocol has no {text}"[:_LONGEST_REASON])
     quantization = tensor.quantization
-    return TensorSpec(
+    return TensorInfo(
         name=tensor.name,
         type=tensor.type,
         shape=tensor.shape,

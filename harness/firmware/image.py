@@ -22,9 +22,13 @@ class Entry(BaseModel):
 
 
 class Part(Entry):
-    """Bytes and where they go; `sha256` in hex."""
+    """Bytes and where they go; `sha256` in hex.
+
+    `file` is what they are kept in; None for a part that is built when needed.
+    """
 
     name: str
+    file: str | None = None
     offset: Annotated[int, BeforeValidator(_address), Field(ge=0, lt=1 << 32)]
     size: int = Field(gt=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -33,8 +37,7 @@ class Part(Entry):
 class Image(Entry):
     """A firmware image.
 
-    `build` is what the running firmware reports as its build hash, if that is known. `file` is where the
-    only part is kept; None for an image that is built when needed.
+    `build` is what the running firmware reports as its build hash, if that is known.
     """
 
     board: str
@@ -43,14 +46,29 @@ class Image(Entry):
     runs_on: RunsOn
     source: str
     build: str | None = None
-    file: str | None = None
     parts: tuple[Part, ...] = Field(alias="part", min_length=1)
 
-    @model_validator(mode="after")
-    def _one_part_in_a_file(self) -> Image:
-        if self.file is not None and len(self.parts) > 1:
-            raise ValueError(f"{len(self.parts)} parts, where a file holds one")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _file_of_its_part(cls, entry: Any) -> Any:
+        """Take a manifest of a time when an added image had one part, whose file it named itself."""
+        if isinstance(entry, dict) and "file" in entry:
+            entry = dict(entry)
+            file, parts = entry.pop("file"), entry.get("part", ())
+            if len(parts) != 1:
+                raise ValueError(f"{len(parts)} parts, where a file holds one")
+            entry["part"] = [{**parts[0], "file": file}]
+        return entry
+
+    @property
+    def key(self) -> tuple[str, str, RunsOn]:
+        """What it is for: of several with the same one is used."""
+        return self.board, self.protocol, self.runs_on
+
+    @property
+    def files(self) -> set[str]:
+        """The files that its parts are kept in."""
+        return {part.file for part in self.parts if part.file is not None}
 
     @property
     def sha256(self) -> str:
@@ -69,7 +87,7 @@ class Image(Entry):
 def to_toml(image: Image) -> str:
     """Return the manifest's entry for an image."""
     lines = ["[[image]]"]
-    for key in ("board", "protocol", "version", "runs_on", "source", "build", "file"):
+    for key in ("board", "protocol", "version", "runs_on", "source", "build"):
         value = getattr(image, key)
         if value is not None:
             lines.append(f"{key} = {_string(value)}")
@@ -81,6 +99,7 @@ def to_toml(image: Image) -> str:
             f'offset = "{part.offset:#x}"',
             f"size = {part.size}",
             f'sha256 = "{part.sha256}"',
+            *([f"file = {_string(part.file)}"] if part.file is not None else ()),
         ]
     return "\n".join(lines) + "\n"
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.boards import Profile
 from harness.chips import container, filling
-from harness.chips.family import FAMILIES, Kind, family_of, for_another
+from harness.chips.family import FAMILIES, Piece, family_of, for_another
 from harness.errors import HarnessError
 
 
-def identify(board: Profile, name: str, data: bytes) -> Kind:
-    """Return what an image is; messages call it `name`.
+def arrange(board: Profile, pieces: Sequence[Piece]) -> list[Piece]:
+    """Return the pieces of a firmware image with their addresses, without what follows their last bytes.
 
-    Raises HarnessError if it is no firmware, cut short, damaged, or for another chip than the board's.
+    Raises HarnessError if one is no firmware, cut short, damaged, for another chip than the board's, or does
+    not go where it is to go.
     """
-    if is_model(data):
-        raise HarnessError(f"{name}: a TFLite model, not a firmware image; flash it with --model")
     family = family_of(board)
-    if family.recognise(data) is None:
+    for piece in pieces:
+        if is_model(piece.data):
+            raise HarnessError(f"{piece.name}: a TFLite model, not a firmware image; flash it with --model")
+        if family.recognise(piece.data) is not None:
+            continue
         for other in FAMILIES.names():
-            if chip := FAMILIES.get(other).recognise(data):
-                raise for_another(board, name, chip)
-    return family.identify(board, name, data)
+            if chip := FAMILIES.get(other).recognise(piece.data):
+                raise for_another(board, piece.name, chip)
+    return family.arrange(board, pieces)
 
 
 def is_model(data: bytes) -> bool:

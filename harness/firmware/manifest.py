@@ -1,13 +1,14 @@
 """Which firmware images there are: those that ship with the package and those that the user has added.
 
 Both are manifests of the same form. An image of the first is built by `harness.firmware.virtual`; one that
-was added is a file in the user's cache, under its hash.
+was added is kept in the user's cache, each part a file under its hash.
 """
 
 from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def known() -> tuple[Image, ...]:
 def find(board: str, protocol: str, runs_on: RunsOn) -> Image | None:
     """Return the image to use: the one added last, else the shipped one; None if there is none."""
     for image in known():
-        if (image.board, image.protocol, image.runs_on) == (board, protocol, runs_on):
+        if image.key == (board, protocol, runs_on):
             return image
     return None
 
@@ -83,20 +84,23 @@ class _Unsound(Exception):
 
 
 def _contents(image: Image, board: Profile) -> list[tuple[Part, bytes]]:
-    if image.file is None:
+    made: dict[str, bytes] = {}
+    if not image.files:
         made = {name: data for name, _, data in virtual.build(board, image.protocol)}
-        got = [made.get(part.name, b"") for part in image.parts]
-    else:
-        path = cache_directory() / image.file
-        try:
-            got = [path.read_bytes()]
-        except OSError as error:
-            raise _Unsound(
-                f"{path}: cannot be read ({error.strerror}); add the image again with `harness firmware add`"
-            ) from None
+    got = [made.get(part.name, b"") if part.file is None else _kept(part.file) for part in image.parts]
     for part, data in zip(image.parts, got, strict=True):
         _check(part, data)
     return list(zip(image.parts, got, strict=True))
+
+
+def _kept(file: str) -> bytes:
+    path = cache_directory() / file
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _Unsound(
+            f"{path}: cannot be read ({error.strerror}); add the image again with `harness firmware add`"
+        ) from None
 
 
 def verify() -> list[tuple[str, str | None]]:
@@ -125,29 +129,58 @@ def _check(part: Part, data: bytes) -> None:
         )
 
 
-def keep(image: Image, data: bytes) -> None:
-    """Put an image's only part and its entry into the cache, in the place of the one that it replaces.
+def keep(image: Image, contents: Sequence[bytes], replace: bool = False) -> None:
+    """Put an image's entry and its parts into the cache, each under its hash.
 
-    Raises HarnessError if that cannot be written, or the manifest there is damaged.
+    Raises HarnessError if that cannot be written, the manifest there is damaged, or another image for the
+    same board and protocol is there and it is not to be replaced.
     """
-    directory = cache_directory()
-    assert image.file is not None
     before = added()
-    others = [
-        other
-        for other in before
-        if (other.board, other.protocol, other.runs_on) != (image.board, image.protocol, image.runs_on)
-    ]
+    there = next((one for one in before if one.key == image.key), None)
+    if there is not None and not replace and there.parts != image.parts:
+        raise HarnessError(
+            f"{there.label} is there already, from {there.source} (sha256 {there.sha256[:12]}...): --replace "
+            "puts this one in its place"
+        )
+    directory = cache_directory()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        # The file first: an entry never lacks its file.
-        write_atomically(directory / image.file, data)
-        entries = "\n".join(to_toml(each) for each in [*others, image])
-        write_atomically(directory / MANIFEST, entries.encode())
-        for file in {old.file for old in before} - {each.file for each in [*others, image]}:
-            (directory / str(file)).unlink(missing_ok=True)
+        # The files first: an entry never lacks its file.
+        for part, data in zip(image.parts, contents, strict=True):
+            write_atomically(directory / str(part.file), data)
+        _write(before, [*(one for one in before if one.key != image.key), image])
     except OSError as error:
         raise HarnessError(f"{directory}: the image cannot be kept here: {error.strerror}") from None
+
+
+def remove(board: str, protocol: str) -> list[Image]:
+    """Take the images for a board and a protocol out of the cache, and return them.
+
+    Raises HarnessError if none was added, or if that cannot be written.
+    """
+    before = added()
+    gone = [one for one in before if (one.board, one.protocol) == (board, protocol)]
+    if not gone:
+        shipped_too = any((one.board, one.protocol) == (board, protocol) for one in shipped())
+        raise HarnessError(
+            f"no {protocol} firmware was added for {board}"
+            + ("; the one for the virtual board ships with the harness" if shipped_too else "")
+            + " (`harness firmware list`)"
+        )
+    try:
+        _write(before, [one for one in before if one not in gone])
+    except OSError as error:
+        raise HarnessError(f"{cache_directory()}: cannot be written: {error.strerror}") from None
+    return gone
+
+
+def _write(before: Sequence[Image], images: Sequence[Image]) -> None:
+    """Write the manifest, then delete the files that it no longer names."""
+    directory = cache_directory()
+    write_atomically(directory / MANIFEST, "\n".join(to_toml(one) for one in images).encode())
+    wanted = {file for one in images for file in one.files}
+    for file in {file for one in before for file in one.files} - wanted:
+        (directory / file).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[Image, ...]:

@@ -44,9 +44,9 @@ _HEADER = """\
 # source     where it is from
 # build      what the firmware reports as its build hash when it runs: a bench takes a board with another one
 #            for out of date; left out: any will do
-# file       name of the file beside this one; left out: the harness builds the image when it is needed
 #
-# Each part has a name, the address that the flashing method writes it to, its size in bytes and its SHA-256.
+# Each part has a name, the address that the flashing method writes it to, its size in bytes, its SHA-256, and
+# the file beside this one that holds it; left out: the harness builds the part when it is needed.
 """
 
 

@@ -7,9 +7,10 @@ from itertools import pairwise
 
 from harness.boards import Profile
 from harness.boards.profile import Region
+from harness.chips.family import Piece
 from harness.errors import HarnessError
 from harness.firmware import images
-from harness.flash.method import FlashFile, Use
+from harness.flash.method import FlashFile
 
 
 def check(board: Profile, files: Sequence[FlashFile]) -> None:
@@ -21,8 +22,9 @@ def check(board: Profile, files: Sequence[FlashFile]) -> None:
         if not file.data:
             raise HarnessError(f"{file.name}: there is nothing in it to flash")
         _check_place(board, file)
-        if file.use == "firmware":
-            images.identify(board, file.name, file.data)
+    firmware = [Piece(file.name, file.data, file.address) for file in files if file.use == "firmware"]
+    if firmware:
+        images.arrange(board, firmware)
     ordered = sorted(files, key=lambda file: file.address)
     for before, after in pairwise(ordered):
         if before.end > after.address:
@@ -65,35 +67,30 @@ def _check_place(board: Profile, file: FlashFile) -> None:
             f"{where}: files start on multiples of {board.flash.block_bytes:#x} there; the next is "
             f"{-(-file.address // board.flash.block_bytes) * board.flash.block_bytes:#x}"
         )
-    if file.use == "firmware" and file.address == board.flash.image_offset:
-        _check_merged(board, file, where)
-        return
-    allowed = _places(board, file.use)
-    if not any(place.offset <= file.address and file.end <= place.end for place in allowed):
-        what = "models" if file.use == "model" else "firmware"
-        raise HarnessError(f"{where} are not within a region for {what}; {free_places(board, file.use)}")
+    if file.use == "firmware":
+        _check_reach(board, file, where)
+    elif not any(place.offset <= file.address and file.end <= place.end for place in _places(board)):
+        raise HarnessError(f"{where} are not within a region for models; {free_places(board)}")
 
 
-def _places(board: Profile, use: Use) -> list[Region]:
-    """Return the regions that a model, or a part of a firmware, may be written to."""
-    wanted = {"model"} if use == "model" else {"firmware", "boot_loader", "partition_table", "data"}
-    return [region for region in board.flash.regions if wanted & set(region.holds)]
+def _places(board: Profile) -> list[Region]:
+    """Return the regions that a model may be written to."""
+    return [region for region in board.flash.regions if "model" in region.holds]
 
 
-def free_places(board: Profile, use: Use) -> str:
-    """Return a clause on where a model, or a part of a firmware, may be written to."""
-    places = ", ".join(f"{r.name} ({r.offset:#x} to {r.end:#x})" for r in _places(board, use))
-    return f"free to use: {places}"
+def free_places(board: Profile) -> str:
+    """Return a clause on where a model may be written to."""
+    return "free to use: " + ", ".join(f"{r.name} ({r.offset:#x} to {r.end:#x})" for r in _places(board))
 
 
-def _check_merged(board: Profile, file: FlashFile, where: str) -> None:
-    """A firmware image at the image offset may reach over regions, but not into models or reserves."""
+def _check_reach(board: Profile, file: FlashFile, where: str) -> None:
+    """A part of a firmware may reach over regions, but not into models or reserves."""
     for other in board.flash.regions:
         if {"model", "reserved"} & set(other.holds) and other.offset < file.end and file.address < other.end:
-            limit = other.offset - file.address
+            room = max(0, other.offset - file.address)
             raise HarnessError(
                 f"{where} reach into '{other.name}' at {other.offset:#x}; a firmware image may have at most "
-                f"{limit} bytes there"
+                f"{room} bytes there"
             )
 
 

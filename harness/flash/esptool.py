@@ -11,39 +11,50 @@ from functools import cache
 from typing import Any
 
 import serial
-from esptool.cmds import attach_flash, detect_flash_size, reset_chip, run_stub, write_flash
+from esptool.cmds import attach_flash, reset_chip, run_stub, write_flash
 from esptool.logger import TemplateLogger, log
 from esptool.targets import CHIP_DEFS
-from esptool.util import FatalError, flash_size_bytes
+from esptool.util import FatalError
 
 from harness.boards.profile import TOUCH_BAUD
-from harness.chips import filling
 from harness.errors import BoardError
+from harness.flash import esp_chip
+from harness.flash.esp_chip import EspChip
 from harness.flash.method import FlashFile, Outcome, Progress, Target
 from harness.wire.holders import others_too
-from harness.wire.port import open_serial
+from harness.wire.port import PortError, open_port, open_serial
 
 TIMEOUT_S = 3.0
 """esptool's own default: with it esptool need not configure the port again for every command."""
 ROM_BAUD = 115200
+BACK_S, LOOK_EVERY_S = 10.0, 0.1
+"""How long a port may take to come back after a reset, and between two looks."""
+_NEGOTIATION_BYTES = 64
 _ATTEMPTS = 7
 """esptool's own default. Each is a reset, and half a second in which the chip may answer."""
+
+
+_NOT_WHAT_WAS_SENT = (
+    "what is in flash is not what was sent (MD5). Usual causes: the cable or a hub, the supply, or an image "
+    "for a flash mode or frequency that the board cannot take (build it for DIO and 40 MHz); try a short "
+    "cable at a port of the computer itself"
+)
 
 
 class EspLoader:
     """A chip in its ROM's loader, with esptool's stub running in it or not."""
 
-    def __init__(self, esp: Any, port: str, compress: bool) -> None:
+    def __init__(self, esp: Any, chip: EspChip, port: str, compress: bool) -> None:
         self._esp = esp
+        self._chip = chip
         self._port = port
         self._compress = compress
-        mac = bytes(esp.read_mac())
-        self.virtual = mac.startswith(filling.MAC_PREFIX)
-        self.mac = ":".join(f"{byte:02x}" for byte in mac)
-        self.description = f"{esp.get_chip_description()}, MAC {self.mac}"
+        self.virtual = chip.virtual
+        self.description = str(chip)
 
     def write(self, files: Sequence[FlashFile], progress: Progress) -> list[Outcome]:
         """Write what differs, file by file, and verify each by its MD5."""
+        esp_chip.check_files(self._chip, files, self._port)
         with _errors(self._port):
             return [self._write(file, progress) for file in files]
 
@@ -62,7 +73,7 @@ class EspLoader:
                 no_compress=not self._compress,
             )
             if self._esp.flash_md5sum(file.address, size) != expected:
-                raise BoardError(f"{file.name}: what is in flash at {file.address:#x} is not what was sent")
+                raise BoardError(f"{self._port}: {file.name} at {file.address:#x}: {_NOT_WHAT_WAS_SENT}")
         progress(file.name, size, size)
         return Outcome(
             file.name,
@@ -85,16 +96,26 @@ def enter(target: Target) -> Iterator[EspLoader]:
     _log()
     with contextlib.ExitStack() as stack:
         port = open_serial(target.port, ROM_BAUD, TIMEOUT_S)
-        stack.callback(port.close)
+        stack.callback(lambda: port.close())
         with _errors(target.port):
-            esp = _connect(target, port, chip)
+            try:
+                esp = _connect(target, port, chip)
+            except OSError:  # SerialException is one
+                port.close()
+                port = _come_back(target)
+                esp = _connect(target, port, chip)
+            esp_chip.refuse_secure_download(esp, target.port)
             if stub:
                 esp = run_stub(esp)
+            if baud := target.options.get("baud"):
+                esp.change_baud(int(str(baud)))
             # A lost port is an error here: the next run will not write again what is in flash by then.
             esp.WRITE_FLASH_ATTEMPTS = 1
             attach_flash(esp)
-            _check_size(esp, target)
-            loader = EspLoader(esp, target.port, compress)
+            found = esp_chip.read(esp)
+            esp_chip.check(target.profile, found, target.port)
+            esp.flash_set_parameters(found.flash_bytes or esp_chip.wanted(target.profile, "flash"))
+            loader = EspLoader(esp, found, target.port, compress)
         try:
             yield loader
         finally:
@@ -122,6 +143,23 @@ def _connect(target: Target, port: Any, chip: str) -> Any:
     return esp
 
 
+def _come_back(target: Target) -> Any:
+    """Return the port of a board that went away as it was reset.
+
+    Firmware that drives the USB port itself goes with its port, and the ROM's has another id and name.
+    """
+    if target.find_port is None:
+        raise BoardError(f"{target.port}: the port went away as the board was reset; plug it in again")
+    deadline = time.monotonic() + BACK_S
+    while True:
+        try:
+            return open_serial(target.find_port(), ROM_BAUD, TIMEOUT_S)
+        except PortError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(LOOK_EVERY_S)
+
+
 def _enter_without_lines(target: Target, port: Any) -> None:
     """Bring the chip into its loader over a port that has neither DTR nor RTS."""
     if target.press is not None:
@@ -135,29 +173,21 @@ def _enter_without_lines(target: Target, port: Any) -> None:
 
 
 def _no_answer(target: Target, by_lines: bool, reason: str) -> str:
+    if str(target.port).lower().startswith("socket://"):
+        with open_port(str(target.port)) as again:
+            again.read(_NEGOTIATION_BYTES, TIMEOUT_S)  # raises TelnetPort, if it is one
     said = reason.splitlines()[0].removeprefix("Failed to connect to ESP32-S3: ").rstrip(".")
     if by_lines:
         what = "hold its BOOT button while you press RESET, and try again"
     else:
-        what = "this port has no DTR and RTS: enter the loader by BOOT and RESET (or use rfc2217://)"
+        what = "this port has no DTR and RTS: enter the loader by BOOT and RESET"
     return f"{target.port}: the ESP32's loader does not answer ({said}); {what}{others_too(str(target.port))}"
-
-
-def _check_size(esp: Any, target: Target) -> None:
-    found = flash_size_bytes(detect_flash_size(esp) or "0")
-    wanted = max(memory.size_bytes for memory in target.profile.memories if memory.kind == "flash")
-    if found and found < wanted:
-        raise BoardError(
-            f"{target.port}: the chip has {found} bytes of flash, {target.profile.id} {wanted}; is that the "
-            "right board?"
-        )
-    esp.flash_set_parameters(found or wanted)
 
 
 def _has_lines(port: Any) -> bool:
     """Return whether the port has DTR and RTS; a socket or a pseudo-terminal has not."""
     if port.port.startswith("rfc2217:"):
-        return True
+        return bool(port.has_lines)
     try:
         return isinstance(port.cts, bool) and not port.port.startswith("socket:")
     except OSError:
@@ -179,6 +209,8 @@ def _errors(port: str) -> Iterator[None]:
     try:
         yield
     except FatalError as error:
+        if "MD5 of file does not match" in str(error):
+            raise BoardError(f"{port}: {_NOT_WHAT_WAS_SENT}") from None
         text = " ".join(line.strip() for line in str(error).splitlines() if line and "http" not in line)
         raise BoardError(f"{port}: {text.rstrip('.')}; reset the board and try again") from None
     except (serial.SerialException, OSError) as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from harness.boards import Profile
 from harness.errors import HarnessError
@@ -69,7 +69,8 @@ class Target:
 
     Attributes:
         port: the pyserial URL of its port; None if only its drive is there.
-        find_port: returns the port that comes with the firmware if there was none; raises PortError.
+        find_port: returns the port as it is called now, which may change with a reset, or come with the
+            firmware; raises PortError. None if `port` stays what it is.
         press: presses a button, "reset" or "boot", if the caller can (a virtual board, a wired bench).
         restart: has the running firmware reset the board, over its open port; returns whether it did.
         drives: directories in which drives appear, besides the system's.
@@ -86,6 +87,12 @@ class Target:
     ask: Callable[[str], None] = tell_on_stderr
     options: dict[str, object] = field(default_factory=dict)
 
+    @property
+    def table(self) -> Mapping[str, Any]:
+        """What the profile's table of a method from outside says, key by key; empty if there is none."""
+        own = self.profile.flash.others.get(self.profile.flash.method)
+        return own.values if own is not None else {}
+
 
 class Loader(Protocol):
     """A boot loader that has been entered."""
@@ -101,15 +108,16 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class Option:
-    """Something that a user may choose about a flashing method: yes or no, or one of `choices`.
+    """Something that a user may choose about a flashing method: yes or no, one of `choices`, or a `number`.
 
-    The command line spells it `--name`; `name` is also its key in `Target.options`.
+    The command line spells it `--name`; `name` is also its key in `Target.options`. Methods may share one.
     """
 
     name: str
     help: str
-    default: bool | str
+    default: bool | str | None
     choices: tuple[str, ...] = ()
+    number: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,11 +129,18 @@ class Flasher:
         enter: "module:function" of a function that takes a Target, brings the board into its boot loader,
             and returns a context manager of it; the board starts its firmware at the end.
         options: what a user may choose.
+        port: "module:function" of a function that takes the open port of the firmware, and whether the board
+            has just been switched on, and returns the port to use, for a board whose boot loader listens on
+            the same line; None if it does not.
+        findings: yields what a profile lacks for this method, as (path to a key, what is wrong there); its
+            own table is `profile.flash.others[name]`.
     """
 
     name: str
     enter: str
     options: tuple[Option, ...] = ()
+    port: str | None = None
+    findings: Callable[[Profile], Iterator[tuple[tuple[str | int, ...], str]]] = lambda profile: iter(())
 
 
 FLASHERS: Registry[Flasher] = Registry(
@@ -156,7 +171,21 @@ def enter(target: Target) -> Iterator[Loader]:
         HarnessError: the port or drive is not there or may not be used.
         BoardError: the boot loader does not answer, or answers something else.
     """
-    module, _, function = FLASHERS.get(target.profile.flash.method).enter.partition(":")
-    entered: AbstractContextManager[Loader] = getattr(importlib.import_module(module), function)(target)
+    entered: AbstractContextManager[Loader] = _named(FLASHERS.get(target.profile.flash.method).enter)(target)
     with entered as loader:
         yield loader
+
+
+def as_firmware_port(board: Profile, port: Port, starting: bool) -> Port:
+    """Return the port over which to speak to the firmware; `starting`: it has just been switched on."""
+    place = FLASHERS.get(board.flash.method).port
+    if place is None:
+        return port
+    made: Port = _named(place)(port, starting=starting)
+    return made
+
+
+def _named(place: str) -> Callable[..., Any]:
+    module, _, name = place.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found

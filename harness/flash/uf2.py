@@ -117,9 +117,7 @@ def _drives(target: Target) -> list[Drive]:
             found.append(drive)
         elif drive.path in target.drives:
             # Mounted under another name: trust whoever named it, unless its label says otherwise.
-            other = next(
-                (p for p in boards.all_profiles() if p.flash.uf2 and label in p.flash.uf2.drive_labels), None
-            )
+            other = next((p for p in boards.all_profiles() if label in p.flash.drive_labels), None)
             if other is not None:
                 raise HarnessError(f"{drive.path}: the drive of {other.id}, not of {target.profile.id}")
             found.append(drive)
@@ -161,10 +159,10 @@ def _touch(target: Target) -> None:
 
 
 def _port(target: Target) -> str:
-    if target.port is not None:
-        return target.port
-    assert target.find_port
-    return target.find_port()
+    if target.find_port is not None:
+        return target.find_port()
+    assert target.port is not None
+    return target.port
 
 
 def _copy(path: Path, data: bytes, drive: Drive, report: Callable[[int], None]) -> None:

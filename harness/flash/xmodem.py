@@ -213,7 +213,7 @@ def preamble(address: int) -> bytes:
 def enter(target: Target) -> Iterator[We2Loader]:
     """Lead the boot loader into receiving XMODEM; have it start the firmware at the end."""
     assert target.port is not None
-    port = open_port(target.port, target.profile.serial.baud)
+    port = open_port(target.port, int(str(target.options.get("baud") or target.profile.serial.baud)))
     try:
         heard = _reach_menu(target, port)
         block = int(str(target.options.get("block", "1024")))

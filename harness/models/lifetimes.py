@@ -11,30 +11,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from harness.models.cost import whole
-from harness.models.graph import Model, Operator, Tensor
+from harness.models.graph import BITS, Model, Operator, Tensor
 from harness.models.planner import Buffer
 from harness.models.tflite import ModelError
 
 # TFLite-Micro's size of one element. Unlike in the file, int4 values take a byte each.
-ELEMENT_BYTES = {
-    "float32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "float64": 8,
-    "int8": 1,
-    "uint8": 1,
-    "int4": 1,
-    "bool": 1,
-    "int16": 2,
-    "uint16": 2,
-    "int32": 4,
-    "uint32": 4,
-    "int64": 8,
-    "uint64": 8,
-    "resource": 4,
-    "complex64": 8,
-    "complex128": 16,
-}
+ELEMENT_BYTES = {kind: max(1, bits // 8) for kind, bits in BITS.items() if bits}
 _CALLED = {
     "IF": ("then_subgraph_index", "else_subgraph_index"),
     "WHILE": ("cond_subgraph_index", "body_subgraph_index"),

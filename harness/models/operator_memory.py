@@ -12,143 +12,17 @@ AllocatePersistentBuffer and RequestScratchBufferInArena in tensorflow/lite/micr
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.models.graph import Model, Operator, Subgraph, Tensor
 from harness.models.lifetimes import ELEMENT_BYTES, tensor_bytes
 
-# (bytes, alignment) of the options structure; operators that are not here have none.
-_OPTIONS = {
-    "ADD": (8, 4),
-    "ARG_MAX": (4, 4),
-    "ARG_MIN": (4, 4),
-    "AVERAGE_POOL_2D": (40, 4),
-    "BATCH_MATMUL": (3, 1),
-    "CALL_ONCE": (4, 4),
-    "CAST": (8, 4),
-    "CONCATENATION": (8, 4),
-    "CONV_2D": (28, 4),
-    "CUMSUM": (2, 1),
-    "DEPTHWISE_CONV_2D": (28, 4),
-    "DEPTH_TO_SPACE": (4, 4),
-    "DIV": (4, 4),
-    "FULLY_CONNECTED": (16, 4),
-    "GATHER": (8, 4),
-    "IF": (8, 4),
-    "L2_NORMALIZATION": (4, 4),
-    "L2_POOL_2D": (40, 4),
-    "LEAKY_RELU": (4, 4),
-    "MAX_POOL_2D": (40, 4),
-    "MEAN": (1, 1),
-    "MIRROR_PAD": (4, 4),
-    "MUL": (4, 4),
-    "PACK": (8, 4),
-    "REDUCE_ALL": (1, 1),
-    "REDUCE_MAX": (1, 1),
-    "REDUCE_MIN": (1, 1),
-    "RESHAPE": (36, 4),
-    "RESIZE_BILINEAR": (2, 1),
-    "RESIZE_NEAREST_NEIGHBOR": (2, 1),
-    "SHAPE": (4, 4),
-    "SOFTMAX": (4, 4),
-    "SPACE_TO_DEPTH": (4, 4),
-    "SPLIT": (4, 4),
-    "SPLIT_V": (4, 4),
-    "SQUEEZE": (36, 4),
-    "STRIDED_SLICE": (24, 4),
-    "SUB": (8, 4),
-    "SUM": (1, 1),
-    "SVDF": (12, 4),
-    "TRANSPOSE_CONV": (20, 4),
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": (16, 4),
-    "UNPACK": (8, 4),
-    "VAR_HANDLE": (8, 4),
-    "WHILE": (8, 4),
-}
-
-# Bytes of the structure that init allocates.
-_STATE = {
-    "ABS": 28,
-    "ADD": 60,
-    "AVERAGE_POOL_2D": 32,
-    "BATCH_MATMUL": 16,
-    "CALL_ONCE": 8,
-    "CIRCULAR_BUFFER": 8,
-    "CONCATENATION": 24,
-    "CONV_2D": 56,
-    "DEPTHWISE_CONV_2D": 56,
-    "DEQUANTIZE": 32,
-    "DIV": 28,
-    "ELU": 256,
-    "EQUAL": 32,
-    "FULLY_CONNECTED": 48,
-    "GREATER": 32,
-    "GREATER_EQUAL": 32,
-    "HARD_SWISH": 20,
-    "IF": 8,
-    "L2_NORMALIZATION": 4,
-    "LEAKY_RELU": 24,
-    "LESS": 32,
-    "LESS_EQUAL": 32,
-    "LOGISTIC": 16,
-    "MAX_POOL_2D": 32,
-    "MEAN": 44,
-    "MIRROR_PAD": 20,
-    "MUL": 36,
-    "NOT_EQUAL": 32,
-    "PAD": 56,
-    "PADV2": 56,
-    "PRELU": 28,
-    "QUANTIZE": 32,
-    "REDUCE_ALL": 44,
-    "REDUCE_MAX": 44,
-    "REDUCE_MIN": 44,
-    "RELU": 28,
-    "RELU6": 8,
-    "RSQRT": 28,
-    "SELECT_V2": 1,
-    "SOFTMAX": 56,
-    "SPACE_TO_BATCH_ND": 4,
-    "SQUARED_DIFFERENCE": 112,
-    "STRIDED_SLICE": 84,
-    "SUB": 52,
-    "SUM": 44,
-    "SVDF": 36,
-    "SignalDelay": 20,
-    "SignalEnergy": 8,
-    "SignalFilterBank": 36,
-    "SignalFilterBankLog": 8,
-    "SignalFilterBankSpectralSubtraction": 44,
-    "SignalFramer": 28,
-    "SignalIrfft": 24,
-    "SignalOverlapAdd": 24,
-    "SignalPCAN": 4,
-    "SignalRfft": 32,
-    "SignalStacker": 36,
-    "SignalWindow": 8,
-    "TANH": 16,
-    "TFLite_Detection_PostProcess": 112,
-    "TRANSPOSE_CONV": 72,
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": 688,
-    "VAR_HANDLE": 4,
-    "WHILE": 8,
-    "ethos-u": 12,
-}
-
-# Operators that keep nothing: everything they need is in the node and the tensors.
-_NOTHING = frozenset(
-    """
-    ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE BATCH_TO_SPACE_ND BROADCAST_ARGS BROADCAST_TO CAST CEIL COS
-    CUMSUM DEPTH_TO_SPACE DYNAMIC_UPDATE_SLICE EMBEDDING_LOOKUP EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV
-    FLOOR_MOD GATHER GATHER_ND L2_POOL_2D LOG LOGICAL_AND LOGICAL_NOT LOGICAL_OR LOG_SOFTMAX MAXIMUM
-    MINIMUM NEG PACK READ_VARIABLE RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND
-    SHAPE SIN SLICE SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUEEZE SignalFftAutoScale
-    SignalFilterBankSquareRoot TFLM_DECODE TRANSPOSE UNPACK ZEROS_LIKE
-    """.split()  # noqa: SIM905
-)
-
-ACCOUNTED = frozenset(_STATE) | _NOTHING
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_STATE: dict[str, int] = _TABLES["state"]
+ACCOUNTED = frozenset(_STATE) | frozenset(_TABLES["nothing"].split())
 
 _EVAL_TENSOR = 12
 _CIRCULAR_BUFFER = 24
@@ -251,7 +125,8 @@ REFERENCE = Kernels("TFLite-Micro's reference kernels", {}, lambda node: None)
 
 def options_structure(operator: Operator) -> tuple[int, int] | None:
     """Return (bytes, alignment) of the structure of an operator's options, None if it has none."""
-    return _OPTIONS.get(operator.label)
+    found = _TABLES["options"].get(operator.label)
+    return tuple(found) if found else None
 
 
 def init(node: Node, kernels: Kernels) -> None:

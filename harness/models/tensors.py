@@ -116,6 +116,25 @@ def _arrays(specs: Sequence[str], model: Model, notes: list[str]) -> list[np.nda
     return [_one(spec, model, tensor, notes) for spec, tensor in zip(specs, inputs, strict=True)]
 
 
+def unnamed(specs: Sequence[str], shapes: Sequence[tuple[str, tuple[int, ...]]]) -> list[np.ndarray]:
+    """Return random values for inputs of which only the type and the shape are known.
+
+    Raises InputError if anything but random values is asked for, or a type cannot be streamed.
+    """
+    import numpy as np
+
+    specs = list(specs) or [DEFAULT]
+    if len(specs) != 1 or not specs[0].startswith("random:"):
+        raise InputError("inputs from files need the model's file: name it, or leave --input out")
+    generator = np.random.default_rng(_seed(specs[0]))
+    made = []
+    for type, shape in shapes:
+        if type not in _TYPES:
+            raise InputError(f"an input of the board's model has type {type}, which cannot be streamed")
+        made.append(_any(generator, np.dtype(type), shape, _PLAIN))
+    return made
+
+
 def _one(spec: str, model: Model, tensor: Tensor, notes: list[str]) -> np.ndarray:
     import numpy as np
 
@@ -160,15 +179,24 @@ def _random(generator: np.random.Generator, tensor: Tensor, wanted: Meaning | No
         return chosen.astype(dtype).reshape(tensor.shape)
     if isinstance(wanted, Within):
         return _between(generator, wanted, tensor.shape, dtype)
+    return _any(generator, dtype, tensor.shape, _PLAIN if tensor.quantization is None else None)
+
+
+def _any(
+    generator: np.random.Generator, dtype: np.dtype, shape: tuple[int, ...], most: int | None
+) -> np.ndarray:
+    """Return random values of a type; `most`: the largest of integers that are not quantised."""
+    import numpy as np
+
     if dtype.kind == "f":
-        return generator.uniform(-1, 1, tensor.shape).astype(dtype)
+        return generator.uniform(-1, 1, shape).astype(dtype)
     if dtype.kind == "b":
-        return generator.integers(0, 2, tensor.shape).astype(dtype)
+        return generator.integers(0, 2, shape).astype(dtype)
     limits = np.iinfo(dtype)
     low, high = limits.min, limits.max
-    if dtype.itemsize >= 4 and tensor.quantization is None:
-        low, high = max(low, -_PLAIN), _PLAIN
-    return generator.integers(low, high, tensor.shape, dtype, endpoint=True)
+    if dtype.itemsize >= 4 and most is not None:
+        low, high = max(low, -most), most
+    return generator.integers(low, high, shape, dtype, endpoint=True)
 
 
 def _between(

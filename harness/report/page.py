@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness import __version__
 from harness.report import plots, summary
 from harness.results.group import USUAL, Group, group
 from harness.results.key import firmware_name, short
 from harness.results.record import Origin, Record
 from harness.results.store import Damaged
 from harness.results.table import kibibytes, percent
+from harness.version import __version__
 
 # The most groups with pictures on a page; the tables name every run.
 _MOST_CARDS = 24

@@ -132,6 +132,7 @@ def plain(groups: Sequence[Group], baseline: Sequence[Record] = ()) -> list[dict
             "setup": one.key.setup,
             "source_sha256": one.source_sha256,
             "model_file": one.latest.model.file,
+            "model_unproven": one.latest.model.unproven,
             "also_named": " ".join(one.names[1:]) or None,
             "replaced_by": groups[replaced[place]].key.setup if place in replaced else None,
             "runs": len(one.records),

@@ -49,7 +49,7 @@ def key_of(record: Record) -> Key:
     firmware, origin = record.firmware, record.invoke.origin
     return Key(
         board=record.board.id,
-        model_sha256=record.model.sha256,
+        model_sha256=model_sha256(record.model),
         precision=record.model.precision,
         inputs_sha256=record.inputs.sha256,
         protocol=firmware.protocol,
@@ -83,9 +83,18 @@ def firmware_name(firmware: Firmware) -> str:
     return f"{firmware.name} {firmware.version} ({short(firmware_hash(firmware))})"
 
 
+def model_sha256(model: Model) -> str:
+    """Return what tells deployed files apart: the SHA-256.
+
+    A run of a model that was not proven to be that file is no repetition of its runs. It goes by its name if
+    its file is not known at all.
+    """
+    return f"unproven: {model.sha256 or model.name}" if model.unproven else model.sha256
+
+
 def source_sha256(model: Model) -> str:
     """Return the SHA-256 of the file that a model comes from: its source, else the deployed file itself."""
-    return model.source_sha256 or model.sha256
+    return model.source_sha256 or model.sha256 or model_sha256(model)
 
 
 def short(digest: str | None, digits: int = _SHORT) -> str:

@@ -23,7 +23,8 @@ _SHOWS: dict[str, _Part] = {
 def apart(groups: Sequence[Group], shown: Iterable[str]) -> list[str]:
     """Return what to add to each group's name so that no two groups read alike; "" for nothing.
 
-    A model whose name several files of these groups have always gets the beginning of its SHA-256.
+    A model whose name several files of these groups have always gets the beginning of its SHA-256, and one
+    that was not proven to be what ran says so.
 
     Args:
         shown: the columns of the runs frame whose values a reader sees in any case.
@@ -35,6 +36,8 @@ def apart(groups: Sequence[Group], shown: Iterable[str]) -> list[str]:
         alike.setdefault(seen, []).append(place)
     files = _files(groups)
     added: list[list[str]] = [[file] if "model" in columns and file else [] for file in files]
+    for parts, one in zip(added, groups, strict=True):
+        parts += ["unproven"] if one.latest.model.unproven else []
     for places in alike.values():
         same = [groups[place] for place in places]
         words = _words(same, [files[place] for place in places], columns)
@@ -82,7 +85,7 @@ def _compiled(same: Sequence[Group]) -> list[str]:
     texts = [f"Vela {vela.version}" if vela else "" for vela in velas]
     found = _with_hash(
         [f"{one.source_sha256} {text}" for one, text in zip(same, texts, strict=True)],
-        [one.key.model_sha256 for one in same],
+        [one.latest.model.sha256 for one in same],
     )
     return [text.partition(" ")[2] for text in found]
 

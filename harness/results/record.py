@@ -1,4 +1,4 @@
-"""The record: everything about one run, immutable once written (schema version 1).
+"""The record: everything about one run, immutable once written (schema version 2).
 
 An added optional key does not change the version: readers keep keys that they do not know. The version
 rises when an older reader would misunderstand; every version ever written stays readable.
@@ -12,7 +12,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Origin = Literal["measured", "emulated", "estimated", "published"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 2 added `model.unproven`: a reader of version 1 would take such a run for one of its model."""
 
 
 class _Part(BaseModel):
@@ -61,7 +62,10 @@ class Vela(_Part):
 
 
 class Model(_Part):
-    """The file that ran on the board, and the int8 file that it was compiled from if Vela made it."""
+    """The file that ran on the board, and the int8 file that it was compiled from if Vela made it.
+
+    A model that was on the board already, and whose file nobody has given, has no hashes ("") and 0 bytes.
+    """
 
     name: str
     file: str
@@ -75,6 +79,9 @@ class Model(_Part):
     source_sha256: str | None = None
     source_file: str | None = None
     vela: Vela | None = None
+    unproven: str | None = Field(
+        default=None, description="why it is not known that this is what ran; null = it is proven"
+    )
 
 
 class Inputs(_Part):
@@ -82,6 +89,9 @@ class Inputs(_Part):
 
     spec: list[str]
     sha256: str
+    camera: str | None = Field(
+        default=None, description="the sensor and preset whose frames a model ran on, in the device's words"
+    )
 
 
 class Invoke(_Part):
@@ -98,6 +108,12 @@ class Invoke(_Part):
     )
     error_below_percent: float | None = Field(
         default=None, description="and at most this much shorter; null = as much as longer"
+    )
+    pre_ms: list[int] = Field(
+        default_factory=list, description="pre-processing before each sample, of firmware that times it"
+    )
+    post_ms: list[int] = Field(
+        default_factory=list, description="post-processing after each sample, of firmware that times it"
     )
     method: str
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.boards import Profile
+from harness.chips import console
 from harness.errors import BoardError, HarnessError, nearest
 from harness.firmware.image import Image
 from harness.flash.checks import check
@@ -21,21 +23,22 @@ from harness.models.tflite import Model
 from harness.models.vela import VelaError
 from harness.results import store, usable
 from harness.results.record import Record, Verification
-from harness.runner import fitting
+from harness.runner import as_it_is, fitting
 from harness.runner.adding import examine
-from harness.runner.attached import AUTO, EMULATED, choose_port, serial_number
-from harness.runner.flash import Flashed, Written, flash, model_file
-from harness.runner.greet import Greeted, greet, greet_flashed
+from harness.runner.attached import AUTO, EMULATED, choose_port
+from harness.runner.flash import Flashed, Written, flash, model_file, refuse_without_image
+from harness.runner.greet import Greeted, greet_any, greet_flashed
 from harness.runner.measure import Measurement, measure
 from harness.runner.metering import metered
-from harness.runner.missing import EVERYTHING, missing, prove
+from harness.runner.missing import EVERYTHING, held_image, missing, prove
 from harness.runner.placing import place_models
-from harness.runner.plan import Job, Plan, Settings, Skip, plan
-from harness.runner.prepare import Prepared, prepare
+from harness.runner.plan import Job, Settings, Skip, plan
+from harness.runner.prepare import Listed, Prepared, prepare
 from harness.runner.reach import Reach, Shelf, port_kind
 from harness.runner.recording import Benched, make_record, nothing_came_of
 from harness.runner.verify import verify
 from harness.wire.patience import Patience
+from harness.wire.protocol import PROTOCOLS
 from harness.wire.session import NoAnswer, Session
 
 if TYPE_CHECKING:
@@ -94,7 +97,7 @@ class Result:
 class Observer:
     """Is called as a bench proceeds, and here does nothing. Subclass it to show progress."""
 
-    def job(self, job: Job, number: int, total: int) -> None:
+    def job(self, job: Prepared | Listed, number: int, total: int) -> None:
         """Job `number` (from 1) of `total` begins."""
 
     def progress(self, step: str, done: int, total: int) -> None:
@@ -122,6 +125,8 @@ def bench(
     drive: Path | str | None = None,
     profile_layers: bool = True,
     invoke_timeout_s: float | None = None,
+    no_flash: bool = False,
+    baud: int | None = None,
     meter: str | None = None,
     out: Path | str = "results",
     observer: Observer | None = None,
@@ -140,6 +145,9 @@ def bench(
         drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
         profile_layers: time each operator, too.
         invoke_timeout_s: how long one invoke may take; None = 20 times its estimate, and at least a minute.
+        no_flash: bench what is on the attached board, and touch neither boot loader nor flash; a model may
+            then be FILE@ADDRESS or @ADDRESS, and none = all that the board lists.
+        baud: the line speed of the firmware on an attached board; None = the profile's.
         meter: a meter of the energy, such as "ppk2:/dev/ttyACM1,source=3.3" (see `harness.meters.meter`).
         out: the store that records go to.
 
@@ -151,57 +159,130 @@ def bench(
         warmup,
         _names(inputs),
         protocol,
-        port,
+        port if port is not None or not no_flash else AUTO,
         profile_layers,
         Path(drive) if drive else None,
         invoke_timeout_s,
+        no_flash,
+        baud,
         meter,
     )
-    planned: Plan = plan(_names(models), _names(boards), protocol)
-    if port not in (None, AUTO, EMULATED) and len({job.board.id for job in planned.jobs}) > 1:
-        raise HarnessError(f"several boards cannot all be at {port}; name the one that is with --board")
-    if meter is not None and len({job.board.id for job in planned.jobs}) > 1:
+    asked = _asked(_names(models), _names(boards), settings)
+    if meter is not None and len(asked.boards) > 1:
         raise HarnessError("a meter supplies one board; name the one with --board")
-    if drive is not None and planned.jobs:
-        _drive_is_of_use(planned, port)
-    observer = observer or Observer()
-    result = Result(skipped=list(planned.skipped))
-    if not planned.jobs:
+    _refuse_early(asked, port, settings)
+    observer, result = observer or Observer(), Result(skipped=list(asked.skipped))
+    if not asked.boards:
         return result
     directory = store.ensure_writable(out)
     with ExitStack() as stack:
-        shelf = stack.enter_context(Shelf(settings.drive))
+        shelf = stack.enter_context(Shelf(settings.drive, settings.baud))
         references = _References(stack, settings.warmup + settings.invokes)
         emulated = []
-        for job in planned.jobs:
+        for job in asked.jobs:
             with suppress(HarnessError):  # raised again when it is this board's turn
-                if choose_port(port, job.board, settings.drive) == EMULATED:
+                if choose_port(settings.port, job.board, settings.drive) == EMULATED:
                     shelf.start(job.board)  # it boots while the rest is prepared
                     emulated.append(job)
-        prepared = _prepare_all(planned, settings, result, named=bool(_names(boards)))
+        prepared = _prepare_all(asked.jobs, settings, result, named=bool(_names(boards)))
         for ready in prepared:
             if ready.job in emulated:
                 _decode_ahead(ready.deployed)
-        for number, ready in enumerate(prepared, 1):
+        listed = [
+            one for board in asked.listed_on for one in _listed(board, settings, shelf, asked.addresses)
+        ]
+        every: list[Prepared | Listed] = [*prepared, *listed]
+        for number, run in enumerate(every, 1):
             try:
-                observer.job(ready.job, number, len(prepared))
-                _run(ready, settings, shelf, references.of(ready), directory, observer, result)
+                observer.job(run, number, len(every))
+                _run(run, settings, shelf, references.of(run), directory, observer, result)
             except KeyboardInterrupt:
                 result.interrupted = True
                 break
             except HarnessError as error:
                 if number == 1 and not isinstance(error, BoardError):
                     raise  # the port is not there, so nothing measured can be lost
-                result.failures.append(Failure(ready.job.model.name, ready.job.board.id, str(error)))
+                result.failures.append(Failure(run.name, run.board.id, str(error)))
     return result
 
 
-def _drive_is_of_use(planned: Plan, port: str | None) -> None:
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be benched.
+
+    Attributes:
+        listed_on: boards of which models are benched that they list, and whose files are not given.
+        addresses: where these models are; None = wherever there is one.
+    """
+
+    jobs: tuple[Job, ...]
+    skipped: tuple[Skip, ...]
+    listed_on: tuple[Profile, ...] = ()
+    addresses: tuple[int | None, ...] = ()
+
+    @property
+    def boards(self) -> dict[str, Profile]:
+        """The boards that take part, by their ids."""
+        return {board.id: board for board in (*(job.board for job in self.jobs), *self.listed_on)}
+
+
+def _asked(models: tuple[str, ...], names: tuple[str, ...], settings: Settings) -> _Asked:
+    """Pair models with boards; raises HarnessError if that cannot be."""
+    if not settings.no_flash:
+        planned = plan(models, names, settings.protocol)
+        return _Asked(planned.jobs, planned.skipped)
+    wanted = as_it_is.wanted(models)
+    names = as_it_is.boards_at(names, settings.port)
+    jobs: list[Job] = []
+    skipped: list[Skip] = []
+    for name, at in wanted:
+        if name:
+            planned = plan((name,), names, settings.protocol)
+            jobs += [replace(job, at=at) for job in planned.jobs]
+            skipped += planned.skipped
+    addresses = tuple(at for name, at in wanted if not name) if wanted else (None,)
+    listed_on = tuple(map(fitting.load, names)) if addresses else ()
+    return _Asked(tuple(jobs), tuple(skipped), listed_on, addresses)
+
+
+def _refuse_early(asked: _Asked, port: str | None, settings: Settings) -> None:
+    """Raise HarnessError for what cannot be done, before any board is looked for."""
+    if port not in (None, AUTO, EMULATED) and len(asked.boards) > 1:
+        raise HarnessError(f"several boards cannot all be at {port}; name the one that is with --board")
+    if settings.drive is not None and settings.no_flash:
+        raise HarnessError("--no-flash touches no boot loader; leave --drive out")
+    if settings.drive is not None and asked.jobs:
+        _drive_is_of_use(asked.jobs, port)
+    if port != AUTO or settings.drive is not None or settings.no_flash:
+        return
+    for board in asked.boards.values():
+        try:
+            refuse_without_image(board, settings.protocol or board.protocols.default, port)
+        except HarnessError as error:
+            raise HarnessError(
+                f"{error}; a board that holds its firmware already, the vendor's too, needs none: plug it "
+                "in, and look with `harness ports`"
+            ) from None
+
+
+def _listed(
+    board: Profile, settings: Settings, shelf: Shelf, addresses: Sequence[int | None]
+) -> list[Listed]:
+    """Return the models on a board that are to be benched without their files; raises HarnessError."""
+    with shelf.reach(board, choose_port(settings.port, board)) as reached:
+        patience = EMULATED_PATIENCE if reached.emulated else Patience()
+        _, greeted = _greet_as_it_is(reached, settings, patience)
+        with greeted.session as session:
+            found = [as_it_is.listed(session, board, reached.url or "", at) for at in addresses]
+    return [model for models in found for model in models]
+
+
+def _drive_is_of_use(jobs: Sequence[Job], port: str | None) -> None:
     """Raise HarnessError if the boot loader's drive is named but would not be used."""
     if port == EMULATED:
         raise HarnessError("an emulated board has a drive of its own; leave --drive out")
-    if not any(job.board.flash.uf2 for job in planned.jobs):
-        ids = ", ".join(dict.fromkeys(job.board.id for job in planned.jobs))
+    if not any(job.board.flash.drive_labels for job in jobs):
+        ids = ", ".join(dict.fromkeys(job.board.id for job in jobs))
         raise HarnessError(f"--drive is for boards that are flashed by UF2, not for {ids}; leave it out")
 
 
@@ -210,7 +291,7 @@ def _names(given: Names) -> tuple[str, ...]:
     return tuple(os.fspath(name) for name in several)
 
 
-def _prepare_all(planned: Plan, settings: Settings, result: Result, named: bool) -> list[Prepared]:
+def _prepare_all(jobs: Sequence[Job], settings: Settings, result: Result, named: bool) -> list[Prepared]:
     """Make inputs and compile before the first board is touched: what is wrong with them shows up at once.
 
     If no board was named, those for which Vela refuses the model are left out like others that cannot run
@@ -218,7 +299,7 @@ def _prepare_all(planned: Plan, settings: Settings, result: Result, named: bool)
     """
     prepared: list[Prepared] = []
     refused: VelaError | None = None
-    for job in planned.jobs:
+    for job in jobs:
         try:
             prepared.append(prepare(job, settings))
         except HarnessError as error:
@@ -234,7 +315,7 @@ def _prepare_all(planned: Plan, settings: Settings, result: Result, named: bool)
 
 
 def _run(
-    prepared: Prepared,
+    prepared: Prepared | Listed,
     settings: Settings,
     shelf: Shelf,
     expected: reference.Reference | str,
@@ -243,17 +324,25 @@ def _run(
     result: Result,
 ) -> None:
     """Run one job; whatever ends it, samples that came are recorded."""
-    job = prepared.job
-    port = choose_port(settings.port, job.board, settings.drive)
+    port = choose_port(settings.port, prepared.board, settings.drive)
     with ExitStack() as stack:
         metering = stack.enter_context(metered(settings.meter, port == EMULATED))
-        reached = stack.enter_context(shelf.reach(job.board, port))
-        ready = _bring(reached, prepared, settings, observer, result)
+        reached = stack.enter_context(shelf.reach(prepared.board, port))
+        if settings.no_flash or isinstance(prepared, Listed):
+            ready = _take_as_it_is(reached, prepared, settings)
+        else:
+            ready = _bring(reached, prepared, settings, observer, result)
         if metering is not None:
             metering.virtual_board = ready.virtual
         session = stack.enter_context(ready.greeted.session)
         board = Benched(
-            session.protocol, port, port_kind(port), serial_number(port), ready.virtual, ready.image
+            session.protocol,
+            port,
+            port_kind(port),
+            reached.serial_number,
+            ready.virtual,
+            ready.image,
+            ready.unproven,
         )
         held: list[Measurement] = []
 
@@ -264,7 +353,7 @@ def _run(
             result.paths.append(path)
             observer.recorded(record, path)
             if ended_by is None and (why := nothing_came_of(record)):
-                result.failures.append(Failure(prepared.job.model.name, prepared.job.board.id, why))
+                result.failures.append(Failure(prepared.name, prepared.board.id, why))
 
         def hold(taken: Measurement) -> None:
             taken.notes += ready.notes
@@ -279,7 +368,8 @@ def _run(
                     keep(verify(held[0], None, why), why)
             raise
         try:
-            verification = verify(held[0], prepared.source, expected)
+            source = prepared.source if isinstance(prepared, Prepared) else None
+            verification = verify(held[0], source, expected)
         except KeyboardInterrupt:  # the board has finished, the desktop runtime has not
             with _undisturbed():
                 keep(verify(held[0], None, INTERRUPTED))
@@ -307,6 +397,40 @@ class _Ready:
     virtual: bool
     image: Image | None
     notes: tuple[str, ...]
+    unproven: str | None = None
+
+
+def _take_as_it_is(reached: Reach, prepared: Prepared | Listed, settings: Settings) -> _Ready:
+    """Greet a board and find the model that it holds; nothing is written. The caller closes the session."""
+    board = reached.board
+    protocol, greeted = _greet_as_it_is(reached, settings, _patience(prepared, settings, reached.emulated))
+    with _closing(greeted.session):
+        where = reached.url or ""
+        at, unproven = as_it_is.locate(greeted.session, board, where, prepared, protocol)
+        virtual = reached.emulated or greeted.identity.virtual
+        image = held_image(board, protocol, greeted, virtual)
+    notes = [f"the model was not proven: {unproven}"] if unproven else []
+    return _Ready(greeted, at, virtual, image, (*_of_stock(board, settings, protocol), *notes), unproven)
+
+
+def _greet_as_it_is(reached: Reach, settings: Settings, patience: Patience) -> tuple[str, Greeted]:
+    """Return the protocol and the firmware on a board; raises BoardError if none answers."""
+    protocol, greeted = greet_any(reached, settings.protocol, patience, as_it_is=True)
+    if not isinstance(greeted, Greeted):
+        why = str(greeted) if greeted else f"{reached.board.id}: there is nothing in its flash"
+        raise BoardError(f"{why}; --no-flash leaves the board as it is: leave it out to flash the board")
+    return protocol, greeted
+
+
+def _of_stock(board: Profile, settings: Settings, protocol: str) -> tuple[str, ...]:
+    """Return what a board that was benched with its stock firmware, unasked, cannot give, and what would."""
+    lacks = PROTOCOLS.get(protocol).stock
+    if settings.protocol is not None or lacks is None or protocol == board.protocols.default:
+        return ()
+    return (
+        f"the board answered with its stock firmware and was benched with that: {lacks}; the "
+        f"{board.protocols.default} firmware does: `harness flash -b {board.id}`",
+    )
 
 
 def _bring(
@@ -314,9 +438,8 @@ def _bring(
 ) -> _Ready:
     """Greet, flash what is missing, and greet again; the caller closes the session."""
     board, model = reached.board, prepared.deployed
-    protocol = settings.protocol or board.protocols.default
     patience = _patience(prepared, settings, reached.emulated)
-    greeted = greet(reached, protocol, patience)
+    protocol, greeted = greet_any(reached, settings.protocol, patience, as_it_is=False)
     lacking, virtual = EVERYTHING, reached.emulated
     written: Written | None = None
     if isinstance(greeted, Greeted):
@@ -343,7 +466,8 @@ def _bring(
         observer.flashed(flashed)
         image = (written.image if written else None) or lacking.image
         address, believed = prove(greeted, board, protocol, image, model, lacking.model)
-    return _Ready(greeted, address, virtual, image, (believed,) if believed else ())
+    notes = (*_of_stock(board, settings, protocol), *((believed,) if believed else ()))
+    return _Ready(greeted, address, virtual, image, notes)
 
 
 @contextmanager
@@ -356,18 +480,18 @@ def _closing(session: Session) -> Iterator[None]:
         raise
 
 
-def _patience(prepared: Prepared, settings: Settings, emulated: bool) -> Patience:
+def _patience(prepared: Prepared | Listed, settings: Settings, emulated: bool) -> Patience:
     """Return how long to wait for the board; an invoke's part of it comes from the estimate of its time."""
     limit = settings.invoke_timeout_s
     if limit is None:
-        estimated = prepared.time.seconds
+        estimated = prepared.time.seconds if isinstance(prepared, Prepared) else None
         limit = (
             UNKNOWN_INVOKE_LIMIT_S
             if estimated is None
             else max(SHORTEST_INVOKE_LIMIT_S, SLOWER_THAN_ESTIMATED * estimated)
         )
         limit = max(limit, EMULATED_INVOKE_LIMIT_S) if emulated else limit
-    return replace(EMULATED_PATIENCE if emulated else Patience(), invoke_s=limit)
+    return replace(EMULATED_PATIENCE if emulated else Patience(), invoke_s=limit, trouble=console.trouble)
 
 
 @contextmanager
@@ -391,8 +515,10 @@ class _References:
         self._invokes = invokes
         self._started: dict[tuple[str, str], reference.Reference | str] = {}
 
-    def of(self, prepared: Prepared) -> reference.Reference | str:
+    def of(self, prepared: Prepared | Listed) -> reference.Reference | str:
         """Return the run for a job, which goes on while the board works; or say why there is none."""
+        if isinstance(prepared, Listed):
+            return "the file of the model is not known here"
         if prepared.source is None:
             return "the int8 model that this file was compiled from is not known here"
         key = prepared.source.sha256, tensors.digest(prepared.inputs)
@@ -408,7 +534,7 @@ class _References:
         return self._stack.enter_context(ran)
 
 
-def _write(record: Record, directory: Path, prepared: Prepared, result: Result) -> Path:
+def _write(record: Record, directory: Path, prepared: Prepared | Listed, result: Result) -> Path:
     """Add a record to the store, or to another place if that fails, and return its path."""
     try:
         return store.write(record, directory)
@@ -416,7 +542,7 @@ def _write(record: Record, directory: Path, prepared: Prepared, result: Result) 
         # A measurement takes minutes and a board: a disk that has filled up must not lose it.
         path = store.write(record, tempfile.mkdtemp(prefix="harness-results-"))
         message = f"{error}; the record is in {path} instead"
-        result.failures.append(Failure(prepared.job.model.name, prepared.job.board.id, message))
+        result.failures.append(Failure(prepared.name, prepared.board.id, message))
         return path
 
 
@@ -458,10 +584,12 @@ def flash_board(
         if not Path(firmware).exists():
             known = nearest(firmware, [*board.protocols.supported, NONE])
             raise HarnessError(f"no file and no protocol '{firmware}'{known}")
-        files.insert(0, examine(board, Path(firmware)))
+        files[:0] = examine(board, [Path(firmware)])
     elif not models:
         raise HarnessError("nothing to flash: --firmware none, and no --model")
     check(board, files)
+    if protocol is not None and drive is None:
+        refuse_without_image(board, protocol, port)
     with Shelf(drive) as shelf, shelf.reach(board, choose_port(port, board, drive)) as reached:
         written = flash(reached, files, protocol, progress, options)
-    return Flashed(board.id, written.outcomes)
+    return Flashed(board.id, written.outcomes, loader=written.loader)

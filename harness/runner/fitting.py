@@ -46,6 +46,8 @@ def _findings(board: Profile) -> Iterator[Finding]:
         yield from family_of(board).findings(board)
     if wrong := FLASHERS.problem(board.flash.method):
         yield ("flash", "method"), wrong
+    else:
+        yield from FLASHERS.get(board.flash.method).findings(board)
     for index, name in enumerate(board.protocols.supported):
         if wrong := PROTOCOLS.problem(name):
             yield ("protocols", "supported", index), wrong

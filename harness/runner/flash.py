@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.boards import Profile
 from harness.errors import HarnessError
-from harness.firmware import manifest
+from harness.firmware import manifest, vendors
 from harness.firmware.image import Image, RunsOn
 from harness.flash.checks import check, refuse_virtual
 from harness.flash.method import FlashFile, Outcome, Progress, enter
 from harness.models.tflite import Model
+from harness.runner.attached import AUTO, EMULATED, everything
 from harness.runner.missing import Kept
-from harness.runner.reach import Reach
+from harness.runner.reach import Reach, port_kind
 from harness.wire.protocol import PROTOCOLS
 
 
@@ -24,6 +26,8 @@ class Flashed:
     board: str
     outcomes: tuple[Outcome, ...]
     kept: tuple[Kept, ...] = ()
+    loader: str = ""
+    """What the boot loader said of itself and its chip."""
 
     @property
     def written(self) -> tuple[Outcome, ...]:
@@ -45,11 +49,13 @@ class Written:
         outcomes: what became of each file.
         virtual: whether the board is a virtual one, by its boot loader's account.
         image: the firmware image that was written; None if the firmware was left alone.
+        loader: what it said of itself and its chip.
     """
 
     outcomes: tuple[Outcome, ...]
     virtual: bool
     image: Image | None
+    loader: str
 
 
 def firmware_image(board: Profile, protocol: str, runs_on: RunsOn) -> Image:
@@ -65,6 +71,9 @@ def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
     if runs_on == "virtual":
         return f"{board.id}: there is no virtual firmware that speaks {protocol} (`harness firmware list`)"
     how = PROTOCOLS.get(protocol).image
+    listed = vendors.listing(board.id)
+    if listed is not None and listed.protocol == protocol:
+        how = f"{how} (`harness firmware fetch --board {board.id}`), or another"
     only = (
         " (the shipped one runs on the virtual board only)"
         if manifest.find(board.id, protocol, "virtual")
@@ -74,6 +83,19 @@ def no_image(board: Profile, protocol: str, runs_on: RunsOn) -> str:
         f"{board.id}: no {protocol} firmware for the hardware{only}; {how}, then "
         f"`harness firmware add FILE --board {board.id} --protocol {protocol}`"
     )
+
+
+def refuse_without_image(board: Profile, protocol: str, port: str | None) -> None:
+    """Raise HarnessError if a real board is to be flashed and no image for it is there.
+
+    That comes before anybody plugs the board in or looks for it. What is behind a pty, a socket or a drive
+    may be a virtual board, which its boot loader tells.
+    """
+    if port is None or manifest.for_board(board, protocol, "hardware") is not None:
+        return
+    away = port == AUTO and not any(board.id in item.boards for item in everything())
+    if away or (port not in (AUTO, EMULATED) and port_kind(os.path.realpath(port)) == "serial"):
+        raise HarnessError(no_image(board, protocol, "hardware"))
 
 
 def model_file(board: Profile, model: Model) -> FlashFile:
@@ -107,7 +129,7 @@ def flash(
         check(board, every)
         if not loader.virtual:
             refuse_virtual(board, every)
-        return Written(tuple(loader.write(every, progress)), loader.virtual, image)
+        return Written(tuple(loader.write(every, progress)), loader.virtual, image, loader.description)
 
 
 def _firmware(board: Profile, image: Image) -> list[FlashFile]:

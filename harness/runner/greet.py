@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from harness import boards
 from harness.boards import Profile
 from harness.errors import BoardError
 from harness.runner.reach import Reach
 from harness.wire.patience import Patience
-from harness.wire.port import Port, PortMissing
-from harness.wire.protocol import connect
+from harness.wire.port import Port, PortError
+from harness.wire.protocol import PROTOCOLS, connect
 from harness.wire.session import Identity, NoAnswer, Session
+from harness.wire.speeds import clear_at
 
 MAY_HOLD_NOTHING_S = 3.0
 """Seconds for the first sign of life of an attached board: it may hold no firmware, and is flashed then."""
@@ -34,7 +36,8 @@ class Greeted:
 def greet(reached: Reach, protocol: str, patience: Patience) -> Greeted | NoAnswer | None:
     """Return the firmware on a board that may hold none, or the error that says what answered instead.
 
-    None if it is known that nobody is there. Raises BoardError if the board is another one.
+    None if it is known that nobody is there. Raises BoardError if the board is another one, or if its console
+    says that no firmware would run on it.
     """
     if reached.blank or reached.url is None:
         return None
@@ -43,7 +46,44 @@ def greet(reached: Reach, protocol: str, patience: Patience) -> Greeted | NoAnsw
     try:
         return _greet(reached.board, protocol, port, replace(patience, first_sign_s=wait))
     except NoAnswer as error:
+        told = _at_another_speed(reached, error) if error.illegible else error
+        if not told.flashing_helps:
+            raise told from None
+        return told
+
+
+def _at_another_speed(reached: Reach, error: NoAnswer) -> NoAnswer:
+    """Return the error with the speed at which the line makes sense, if there is one: no case to flash."""
+    if reached.url is None or not reached.speed_matters:
         return error
+    heard = clear_at(reached.url, reached.baud)
+    if heard is None:
+        return error
+    shown = f" ('{heard.shown}')" if heard.shown else ""
+    return NoAnswer(
+        f"no board that speaks at {reached.baud} baud at {reached.url}; at {heard.baud} baud the line is "
+        f"legible{shown}: use --baud {heard.baud}",
+        flashing_helps=False,
+    )
+
+
+def greet_any(
+    reached: Reach, protocol: str | None, patience: Patience, as_it_is: bool
+) -> tuple[str, Greeted | NoAnswer | None]:
+    """Return a protocol and what `greet` returns for it: the one that was asked for, or the board's default.
+
+    With none asked for, an attached board that turns out to speak the protocol of its stock firmware is
+    greeted in that; if it is to be benched `as_it_is`, in any protocol that its profile has.
+    """
+    supported = reached.board.protocols
+    found = greet(reached, protocol or supported.default, patience)
+    if protocol is None and isinstance(found, NoAnswer) and (as_it_is or not reached.emulated):
+        for other in (PROTOCOLS.get(name) for name in supported.supported):
+            if other.hint in str(found) and (as_it_is or other.stock):
+                again = greet(reached, other.name, patience)
+                if isinstance(again, Greeted):
+                    return other.name, again
+    return protocol or supported.default, found
 
 
 def greet_flashed(reached: Reach, protocol: str, patience: Patience) -> Greeted:
@@ -60,29 +100,45 @@ def _greet(board: Profile, protocol: str, port: Port, patience: Patience) -> Gre
     try:
         session = connect(protocol, port, patience)
         identity = session.identify()
-        _same_board(session, identity, board)
+        _same_board(session, identity, board, port.url)
     except BaseException:
         port.close()
         raise
     return Greeted(session, identity)
 
 
-def _same_board(session: Session, identity: Identity, board: Profile) -> None:
-    """Raise BoardError if the firmware says that it runs on another board: that one is not to be flashed."""
-    if "board-id" in session.features and identity.board not in ("", board.id, *board.aliases):
-        raise BoardError(
-            f"the board calls itself '{identity.board}', not {board.id}: name it with --board "
-            f"(a profile of your own may have that name among its aliases)"
+def _same_board(session: Session, identity: Identity, board: Profile, where: str) -> None:
+    """Raise BoardError if the firmware says that it runs on another board: that one is not to be flashed.
+
+    A protocol that does not name boards may give a vendor's name or any other word; only if that word is
+    known to mean another board, the board is refused.
+    """
+    name = identity.board
+    if not name or board.is_called(name):
+        return
+    meant = next((other.id for other in boards.all_profiles() if other.is_called(name)), None)
+    if meant is None and "board-id" not in session.features:
+        return
+    raise BoardError(
+        f"the board at {where} calls itself '{name}', and {board.id} was asked for: "
+        + (
+            f"bench it with --board {meant}, or name another port with --port"
+            if meant
+            else "name the right one with --board, or give a profile of your own that name (calls_itself)"
         )
+    )
 
 
 def _open_when_back(reached: Reach) -> Port:
-    """Open the port of a board that was just flashed: after a reset, USB takes a while to find it."""
+    """Open the port of a board that was just flashed.
+
+    After a reset it takes a while until USB finds it, udev gives it to the user, and ModemManager lets go.
+    """
     deadline = time.monotonic() + PORT_BACK_S
     while True:
         try:
             return reached.open()
-        except PortMissing:
+        except PortError:
             if time.monotonic() > deadline:
                 raise
         time.sleep(PORT_LOOK_S)

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from harness.errors import BoardError
 from harness.flash.method import Progress
+from harness.models import tensors
+from harness.models.tflite import Model
 from harness.results import record as records
 from harness.runner.greet import Greeted
 from harness.runner.metering import Metering
 from harness.runner.plan import Settings
-from harness.runner.prepare import Prepared
+from harness.runner.prepare import Listed, Prepared
 from harness.wire.session import (
     DeviceRefused,
     Identity,
     Incident,
     ModelInfo,
     RamUse,
+    Run,
     RunInterrupted,
     Session,
+    TensorInfo,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass
@@ -43,14 +51,21 @@ class Measurement:
     incidents: list[Incident] = field(default_factory=list)
     energy: records.Energy | None = None
     complete: bool = False
-    streamed: bool = True
+    takes_tensors: bool = True
+    inputs: list[np.ndarray] = field(default_factory=list)
+    """What was streamed, if anything was."""
+    pre_ms: list[int] = field(default_factory=list)
+    post_ms: list[int] = field(default_factory=list)
+    camera: str | None = None
+    resolution_ms: float | None = None
+    """See `harness.wire.session.Run`."""
     notes: list[str] = field(default_factory=list)
 
 
 def measure(
     greeted: Greeted,
     address: int,
-    prepared: Prepared,
+    prepared: Prepared | Listed,
     settings: Settings,
     progress: Progress,
     keep: Callable[[Measurement], None],
@@ -74,9 +89,16 @@ def measure(
     try:
         info = session.select(address)
         taken.memory = session.memory()
-        taken.streamed = "load" in session.features
-        if taken.streamed:
-            _stream(session, prepared, info, progress)
+        taken.takes_tensors = "load" in session.features
+        if taken.takes_tensors:
+            taken.inputs = _inputs(session, prepared, info, settings)
+            if taken.inputs:
+                _stream(session, taken.inputs, info, progress)
+            else:
+                taken.notes.append(
+                    f"{session.protocol} does not describe the model's input, and its file was not given: "
+                    "the input was left as it was"
+                )
         else:
             taken.notes.append(f"{session.protocol} takes no tensors: the model ran on what the camera saw")
         _invoke(session, settings, taken, progress, metering)
@@ -106,9 +128,9 @@ def _invoke(
             settings.warmup, settings.invokes, profile=settings.profile_layers, on_sample=on_sample
         )
     except RunInterrupted as error:
-        taken.samples = list(error.run.samples)
+        _take(error.run, taken)
         raise
-    taken.samples = list(run.samples)
+    _take(run, taken)
     taken.drift_ppm, taken.drift_uncertainty_ppm = run.drift_ppm, run.drift_uncertainty_ppm
     taken.complete = run.complete
     if metering is not None:
@@ -116,10 +138,28 @@ def _invoke(
         taken.energy = metering.energy(taken.samples, taken.tick_hz, settings.warmup, taken.notes)
 
 
-def _stream(session: Session, prepared: Prepared, info: ModelInfo, progress: Progress) -> None:
-    total = sum(array.nbytes for array in prepared.inputs)
+def _take(run: Run, taken: Measurement) -> None:
+    taken.samples = list(run.samples)
+    taken.pre_ms, taken.post_ms = list(run.pre_ms), list(run.post_ms)
+    taken.camera, taken.resolution_ms = run.camera, run.resolution_ms
+
+
+def _inputs(
+    session: Session, prepared: Prepared | Listed, info: ModelInfo, settings: Settings
+) -> list[np.ndarray]:
+    """Return the test tensors; of a model whose file is not known, by what the board says of its inputs."""
+    if isinstance(prepared, Prepared):
+        session.told(_described(prepared.deployed))
+        return prepared.inputs
+    if "tensors" not in session.features:
+        return []
+    return tensors.unnamed(settings.inputs, [(each.type, each.shape) for each in info.inputs])
+
+
+def _stream(session: Session, inputs: list[np.ndarray], info: ModelInfo, progress: Progress) -> None:
+    total = sum(array.nbytes for array in inputs)
     done = 0
-    for index, array in enumerate(prepared.inputs):
+    for index, array in enumerate(inputs):
         if "tensors" in session.features:
             size = info.inputs[index].bytes if index < len(info.inputs) else None
             if size != array.nbytes:
@@ -130,6 +170,17 @@ def _stream(session: Session, prepared: Prepared, info: ModelInfo, progress: Pro
         done += array.nbytes
 
 
+def _described(model: Model) -> list[TensorInfo]:
+    graph = model.subgraphs[0]
+    told = []
+    for tensor in (graph.tensors[index] for index in graph.inputs):
+        scale, zero_point = 0.0, 0
+        if tensor.quantization is not None:
+            scale, zero_point = tensor.quantization.scales[0], tensor.quantization.zero_points[0]
+        told.append(TensorInfo(tensor.name, tensor.type, tensor.shape, tensor.bytes, scale, zero_point))
+    return told
+
+
 def _shifted(progress: Progress, before: int, total: int) -> Callable[[int, int], None]:
     """Return progress of one tensor as part of the stream of them all."""
     return lambda part, _: progress("stream", before + part, total)
@@ -137,7 +188,7 @@ def _shifted(progress: Progress, before: int, total: int) -> Callable[[int, int]
 
 def _collect_outputs(session: Session, count: int, taken: Measurement) -> None:
     if "outputs" not in session.features:
-        taken.outputs_reason = f"the protocol {session.protocol} has no outputs"
+        taken.outputs_reason = session.withheld()
         taken.printed = session.printed()
         return
     try:

@@ -53,7 +53,7 @@ def missing(board: Profile, protocol: str, greeted: Greeted, virtual: bool, mode
     """Return what the board lacks, by what the firmware that answered says of itself and of its flash."""
     image = manifest.for_board(board, protocol, "virtual" if virtual else "hardware")
     kept = []
-    proven = image if image is not None and _is(greeted, image) else None
+    proven = held_image(board, protocol, greeted, virtual)
     if proven is not None:
         kept.append(Kept(f"{protocol} firmware", BY_BUILD))
     elif image is None:
@@ -65,27 +65,27 @@ def missing(board: Profile, protocol: str, greeted: Greeted, virtual: bool, mode
     return Missing(proven is None and image is not None, not held, proven, tuple(kept))
 
 
-def _is(greeted: Greeted, image: Image) -> bool:
-    return (
-        "build" in greeted.session.features
-        and image.build is not None
-        and greeted.identity.build_hash == image.build
-    )
+def held_image(board: Profile, protocol: str, greeted: Greeted, virtual: bool) -> Image | None:
+    """Return the firmware image that a board is proven to hold, by its build hash; None if none is."""
+    image = manifest.for_board(board, protocol, "virtual" if virtual else "hardware")
+    told = "build" in greeted.session.features and greeted.identity.build_hash
+    return image if image is not None and image.build is not None and told == image.build else None
 
 
 def _name(model: Model) -> str:
     return model.name.rsplit("/", 1)[-1]
 
 
-def holds(session: Session, board: Profile, model: Model) -> int | None:
+def holds(session: Session, board: Profile, model: Model, at: int | None = None) -> int | None:
     """Return the address in flash at which the device says that it has exactly `model`; None if nowhere.
 
-    The device hashes as many bytes as the file has: how far the model in them reaches plays no part.
+    The device hashes as many bytes as the file has: how far the model in them reaches plays no part. `at`:
+    look at this address alone.
     """
     if "digests" not in session.features:
         return None
     first = board.flash.model_region.offset
-    listed = [entry.address for entry in session.models()]
+    listed = [entry.address for entry in session.models() if at in (None, entry.address)]
     for address in sorted(listed, key=lambda one: one != first):
         with suppress(DeviceRefused):  # that many bytes reach beyond its flash
             if session.digest(address, len(model.data)) == model.sha256:

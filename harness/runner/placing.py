@@ -33,7 +33,7 @@ def place_models(board: Profile, names: Sequence[str]) -> list[FlashFile]:
         if at is None:
             raise HarnessError(
                 f"{name}: no room for its {len(data)} bytes behind the others in {board.id}'s flash; give it "
-                f"an address with {name}@ADDRESS ({free_places(board, 'model')})"
+                f"an address with {name}@ADDRESS ({free_places(board)})"
             )
         files.append(FlashFile(name.rsplit("/", 1)[-1], at, data, "model"))
         behind = at + len(data)
@@ -98,6 +98,6 @@ def uf2(path: Path, board_name: str, slot: int | None = None) -> Uf2File:
     else:
         if slot is not None:
             raise HarnessError(f"{path}: only models go into slots; a firmware image has one place")
-        file = examine(board, path)
+        (file,) = examine(board, [path])
     check(board, [file])
     return Uf2File(file.use, file.address, to_uf2(board, file))

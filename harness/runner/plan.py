@@ -32,6 +32,8 @@ class Settings:
         profile_layers: time each operator, too.
         drive: where the boot loader's drive is, for boards that are flashed by UF2; None = look for it.
         invoke_timeout_s: how long one invoke may take; None = by the estimate (see `Patience`).
+        no_flash: bench what is on the board, and write nothing to it.
+        baud: line speed of the firmware of an attached board; None = the profile's.
         meter: measures the energy, by its name (see `harness.meters.meter.parse`); None = nothing does.
     """
 
@@ -43,6 +45,8 @@ class Settings:
     profile_layers: bool = True
     drive: Path | None = None
     invoke_timeout_s: float | None = None
+    no_flash: bool = False
+    baud: int | None = None
     meter: str | None = None
 
     def __post_init__(self) -> None:
@@ -58,11 +62,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be made; `of_folder` is whether the model is one of a folder's, which may be left out."""
+    """One run to be made.
+
+    Attributes:
+        of_folder: whether the model is one of a folder's, which may be left out.
+        at: the address at which the board holds the model already, if that was said.
+    """
 
     model: Model
     board: Profile
     of_folder: bool = False
+    at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.boards import Profile
 from harness.check import forecast
 from harness.check.forecast import Time
 from harness.models import tensors
@@ -12,6 +13,7 @@ from harness.models.tflite import Model
 from harness.models.vela import Compiled
 from harness.runner.deploy import deploy
 from harness.runner.plan import Job, Settings
+from harness.wire.session import FlashModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +37,30 @@ class Prepared:
     inputs: list[np.ndarray]
     input_notes: list[str]
     time: Time
+
+    @property
+    def board(self) -> Profile:
+        """The board that is to run it."""
+        return self.job.board
+
+    @property
+    def name(self) -> str:
+        """What the model was asked for by."""
+        return self.job.model.name
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model that a board lists and whose file is not given: nothing is known of it before it runs."""
+
+    board: Profile
+    entry: FlashModel
+
+    @property
+    def name(self) -> str:
+        """What the board calls it, and where it is."""
+        name = self.entry.name or "model"
+        return f"{name} at {self.entry.address:#x}" if self.entry.address else name
 
 
 def prepare(job: Job, settings: Settings) -> Prepared:

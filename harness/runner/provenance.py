@@ -8,8 +8,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness import __version__
 from harness.results.record import Git, Host
+from harness.version import __version__
 
 _PACKAGES = (
     "ai-edge-litert",

@@ -17,9 +17,10 @@ from harness.boards import Profile
 from harness.emulator.process import BoardProcess
 from harness.emulator.tflm import require_runtime
 from harness.errors import BoardError, HarnessError
-from harness.flash.method import Target
-from harness.runner.attached import DRIVE, EMULATED, choose_port
+from harness.flash.method import Target, as_firmware_port
+from harness.runner.attached import DRIVE, EMULATED, Device, choose_port, device, port_of
 from harness.runner.emulated import flash_directory
+from harness.runner.returning import ReturningPort
 from harness.wire.port import Port, PortMissing, SerialPort
 
 PortKind = Literal["emulated", "serial", "pty", "socket", "rfc2217"]
@@ -33,6 +34,8 @@ class Reach:
         port: as the user named it; `url` is what pyserial opens, None if only a drive is there.
         blank: nothing is in its flash, so there is nothing to greet.
         starting: it has just been switched on.
+        device: the USB device behind the port, by which it is found again; None if it is none.
+        asked_baud: the line speed that the user asked for; None = the profile's.
     """
 
     board: Profile
@@ -43,31 +46,48 @@ class Reach:
     blank: bool = False
     starting: bool = False
     process: BoardProcess | None = None
+    device: Device | None = None
+    asked_baud: int | None = None
+
+    @property
+    def baud(self) -> int:
+        """The line speed at which the firmware is spoken to."""
+        return self.asked_baud or self.board.serial.baud
 
     @property
     def emulated(self) -> bool:
         """Whether the board is a child of this process."""
         return self.process is not None
 
+    @property
+    def speed_matters(self) -> bool:
+        """Whether another line speed makes a difference: a socket has none, nor has the board's own USB."""
+        own = self.device is not None and self.device.usb_id in [usb.id for usb in self.board.usb]
+        nominal = own and self.board.serial.baud_is == "nominal"
+        return self.url is not None and port_kind(self.url) != "socket" and not self.emulated and not nominal
+
+    @property
+    def serial_number(self) -> str | None:
+        """The USB serial number of the device behind the port, if it has one."""
+        return self.device.serial_number if self.device is not None else None
+
     def open(self, *, starting: bool = False) -> Port:
         """Open the port; raises PortError, or BoardError if an emulated board has ended."""
-        baud = self.board.serial.baud
+        baud = self.baud
         if self.process is not None:
             port: SerialPort = VirtualPort(self.process, baud)
+        elif self.device is not None:
+            port = ReturningPort(self._port(), baud, self.device)
         else:
             port = SerialPort(self._port() if self.url is None else self.url, baud)
-        if self.board.flash.xmodem is None:
-            return port
-        from harness.flash.xmodem_silence import SilentPort
-
-        return SilentPort(port, starting=starting)
+        return as_firmware_port(self.board, port, starting)
 
     def target(self, options: dict[str, object] | None = None) -> Target:
         """Return the board as something to flash."""
         return Target(
             self.board,
             self.url,
-            find_port=self._port if self.url is None else None,
+            find_port=self._port if self.url is None or self.device is not None else None,
             press=self.press,
             restart=None if self.press else self._restart,
             drives=self.drives,
@@ -75,8 +95,16 @@ class Reach:
         )
 
     def _port(self) -> str:
-        """Return the port that has come with the firmware, once the drive has gone; raises PortMissing."""
-        found = choose_port(None, self.board)
+        """Return where the port is now: that of the device, or that which has come with the firmware.
+
+        Raises PortMissing.
+        """
+        if self.device is not None and (where := port_of(self.device) or self.url):
+            return where
+        try:
+            found = choose_port(None, self.board)
+        except HarnessError as error:
+            raise PortMissing(str(error)) from None
         if found == EMULATED or found.startswith(DRIVE):
             raise PortMissing(f"no port of {self.board.id}: its firmware does not start, or it is unplugged")
         return found
@@ -111,9 +139,15 @@ def ended(process: BoardProcess | None) -> str | None:
 class Shelf:
     """The boards of a bench: each is reached once, and an emulated one lives as long as the shelf."""
 
-    def __init__(self, drive: Path | None = None) -> None:
-        """`drive`: where the boot loader's drive of an attached board is; None = look for it."""
+    def __init__(self, drive: Path | None = None, baud: int | None = None) -> None:
+        """Take what the user said of an attached board.
+
+        Args:
+            drive: where its boot loader's drive is; None = look for it.
+            baud: the line speed of its firmware; None = the profile's.
+        """
         self._drive = drive
+        self._baud = baud
         self._stack = ExitStack()
         self._emulated: dict[str, Reach] = {}
         """By the profile's hash."""
@@ -137,7 +171,9 @@ class Shelf:
         """
         if port != EMULATED:
             url = None if port.startswith(DRIVE) else port
-            yield Reach(board, port, url, drives=(self._drive,) if self._drive else ())
+            drives = (self._drive,) if self._drive else ()
+            known = device(url) if url else None
+            yield Reach(board, port, url, drives=drives, device=known, asked_baud=self._baud)
             return
         self.start(board)
         reached = self._emulated[board.sha256]

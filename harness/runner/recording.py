@@ -18,7 +18,7 @@ from harness.results.usable import NO_MODEL_RAN
 from harness.runner import provenance
 from harness.runner.measure import Measurement
 from harness.runner.plan import Settings
-from harness.runner.prepare import Prepared
+from harness.runner.prepare import Listed, Prepared
 from harness.runner.reach import PortKind
 from harness.runner.verify import SELFTEST
 from harness.wire.session import Identity
@@ -31,6 +31,7 @@ class Benched:
     Attributes:
         virtual: whether it is a virtual board, by what started it, its boot loader or its firmware.
         image: the firmware image that it is proven to hold; None if none is.
+        unproven: why it is not known which model ran; None if it is.
     """
 
     protocol: str
@@ -39,6 +40,7 @@ class Benched:
     serial_number: str | None
     virtual: bool
     image: Image | None
+    unproven: str | None = None
 
 
 NOT_MODELLED = "not modelled in the time: "
@@ -52,7 +54,7 @@ WRONG_CLOCK_PPM = 20_000.0
 
 
 def make_record(
-    prepared: Prepared,
+    prepared: Prepared | Listed,
     settings: Settings,
     board: Benched,
     taken: Measurement,
@@ -60,11 +62,12 @@ def make_record(
     interrupted: str | None = None,
 ) -> Record:
     """Return the record of a run; `interrupted` says what ended it before its time, if something did."""
-    job, identity = prepared.job, taken.identity
+    profile, identity = prepared.board, taken.identity
+    known = prepared if isinstance(prepared, Prepared) else None
     virtual = board.virtual
     origins = _origins(identity, virtual)
-    clock_hz = identity.clock_hz or job.board.clock_hz
-    notes = [*prepared.input_notes, *taken.notes]
+    clock_hz = identity.clock_hz or profile.clock_hz
+    notes = [*(known.input_notes if known else ()), *taken.notes]
     if interrupted:
         notes.append(interrupted)
     if SELFTEST in identity.capabilities:
@@ -72,7 +75,7 @@ def make_record(
     drift_ppm = taken.drift_ppm if origins.time == "measured" else None
     if drift_ppm is not None:
         notes.append(_of_the_clock(drift_ppm, taken.drift_uncertainty_ppm or 0.0))
-    forecast = prepared.time if virtual else None
+    forecast = known.time if known and virtual else None
     if forecast is not None:
         notes += _caveats(forecast)
     # A guess is not recorded as a time.
@@ -81,11 +84,11 @@ def make_record(
         id=new_id(),
         created=datetime.now(UTC),
         board=records.Board(
-            id=job.board.id,
-            name=job.board.name,
-            profile_sha256=job.board.sha256,
+            id=profile.id,
+            name=profile.name,
+            profile_sha256=profile.sha256,
             clock_hz=clock_hz,
-            memory_bytes=job.board.arena.size_bytes,
+            memory_bytes=profile.arena.size_bytes,
             serial_number=board.serial_number,
             port=board.port,
             port_kind=board.port_kind,
@@ -99,20 +102,22 @@ def make_record(
             image_sha256=board.image.sha256 if board.image else None,
             selftest=SELFTEST in identity.capabilities,
         ),
-        model=_model(prepared),
-        inputs=_inputs(prepared, settings, taken),
+        model=_model(prepared, board.unproven),
+        inputs=_inputs(settings, taken),
         invoke=records.Invoke(
             origin=origins.time,
             ticks=ticks,
             tick_hz=taken.tick_hz,
-            resolution_us=identity.resolution_ticks * 1e6 / taken.tick_hz,
+            resolution_us=_resolution_us(taken),
             warmup=settings.warmup,
             requested=taken.requested,
             error_percent=forecast.band_percent if forecast else None,
             error_below_percent=forecast.below_percent if forecast else None,
+            pre_ms=taken.pre_ms,
+            post_ms=taken.post_ms,
             method=_time_method(prepared) if virtual else f"the {origins.device}'s own clock",
         ),
-        ram=_ram(taken, virtual, origins, job.board),
+        ram=_ram(taken, virtual, origins, profile),
         outputs=_outputs(taken, origins),
         verification=verification,
         energy=taken.energy,
@@ -144,10 +149,18 @@ def nothing_came_of(record: Record) -> str | None:
     )
 
 
-def _inputs(prepared: Prepared, settings: Settings, taken: Measurement) -> records.Inputs:
-    if not taken.streamed:
-        return records.Inputs(spec=["the board's camera"], sha256="")
-    return records.Inputs(spec=list(settings.inputs), sha256=tensors.digest(prepared.inputs))
+def _resolution_us(taken: Measurement) -> float:
+    """Return the step of the times, in microseconds: the one of the run, else that of the device's clock."""
+    if taken.resolution_ms is not None:
+        return taken.resolution_ms * 1000
+    return taken.identity.resolution_ticks * 1e6 / taken.tick_hz
+
+
+def _inputs(settings: Settings, taken: Measurement) -> records.Inputs:
+    if taken.inputs:
+        return records.Inputs(spec=list(settings.inputs), sha256=tensors.digest(taken.inputs))
+    spec = "what the device's buffer held" if taken.takes_tensors else "the board's camera"
+    return records.Inputs(spec=[spec], sha256="", camera=taken.camera)
 
 
 @dataclass(frozen=True)
@@ -175,7 +188,17 @@ def _md5(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def _model(prepared: Prepared) -> records.Model:
+def _model(prepared: Prepared | Listed, unproven: str | None) -> records.Model:
+    if isinstance(prepared, Listed):
+        return records.Model(
+            name=prepared.name,
+            file=prepared.name,
+            sha1="",
+            sha256="",
+            bytes=0,
+            precision="unknown",
+            unproven=unproven,
+        )
     deployed, source = prepared.deployed, prepared.source
     made_from = source if source is not None and source is not deployed else None
     compiled = prepared.compiled
@@ -199,6 +222,7 @@ def _model(prepared: Prepared) -> records.Model:
         )
         if compiled
         else None,
+        unproven=unproven,
     )
 
 
@@ -221,7 +245,9 @@ def _caveats(forecast: Time) -> list[str]:
     ]
 
 
-def _time_method(prepared: Prepared) -> str:
+def _time_method(prepared: Prepared | Listed) -> str:
+    if isinstance(prepared, Listed):
+        return "the virtual board's own clock"
     by_profile = "cycles by operator from the board profile's coefficients"
     return (
         f"cycles of the NPU's command streams, {by_profile}"

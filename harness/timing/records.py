@@ -117,6 +117,8 @@ class _Files:
 
     def find(self, record: Record) -> Model:
         wanted = record.model.sha256
+        if record.model.unproven:
+            raise HarnessError(f"its model {record.model.name} is unproven: {record.model.unproven}")
         if wanted not in self.by_hash and not self.bundled_read:
             self.bundled_read = True
             self._add(tflite.parse(bundled.build(name), name) for name in bundled.names())

@@ -189,7 +189,7 @@ class BenchSession(Session):
 
     def _run_once(self, start: m.StartRun, view: RunView, check: ClockCheck, tick_hz: int) -> None:
         """Start a run and follow it to its end."""
-        check.start(self._clock_readings())
+        check.start(self.clock_readings())
         self._watch = watch = RunWatch(self._link, view, tick_hz)
         # The reply may get lost on the way from a device that then hears nothing until an invoke has ended.
         patience = self._link.patience
@@ -200,7 +200,7 @@ class BenchSession(Session):
         except InvokeOutlasts:
             self._break_off()
             raise
-        check.end(self._clock_readings())
+        check.end(self.clock_readings())
 
     def _break_off(self) -> None:
         """End an invoke that does not end, so that the board is usable again: if need be by a reset."""
@@ -363,7 +363,7 @@ class BenchSession(Session):
             names += got.data
         return tuple(names.decode("ascii", "replace").split("\n"))
 
-    def _clock_readings(self) -> list[Reading]:
+    def clock_readings(self) -> list[Reading]:
         readings = []
         for _ in range(CLOCK_READINGS):
             before = self._link.port.now()

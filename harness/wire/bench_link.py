@@ -186,6 +186,7 @@ class BenchLink:
                 self._hello,
                 self._overhear,
                 lambda: self._decoder.outside,
+                self.patience.trouble,
             )
         )
 

@@ -4,12 +4,10 @@ A body is a header (mark, type, number, session) and a payload: a fixed part, th
 UTF-8 each), then in some types a rest of plain bytes.
 """
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self, dataclass_transform
 
 from harness.wire.framing import MARK
 
@@ -23,8 +21,10 @@ FIRST_STREAM_TYPE = 0x20
 FROM_DEVICE = 0x40
 """Bit of the type in all that a device sends."""
 MAX_RANK = 8
-CONTROL_LIMIT = 512
-"""Line bytes that a device holds in reserve for requests, beyond the window for tensor data."""
+
+
+BY_TYPE: dict[int, "type[Message]"] = {}
+"""Every message by its type, in the order of the specification."""
 
 
 class Malformed(ValueError):
@@ -92,37 +92,24 @@ class TensorKind(IntEnum):
     OUTPUT = 1
 
 
-TENSOR_TYPES = {
-    0: "float32",
-    1: "float16",
-    2: "int32",
-    3: "uint8",
-    4: "int64",
-    6: "bool",
-    7: "int16",
-    9: "int8",
-    10: "float64",
-    12: "uint64",
-    15: "uint32",
-    16: "uint16",
+_TENSOR_TYPES = {
+    "float32": (0, 4),
+    "float16": (1, 2),
+    "int32": (2, 4),
+    "uint8": (3, 1),
+    "int64": (4, 8),
+    "bool": (6, 1),
+    "int16": (7, 2),
+    "int8": (9, 1),
+    "float64": (10, 8),
+    "uint64": (12, 8),
+    "uint32": (15, 4),
+    "uint16": (16, 2),
 }
-"""Tensor types by the number that the TFLite schema gives them."""
-
-TENSOR_TYPE_CODES = {name: code for code, name in TENSOR_TYPES.items()}
-TENSOR_TYPE_BYTES = {
-    "float32": 4,
-    "float16": 2,
-    "int32": 4,
-    "uint8": 1,
-    "int64": 8,
-    "bool": 1,
-    "int16": 2,
-    "int8": 1,
-    "float64": 8,
-    "uint64": 8,
-    "uint32": 4,
-    "uint16": 2,
-}
+"""Tensor types: the number that the TFLite schema gives each, and the bytes of an element."""
+TENSOR_TYPES = {code: name for name, (code, _) in _TENSOR_TYPES.items()}
+TENSOR_TYPE_CODES = {name: code for name, (code, _) in _TENSOR_TYPES.items()}
+TENSOR_TYPE_BYTES = {name: size for name, (_, size) in _TENSOR_TYPES.items()}
 
 PROFILE = 1
 """Flag of Run: time each operator."""
@@ -132,23 +119,43 @@ RESEND = 1
 """Flag of SamplesAck: send again from `next`, and answer even if there is nothing yet."""
 
 
-@dataclass(frozen=True)
+U8 = Annotated[int, "B"]
+U16 = Annotated[int, "H"]
+U32 = Annotated[int, "I"]
+U64 = Annotated[int, "Q"]
+I32 = Annotated[int, "i"]
+F32 = Annotated[float, "f"]
+Bytes32 = Annotated[bytes, "32s"]
+"""Kinds of fields of the fixed part, each with its code in `struct`."""
+Text = Annotated[str, "text"]
+Rest = Annotated[bytes, "rest"]
+
+
+@dataclass_transform(frozen_default=True)
 class Message:
-    """A payload. Fields come in the order of the wire: fixed part, strings, rest."""
+    """A payload, laid out as its fields are: first those of the fixed part, then texts, then the rest."""
 
     TYPE: ClassVar[int]
-    FIXED: ClassVar[struct.Struct] = struct.Struct("<")
-    STRINGS: ClassVar[int] = 0
-    REST: ClassVar[bool] = False
+    FIXED: ClassVar[struct.Struct]
+    TEXTS: ClassVar[int]
+    REST: ClassVar[bool]
+
+    def __init_subclass__(cls, type: int) -> None:
+        dataclass(frozen=True)(cls)
+        codes = [field.type.__metadata__[0] for field in fields(cls)]  # type: ignore[arg-type, union-attr]
+        cls.TYPE = type
+        cls.TEXTS = codes.count("text")
+        cls.REST = "rest" in codes
+        cls.FIXED = struct.Struct("<" + "".join(codes[: len(codes) - cls.TEXTS - cls.REST]))
+        BY_TYPE[type] = cls
 
     def pack(self) -> bytes:
         """Return the payload bytes."""
         values = list(vars(self).values())  # in the order of the fields
         rest = values.pop() if self.REST else b""
-        strings = values[len(values) - self.STRINGS :] if self.STRINGS else []
-        fixed = values[: len(values) - self.STRINGS]
-        out = self.FIXED.pack(*fixed)
-        for text in strings:
+        fixed = len(values) - self.TEXTS
+        out = self.FIXED.pack(*values[:fixed])
+        for text in values[fixed:]:
             raw = _clip(text)
             out += bytes([len(raw)]) + raw
         return out + rest
@@ -160,7 +167,7 @@ class Message:
         if len(payload) < at:
             raise Malformed(f"{cls.__name__} of {len(payload)} bytes, at least {at} expected")
         values: list[object] = list(cls.FIXED.unpack_from(payload))
-        for _ in range(cls.STRINGS):
+        for _ in range(cls.TEXTS):
             if at >= len(payload) or at + 1 + payload[at] > len(payload):
                 raise Malformed(f"{cls.__name__} ends within a string")
             end = at + 1 + payload[at]
@@ -185,449 +192,321 @@ def _clip(text: str) -> bytes:
 # ---- requests and their replies: a reply's type is its request's with bit 6 set
 
 
-@dataclass(frozen=True)
-class Hello(Message):
+class Hello(Message, type=0x01):
     """Opens a session, or takes up the one with the same number. Laid out alike in every version."""
 
-    TYPE = 0x01
-    FIXED = struct.Struct("<BBHI")
-    oldest: int
-    newest: int
-    reserved: int
-    max_frame: int
+    oldest: U8
+    newest: U8
+    reserved: U16
+    max_frame: U32
 
 
-@dataclass(frozen=True)
-class Welcome(Message):
+class Welcome(Message, type=0x41):
     """What the device supports; version 0 if there is no common one. Laid out alike in every version."""
 
-    TYPE = 0x41
-    FIXED = struct.Struct("<BBBBIIIII")
-    version: int
-    oldest: int
-    newest: int
-    reserved: int
-    boot: int
-    window: int
-    max_block: int
-    sample_buffer: int
-    capabilities: int
+    version: U8
+    oldest: U8
+    newest: U8
+    reserved: U8
+    boot: U32
+    window: U32
+    max_block: U32
+    sample_buffer: U32
+    capabilities: U32
 
 
-@dataclass(frozen=True)
-class Identify(Message):
+class Identify(Message, type=0x02):
     """Asks for Identified."""
 
-    TYPE = 0x02
 
-
-@dataclass(frozen=True)
-class Identified(Message):
+class Identified(Message, type=0x42):
     """Board and firmware by their own account."""
 
-    TYPE = 0x42
-    FIXED = struct.Struct("<III")
-    STRINGS = 6
-    clock_hz: int
-    tick_hz: int
-    resolution_ticks: int
-    board: str
-    firmware_name: str
-    firmware_version: str
-    build_hash: str
-    kernels: str
-    engine: str
+    clock_hz: U32
+    tick_hz: U32
+    resolution_ticks: U32
+    board: Text
+    firmware_name: Text
+    firmware_version: Text
+    build_hash: Text
+    kernels: Text
+    engine: Text
 
 
-@dataclass(frozen=True)
-class GetModel(Message):
+class GetModel(Message, type=0x03):
     """Asks for the model at a place in the flash listing."""
 
-    TYPE = 0x03
-    FIXED = struct.Struct("<H")
-    index: int
+    index: U16
 
 
-@dataclass(frozen=True)
-class FlashEntry(Message):
+class FlashEntry(Message, type=0x43):
     """Where something in flash begins like a model. With `index` at or above `total` the rest is zero."""
 
-    TYPE = 0x43
-    FIXED = struct.Struct("<HHI")
-    STRINGS = 1
-    total: int
-    index: int
-    address: int
-    name: str
+    total: U16
+    index: U16
+    address: U32
+    name: Text
 
 
-@dataclass(frozen=True)
-class Select(Message):
+class Select(Message, type=0x04):
     """Makes the model at a flash address the one that runs."""
 
-    TYPE = 0x04
-    FIXED = struct.Struct("<I")
-    address: int
+    address: U32
 
 
-@dataclass(frozen=True)
-class Selected(Message):
+class Selected(Message, type=0x44):
     """How many tensors the selected model has."""
 
-    TYPE = 0x44
-    FIXED = struct.Struct("<BB")
-    inputs: int
-    outputs: int
+    inputs: U8
+    outputs: U8
 
 
-@dataclass(frozen=True)
-class GetTensor(Message):
+class GetTensor(Message, type=0x05):
     """Asks for the description of an input or output of the selected model."""
 
-    TYPE = 0x05
-    FIXED = struct.Struct("<BB")
-    kind: int
-    index: int
+    kind: U8
+    index: U8
 
 
-@dataclass(frozen=True)
-class TensorDescription(Message):
+class TensorDescription(Message, type=0x45):
     """One tensor. `dimensions` past `rank` are zero; scale 0 means not quantised."""
 
-    TYPE = 0x45
-    FIXED = struct.Struct("<BBBBIfi32s")
-    STRINGS = 1
-    kind: int
-    index: int
-    type: int
-    rank: int
-    size: int
-    scale: float
-    zero_point: int
-    dimensions: bytes
-    name: str
+    kind: U8
+    index: U8
+    type: U8
+    rank: U8
+    size: U32
+    scale: F32
+    zero_point: I32
+    dimensions: Bytes32
+    name: Text
 
 
-@dataclass(frozen=True)
-class StartRun(Message):
+class StartRun(Message, type=0x06):
     """Starts a run: `warmup` invokes that are not timed, then `n` that are.
 
     Bit i of `outputs`: output i will be read afterwards.
     """
 
-    TYPE = 0x06
-    FIXED = struct.Struct("<HHIII")
-    run: int
-    flags: int
-    warmup: int
-    n: int
-    outputs: int
+    run: U16
+    flags: U16
+    warmup: U32
+    n: U32
+    outputs: U32
 
 
-@dataclass(frozen=True)
-class Running(Message):
+class Running(Message, type=0x46):
     """The run has been started."""
 
-    TYPE = 0x46
-    FIXED = struct.Struct("<H")
-    run: int
+    run: U16
 
 
-@dataclass(frozen=True)
-class GetRun(Message):
+class GetRun(Message, type=0x07):
     """Asks where the run is."""
 
-    TYPE = 0x07
 
-
-@dataclass(frozen=True)
-class RunStatus(Message):
+class RunStatus(Message, type=0x47):
     """Where the last run is; `text` says why it failed.
 
     `warmup`: untimed invokes still to do. `busy`: ticks since the invoke that is under way began, 0 for none.
     `operator` of `operators`: how far that invoke is, 0 of 0 if not known.
     """
 
-    TYPE = 0x47
-    FIXED = struct.Struct("<HBBIIQHH")
-    STRINGS = 1
-    run: int
-    state: int
-    error: int
-    done: int
-    warmup: int
-    busy: int
-    operator: int
-    operators: int
-    text: str
+    run: U16
+    state: U8
+    error: U8
+    done: U32
+    warmup: U32
+    busy: U64
+    operator: U16
+    operators: U16
+    text: Text
 
 
-@dataclass(frozen=True)
-class GetOutput(Message):
+class GetOutput(Message, type=0x08):
     """Asks for bytes of an output tensor of the last run."""
 
-    TYPE = 0x08
-    FIXED = struct.Struct("<HHII")
-    index: int
-    reserved: int
-    offset: int
-    length: int
+    index: U16
+    reserved: U16
+    offset: U32
+    length: U32
 
 
-@dataclass(frozen=True)
-class Output(Message):
+class Output(Message, type=0x48):
     """Bytes of an output tensor, the size of the whole, and the CRC-32 of the whole."""
 
-    TYPE = 0x48
-    FIXED = struct.Struct("<HHIII")
-    REST = True
-    index: int
-    reserved: int
-    offset: int
-    total: int
-    crc: int
-    data: bytes
+    index: U16
+    reserved: U16
+    offset: U32
+    total: U32
+    crc: U32
+    data: Rest
 
 
-@dataclass(frozen=True)
-class GetMemory(Message):
+class GetMemory(Message, type=0x09):
     """Asks for MemoryFigures."""
 
-    TYPE = 0x09
 
-
-@dataclass(frozen=True)
-class MemoryFigures(Message):
+class MemoryFigures(Message, type=0x49):
     """RAM in bytes; NOT_REPORTED if the device does not know."""
 
-    TYPE = 0x49
-    FIXED = struct.Struct("<IIIIII")
-    arena_used: int
-    arena_head: int
-    arena_tail: int
-    arena_size: int
-    heap_free: int
-    stack_high_water: int
+    arena_used: U32
+    arena_head: U32
+    arena_tail: U32
+    arena_size: U32
+    heap_free: U32
+    stack_high_water: U32
 
 
-@dataclass(frozen=True)
-class GetLayer(Message):
+class GetLayer(Message, type=0x0A):
     """Asks for the time of one operator in the last profiled run."""
 
-    TYPE = 0x0A
-    FIXED = struct.Struct("<H")
-    index: int
+    index: U16
 
 
-@dataclass(frozen=True)
-class LayerTime(Message):
+class LayerTime(Message, type=0x4A):
     """Time of one operator over one invoke. With `index` at or above `total` the rest is zero."""
 
-    TYPE = 0x4A
-    FIXED = struct.Struct("<HHQ")
-    STRINGS = 1
-    total: int
-    index: int
-    ticks: int
-    label: str
+    total: U16
+    index: U16
+    ticks: U64
+    label: Text
 
 
-@dataclass(frozen=True)
-class GetOperators(Message):
+class GetOperators(Message, type=0x0B):
     """Asks for the names of the operators that the firmware registers, from a byte offset."""
 
-    TYPE = 0x0B
-    FIXED = struct.Struct("<I")
-    offset: int
+    offset: U32
 
 
-@dataclass(frozen=True)
-class OperatorNames(Message):
+class OperatorNames(Message, type=0x4B):
     """A part of the operator names: ASCII, one a line, `total` bytes in all."""
 
-    TYPE = 0x4B
-    FIXED = struct.Struct("<II")
-    REST = True
-    total: int
-    offset: int
-    data: bytes
+    total: U32
+    offset: U32
+    data: Rest
 
 
-@dataclass(frozen=True)
-class GetClock(Message):
+class GetClock(Message, type=0x0C):
     """Asks for the device's tick counter."""
 
-    TYPE = 0x0C
 
-
-@dataclass(frozen=True)
-class Clock(Message):
+class Clock(Message, type=0x4C):
     """The free-running tick counter when the request was handled."""
 
-    TYPE = 0x4C
-    FIXED = struct.Struct("<Q")
-    ticks: int
+    ticks: U64
 
 
-@dataclass(frozen=True)
-class Abort(Message):
+class Abort(Message, type=0x0D):
     """Ends the run: at once if the device can break off an invoke, else after the one that is under way."""
 
-    TYPE = 0x0D
 
-
-@dataclass(frozen=True)
-class Aborted(Message):
+class Aborted(Message, type=0x4D):
     """The run (0: there was none) has ended, with so many samples taken."""
 
-    TYPE = 0x4D
-    FIXED = struct.Struct("<HHI")
-    run: int
-    reserved: int
-    done: int
+    run: U16
+    reserved: U16
+    done: U32
 
 
-@dataclass(frozen=True)
-class Reset(Message):
+class Reset(Message, type=0x0E):
     """Resets the board, once the reply is out."""
 
-    TYPE = 0x0E
 
-
-@dataclass(frozen=True)
-class Resetting(Message):
+class Resetting(Message, type=0x4E):
     """The last thing that a device says before it resets."""
 
-    TYPE = 0x4E
 
-
-@dataclass(frozen=True)
-class Digest(Message):
+class Digest(Message, type=0x0F):
     """Asks for the SHA-256 of a range of flash."""
 
-    TYPE = 0x0F
-    FIXED = struct.Struct("<II")
-    address: int
-    length: int
+    address: U32
+    length: U32
 
 
-@dataclass(frozen=True)
-class Digested(Message):
+class Digested(Message, type=0x4F):
     """The SHA-256 of a range of flash, as the core reads it."""
 
-    TYPE = 0x4F
-    FIXED = struct.Struct("<II32s")
-    address: int
-    length: int
-    sha256: bytes
+    address: U32
+    length: U32
+    sha256: Bytes32
 
 
-@dataclass(frozen=True)
-class Refusal(Message):
+class Refusal(Message, type=0x7F):
     """An error in place of a reply."""
 
-    TYPE = 0x7F
-    FIXED = struct.Struct("<HHI")
-    STRINGS = 1
-    code: int
-    reserved: int
-    detail: int
-    text: str
+    code: U16
+    reserved: U16
+    detail: U32
+    text: Text
 
 
 # ---- the tensor stream: the header's number counts the frames of the stream
 
 
-@dataclass(frozen=True)
-class Open(Message):
+class Open(Message, type=0x20):
     """Opens a transfer of `length` bytes to `start` of an input, in blocks of `block` bytes."""
 
-    TYPE = 0x20
-    FIXED = struct.Struct("<HHHHIIII")
-    transfer: int
-    flags: int
-    input: int
-    reserved: int
-    start: int
-    length: int
-    block: int
-    crc: int
+    transfer: U16
+    flags: U16
+    input: U16
+    reserved: U16
+    start: U32
+    length: U32
+    block: U32
+    crc: U32
 
 
-@dataclass(frozen=True)
-class Data(Message):
+class Data(Message, type=0x21):
     """A block; `offset` counts from the transfer's start and is a multiple of its block size."""
 
-    TYPE = 0x21
-    FIXED = struct.Struct("<HHI")
-    REST = True
-    transfer: int
-    reserved: int
-    offset: int
-    data: bytes
+    transfer: U16
+    reserved: U16
+    offset: U32
+    data: Rest
 
 
-@dataclass(frozen=True)
-class Probe(Message):
+class Probe(Message, type=0x22):
     """Asks for an Ack and nothing else."""
 
-    TYPE = 0x22
 
-
-@dataclass(frozen=True)
-class Ack(Message):
+class Ack(Message, type=0x60):
     """What has arrived: all blocks below `base`, and block base + 1 + i if bit i of `mask` is set.
 
     The header's number is the highest stream frame seen; as lines keep order, a frame numbered at or below it
     that is not shown here is lost.
     """
 
-    TYPE = 0x60
-    FIXED = struct.Struct("<HBBIQ")
-    transfer: int
-    status: int
-    reserved: int
-    base: int
-    mask: int
+    transfer: U16
+    status: U8
+    reserved: U8
+    base: U32
+    mask: U64
 
 
 # ---- the sample stream
 
 
-@dataclass(frozen=True)
-class SamplesAck(Message):
+class SamplesAck(Message, type=0x23):
     """All samples below `next` have arrived."""
 
-    TYPE = 0x23
-    FIXED = struct.Struct("<HHI")
-    run: int
-    flags: int
-    next: int
+    run: U16
+    flags: U16
+    next: U32
 
 
-@dataclass(frozen=True)
-class Samples(Message):
+class Samples(Message, type=0x61):
     """Samples from `first` on, 8 bytes of ticks each, and where the run is."""
 
-    TYPE = 0x61
-    FIXED = struct.Struct("<HBBI")
-    REST = True
-    run: int
-    state: int
-    error: int
-    first: int
-    ticks: bytes
+    run: U16
+    state: U8
+    error: U8
+    first: U32
+    ticks: Rest
 
 
-HOST_MESSAGES: tuple[type[Message], ...] = (
-    Hello, Identify, GetModel, Select, GetTensor, StartRun, GetRun, GetOutput, GetMemory, GetLayer,
-    GetOperators, GetClock, Abort, Reset, Digest, Open, Data, Probe, SamplesAck,
-)  # fmt: skip
-DEVICE_MESSAGES: tuple[type[Message], ...] = (
-    Welcome, Identified, FlashEntry, Selected, TensorDescription, Running, RunStatus, Output, MemoryFigures,
-    LayerTime, OperatorNames, Clock, Aborted, Resetting, Digested, Refusal, Ack, Samples,
-)  # fmt: skip
-BY_TYPE: dict[int, type[Message]] = {kind.TYPE: kind for kind in HOST_MESSAGES + DEVICE_MESSAGES}
+HOST_MESSAGES = tuple(kind for kind in BY_TYPE.values() if not kind.TYPE & FROM_DEVICE)
+DEVICE_MESSAGES = tuple(kind for kind in BY_TYPE.values() if kind.TYPE & FROM_DEVICE)
 
 DATA_OVERHEAD = HEADER.size + Data.FIXED.size
 MAX_OUTPUT_OVERHEAD = HEADER.size + Output.FIXED.size
@@ -660,11 +539,6 @@ def unpack(body: bytes) -> Envelope:
     if kind not in BY_TYPE:
         raise Malformed(f"unknown message type 0x{kind:02x}")
     return Envelope(number, session, BY_TYPE[kind].unpack(body[HEADER.size :]))
-
-
-def field_names(kind: type[Message]) -> tuple[str, ...]:
-    """Return the names of a message's fields in the order of the wire."""
-    return tuple(field.name for field in fields(kind))
 
 
 def pack_dimensions(shape: tuple[int, ...]) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from harness.wire.port import Port
@@ -17,6 +18,22 @@ LAST_LOOK_S = 0.1
 _NOTHING_S = 1e-6
 
 
+class Trouble(Protocol):
+    """What is wrong with a board by its console's words: in a clause, and whether waiting is in vain."""
+
+    @property
+    def clause(self) -> str: ...
+    @property
+    def final(self) -> bool: ...
+    @property
+    def flashing_helps(self) -> bool: ...
+
+
+def no_trouble(printed: bytes) -> Trouble | None:
+    """Return None: nothing is known of what the boards print."""
+    return None
+
+
 @dataclass(frozen=True)
 class Patience:
     """Seconds that a device is waited for; the defaults are for a board that is attached.
@@ -27,12 +44,14 @@ class Patience:
         slow_request_s: the same for what takes long: to load a model, to hash flash, to end a run; and for a
             port that has gone, or a board that was reset, to come back.
         invoke_s: for one invoke.
+        trouble: says what the console of a board that does not answer means, and whether to wait on.
     """
 
     first_sign_s: float = 5.0
     request_s: float = 10.0
     slow_request_s: float = 30.0
     invoke_s: float = 60.0
+    trouble: Callable[[bytes], Trouble | None] = no_trouble
 
 
 DEFAULT = Patience()

@@ -11,8 +11,13 @@ import time
 from typing import Any, Protocol, runtime_checkable
 
 from harness.errors import BoardError, HarnessError
-from harness.wire.holders import holders, named
+from harness.wire.holders import in_use
 from harness.wire.patience import Countdown
+
+_NEGOTIATED = 6
+_NEGOTIATION = re.compile(rb"(?:\xff[\xfb-\xfe][\x00-\x2d]){2}")
+"""Two requests of RFC 854: IAC, WILL or WONT or DO or DONT, and an option up to RFC 2217's own."""
+_MAY_NEGOTIATE = re.compile(rb"\xff(?:\Z|[\xfb-\xfe])")
 
 
 class PortError(HarnessError):
@@ -29,6 +34,10 @@ class PortInUse(PortError):
 
 class PortDenied(PortError):
     """The user may not open the port."""
+
+
+class TelnetPort(PortError):
+    """A socket whose server speaks Telnet, so that not every byte passes as it is."""
 
 
 class PortLost(BoardError):
@@ -76,6 +85,7 @@ class SerialPort:
         self.baud = baud
         self._serial: Any = None
         self._fd: int | None = None
+        self._first: bytes | None = None
         self.reopen()
 
     def reopen(self) -> None:
@@ -85,6 +95,7 @@ class SerialPort:
         self.close()
         self._serial = open_serial(self.url, self.baud, 0, self.WRITE_TIMEOUT_S)
         self._fd = int(self._serial.fileno()) if has_descriptor(self._serial) else None
+        self._first = b"" if self.url.lower().startswith("socket://") else None
 
     def read(self, max_bytes: int, timeout: float) -> bytes:
         if self._serial is None:
@@ -103,7 +114,22 @@ class SerialPort:
             raise self._lost(error) from error
         if not data:
             raise self._lost(None)
+        if self._first is not None:
+            self._look_for_telnet(data)
         return data
+
+    def _look_for_telnet(self, data: bytes) -> None:
+        """Raise TelnetPort if the server's first bytes are those of a Telnet negotiation."""
+        self._first = (self._first or b"") + data
+        if _NEGOTIATION.match(self._first):
+            self.close()
+            raise TelnetPort(
+                f"{self.url} is a Telnet port, which changes bytes (0xFF is sent twice): use "
+                f"rfc2217{self.url[len('socket') :]}, or have its server pass bytes as they are (ser2net: an "
+                "accepter `tcp` without `telnet`)"
+            )
+        if len(self._first) >= _NEGOTIATED or not _MAY_NEGOTIATE.match(self._first):
+            self._first = None
 
     def write(self, data: bytes) -> None:
         import serial
@@ -221,8 +247,12 @@ def _explain(url: str, error: Exception) -> PortError:
     if code in (errno.EACCES, errno.EPERM) or "Permission" in text or "Access is denied" in text:
         return PortDenied(f"no permission to open {url}: {_how_to_be_permitted(url)}")
     if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in text:
-        by = named(holders(url)) or "another program"
-        return PortInUse(f"port {url} is in use by {by}; close it and try again")
+        return PortInUse(f"port {url} is in use by {in_use(url)}")
+    if "does not seem to support RFC2217" in text:
+        return PortError(
+            f"{url} does not answer as an RFC 2217 server: switch that on there (ser2net: an accepter "
+            f"`telnet(rfc2217)`), or use socket{url[len('rfc2217') :]} if it passes bytes as they are"
+        )
     if code == errno.ECONNREFUSED or "Connection refused" in text:
         return PortMissing(f"nothing listens at {url}: start the board's server, or check host and port")
     return PortError(f"cannot open port {url}: {text or type(error).__name__}")
@@ -231,8 +261,16 @@ def _explain(url: str, error: Exception) -> PortError:
 def _how_to_be_permitted(url: str) -> str:
     try:
         import grp
+        import pwd
 
-        group = grp.getgrgid(os.stat(url).st_gid).gr_name
+        group = grp.getgrgid(os.stat(url).st_gid)
+        user = pwd.getpwuid(os.getuid()).pw_name
     except (ImportError, OSError, KeyError):
         return "close the program that holds it, or ask whoever looks after this computer"
-    return f"it belongs to the group '{group}'; join it (sudo usermod -aG {group} $USER) and log in again"
+    rule = "install the rule that `harness ports --udev` prints"
+    if group.gr_gid == 0:
+        return f"it is root's alone; {rule}"
+    if user in group.gr_mem and group.gr_gid not in os.getgroups():
+        return f"you have joined its group '{group.gr_name}' since you logged in; log in again"
+    join = f"join it (sudo usermod -aG {group.gr_name} $USER) and log in again"
+    return f"it belongs to the group '{group.gr_name}'; {join}, or {rule}"

@@ -28,6 +28,7 @@ class Protocol:
         firmware: "module:function" of what a virtual board runs, given DeviceInfo, Engine and how often the
             board has booted (see `harness.emulator.firmware`); None if there is none.
         image: how one gets its firmware for a real board, as a clause.
+        stock: if boards are sold with it, what it cannot give, as a clause; None if they are not.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Protocol:
     sign: bytes | None = None
     firmware: str | None = None
     image: str = "build one (firmware/ports, or your own to firmware/PROTOCOL.md)"
+    stock: str | None = None
 
 
 PROTOCOLS: Registry[Protocol] = Registry(

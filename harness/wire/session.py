@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from harness.errors import BoardError
+from harness.wire.clock import Reading
 from harness.wire.port import Port
 
 VIRTUAL = "+virtual"
@@ -28,7 +29,16 @@ class DeviceReset(BoardError):
 
 
 class NoAnswer(BoardError):
-    """The device did not answer in time, or what answered is something else."""
+    """The device did not answer in time, or what answered is something else.
+
+    `flashing_helps` is False if it is known that it is not a firmware that is missing; `illegible` says that
+    something came which makes no sense at this line speed.
+    """
+
+    def __init__(self, message: str, *, flashing_helps: bool = True, illegible: bool = False) -> None:
+        super().__init__(message)
+        self.flashing_helps = flashing_helps
+        self.illegible = illegible
 
 
 class InvokeOutlasts(NoAnswer):
@@ -123,6 +133,11 @@ class Run:
     `drift_ppm` is positive if the device's clock runs fast, and None if the device has no clock to
     ask or the run was too short to tell. `complete` is False if fewer samples than asked for could be
     had. `samples` divided by `tick_hz` are always times of one invoke (see `Session.batch`).
+
+    A protocol whose model runs on camera frames tells more of each sample, in the samples' order: `pre_ms`
+    and `post_ms`, whole milliseconds before and after the invoke (empty if it does not), and `camera`, the
+    sensor and the preset that were active, in the device's words. `resolution_ms` is the step, in
+    milliseconds, in which the device reports its times; None if each tick of its clock counts.
     """
 
     samples: list[int]
@@ -131,6 +146,10 @@ class Run:
     incidents: list[Incident] = field(default_factory=list)
     drift_uncertainty_ppm: float | None = None
     complete: bool = True
+    pre_ms: list[int] = field(default_factory=list)
+    post_ms: list[int] = field(default_factory=list)
+    camera: str | None = None
+    resolution_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -160,7 +179,7 @@ class Session(ABC):
     "tensors", "load", "memory", "outputs", "layers", "clock": described, taken, reported, given, timed, read;
     "flash-models": it runs one of the models in flash, not one that is built into the firmware;
     "digests": it tells what flash holds (see `digest`); "build": the build hash of the firmware;
-    "board-id": the board names itself by the id of its profile.
+    "board-id": the board names itself, by the id of its profile or another name that its profile has.
     """
 
     incidents: Incidents
@@ -191,6 +210,9 @@ class Session(ABC):
     def select(self, address: int) -> ModelInfo:
         """Make the model at a flash address the one that runs; raises DeviceRefused."""
 
+    def told(self, inputs: Sequence[TensorInfo]) -> None:  # noqa: B027 - most protocols describe them
+        """Take note of the model's inputs as its file describes them, if the protocol describes none."""
+
     @abstractmethod
     def load(self, input_index: int, data: bytes, progress: LoadProgress | None = None) -> None:
         """Fill an input tensor; `progress(bytes arrived, bytes in all)` is called as it goes."""
@@ -220,9 +242,22 @@ class Session(ABC):
         """Return an output tensor of the last run, or None if the protocol has no tensors."""
         return None
 
+    def clock_readings(self) -> list[Reading]:
+        """Return what the device's clock shows now, asked a few times; [] if it has none to ask."""
+        return []
+
+    @property
+    def retransmissions(self) -> int:
+        """How often something had to be sent again so far, as far as the protocol notices."""
+        return 0
+
     def printed(self) -> list[float] | None:
         """Return the first output of the last run as real numbers, or None if the protocol prints none."""
         return None
+
+    def withheld(self) -> str:
+        """Return why there is neither `output` nor `printed`, as a clause."""
+        return f"the protocol {self.protocol} has no outputs"
 
     def layers(self) -> list[tuple[str, int]] | None:
         """Return (operator, ticks) of the last profiled run in order, or None if not reported."""

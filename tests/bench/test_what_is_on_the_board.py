@@ -301,7 +301,6 @@ def play(shelf: Shelf, sequences: int, number: int = 0) -> None:
     rules = settings(
         max_examples=sequences,
         stateful_step_count=4,
-        deadline=None,
         database=None,
         phases=[Phase.generate],  # a board is no function of what is done to it: nothing to shrink
         suppress_health_check=list(HealthCheck),

@@ -96,7 +96,17 @@ def test_a_profile_does_not_change():
 @pytest.mark.parametrize(
     ("board", "chip", "clock_hz", "model_format", "method", "usb"),
     [
-        ("xiao_esp32s3", "ESP32-S3", 240_000_000, "int8", "esptool", {"any": {(0x303A, 0x1001)}}),
+        (
+            "xiao_esp32s3",
+            "ESP32-S3",
+            240_000_000,
+            "int8",
+            "esptool",
+            {
+                "any": {(0x303A, 0x1001)},
+                "running": {(0x303A, 0x4001), (0x2886, 0x0056), (0x2886, 0x8056)},
+            },
+        ),
         (
             "grove_vision_ai",
             "HX6537-A",

@@ -14,7 +14,8 @@ import pytest
 
 from harness.cards import Rules, benching, session
 from harness.cards.benching import Run
-from harness.cards.fetching import FetchError, Files, fetch
+from harness.cards.fetching import Files, fetch
+from harness.download import FetchError
 from harness.errors import BoardError
 from harness.models import bundled
 from harness.results import store

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.cards.fetching import FetchError, Files, cached, fetch
+from harness.cards.fetching import Files, cached, fetch
 from harness.cards.models import Reference
+from harness.download import FetchError
 from harness.errors import HarnessError
 
 DATA = bytes(range(256)) * 1024

@@ -201,7 +201,7 @@ def test_entries_that_share_their_first_file_are_each_followed_by_their_own_card
 figure = st.floats(1, 900).map(lambda ms: round(ms, 1))
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_whatever_is_in_a_zoo_its_generator_has_nothing_left_to_change(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -19,8 +19,8 @@ from harness.cards.planning import plan
 from harness.results.record import Record
 from tests.cards.making import SHA1, benched
 
-SAMPLE = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
-WHOLE = settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+SAMPLE = settings(max_examples=250, suppress_health_check=list(HealthCheck))
+WHOLE = settings(max_examples=20_000, suppress_health_check=list(HealthCheck))
 
 NAMES = {
     "xiao_esp32s3": ("XIAO ESP32S3", "xiao_esp32s3", "[ESP32-S3 (XIAO)](https://e.com/x)"),

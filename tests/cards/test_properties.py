@@ -16,8 +16,8 @@ from tests.cards.documents import Doc, documents
 from tests.cards.making import benched
 
 ACCEPT = Rules(accept=True)
-SAMPLE = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-WHOLE = settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+SAMPLE = settings(max_examples=60, suppress_health_check=list(HealthCheck))
+WHOLE = settings(max_examples=3000, suppress_health_check=list(HealthCheck))
 
 
 def figures(text: str) -> dict[tuple[str, str], str]:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from harness import boards
 from harness.boards import Profile
 from harness.chips import rp2040
-from harness.chips.family import FAMILIES, family_of
+from harness.chips.family import FAMILIES, Piece, family_of
 from harness.cli import cli
 from harness.errors import HarnessError
 from harness.firmware import images, virtual
@@ -23,8 +23,14 @@ PICO = PROFILES["raspberry_pi_pico"]
 
 
 def image(board: Profile) -> bytes:
-    """Return the application, or the only part, of a board's virtual firmware."""
-    return virtual.build(board, "bench")[-1][2]
+    """Return the only part of a board's virtual firmware, or the first."""
+    return virtual.build(board, "bench")[0][2]
+
+
+def place(board: Profile, name: str, data: bytes) -> Piece:
+    """Return an image with its place."""
+    (placed,) = images.arrange(board, [Piece(name, data)])
+    return placed
 
 
 @pytest.mark.parametrize("of", PROFILES)
@@ -32,19 +38,19 @@ def image(board: Profile) -> bytes:
 def test_an_image_is_taken_by_its_own_chip_and_refused_for_every_other(of: str, on: str) -> None:
     own, other = PROFILES[of], PROFILES[on]
     if own.chip.name == other.chip.name:
-        assert images.identify(other, "image", image(own)).virtual
+        assert place(other, "image", image(own)).data == image(own)
+        assert images.is_virtual(image(own))
     else:
         expected = f"image: an image for the .*, but {on} has {re.escape(other.chip.name)}"
         with pytest.raises(HarnessError, match=expected):
-            images.identify(other, "image", image(own))
+            place(other, "image", image(own))
 
 
-@pytest.mark.parametrize("name", ["xiao_esp32s3", "xiao_esp32c3", "raspberry_pi_pico"])
+@pytest.mark.parametrize("name", PROFILES)
 def test_noise_is_no_image(name: str) -> None:
-    """The form of a Himax chip's images is not documented: there noise cannot be told from one."""
     board = PROFILES[name]
-    with pytest.raises(HarnessError, match=f"no image for {board.chip.name}"):
-        images.identify(board, "noise", random.Random(1).randbytes(8192))
+    with pytest.raises(HarnessError, match=re.escape(f"no image for {board.chip.name}")):
+        place(board, "noise", random.Random(1).randbytes(8192))
 
 
 def test_the_rp2040_s_checksum_is_the_one_of_its_data_sheet() -> None:
@@ -64,9 +70,9 @@ def test_one_flipped_bit_of_the_second_stage_keeps_an_rp2040_from_booting() -> N
 def test_an_esp32_takes_a_partition_table_where_its_tables_are() -> None:
     board = PROFILES["xiao_esp32c3"]
     table = {name: data for name, _, data in virtual.build(board, "bench")}["partition table"]
-    assert images.identify(board, "partition-table.bin", table).place == 0x8000
+    assert place(board, "partition-table.bin", table).address == 0x8000
     with pytest.raises(HarnessError, match="its partition table is damaged"):
-        images.identify(board, "partition-table.bin", table[:40] + b"?" + table[41:])
+        place(board, "partition-table.bin", table[:40] + b"?" + table[41:])
 
 
 def changed(tmp_path: Path, *changes: tuple[str, str]) -> Path:

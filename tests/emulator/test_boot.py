@@ -9,7 +9,7 @@ import pytest
 
 from harness import boards
 from harness.boards import Profile
-from harness.chips import espimage, filling
+from harness.chips import filling, partitions
 from harness.emulator.board import BoardLine, VirtualBoard, load_firmware, load_models
 from harness.emulator.boot import App, Wiring, rom
 from harness.emulator.controls import BoardReset, Boot, Controls
@@ -20,6 +20,7 @@ from harness.emulator.tflm_engine import TflmRuntime
 from harness.firmware import virtual
 from harness.models import bundled, vela
 from tests.emulator.lines import MemoryLine
+from tests.firmware import made
 
 SMALL = "mnist_mbv2_035_32_int8"
 WIRED = Wiring(lines=True, drives=Path("nowhere"))
@@ -61,27 +62,27 @@ def at(address: int, data: bytes) -> Callable[[BoardFlash], None]:
     return lambda flash: flash.program(address, data)
 
 
-def image(address: int, chip: int) -> Callable[[BoardFlash], None]:
-    return at(address, espimage.build([espimage.Segment(0x403C8700, bytes(16))], 0x403C8700, chip))
+def image(address: int, chip: made.Chip) -> Callable[[BoardFlash], None]:
+    return at(address, made.boot_loader(chip))
 
 
 ESP_TROUBLE = {
     "blank": (at(0, b"\xff" * 0x50000), "invalid header: 0xffffffff"),
-    "another chip's loader": (image(0, 5), "mismatch chip ID, expected 9, found 5"),
+    "another chip's loader": (image(0, made.C3), "mismatch chip ID, expected 9, found 5"),
     "flipped bit in the loader": (at(0x200, b"\0\1\2"), "csum err:0x"),
     "loader's hash": (at(0x4, b"\1"), "SHA-256 comparison failed:"),
     "no table": (at(0x8000, b"\xff" * 0xC00), "flash_parts: partition 0 invalid magic number 0xffff"),
     "damaged table": (at(0x8004, b"\x77"), "Failed to verify partition table"),
     "table without an application": (
-        at(0x8000, espimage.partition_table([espimage.Partition("nvs", 1, 2, 0x9000, 0x1000)])),
+        at(0x8000, made.table(made.NVS)),
         "No bootable app partitions",
     ),
     "no application": (at(0x40000, b"\xff" * 8192), "has invalid magic byte (nothing flashed here?)"),
-    "half of an application": (at(0x40100, b"\xff" * 8192), "image at 0x40000 is not whole: segment 1"),
-    "another chip's application": (image(0x40000, 0), "mismatch chip ID, expected 9, found 0"),
+    "half of an application": (at(0x40100, b"\xff" * 8192), "image at 0x40000 is not whole: "),
+    "another chip's application": (image(0x40000, made.PLAIN), "mismatch chip ID, expected 9, found 0"),
     "flipped bit in the application": (at(0x40300, b"\0\1\2"), "esp_image: Checksum failed. Calculated 0x"),
     "application's hash": (at(0x40004, b"\1"), "Image hash failed - image is corrupt"),
-    "a real program": (image(0x40000, 9), "a program for the chip, which cannot run here"),
+    "a real program": (image(0x40000, made.S3), "a program for the chip, which cannot run here"),
 }
 
 
@@ -95,8 +96,8 @@ def test_an_esp32s3_says_why_it_does_not_boot(trouble: str) -> None:
 
 
 def test_without_a_partition_for_models_there_are_none() -> None:
-    parts = [espimage.Partition("factory", 0, 0, 0x40000, 0x390000)]
-    app, printed = esp(at(0x8000, espimage.partition_table(parts)))
+    parts = [partitions.Partition("factory", 0, 0, 0x40000, 0x390000)]
+    app, printed = esp(at(0x8000, partitions.build(parts)))
     assert app is not None
     assert app.regions == ()
     assert "no partition 'models' at 0x400000" in printed
@@ -131,6 +132,21 @@ def test_a_himax_board_says_why_it_does_not_boot(
     app, printed = booted(board, flash, tmp_path)
     assert app is None
     assert other in printed
+
+
+@pytest.mark.parametrize(
+    ("board_id", "data"), [("grove_vision_ai_we2", made.we2()), ("grove_vision_ai", made.we1())]
+)
+def test_a_himax_board_says_that_a_vendor_s_program_cannot_run_here(
+    board_id: str, data: bytes, tmp_path: Path
+) -> None:
+    board = boards.load(board_id)
+    flash = BoardFlash(board)
+    flash.program(board.flash.image_offset, data)
+    app, printed = booted(board, flash, tmp_path)
+    assert app is None
+    assert "virtual board: " in printed
+    assert "cannot run here" in printed
 
 
 def started(board: Profile, flash: BoardFlash) -> str:

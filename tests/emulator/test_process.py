@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.chips import console
 from harness.emulator.process import BoardProcess
 from harness.errors import BoardError
 from harness.wire.patience import Patience
@@ -67,7 +68,7 @@ def test_a_board_is_switched_on_by_the_host_that_opens_its_port_and_its_boot_tex
     with BoardProcess("grove_vision_ai", ["--firmware", "none"], listen=listen) as board:
         time.sleep(0.3)  # in which it would have said all that it has to say
         with pytest.raises(NoAnswer, match=r"no firmware boots on it \(bootloader fail \(main-1943\)\)"):
-            connect("bench", open_port(board.url), Patience(first_sign_s=60.0))
+            connect("bench", open_port(board.url), Patience(first_sign_s=60.0, trouble=console.trouble))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="emulated boards exist for Linux alone")
@@ -77,4 +78,4 @@ def test_what_a_blank_esp32s3_says_is_heard_behind_rfc_2217_too() -> None:
         BoardProcess("xiao_esp32s3", options, listen="rfc2217://127.0.0.1:0") as board,
         pytest.raises(NoAnswer, match=r"no firmware boots on it \(invalid header: 0xffffffff\)"),
     ):
-        connect("bench", open_port(board.url), Patience(first_sign_s=60.0))
+        connect("bench", open_port(board.url), Patience(first_sign_s=60.0, trouble=console.trouble))

@@ -21,7 +21,6 @@ from harness.emulator.faults import Damage, parse_faults
 from harness.emulator.firmware import Firmware
 from harness.emulator.line import VirtualLine
 from harness.emulator.process import BoardProcess
-from harness.emulator.simulation import SimulatedClock, SimulatedPort
 from harness.models import reference, tflite
 from harness.models.resolve import resolve
 from harness.wire import messages as m
@@ -30,6 +29,7 @@ from harness.wire.framing import Decoder, encode
 from harness.wire.port import Port, SerialPort
 from tests.firmware.selftest import TICK_HZ, SelftestEngine, expected_output
 from tests.firmware.simulated import CoreFirmware, CoreProcess
+from tests.simulation import SimulatedClock, SimulatedPort
 
 START_S = 10.0
 
@@ -119,7 +119,7 @@ class PythonDevice(SimulatedDevice):
             clock_hz=0,
             tick_hz=TICK_HZ,
         )
-        return BenchFirmware(info, SelftestEngine(self.model, clock), boot=boots, benchmark="vww01")
+        return BenchFirmware(info, SelftestEngine(self.model, clock), boot=boots, text=True)
 
 
 class CoreDevice(SimulatedDevice):

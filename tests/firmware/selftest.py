@@ -6,12 +6,12 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-from harness.emulator.engine import EngineError, Invoked, Loaded, ModelEntry, TensorSpec
-from harness.emulator.simulation import SimulatedClock
+from harness.emulator.engine import EngineError, Invoked, Loaded, ModelEntry
 from harness.models import tflite
 from harness.models.build import Builder, Scale
 from harness.wire.messages import ErrorCode
-from harness.wire.session import RamUse
+from harness.wire.session import RamUse, TensorInfo
+from tests.simulation import SimulatedClock
 
 MARK = b"selftest"
 BYTE = Scale(0.00390625, -128)
@@ -127,9 +127,9 @@ LEAST_TICKS = 200
 ARENA_BYTES = 1 << 20
 
 
-def _spec(tensor: tflite.Tensor) -> TensorSpec:
+def _spec(tensor: tflite.Tensor) -> TensorInfo:
     quantization = tensor.quantization
-    return TensorSpec(
+    return TensorInfo(
         tensor.name,
         tensor.type,
         tensor.shape,

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 
 from harness.emulator.firmware import Firmware
-from harness.emulator.simulation import SimulatedClock
 from tests.firmware.selftest import ARENA_BYTES, TICK_HZ
+from tests.simulation import SimulatedClock
 
 
 class CoreProcess:

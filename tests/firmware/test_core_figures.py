@@ -84,27 +84,33 @@ def test_an_output_of_a_type_without_a_text_form_shows_no_values(checked: Path) 
         assert b"m-results-[]\r\n" in text(host, b"infer 1 0%")
 
 
+def load(host: RawHost, data: bytes, size: int) -> bytes:
+    """Ask for `size` bytes of input and send `data`, all that is too much in the last command."""
+    text(host, b"db load %d%%" % size)
+    for at in range(0, size - 16, 16):
+        text(host, b"db " + data[at : at + 16].hex().encode() + b"%")
+    return text(host, b"db " + data[size - 16 :].hex().encode() + b"%")
+
+
 def test_the_first_model_in_flash_is_taken_where_none_was_selected(
     checked: Path, two_inputs: tflite.Model
 ) -> None:
     with CoreDevice(checked, two_inputs) as device:
         host = started(device)
-        assert text(host, b"db load 2%") == b"m-[Expecting 2 bytes]\r\nm-ready\r\n"
+        size = device.input_bytes[0]
+        assert text(host, b"db load %d%%" % size) == b"m-[Expecting %d bytes]\r\nm-ready\r\n" % size
         host.greet()
-        assert host.ask(m.GetTensor(0, 0), m.TensorDescription).size == device.input_bytes[0]
+        assert host.ask(m.GetTensor(0, 0), m.TensorDescription).size == size
 
 
-def test_bytes_beyond_the_input_are_counted_and_dropped(checked: Path, two_inputs: tflite.Model) -> None:
+def test_digits_beyond_the_input_are_dropped(checked: Path, two_inputs: tflite.Model) -> None:
     with CoreDevice(checked, two_inputs) as device:
         host = started(device)
         size = device.input_bytes[0]
-        text(host, b"db load %d%%" % (size + 3))
-        for _ in range(0, size, 32):
-            text(host, b"db " + b"5a" * 32 + b"%")
-        assert text(host, b"db 010203%") == b"m-load-done\r\nm-ready\r\n"
+        assert load(host, b"\x5a" * (size + 3), size) == b"m-load-done\r\nm-ready\r\n"
+        assert text(host, b"db 010203%") == b"m-ready\r\n"
         printed = text(host, b"db print%").split(b"\r\n")
-        assert printed[size // 8 - 1] == b"m-buffer" + b"-5a" * 8
-        assert printed[size // 8] == b"m-buffer-00-00-00"
+        assert printed == [b"m-buffer" + b"-5a" * 8] * (size // 8) + [b"m-ready", b""]
 
 
 def test_text_commands_wait_for_a_run(checked: Path, two_inputs: tflite.Model) -> None:
@@ -138,18 +144,18 @@ def test_what_is_said_in_text_keeps_the_watchdog_quiet(checked: Path, two_inputs
     """A megabyte in hex takes 35 s on a line of 921600 baud."""
     with CoreDevice(checked, two_inputs) as device:
         host = started(device)
-        text(host, b"db load 4096%")
+        size = device.input_bytes[0]
+        text(host, b"db load %d%%" % size)
         before = device.process.alive
         text(host, b"db print%")
-        assert device.process.alive >= before + 4096
+        assert device.process.alive >= before + size
 
 
 def test_a_failed_inference_is_an_error_in_text(checked: Path, two_inputs: tflite.Model) -> None:
-    failing = selftest.asking_to("f")
     with CoreDevice(checked, two_inputs) as device:
         host = started(device)
-        text(host, b"db load %d%%" % len(failing))
-        text(host, b"db " + failing.hex().encode() + b"%")
+        size = device.input_bytes[0]
+        load(host, selftest.asking_to("f").ljust(size, b"\0"), size)
         for command in (b"infer 1 0%", b"infer 1 1%"):
             error = b"e-[the input asked the selftest engine to fail]\r\nm-ready\r\n"
             assert text(host, command).endswith(error)

@@ -18,7 +18,8 @@ from tests.firmware.selftest import asking_to
 
 pytestmark = pytest.mark.interop
 
-MOST_CODE_BYTES = 12 * 1024
+MOST_CODE_BYTES = 12 * 1024 + 1536
+"""12 KiB, and what MLPerf Tiny's benchmarks take: quantising, the reconstruction error, lengths."""
 MOST_RAM_BYTES = 6 * 1024
 MOST_INSTRUCTIONS = 100
 MOST_BETWEEN_OPERATORS = 100

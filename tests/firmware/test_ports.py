@@ -12,6 +12,7 @@ from tests.firmware.builds import FIRMWARE, require
 
 pytestmark = pytest.mark.interop
 
+ESP32S3 = FIRMWARE / "ports/xiao_esp32s3"
 DECLARATIONS = Path(__file__).parent / "declarations"
 WARNINGS = (
     *("-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-Wstrict-prototypes"),
@@ -53,8 +54,36 @@ def test_each_port_calls_itself_as_the_board_profile_does() -> None:
         assert f'.board = "{profile.id}"' in source.read_text(encoding="utf-8")
 
 
-def test_the_esp32s3_project_keeps_models_where_the_board_profile_has_them() -> None:
-    region = boards.load("xiao_esp32s3").flash.model_region
-    partitions = (FIRMWARE / "ports/xiao_esp32s3/partitions.csv").read_text(encoding="utf-8")
-    [row] = [line.split(",") for line in partitions.splitlines() if line.startswith("models")]
-    assert (int(row[3], 0), int(row[4], 0)) == (region.offset, region.size_bytes)
+def test_the_esp32s3_projects_partitions_are_the_regions_of_the_board_profile() -> None:
+    lines = (ESP32S3 / "partitions.csv").read_text(encoding="utf-8").splitlines()
+    rows = [[word.strip() for word in line.split(",")] for line in lines if not line.startswith("#")]
+    partitions = {
+        name: (int(offset, 0), int(size.removesuffix("K")) << 10) for name, _, _, offset, size in rows
+    }
+    regions = {
+        region.name: (region.offset, region.size_bytes)
+        for region in boards.load("xiao_esp32s3").flash.regions
+    }
+    # The two in front of the partitions are not in the table: the boot loader, and the table itself.
+    assert [regions.pop(name)[0] for name in ("bootloader", "partition_table")] == [0x0, 0x8000]
+    assert partitions == regions
+    assert all(
+        offset % 0x10000 == 0 for name, kind, _, at, _ in rows if kind == "app" for offset in [int(at, 0)]
+    )
+
+
+def test_the_esp32s3_project_is_set_up_as_the_board_profile_says() -> None:
+    profile = boards.load("xiao_esp32s3")
+    lines = (ESP32S3 / "sdkconfig.defaults").read_text(encoding="utf-8").splitlines()
+    chosen = {name for name, _, value in (line.partition("=") for line in lines) if value == "y"}
+    menu = (ESP32S3 / "main/Kconfig.projbuild").read_text(encoding="utf-8")
+    memory = {memory.name: memory.size_bytes for memory in profile.memories}
+    assert profile.estimate is not None
+    assert profile.estimate.cache_bytes is not None
+    assert f"CONFIG_ESP_DEFAULT_CPU_FREQ_MHZ_{profile.clock_hz // 1_000_000}" in chosen
+    assert f"CONFIG_ESPTOOLPY_FLASHSIZE_{memory['flash'] >> 20}MB" in chosen
+    # What the published times are with, which the profile's estimates are fitted to.
+    assert {f"CONFIG_ESP32S3_DATA_CACHE_{profile.estimate.cache_bytes >> 10}KB", "CONFIG_SPIRAM"} <= chosen
+    assert profile.arena.memory == "psram"
+    assert "default BENCH_ARENA_PSRAM\n" in menu
+    assert f"default {profile.arena.size_bytes >> 10} if BENCH_ARENA_PSRAM\n" in menu

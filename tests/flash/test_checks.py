@@ -9,20 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.boards import Profile
-from harness.chips import espimage
 from harness.errors import HarnessError
 from harness.firmware import virtual
 from harness.flash.checks import check, refuse_virtual
 from harness.flash.method import FlashFile
+from tests.firmware import made
 from tests.flash.rig import A1101, ESP, WE1, WE2, firmware
 
 
 def model(address: int, size: int = 1000) -> FlashFile:
     return FlashFile("net.tflite", address, bytes(size), "model")
-
-
-def image(address: int, size: int) -> FlashFile:
-    return FlashFile("image.bin", address, b"\x55" * size, "firmware")
 
 
 def merged(parts: list[FlashFile]) -> bytes:
@@ -35,6 +31,11 @@ def merged(parts: list[FlashFile]) -> bytes:
 
 APP = virtual.build(ESP, "bench")[2][2]
 MERGED = merged(firmware(ESP))
+VENDORS = {
+    ESP.chip.name: made.merged_esp(),
+    WE1.chip.name: made.we1(),
+    WE2.chip.name: made.we2(),
+}
 CONTAINER = virtual.build(WE2, "bench")[0][2]
 
 REFUSED = {
@@ -55,7 +56,11 @@ REFUSED = {
         [model(0x1FF000)],
         "not within a region for models; free to use: .*0x200000",
     ),
-    "WE2 image over 1 MiB": (WE2, [image(0, (1 << 20) + 1)], "may have at most 1048576 bytes"),
+    "WE2 image over 1 MiB": (
+        WE2,
+        [FlashFile("image", 0, made.we2().ljust((1 << 20) + 1), "firmware")],
+        "may have at most 1048576 bytes",
+    ),
     "WE1 model longer than its slot": (
         A1101,
         [model(0x30000000, (1 << 20) + 1)],
@@ -71,7 +76,7 @@ REFUSED = {
     "cut short": (
         ESP,
         [FlashFile("app", 0x40000, APP[:-40], "firmware")],
-        "ends before its checksum and hash",
+        "it ends after 4648 bytes, before its checksum",
     ),
     "flipped bit": (
         ESP,
@@ -85,11 +90,7 @@ REFUSED = {
     ),
     "for another ESP32": (
         ESP,
-        [
-            FlashFile(
-                "app", 0x40000, espimage.build([espimage.Segment(0, bytes(8))], 0, chip_id=0), "firmware"
-            )
-        ],
+        [FlashFile("app", 0x40000, made.application(made.PLAIN), "firmware")],
         "an image for the ESP32, but xiao_esp32s3 has Espressif ESP32-S3",
     ),
     "a Himax image for an ESP32": (
@@ -148,10 +149,9 @@ def test_bad_input_is_refused_in_one_line(case: str) -> None:
 def test_what_is_meant_for_a_board_passes(board: Profile) -> None:
     place = board.flash.model_region
     check(board, [*firmware(board), FlashFile("m", place.offset, bytes(place.size_bytes), "model")])
-    vendor = [FlashFile("vendor's", board.flash.image_offset, b"\x55" * 9000, "firmware")]
-    if board is not ESP:
-        check(board, vendor)
-        refuse_virtual(board, vendor)
+    vendor = [FlashFile("vendor's", board.flash.image_offset, VENDORS[board.chip.name], "firmware")]
+    check(board, vendor)
+    refuse_virtual(board, vendor)
 
 
 @pytest.mark.parametrize("board", [ESP, WE1, WE2], ids=lambda board: board.id)

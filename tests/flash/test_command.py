@@ -18,9 +18,10 @@ from click.testing import CliRunner
 from uf2utils.file import UF2File
 
 import harness
+from harness import boards
 from harness.boards import Profile
 from harness.chips import uf2file
-from harness.cli import flash, uf2
+from harness.cli import flash, ports, uf2
 from harness.emulator.board import load_models
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.process import BoardProcess
@@ -32,7 +33,9 @@ from harness.models import bundled, resolve
 from harness.runner import api, attached, placing
 from harness.runner.attached import Attached
 from harness.runner.deploy import deploy
+from harness.runner.reach import Reach
 from harness.wire.holders import holders
+from tests.firmware import made
 from tests.flash.rig import A1101, ESP, WE1, WE2, running
 
 FIRST, SECOND = "cifar10_mbv2_035_32_int8", "mnist_mbv2_035_32_int8"
@@ -60,11 +63,14 @@ def test_models_are_placed_one_behind_the_other_each_at_a_block(tmp_path: Path) 
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
     lines = first.stdout.splitlines()
-    assert len(lines) == 2
-    assert lines[0].startswith(f"flashed: {ESP.id}: {FIRST}, 40,336 bytes at 0x400000 in ")
-    assert "verified: MD5, by the chip" in lines[0]
-    assert " at 0x40a000 in " in lines[1]
-    assert json.loads(second.stdout) == {
+    assert len(lines) == 3
+    assert lines[0].startswith(f"found: {ESP.id}: ESP32-S3 (QFN56) (revision v0.2), flash: 8 MiB, ")
+    assert lines[1].startswith(f"flashed: {ESP.id}: {FIRST}, 40,336 bytes at 0x400000 in ")
+    assert "verified: MD5, by the chip" in lines[1]
+    assert " at 0x40a000 in " in lines[2]
+    again = json.loads(second.stdout)
+    assert lines[0] == f"found: {ESP.id}: {again.pop('loader')}"
+    assert again == {
         "board": ESP.id,
         "written": [],
         "kept": [{"what": name, "known_by": "MD5, by the chip"} for name in (FIRST, SECOND)],
@@ -109,8 +115,11 @@ def test_an_address_is_taken_and_a_file_of_firmware(tmp_path: Path) -> None:
             ["-b", "esp32s3", "--port", "/dev/x", "-m", f"{FIRST}@0x400000", "-m", f"{SECOND}@0x401000"],
             "overlap",
         ),
-        (["-b", "esp32s3", "--port", "/dev/nope"], "no port /dev/nope"),
-        (["-b", "esp32s3"], "no xiao_esp32s3 is attached (USB id 303A:1001)"),
+        (["-b", "esp32s3", "--port", "/dev/nope", "-m", FIRST], "no port /dev/nope"),
+        (
+            ["-b", "esp32s3", "-m", FIRST],
+            "no xiao_esp32s3 is attached (USB id 303A:1001, 303A:4001, 2886:0056, 2886:8056)",
+        ),
         (["-b", "we2", "--port", "/dev/x", "-m", f"{FIRST}@-1"], "'-1' is no address"),
         (["-b", "we2", "--port", "/dev/x", "-m", f"{FIRST}@"], "'' is no address"),
         (["-b", "we2", "--port", "/dev/x", "--firmware", "none"], "nothing to flash"),
@@ -122,7 +131,7 @@ def test_what_cannot_be_flashed_is_one_line(arguments: list[str], expected: str)
 
 
 def test_the_process_ends_with_that_line_and_status_2() -> None:
-    done = run("flash", "-b", "esp32s3", "--port", "/dev/nope")
+    done = run("flash", "-b", "esp32s3", "--port", "/dev/nope", "-m", FIRST)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("harness: error: no port /dev/nope")
@@ -171,8 +180,8 @@ def test_a_uf2_file_that_cannot_be_made_is_one_line(
 @pytest.mark.parametrize("name", ["NET.TFLITE", "net"])
 def test_a_model_is_one_by_what_is_in_it_whatever_its_file_is_called(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bundled.build(FIRST))
-    made = placing.uf2(tmp_path / name, "a1101")
-    assert (made.use, made.address) == ("model", 0x30000000)
+    file = placing.uf2(tmp_path / name, "a1101")
+    assert (file.use, file.address) == ("model", 0x30000000)
 
 
 def test_each_model_has_a_block_or_a_slot_of_its_own(tmp_path: Path) -> None:
@@ -194,10 +203,19 @@ def test_each_model_has_a_block_or_a_slot_of_its_own(tmp_path: Path) -> None:
         load_models(A1101, flash, [FIRST] * 5)
 
 
-def port(device: str, usb: str | None, serial_number: str | None = None) -> SimpleNamespace:
+def port(
+    device: str, usb: str | None, serial_number: str | None = None, location: str | None = None
+) -> SimpleNamespace:
     """A port as pyserial lists it."""
     vid, pid = (int(part, 16) for part in usb.split(":")) if usb else (None, None)
-    return SimpleNamespace(device=device, vid=vid, pid=pid, serial_number=serial_number, description="a port")
+    return SimpleNamespace(
+        device=device,
+        vid=vid,
+        pid=pid,
+        serial_number=serial_number,
+        description="a port",
+        location=location,
+    )
 
 
 def attach(monkeypatch: pytest.MonkeyPatch, *ports: SimpleNamespace) -> None:
@@ -223,6 +241,171 @@ def test_the_one_attached_board_that_fits_is_taken(monkeypatch: pytest.MonkeyPat
     assert attached.choose_port("/dev/ttyX", ESP) == "/dev/ttyX"
     with pytest.raises(HarnessError, match=r"no grove_vision_ai is attached .*2886:8060"):
         attached.choose_port("auto", WE1)
+
+
+def test_a_board_whose_firmware_drives_the_usb_port_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    for usb in ("303A:4001", "2886:0056", "2886:8056"):
+        attach(monkeypatch, port("/dev/ttyACM0", usb))
+        assert attached.choose_port(None, ESP) == "/dev/ttyACM0"
+
+
+def test_no_emulated_board_takes_the_place_of_what_may_be_the_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TinyUSB with CDC and mass storage: nobody's id, by the vendor of the board's chip."""
+    attach(monkeypatch, port("/dev/ttyACM0", "303A:4003"))
+    may_be = (
+        "/dev/ttyACM0 (303A:4003, a port) may be the xiao_esp32s3, under a USB id that its firmware gives it"
+    )
+    with pytest.raises(HarnessError) as caught:
+        attached.choose_port(None, ESP)
+    assert str(caught.value) == (
+        f"{may_be}: name it with --port, or take an emulated board with --port emulated"
+    )
+    with pytest.raises(HarnessError) as caught:
+        attached.choose_port("auto", ESP)
+    assert str(caught.value).endswith(f"; {may_be}: if so, name it with --port")
+    assert attached.choose_port("emulated", ESP) == "emulated"
+    assert attached.choose_port("/dev/ttyACM0", ESP) == "/dev/ttyACM0"
+    assert attached.choose_port(None, WE2) == "emulated", "another maker's chip"
+    listed = " ".join(CliRunner().invoke(ports.command).output.split())
+    assert "perhaps xiao_esp32c3 or xiao_esp32c6 or xiao_esp32s3" in listed
+
+
+def test_another_board_of_the_same_maker_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    attach(monkeypatch, port("/dev/ttyACM0", "2886:8061"))
+    assert attached.choose_port(None, WE1) == "emulated"
+
+
+def test_a_board_of_one_s_own_profile_is_found_by_its_usb_id(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.toml"
+    usb = '[[usb]]\nid = "1234:5678"\nstate = "any"\nmeans = "it"\nsource = "lsusb"\n'
+    own.write_text(f'extends = "xiao_esp32s3"\nid = "own"\nsource = "me"\n{usb}')
+    attach(monkeypatch, port("/dev/ttyACM0", "1234:5678"))
+    assert attached.choose_port(None, boards.load(own)) == "/dev/ttyACM0"
+
+
+SOCKET = {"serial_number": "34:85", "location": "1-1.2:1.0"}
+
+
+@pytest.mark.parametrize(
+    ("now", "where"),
+    [
+        ([("/dev/ttyACM1", "303A:1001", "34:85", "1-1.2:1.0")], "/dev/ttyACM1"),
+        ([("/dev/ttyACM1", "303A:1001", "34:85", "1-4")], "/dev/ttyACM1"),
+        ([("/dev/ttyACM1", "2886:0060", None, "1-1.2")], "/dev/ttyACM1"),
+        ([("/dev/ttyACM1", "2886:0060", "34:86", "1-1.2:1.0")], "/dev/ttyACM1"),
+        ([("/dev/ttyACM1", "303A:1001", "34:86", "1-1.2:1.0")], None),
+        (
+            [
+                ("/dev/ttyACM0", "303A:1001", "77:77", "1-1.3:1.0"),
+                ("/dev/ttyACM1", "303A:1001", "34:85", "1-1.2:1.0"),
+            ],
+            "/dev/ttyACM1",
+        ),
+        (
+            [
+                ("/dev/ttyACM1", "303A:1001", "34:85", "1-1.2:1.2"),
+                ("/dev/ttyACM2", "303A:1001", "34:85", "1-1.2:1.0"),
+            ],
+            "/dev/ttyACM2",
+        ),
+        ([("/dev/ttyACM1", "303A:1001", "77:77", "1-1.3:1.0"), ("/dev/ttyS0", None, None, None)], None),
+    ],
+    ids=[
+        "renamed",
+        "moved to another socket",
+        "a boot loader without a number",
+        "a boot loader with another number",
+        "another board in its socket",
+        "another board took the name",
+        "two ports of one device",
+        "not there",
+    ],
+)
+def test_a_device_is_found_again_by_serial_number_and_socket(
+    monkeypatch: pytest.MonkeyPatch,
+    now: list[tuple[str, str | None, str | None, str | None]],
+    where: str | None,
+) -> None:
+    attach(monkeypatch, port("/dev/ttyACM0", "303A:1001", **SOCKET))
+    known = attached.device("/dev/ttyACM0")
+    assert known is not None
+    attach(monkeypatch, *(port(*one) for one in now))
+    assert attached.port_of(known) == where
+
+
+def test_a_device_is_known_by_a_link_to_its_port_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "ttyACM0").touch()
+    (tmp_path / "by-id").symlink_to(tmp_path / "ttyACM0")
+    attach(monkeypatch, port(str(tmp_path / "ttyACM0"), "303A:1001", "34:85"))
+    known = attached.device(str(tmp_path / "by-id"))
+    assert known is not None
+    assert known.serial_number == "34:85"
+
+
+def test_a_port_of_the_same_bridge_s_maker_may_be_the_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    attach(monkeypatch, port("/dev/ttyUSB0", "1A86:7523"))
+    with pytest.raises(HarnessError, match=r"may be the grove_vision_ai_we2, under the USB id of its bridge"):
+        attached.choose_port(None, WE2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a POSIX thing")
+def test_a_port_that_comes_back_under_another_name_is_opened_under_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminals = [os.openpty(), os.openpty()]
+    first, second = (os.ttyname(slave) for _, slave in terminals)
+    attach(monkeypatch, port(first, "303A:1001", **SOCKET))
+    with Reach(ESP, first, first, device=attached.device(first)).open() as opened:  # type: ignore[attr-defined]
+        attach(monkeypatch, port(second, "303A:1001", **SOCKET))
+        opened.reopen()
+        assert opened.url == second
+        os.write(terminals[1][0], b"here")
+        assert opened.read(10, 1.0) == b"here"
+    for ends in terminals:
+        for end in ends:
+            os.close(end)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a POSIX thing")
+def test_a_board_that_leaves_its_port_for_the_boot_loader_is_flashed_where_it_comes_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Firmware with TinyUSB: a reset takes its port away, and the ROM's has another id, number and name."""
+    import tty
+
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    tinyusb = os.ttyname(slave)
+    os.close(slave)
+    gone = threading.Event()
+
+    def firmware() -> None:
+        """Say nothing, and go with the first word to the boot loader."""
+        heard = b""
+        while b"\xc0\x00\x08" not in heard:  # SYNC, as esptool sends it
+            try:
+                heard += os.read(master, 4096)
+            except OSError:  # nobody has it open
+                time.sleep(0.01)
+        gone.set()
+        os.close(master)
+
+    thread = threading.Thread(target=firmware, daemon=True)
+    thread.start()
+    with BoardProcess(str(ESP.path), ["--firmware", "none"], listen="pty") as process:
+
+        def comports() -> list[SimpleNamespace]:
+            if gone.is_set():
+                return [port(process.url, "303A:1001", "34:85", "1-1.2")]
+            return [port(tinyusb, "303A:4001", "123456", "1-1.2:1.0")]
+
+        monkeypatch.setattr(attached, "_comports", comports)
+        result = harness.bench([FIRST], [ESP.id], port="auto", invokes=1, out=tmp_path / "out")
+    thread.join()
+    assert not result.failures
+    assert [outcome.did for outcome in result.flashed[0].outcomes] == ["written"] * 4
 
 
 def test_several_that_fit_ask_for_a_choice_and_show_their_serial_numbers(
@@ -252,7 +435,8 @@ def test_a_drive_that_was_named_is_taken_wherever_it_is_mounted(
     cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     attach(monkeypatch)
-    (tmp_path / "image.bin").write_bytes(b"image")
+    (tmp_path / "image.bin").write_bytes(made.we1())
+    expected = uf2file.build(made.we1(), 0x10000000, 0xEF32C892)
     drive = tmp_path / "mnt"
     drive.mkdir()
     (drive / "INFO_UF2.TXT").write_text("Model: Grove Vision AI\n")
@@ -260,7 +444,8 @@ def test_a_drive_that_was_named_is_taken_wherever_it_is_mounted(
 
     def board() -> None:
         """Take the file and let the drive go away, as a boot loader does."""
-        while not (drive / "firmware.uf2").exists() or (drive / "firmware.uf2").stat().st_size < 512:
+        file = drive / "firmware.uf2"
+        while not file.exists() or file.stat().st_size < len(expected):
             time.sleep(0.01)
         copied.append((drive / "firmware.uf2").read_bytes())
         (drive / "INFO_UF2.TXT").unlink()
@@ -270,7 +455,7 @@ def test_a_drive_that_was_named_is_taken_wherever_it_is_mounted(
     done = api.flash_board("we1", firmware=str(tmp_path / "image.bin"), drive=drive)
     thread.join()
     assert [outcome.file for outcome in done.outcomes] == ["image.bin"]
-    assert copied == [uf2file.build(b"image", 0x10000000, 0xEF32C892)]
+    assert copied == [expected]
 
 
 def test_a_drive_that_nobody_has_mounted_is_listed_and_how_to_mount_it_is_said(

@@ -14,6 +14,8 @@ import pytest
 from harness import boards
 from harness.emulator.flash_memory import BoardFlash
 from harness.emulator.process import BoardProcess
+from harness.runner.reach import Reach
+from harness.wire.protocol import connect
 from tests.flash.rig import ESP
 
 pytestmark = pytest.mark.interop
@@ -28,9 +30,9 @@ IDENTITY = (
 )
 
 
-def esptool(url: str, *arguments: str, lines: bool = True) -> str:
+def esptool(url: str, *arguments: str, lines: bool = True, after: str = "no-reset") -> str:
     """Run esptool and return what it printed; without lines the loader has been entered already."""
-    resets = [] if lines else ["--before", "no-reset", "--after", "no-reset"]
+    resets = [] if lines else ["--before", "no-reset", "--after", after]
     done = subprocess.run(
         [sys.executable, "-m", "esptool", "--port", url, *resets, *arguments],
         capture_output=True,
@@ -96,9 +98,13 @@ STEPS = [(write, False), (read, True), (verify, True), (erase, True), (identify,
 
 @pytest.fixture(scope="module")
 def over_the_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
-    """esptool reading the MAC address over RFC 2217: started first and looked at last, as it takes 7 s."""
+    """esptool reading the MAC address over RFC 2217: started first and looked at last, as it takes 7 s.
+
+    Each of its commands takes 0.2 s there, the one after the watchdog has been switched on, too.
+    """
     bench = Bench(tmp_path_factory.mktemp("network"), filled=False, listen=RFC2217)
-    command = [sys.executable, "-m", "esptool", "--no-stub", "--port", bench.process.url, "read-mac"]
+    reset = ["--after", "watchdog-reset"]
+    command = [sys.executable, "-m", "esptool", "--no-stub", "--port", bench.process.url, *reset, "read-mac"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         yield running
     bench.process.stop()
@@ -124,8 +130,23 @@ def test_the_command_resets_the_board_into_its_loader_over_rfc2217(
 ) -> None:
     out, _ = over_the_network.communicate(timeout=60)
     assert over_the_network.returncode == 0, out
-    for line in IDENTITY:
+    for line in (*IDENTITY, "Hard resetting with a watchdog..."):
         assert line in out
+
+
+@pytest.mark.parametrize("listen", ["pty", "socket://127.0.0.1:0"])
+@pytest.mark.parametrize("name", ["xiao_esp32s3", "xiao_esp32c3"])
+@pytest.mark.parametrize("options", [(), ("--no-stub",)], ids=["stub", "no stub"])
+def test_the_command_s_watchdog_resets_the_board_into_its_firmware(
+    tmp_path: Path, listen: str, name: str, options: tuple[str, ...]
+) -> None:
+    board = boards.load(name)
+    arguments = ["--flash", str(tmp_path), "--firmware", "bench", "--boot"]
+    with BoardProcess(name, arguments, listen=listen) as process:
+        out = esptool(process.url, *options, "read-mac", lines=False, after="watchdog-reset")
+        assert "Hard resetting with a watchdog..." in out
+        with connect("bench", Reach(board, "", process.url).open()) as session:
+            assert session.identify().board == board.id
 
 
 @pytest.mark.soak

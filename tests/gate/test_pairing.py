@@ -295,7 +295,7 @@ def check_history(events: list[tuple[str, str, str]], slow: frozenset[str]) -> N
         assert not paths & {side.names[0] for side in failed if side.key.model_sha256 not in moved}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @example(
     events=[
         ("move", "a", "b"),
@@ -315,4 +315,4 @@ def test_no_history_of_files_and_firmwares_lets_a_slower_model_pass(
 
 @pytest.mark.soak
 def test_nor_does_any_of_thousands() -> None:
-    settings(max_examples=5000, deadline=None)(given(**HISTORIES)(check_history))()
+    settings(max_examples=5000)(given(**HISTORIES)(check_history))()

@@ -227,7 +227,7 @@ def test_a_compiled_model_without_its_source_is_estimated(shared: Path) -> None:
     assert (found.methods, found.cycles) == (("command stream",), 1889836)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_damaged_command_stream_is_estimated_or_refused_in_one_line(data: st.DataObject) -> None:
     model = _small()

@@ -126,14 +126,14 @@ def mutate(bases: list[Base], pick: Pick) -> bytes:
 OWN = [base(data) for data in BASES]
 
 
-@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@settings(max_examples=200, database=None)
 @given(st.data())
 def test_a_mutant_is_a_model_or_one_clear_error_within_bounds(draw: st.DataObject) -> None:
     data = mutate(OWN, lambda n: draw.draw(st.integers(0, n - 1)))
     within_bounds(data)
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=400))
 def test_any_bytes_behind_the_identifier_are_a_model_or_one_clear_error(tail: bytes) -> None:
     inspect(b"\x08\0\0\0TFL3" + tail)

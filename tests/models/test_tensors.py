@@ -285,7 +285,7 @@ def _bytes_of(suffix: str) -> bytes:
 
 
 @pytest.mark.parametrize("suffix", [".npy", " real.npy", ".npz", ".png", ".jpg", ".bmp"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_files_load_or_end_in_one_line(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
     good = _bytes_of(suffix)

@@ -38,6 +38,7 @@ def kind_of(one: Record) -> tuple[Any, ...]:
         *(one.board.id, one.board.clock_hz, one.model.sha256, one.model.precision, one.inputs.sha256),
         *(one.firmware.protocol, one.firmware.name, one.firmware.version, build, one.invoke.origin),
         one.board.profile_sha256 if one.invoke.origin == "estimated" else None,
+        one.model.unproven is not None,
     )
 
 
@@ -54,6 +55,7 @@ def records(draw: st.DrawFn) -> Record:
             draw(st.sampled_from(["a/model.tflite", "b/model.tflite"])),
             precision="float32" if content == "three" else "int8",
             source_sha256=draw(st.sampled_from([None, file_of("source")["sha256"]])),
+            unproven=draw(st.sampled_from([None, None, "nothing tells"])),
         ),
         "inputs": {"spec": ["random:0"], "sha256": draw(st.sampled_from(["0" * 64, "1" * 64]))},
         "firmware": {
@@ -82,7 +84,7 @@ def records(draw: st.DrawFn) -> Record:
     )
 
 
-SAMPLE = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+SAMPLE = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 WHOLE = settings(SAMPLE, max_examples=1000)
 SOME = st.lists(records(), min_size=1, max_size=12)
 GROUPED = {"made": SOME, "by": st.sampled_from([("board", "model"), ("board",), ()])}

@@ -10,9 +10,9 @@ from harness.emulator.engine import Invoked, Loaded
 from harness.emulator.faults import parse_faults
 from harness.emulator.firmware import Firmware
 from harness.emulator.line import VirtualLine
-from harness.emulator.simulation import SimulatedClock, SimulatedPort
 from harness.wire.bench_client import BenchSession
 from harness.wire.patience import DEFAULT, Patience
+from tests.simulation import SimulatedClock, SimulatedPort
 from tests.wire.toy import INFO, TICK_HZ, ToyEngine
 
 ENDLESS = 1 << 62
@@ -93,7 +93,7 @@ def toy_rig(
         engines.append(made)
         if firmware is not None:
             return firmware(made, boots)
-        return BenchFirmware(INFO, made, boot=boots, limits=limits, benchmark="vww01")
+        return BenchFirmware(INFO, made, boot=boots, limits=limits, text=True)
 
     line = VirtualLine(baud, latency_s, parse_faults(faults))
     port = SimulatedPort(boot, line, SimulatedClock(clock_rate))

@@ -28,7 +28,7 @@ Boot = Callable[[int], Firmware]
 def boot_toy(boots: int) -> Firmware:
     """Return the bench firmware with a toy engine, as after the `boots`-th reset."""
     engine = ToyEngine(time.monotonic)
-    return BenchFirmware(INFO, engine, boot=boots, benchmark="vww01")
+    return BenchFirmware(INFO, engine, boot=boots, text=True)
 
 
 class Rebooted(Exception):

@@ -326,7 +326,7 @@ def changing(**fields: object):  # type: ignore[no-untyped-def]
     """Return a firmware that changes these fields wherever a message has them all."""
 
     def change(message: m.Message) -> m.Message:
-        if set(fields) <= set(m.field_names(type(message))):
+        if set(fields) <= set(vars(message)):
             return dataclasses.replace(message, **fields)  # type: ignore[type-var]
         return message
 

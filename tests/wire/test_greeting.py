@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import boards
+from harness.chips import console
 from harness.emulator.board import load_firmware
 from harness.emulator.boot import Wiring, rom
 from harness.emulator.controls import BoardReset, Boot
@@ -21,7 +22,7 @@ from tests.wire.rig import BusyToy, LivelyToy, Rig, toy_rig
 from tests.wire.tampering import Talker
 from tests.wire.test_patience import FIRMWARES
 
-LONG = Patience(first_sign_s=60.0)
+LONG = Patience(first_sign_s=60.0, trouble=console.trouble)
 SPEAKS = {
     "bench": "the bench protocol",
     "mlperf-tiny": "MLPerf Tiny's API",
@@ -211,6 +212,10 @@ def test_a_board_on_which_nothing_boots_is_told_at_once_with_its_loader_s_words(
     [
         (b"ESP-ROM:esp32s3-20210327\r\nwaiting for download\r\n", "in the ESP32's boot loader: reset it"),
         (
+            b"ESP-ROM:esp32c3-api1-20210207\r\nrst:0x1 (POWERON),boot:0x5 (DOWNLOAD(USB/UART0/1))\r\n",
+            "in the ESP32's boot loader: reset it",
+        ),
+        (
             b"----\r\n[0] Reboot system\r\n[1] Xmodem download and burn FW image\r\n----\r\n",
             "XMODEM boot loader",
         ),
@@ -233,6 +238,113 @@ def test_what_an_earlier_boot_said_does_not_count(tmp_path: Path) -> None:
         return Booting(engine, failed + good, 20.0, FIRMWARES["bench"](engine, boots))
 
     connect("bench", toy_rig(firmware=boot, toy=LivelyToy).port, LONG)
+
+
+# ---- boards that start over and over: one boot after the other, as the ROM and ESP-IDF print them
+
+BANNER = b"ESP-ROM:esp32s3-20210327\r\nBuild:Mar 27 2021\r\nrst:%s,boot:0x8 (SPI_FAST_FLASH_BOOT)\r\n"
+STARTED = BANNER + b"SPIWP:0xee\r\nmode:DIO, clock div:1\r\nentry 0x403c98d0\r\nI (24) boot: ESP-IDF v5.1\r\n"
+LOOPS = {
+    "supply": (
+        STARTED % b"0x3 (RTC_SW_SYS_RST)" + b"E BOD: Brownout detector was triggered\r\n\r\n",
+        "its supply breaks down and it starts again ('E BOD: Brownout detector was triggered'): use another, "
+        "shorter cable",
+    ),
+    "supply, by the reset's cause": (
+        STARTED % b"0xf (BROWNOUT_RST)",
+        "its supply breaks down and it starts again ('rst:0xf (BROWNOUT_RST)'): use another, shorter cable",
+    ),
+    "crash": (
+        STARTED
+        % b"0xc (RTC_SW_CPU_RST)"
+        + b"Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception was unhandled.\r\n"
+        b"\r\nCore  0 register dump:\r\nPC      : 0x42010699\r\n\r\nRebooting...\r\n",
+        "its firmware crashes and starts again ('Guru Meditation Error: Core  0 panic'ed (LoadProhibited). "
+        "Exception was unhandled.'): erase the flash (`esptool erase-flash`)",
+    ),
+    "watchdog": (
+        STARTED
+        % b"0xc (RTC_SW_CPU_RST)"
+        + b"E (5323) task_wdt: Task watchdog got triggered. The following tasks/users did not reset the "
+        b"watchdog in time:\r\nE (5323) task_wdt:  - IDLE0 (CPU 0)\r\n",
+        "its firmware hangs and is started again by a watchdog ('E (5323) task_wdt: Task watchdog got "
+        "triggered. The following",
+    ),
+    "PSRAM of another kind": (
+        STARTED
+        % b"0xc (RTC_SW_CPU_RST)"
+        + b"E (197) quad_psram: PSRAM ID read error: 0x00ffffff, PSRAM chip not found or not supported, or "
+        b"wrong PSRAM line mode\r\nE cpu_start: Failed to init external RAM!\r\n"
+        b"abort() was called at PC 0x42001d87 on core 0\r\n\r\nRebooting...\r\n",
+        "its firmware does not find the PSRAM ('E cpu_start: Failed to init external RAM!'): flash one that "
+        "was built for this board's (CONFIG_SPIRAM_MODE_OCT",
+    ),
+    "arena": (
+        STARTED
+        % b"0xc (RTC_SW_CPU_RST)"
+        + b"Failed to resize buffer. Requested: 497664, available 204800, missing: 292864\r\n"
+        b"abort() was called at PC 0x42001d87 on core 0\r\n\r\nRebooting...\r\n",
+        "its firmware has too little memory for the model ('Failed to resize buffer. Requested: 497664, "
+        "available 204800, missing: 292864'): build it with a larger tensor arena (in PSRAM, if",
+    ),
+    "no image": (
+        BANNER % b"0x10 (RTCWDT_RTC_RST)" + b"invalid header: 0xffffffff\r\n" * 8,
+        "no firmware boots on it (invalid header: 0xffffffff): flash one",
+    ),
+    "nothing that tells": (
+        STARTED % b"0x3 (RTC_SW_SYS_RST)",
+        "it starts over and over ('rst:0x3 (RTC_SW_SYS_RST),boot:0x8 (SPI_FAST_FLASH_BOOT)'): try another "
+        "cable and supply",
+    ),
+    "watchdog of the chip": (
+        STARTED % b"0x7 (TG0WDT_SYS_RST)",
+        "its firmware hangs and is started again by a watchdog ('rst:0x7 (TG0WDT_SYS_RST)'): erase the flash",
+    ),
+    "nothing that tells, on a WE2": (
+        b"1st BL Modem Build DATE=Nov 30 2023\r\nslot flash_offset 0x00000000\r\n"
+        b"New MemDesp himax_sec_SB_image_process PASS\r\njump_addr=0x10000000\r\n",
+        "it starts over and over ('1st BL Modem Build DATE=Nov 30 2023'): try another cable and supply, take "
+        "the camera off",
+    ),
+}
+
+
+@pytest.mark.parametrize("cause", LOOPS)
+def test_a_board_that_starts_over_and_over_is_told_with_the_cause_and_the_console_s_line(cause: str) -> None:
+    once, words = LOOPS[cause]
+    for protocol in SPEAKS:
+        why, after = told(printing(once * 4), protocol)
+        assert f"; {words}" in why
+        assert "boot loader" not in why
+        assert after < 3.0
+
+
+def test_only_a_supply_that_breaks_down_is_no_reason_to_flash_the_board() -> None:
+    helps = {cause: console.trouble(once * 4).flashing_helps for cause, (once, _) in LOOPS.items()}  # type: ignore[union-attr]
+    assert [cause for cause, answer in helps.items() if not answer] == [
+        "supply",
+        "supply, by the reset's cause",
+    ]
+
+
+@pytest.mark.parametrize("cause", ["crash", "watchdog", "arena"])
+def test_a_board_that_crashed_once_is_waited_for(cause: str) -> None:
+    once = LOOPS[cause][0] + STARTED % b"0xc (RTC_SW_CPU_RST)"
+
+    def boot(engine: BusyToy, boots: int) -> Firmware:
+        return Booting(engine, once, 20.0, FIRMWARES["bench"](engine, boots))
+
+    connect("bench", toy_rig(firmware=boot, toy=LivelyToy).port, LONG)
+    why, after = told(printing(once))
+    assert LOOPS[cause][1] in why
+    assert after == pytest.approx(60.0, abs=0.01)
+
+
+@pytest.mark.parametrize("cause", [b"0x1 (POWERON)", b"0x10 (RTCWDT_RTC_RST)", b"0x15 (USB_UART_CHIP_RESET)"])
+def test_a_start_is_no_boot_loader_and_no_loop(cause: bytes) -> None:
+    why, after = told(printing(STARTED % cause))
+    assert "it sent something else" in why
+    assert after == pytest.approx(60.0, abs=0.01)
 
 
 def test_a_board_that_boots_after_all_is_greeted(tmp_path: Path) -> None:

@@ -26,24 +26,23 @@ def results(data: bytes) -> bytes:
 def test_a_transcript_of_every_command_matches_byte_for_byte() -> None:
     rig = toy_rig(baud=None, latency_s=0.0, cost=lambda n: 2000 + n)
     ready = b"m-ready\r\n"
+    also = b"m-speaks-[bench]\r\n" + ready
     image = bytes(range(256)) * 108
     loaded = results(expected_output(image, bytes(20)))
     said = [
         (b"", b"m-init-done\r\n" + ready),
         (b"name%", b"m-name-dut-[toy]\r\n" + ready),
-        (b"profile%", b"m-profile-[ULPMark for tinyML Firmware V0.0.1]\r\nm-model-[vww01]\r\n" + ready),
-        (b"db load 4%", b"m-[Expecting 4 bytes]\r\n" + ready),
+        (b"profile%", b"m-profile-[ULPMark for tinyML Firmware V0.0.1]\r\nm-model-[other]\r\n" + also),
+        (b"db load 4%", b"e-[Command 'db load' takes 27648 bytes for other, not 4]\r\n" + ready),
         (b"db 01ff%", ready),
-        (b"db Ab00%", b"m-load-done\r\n" + ready),
-        (b"db 77%", ready),
-        (b"db print%", b"m-buffer-01-ff-ab-00\r\n" + ready),
-        (b"db load 10%", b"m-[Expecting 10 bytes]\r\n" + ready),
-        (b"db 000102030405060708%", ready),
-        (b"db 09ff%", b"m-load-done\r\n" + ready),
-        (b"db print%", b"m-buffer-00-01-02-03-04-05-06-07\r\nm-buffer-08-09\r\n" + ready),
+        (b"infer 1 0%", b"e-[Input db has 0 bytes, expected 27648]\r\n" + ready),
+        (b"db load 27648%", b"m-[Expecting 27648 bytes]\r\n" + ready),
+        (b"db 01ffAb00%", ready),
+        (b"infer 1 0%", b"e-[Input db has 4 bytes, expected 27648]\r\n" + ready),
         (b"db load 27648%", b"m-[Expecting 27648 bytes]\r\n" + ready),
         *[(b"db " + image[at : at + 31].hex().encode() + b"%", ready) for at in range(0, 27621, 31)],
         (b"db " + image[27621:].hex().encode() + b"%", b"m-load-done\r\n" + ready),
+        (b"db 77%", ready),
         (b"results%", results(bytes(32)) + ready),
         (b"db%", b"e-[Command 'db' requires a subcommand]\r\n" + ready),
         (b"db load%", b"e-[Command 'db load' requires the # of bytes]\r\n" + ready),
@@ -96,7 +95,7 @@ def test_infer_agrees_with_the_binary_path_on_the_same_run() -> None:
 
 
 def test_a_00_ends_an_inference_that_is_under_way_and_is_answered_as_ever() -> None:
-    for firmware in (None, lambda engine, boot: MlperfFirmware(INFO, engine, "vww01")):
+    for firmware in (None, lambda engine, boot: MlperfFirmware(INFO, engine)):
         rig = toy_rig(firmware=firmware, toy=LivelyToy, baud=None, latency_s=0.0, cost=lambda n: ENDLESS)
         answer(rig, b"")
         said = answer(rig, b"infer 5 0%name%")
@@ -109,8 +108,9 @@ def test_a_00_ends_an_inference_that_is_under_way_and_is_answered_as_ever() -> N
 def test_commands_that_come_while_the_model_is_loaded_are_carried_out_after_it() -> None:
     rig = toy_rig(toy=LivelyToy, load_s=1.0, baud=None, latency_s=0.0)
     answer(rig, b"")
-    assert answer(rig, b"db load 2%db 0102%db print%") == (
-        b"m-[Expecting 2 bytes]\r\nm-ready\r\nm-load-done\r\nm-ready\r\nm-buffer-01-02\r\nm-ready\r\n"
+    assert answer(rig, b"db load 27648%db 0102%infer 1 0%") == (
+        b"m-[Expecting 27648 bytes]\r\nm-ready\r\nm-ready\r\n"
+        b"e-[Input db has 2 bytes, expected 27648]\r\nm-ready\r\n"
     )
 
 
@@ -120,13 +120,13 @@ def test_a_firmware_that_speaks_bench_too_is_named_by_what_it_says_of_itself_the
     assert (told.firmware_name, told.firmware_version, told.build_hash) == ("bench", "1.2.3", "0123abcd")
     assert (told.tick_hz, told.resolution_ticks) == (1_000_000, 1)
     assert "alive" in told.capabilities
-    both.load(0, b"\x01" * 10)
+    both.load(0, b"\x01" * 27648)
     assert both.run(1, 2).complete
-    text = connect("mlperf-tiny", toy_rig(firmware=lambda e, b: MlperfFirmware(INFO, e, "vww01")).port)
+    text = connect("mlperf-tiny", toy_rig(firmware=lambda e, b: MlperfFirmware(INFO, e)).port)
     told = text.identify()
     assert (told.board, told.firmware_name, told.build_hash) == ("toy", "MLPerf Tiny", None)
     assert told.firmware_version == "ULPMark for tinyML Firmware V0.0.1"
-    text.load(0, b"\x01" * 10)
+    text.load(0, b"\x01" * 27648)
     assert text.run(1, 2).complete
     assert text.results == both.results != []  # type: ignore[attr-defined]
 
@@ -137,13 +137,12 @@ def test_both_protocols_work_in_turn_on_one_port_and_load_the_same_input() -> No
     session.select(ADDRESS)
     session.load(0, b"\x11" * INPUTS[0].bytes)
     tiny = connect("mlperf-tiny", rig.port)
-    tiny.load(0, b"\x22" * 100)
+    tiny.load(0, b"\x22" * INPUTS[0].bytes)
     tiny.run(0, 1)
     with pytest.raises(DeviceRefused, match="no run has brought outputs"):
         session.output(0)
     session.run(0, 1)
-    image = b"\x22" * 100 + b"\x11" * (INPUTS[0].bytes - 100)
-    assert session.output(0) == expected_output(image, bytes(20))
+    assert session.output(0) == expected_output(b"\x22" * INPUTS[0].bytes, bytes(20))
 
 
 def test_text_that_needs_the_model_is_refused_during_a_run_and_does_not_disturb_it() -> None:
@@ -177,7 +176,7 @@ def test_the_client_benches_a_firmware_with_no_more_than_the_api() -> None:
     identity = session.identify()
     assert (identity.board, identity.tick_hz) == ("toy", 1_000_000)
     [model] = session.models()
-    assert model.name == "vww01"
+    assert model.name == "other"
     assert session.select(model.address).inputs == ()
     steps: list[tuple[int, int]] = []
     session.load(0, b"\x01" * INPUTS[0].bytes, lambda done, total: steps.append((done, total)))
@@ -194,8 +193,8 @@ def test_what_the_api_cannot_do_is_said_in_one_line() -> None:
         session.load(1, b"x")
     with pytest.raises(HarnessError, match="no reset"):
         session.reset()
-    with pytest.raises(DeviceRefused, match="takes at most"):
-        session.load(0, bytes((1 << 20) + 1))
+    with pytest.raises(DeviceRefused, match="takes 27648 bytes for other, not 490"):
+        session.load(0, bytes(490))
 
 
 def test_a_line_that_damages_input_is_told_as_such() -> None:
@@ -210,7 +209,7 @@ def test_a_run_survives_it_wherever_it_happens(event: str) -> None:
     for at in range(1000, 3600, 197):
         rig = toy_rig(f"{event}@{at}", cost=lambda n: 10_000)
         session = connect("mlperf-tiny", rig.port)
-        session.load(0, b"\x01" * 900)
+        session.load(0, b"\x01" * 27648)
         run = session.run(1, 100)
         assert run.samples == [100_000] * 10
         kinds |= {incident.kind for incident in session.incidents}
@@ -219,7 +218,7 @@ def test_a_run_survives_it_wherever_it_happens(event: str) -> None:
 
 def test_a_failed_invoke_is_told_and_samples_are_kept() -> None:
     session = connect("mlperf-tiny", toy_rig(fail_at=31).port)
-    session.load(0, b"\x01" * 10)
+    session.load(0, b"\x01" * 27648)
     with pytest.raises(RunInterrupted, match="node 3") as caught:
         session.run(0, 100)
     assert len(caught.value.run.samples) == 3

@@ -9,7 +9,7 @@ import pytest
 from harness.emulator.bench_firmware import BenchFirmware
 from harness.emulator.engine import EngineError
 from harness.emulator.mlperf_firmware import MlperfFirmware
-from harness.emulator.sscma_firmware import SscmaFirmware
+from harness.emulator.sscma_firmware import FirstGeneration
 from harness.wire import messages as m
 from harness.wire.patience import LAST_LOOK_S, LONGEST_WAIT_S, PUNCTUAL_S, Countdown, Patience
 from harness.wire.port import Port
@@ -20,9 +20,9 @@ from tests.wire.tampering import Tampering
 from tests.wire.toy import ADDRESS, INFO, INPUTS, TICK_HZ, expected_output
 
 FIRMWARES = {
-    "bench": lambda engine, boot: BenchFirmware(INFO, engine, boot=boot, benchmark="vww01"),
-    "mlperf-tiny": lambda engine, boot: MlperfFirmware(INFO, engine, "vww01"),
-    "sscma": lambda engine, boot: SscmaFirmware(INFO, engine, boot=boot),
+    "bench": lambda engine, boot: BenchFirmware(INFO, engine, boot=boot, text=True),
+    "mlperf-tiny": lambda engine, boot: MlperfFirmware(INFO, engine),
+    "sscma": lambda engine, boot: FirstGeneration(INFO, engine, boot=boot),
 }
 STATED = {
     "bench": "an invoke has not ended after 7 s on the board at simulated, after 0 of 3 samples",
@@ -39,7 +39,7 @@ def ready(rig: Rig, protocol: str, patience: Patience) -> Session:
     session = connect(protocol, rig.port, patience)
     session.select(ADDRESS)
     if "load" in session.features:
-        session.load(0, b"\x01" * 100)
+        session.load(0, b"\x01" * 27648)
     return session
 
 
@@ -69,6 +69,8 @@ def test_an_invoke_that_never_ends_ends_the_run_in_the_stated_time_and_the_board
     assert 7.0 <= rig.port.now() - began < 7.5
     assert caught.value.run.samples == []
     session.close()
+    if protocol == "sscma":
+        return  # BREAK waits in the stock firmware's queue until the frame ends: only a reset helps
     rig.port.reopen()
     again = ready(rig, protocol, Patience())
     assert [ticks / TICK_HZ for ticks in rig.engines[-1].costs] == [ENDLESS / TICK_HZ]
@@ -304,7 +306,7 @@ def test_a_host_and_board_that_are_stopped_for_minutes_go_on_wherever_it_happens
         session = connect(protocol, stopped, Patience(1.0, 1.0, 1.0, 1.0))
         session.select(ADDRESS)
         if "load" in session.features:
-            session.load(0, b"\x01" * 100)
+            session.load(0, b"\x01" * 27648)
         run = session.run(1, 20)
         assert [ticks / run.tick_hz for ticks in run.samples] == [0.02] * len(run.samples)
         assert run.complete

@@ -1,11 +1,14 @@
 """Bytes and meaning in tests/vectors, held against this implementation and one written apart from it."""
 
+import itertools
 import json
 import re
 import struct
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.emulator.receiver import Receiver
 from harness.wire import messages as m
@@ -20,10 +23,8 @@ KINDS = {kind.__name__: kind for kind in m.HOST_MESSAGES + m.DEVICE_MESSAGES}
 def message(name: str, fields: dict[str, object]) -> m.Message:
     kind = KINDS[name]
     raw = {
-        field: bytes.fromhex(str(value)) if annotation == "bytes" else value
-        for (field, value), annotation in zip(
-            fields.items(), (kind.__annotations__[name] for name in m.field_names(kind)), strict=True
-        )
+        field: bytes.fromhex(str(value)) if kind.__annotations__[field] in (m.Bytes32, m.Rest) else value
+        for field, value in fields.items()
     }
     return kind(**raw)
 
@@ -155,3 +156,54 @@ def test_a_payload_cut_short_is_malformed_or_means_something_shorter(vector: dic
             continue
         assert KINDS[vector["message"]].REST  # only a message with a rest can be cut and still be read
         assert m.pack(got.number, got.session, got.message) == body[:end]
+
+
+def payload_of(row: str) -> tuple[list[str], int, bool]:
+    """Return what a row states: the types of the fixed part, how many strings follow, whether a rest does."""
+    row = re.sub(r"\([^)]*\)", "", row).partition(";")[0]
+    head, _, rest = row.partition("rest:")
+    head, _, strings = head.partition("strings:")
+    if each := re.match(r"(\w+) each:(.*)", head):
+        types = [each[1]] * (each[2].count(",") + 1)
+    else:
+        types = re.findall(r"\b[uif]\d+\b(?:\[\d+\])?", head)
+    texts = strings.count(",") + 1 if strings else len(re.findall(r"\bstring\b", head))
+    return types, texts, bool(rest)
+
+
+def test_the_fields_of_every_message_are_those_that_the_specification_lists() -> None:
+    codes = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i32": "i", "f32": "f"}
+    codes |= {"u32[8]": "32s", "u8[32]": "32s"}
+    listed = {}
+    for line in PROTOCOL.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        for head, payload in itertools.pairwise(cells):
+            if named := re.match(r"([0-9A-F]{2}) [A-Z_]+", head):
+                types, texts, rest = payload_of(payload)
+                listed[int(named[1], 16)] = ("<" + "".join(codes[kind] for kind in types), texts, rest)
+    assert listed == {
+        number: (kind.FIXED.format, kind.TEXTS, kind.REST) for number, kind in m.BY_TYPE.items()
+    }
+
+
+def values(annotation: object) -> st.SearchStrategy:
+    """Return what a field of this kind can hold."""
+    if annotation in (m.U8, m.U16, m.U32, m.U64):
+        bits = {m.U8: 8, m.U16: 16, m.U32: 32, m.U64: 64}[annotation]
+        return st.integers(0, 2**bits - 1)
+    return {
+        m.I32: st.integers(-(2**31), 2**31 - 1),
+        m.F32: st.floats(width=32, allow_nan=False),
+        m.Bytes32: st.binary(min_size=32, max_size=32),
+        m.Text: st.text(max_size=63),  # at most 252 bytes of UTF-8
+        m.Rest: st.binary(max_size=300),
+    }[annotation]
+
+
+@pytest.mark.parametrize("kind", m.BY_TYPE.values(), ids=lambda kind: kind.__name__)
+@given(data=st.data(), number=values(m.U16), session=values(m.U32))
+def test_a_message_comes_back_as_it_was_packed(
+    kind: type[m.Message], data: st.DataObject, number: int, session: int
+) -> None:
+    sent = kind(*(data.draw(values(field)) for field in kind.__annotations__.values()))
+    assert m.unpack(m.pack(number, session, sent)) == m.Envelope(number, session, sent)

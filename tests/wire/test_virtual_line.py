@@ -154,5 +154,5 @@ def test_a_reset_and_a_lost_port_in_mid_run_are_survived_over_a_real_port(event:
 
 def test_the_text_protocol_works_over_an_attached_line() -> None:
     with toy_board(line=VirtualLine()) as board, connect("mlperf-tiny", open_port(board.url)) as session:
-        session.load(0, IMAGE[:1000])
+        session.load(0, IMAGE)
         assert len(session.run(1, 10).samples) == 10

@@ -12,10 +12,9 @@ from harness.emulator.engine import (
     Invoked,
     Loaded,
     ModelEntry,
-    TensorSpec,
 )
 from harness.wire.messages import ErrorCode
-from harness.wire.session import RamUse
+from harness.wire.session import RamUse, TensorInfo
 
 TICK_HZ = 1_000_000
 INFO = DeviceInfo(
@@ -31,10 +30,10 @@ INFO = DeviceInfo(
 )
 ADDRESS = 0x400000
 INPUTS = (
-    TensorSpec("image", "int8", (1, 96, 96, 3), 27648, 0.0039, -128),
-    TensorSpec("extra", "float32", (1, 5), 20, 0.0, 0),
+    TensorInfo("image", "int8", (1, 96, 96, 3), 27648, 0.0039, -128),
+    TensorInfo("extra", "float32", (1, 5), 20, 0.0, 0),
 )
-OUTPUTS = (TensorSpec("scores", "int8", (1, 32), 32, 1 / 256, -128),)
+OUTPUTS = (TensorInfo("scores", "int8", (1, 32), 32, 1 / 256, -128),)
 FLASH = hashlib.sha256(b"flash").digest() * 10_000
 """What is in flash from `ADDRESS` on."""
 

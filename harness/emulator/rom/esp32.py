@@ -6,10 +6,13 @@ flash_partitions, bootloader_utility).
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.boards import Profile
-from harness.chips import espimage
+from harness.chips import espimage, partitions
 from harness.chips.esp32 import PROJECT, VARIANTS
-from harness.chips.espimage import BadTable, EspImage, NotAnImage, Partition
+from harness.chips.espimage import NotAnImage
+from harness.chips.partitions import BadTable, Partition
 from harness.emulator.boot import App, Wiring
 from harness.emulator.controls import Boot
 from harness.emulator.engine import Line
@@ -59,19 +62,19 @@ class Esp32Rom:
 
     def _start(self, line: Line) -> App:
         first = self._rom_image(line)
-        _say(line, *(f"load:{part.address:#010x},len:{len(part.data):#x}" for part in first.segments))
-        _say(line, f"entry {first.entry:#010x}", "I (24) boot: 2nd stage bootloader")
-        partitions = self._partitions(line)
-        app = next((p for p in partitions if p.type == espimage.APP), None)
+        _say(line, *(f"load:{part.addr:#010x},len:{len(part.data):#x}" for part in first.segments))
+        _say(line, f"entry {first.entrypoint:#010x}", "I (24) boot: 2nd stage bootloader")
+        table = self._partitions(line)
+        app = next((p for p in table if p.type == partitions.APP), None)
         if app is None:
             _say(line, "E (81) boot: No bootable app partitions in the partition table")
             raise _Unbootable
         image = self._app_image(line, app)
-        descriptor = image.descriptor
+        descriptor = espimage.descriptor_of(image)
         if descriptor is None or not descriptor.project.startswith(PROJECT):
             _say(line, "virtual board: this image is a program for the chip, which cannot run here")
             raise _Unbootable
-        held = {p.name: p for p in partitions if p.type == espimage.DATA}
+        held = {p.name: p for p in table if p.type == partitions.DATA}
         wanted = [region for region in self._profile.flash.regions if "model" in region.holds]
         regions = tuple(
             region.name
@@ -84,19 +87,20 @@ class Esp32Rom:
         return App(
             protocol=descriptor.project.removeprefix(PROJECT),
             version=descriptor.version,
-            build_hash=image.sha256.hex(),
+            build_hash=image.calc_digest.hex() if image.append_digest else "",
             regions=regions,
         )
 
-    def _rom_image(self, line: Line) -> EspImage:
+    def _rom_image(self, line: Line) -> Any:
         region = self._profile.flash.holding("boot_loader")
+        data = self._flash.read(region.offset, region.size_bytes)
         try:
-            image = espimage.read(self._flash.read(region.offset, region.size_bytes))
-        except NotAnImage as error:
-            _say(line, f"invalid header: {error.first_word:#010x}")
+            image = espimage.read(self._variant.esptool, data)
+        except NotAnImage:
+            _say(line, f"invalid header: {int.from_bytes(data[:4], 'little'):#010x}")
             raise _Unbootable from None
-        if image.checksum != image.stored_checksum:
-            _say(line, f"csum err:{image.checksum:#04x}!={image.stored_checksum:#04x}")
+        if (checksum := image.calculate_checksum()) != image.checksum:
+            _say(line, f"csum err:{checksum:#04x}!={image.checksum:#04x}")
             raise _Unbootable
         if image.chip_id != self._variant.chip_id:
             _say(
@@ -104,14 +108,13 @@ class Esp32Rom:
                 f"E (0) boot_comm: mismatch chip ID, expected {self._variant.chip_id}, found {image.chip_id}",
             )
             raise _Unbootable
-        if image.stored_sha256 not in (None, image.sha256):
+        if image.append_digest and image.stored_digest != image.calc_digest:
             # The real ROM prints this and then boots the image anyway; here the image is known to be damaged.
-            assert image.stored_sha256
             _say(
                 line,
                 "SHA-256 comparison failed:",
-                f"Calculated: {image.sha256.hex()}",
-                f"Expected: {image.stored_sha256.hex()}",
+                f"Calculated: {image.calc_digest.hex()}",
+                f"Expected: {image.stored_digest.hex()}",
             )
             raise _Unbootable
         return image
@@ -119,7 +122,7 @@ class Esp32Rom:
     def _partitions(self, line: Line) -> list[Partition]:
         region = self._profile.flash.holding("partition_table")
         try:
-            return espimage.read_table(self._flash.read(region.offset, espimage.TABLE_BYTES))
+            return partitions.read(self._flash.read(region.offset, partitions.TABLE_BYTES))
         except BadTable as error:
             _say(
                 line,
@@ -129,21 +132,22 @@ class Esp32Rom:
             )
             raise _Unbootable from None
 
-    def _app_image(self, line: Line, app: Partition) -> EspImage:
+    def _app_image(self, line: Line, app: Partition) -> Any:
+        data = self._flash.read(app.offset, app.size)
         try:
-            image = espimage.read(self._flash.read(app.offset, app.size))
+            image = espimage.read(self._variant.esptool, data)
         except NotAnImage as error:
             what = f"image at {app.offset:#x} has invalid magic byte (nothing flashed here?)"
-            if error.first_word & 0xFF == espimage.MAGIC:
+            if data[0] == espimage.MAGIC:
                 what = f"image at {app.offset:#x} is not whole: {error}"
             self._no_app(line, f"E (90) esp_image: {what}")
         if image.chip_id != self._variant.chip_id:
             what = f"mismatch chip ID, expected {self._variant.chip_id}, found {image.chip_id}"
             self._no_app(line, f"E (90) boot_comm: {what}")
-        if image.checksum != image.stored_checksum:
-            what = f"Calculated {image.checksum:#x} read {image.stored_checksum:#x}"
+        if (checksum := image.calculate_checksum()) != image.checksum:
+            what = f"Calculated {checksum:#x} read {image.checksum:#x}"
             self._no_app(line, f"E (93) esp_image: Checksum failed. {what}")
-        if image.stored_sha256 not in (None, image.sha256):
+        if image.append_digest and image.stored_digest != image.calc_digest:
             self._no_app(line, "E (95) esp_image: Image hash failed - image is corrupt")
         return image
 

@@ -13,7 +13,11 @@ _DETECT_MAGIC = 0x9
 _ADDR, _USER2, _W0 = 0x04, 0x20, 0x58
 """Registers of the SPI flash controller, from its base, where its command register is."""
 _SPI_START = 1 << 18
+_TIME, _LOCK = 0x04, 0x18
+"""Registers of the RTC watchdog, from the one that switches it on."""
 _WATCHDOG_ON = 1 << 31
+_KEY = 0x50D83AA1
+"""What has to be in the lock before the others can be written."""
 _SLOW_CLOCK_HZ = 136_000
 _JEDEC, _SFDP, _SFDP_MAGIC, _GIGADEVICE = 0x9F, 0x5A, 0x50444653, 0xC8
 
@@ -40,15 +44,30 @@ class Registers:
 
     def write(self, address: int, value: int, mask: int = 0xFFFFFFFF) -> None:
         """Write the bits of a register that `mask` has."""
+        spi, watchdog = self._variant.spi, self._variant.watchdog
+        if (
+            watchdog is not None
+            and address in (watchdog, watchdog + _TIME)
+            and self.read(watchdog + _LOCK) != _KEY
+        ):
+            return
         value = self.read(address) & ~mask | value & mask
         self._memory[address] = value
-        spi, watchdog = self._variant.spi, self._variant.watchdog
         if address == spi and value & _SPI_START:
             self._memory[spi] = 0
             self._memory[spi + _W0] = self._spi(self.read(spi + _USER2) & 0xFF, self.read(spi + _ADDR))
-        elif watchdog is not None and address == watchdog:
-            on = bool(value & _WATCHDOG_ON)
-            self.resets_at = time.monotonic() + self.read(watchdog + 4) / _SLOW_CLOCK_HZ if on else None
+        elif watchdog is not None and address == watchdog + _LOCK and value != _KEY:
+            self._start_watchdog(watchdog)
+
+    def _start_watchdog(self, watchdog: int) -> None:
+        """Let the watchdog's time run, if it is switched on.
+
+        On the chip it runs from that moment on. Here it waits until its registers are locked again, as they
+        are in the next command, which over RFC 2217 comes 0.2 s later. The time of the first stage counts
+        twice (ESP-IDF, wdt_hal, by EFUSE_WDT_DELAY_SEL).
+        """
+        on = self.read(watchdog) & _WATCHDOG_ON
+        self.resets_at = time.monotonic() + 2 * self.read(watchdog + _TIME) / _SLOW_CLOCK_HZ if on else None
 
     def _spi(self, command: int, address: int) -> int:
         if command == _JEDEC:

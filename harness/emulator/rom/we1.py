@@ -6,7 +6,7 @@ What the SoC prints about an image that it does not take: Seeed Studio's forum, 
 from __future__ import annotations
 
 from harness.boards import Profile
-from harness.chips import container, filling
+from harness.chips import container, filling, wiseeye
 from harness.chips.container import NotAContainer
 from harness.chips.himax import SOCS
 from harness.emulator.boot import App, Wiring, hang
@@ -38,6 +38,9 @@ class We1Rom:
         try:
             image = container.read(chip.read(self._offset, chip.size))
         except NotAContainer:
+            if wiseeye.soc_of(chip.read(self._offset, 4)) is not None:
+                line.write(b"virtual board: this image is a program for the chip, which cannot run here\r\n")
+                return hang(line)
             return self._fail(line, 0x3)
         if image.soc != self._soc or image.sha256 != image.stored_sha256:
             return self._fail(line, 0x4)

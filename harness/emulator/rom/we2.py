@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 
 from harness.boards import Profile
-from harness.chips import container, filling
+from harness.chips import container, filling, wiseeye
 from harness.chips.container import NotAContainer
 from harness.chips.himax import SOCS
 from harness.emulator.boot import App, Wiring, hang
@@ -100,7 +100,10 @@ class We2Rom:
         try:
             image = container.read(self._flash.read(self._offset, LARGEST_IMAGE))
         except NotAContainer as error:
-            return self._fail(line, str(error))
+            vendor_s = wiseeye.soc_of(self._flash.read(self._offset, 4)) is not None
+            return self._fail(
+                line, "virtual board: a program for the chip cannot run here" if vendor_s else str(error)
+            )
         if image.soc != self._soc:
             return self._fail(line, f"the image is for {image.soc}, this is {self._soc}")
         if image.sha256 != image.stored_sha256:

@@ -260,7 +260,6 @@ def _walk_slice(data: bytes, words: list[int], position: int, head: _Slice, limi
     mask = (1 << symbols) - 1
     run_length = _UNIT_BITS if run_bits < 3 else 8
     run_mask = (1 << run_length) - 1
-    sums = _SUMS.get(run_bits, _POPCOUNT)
     weights = zeros = weights_read = zeros_read = pending = run_pending = 0
     carried = long_symbols = 0
     while True:
@@ -285,36 +284,37 @@ def _walk_slice(data: bytes, words: list[int], position: int, head: _Slice, limi
             new_weights = symbols
             long = _POPCOUNT[unary & mask]
             if long:
-                second = words[position >> 3] >> (position & 7) & (1 << long) - 1
-                position += long
                 if not truncated:
-                    new_weights -= _POPCOUNT[second]
-            if new_weights:
-                long_symbols = 0
-            else:
-                long_symbols += 1
-                if long_symbols * 2 * _UNIT_BITS > _MAX_CODED:
-                    raise NpuFault("the weight stream codes a value beyond 9 bits")
+                    new_weights -= _POPCOUNT[words[position >> 3] >> (position & 7) & (1 << long) - 1]
+                position += long
+            long_symbols = 0 if new_weights else long_symbols + 1
+            if long_symbols * 2 * _UNIT_BITS > _MAX_CODED:
+                raise NpuFault("the weight stream codes a value beyond 9 bits")
             weights += new_weights
-        if pending:
-            fields = min(pending, count - weights_read)
-            weights_read += fields
-            position += fields * division
+        fields = min(pending, count - weights_read)
+        weights_read += fields
+        position += fields * division
         if run_pending:
             fields = min(run_pending, run_count - zeros_read)
             zeros_read += fields
-            if run_bits:
-                left = fields * run_bits
-                while left > 0:
-                    size = min(left, _UNIT_BITS)
-                    carried += sums[words[position >> 3] >> (position & 7) & (1 << size) - 1]
-                    position += size
-                    left -= size
+            end = position + fields * run_bits
+            carried += _sum_of_runs(words, position, end, run_bits)
+            position = end
         if position > bits:
             raise _ends_inside(data)
         pending, run_pending = new_weights, new_runs
         if not weights_on and not zeros_on:
             return position, carried
+
+
+def _sum_of_runs(words: list[int], position: int, end: int, run_bits: int) -> int:
+    """Return what the fields of runs from one bit to another sum up to, but for their long parts."""
+    sums = _SUMS.get(run_bits, _POPCOUNT)
+    total = 0
+    for at in range(position, end, _UNIT_BITS):
+        size = min(end - at, _UNIT_BITS)
+        total += sums[words[at >> 3] >> (at & 7) & (1 << size) - 1]
+    return total
 
 
 def decode_stream(data: bytes, expected: int) -> NDArray[np.int16]:

@@ -158,7 +158,7 @@ def _mutate(data: bytes, changes: list[tuple[int, float, int]]) -> bytes:
 
 
 def _mutations_end_well(examples: int) -> None:
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(MUTATED), _CHANGES)
     def check(seed: int, changes: list[tuple[int, float, int]]) -> None:
         try:

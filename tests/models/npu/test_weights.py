@@ -49,7 +49,7 @@ def _encoded(weights: np.ndarray, volume: Volume, npu: Accelerator) -> bytes:
     return bytes(stream)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     VOLUMES.map(_legal),
     st.sampled_from(sorted(ACCELERATORS)),
@@ -66,7 +66,7 @@ def test_a_volume_decodes_to_what_the_encoder_was_given(
     assert np.array_equal(decode_volume(stream, volume, ACCELERATORS[npu]), weights)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=120), st.integers(1, 2000))
 def test_any_bytes_decode_or_fault(data: bytes, expected: int) -> None:
     try:
@@ -77,7 +77,7 @@ def test_any_bytes_decode_or_fault(data: bytes, expected: int) -> None:
     assert np.abs(weights).max() <= 255
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 400), st.integers(0, 2**32 - 1), st.data())
 def test_a_truncated_stream_faults(count: int, seed: int, data: st.DataObject) -> None:
     weights = np.random.default_rng(seed).integers(-127, 128, count)

@@ -1,7 +1,6 @@
 /* Seeed Studio XIAO ESP32-S3, on ESP-IDF 5.4 or later. What can be chosen is in Kconfig.projbuild. */
 #include "driver/uart.h"
 #include "driver/usb_serial_jtag.h"
-#include "esp_cpu.h"
 #include "esp_heap_caps.h"
 #include "esp_partition.h"
 #include "esp_random.h"
@@ -27,7 +26,7 @@ enum {
 static struct port port = {
     .board = "xiao_esp32s3",
     .clock_hz = CPU_MHZ * 1000000U,
-    .tick_hz = CPU_MHZ * 1000000U,
+    .tick_hz = 1000000,
     .resolution_ticks = 1,
     .receive_buffer = RECEIVE_BYTES,
     .flash = {.block = FLASH_BLOCK_BYTES},
@@ -105,20 +104,13 @@ void port_wait(void)
 
 /* ---- time, and the end of it */
 
+/*
+ * The 64-bit system timer, which esp_timer reads at 16 MHz and gives in microseconds. The cycle counter is finer, but
+ * the idle task may stop it: waiti gates the core's clock.
+ */
 uint64_t port_ticks(void)
 {
-    /* The cycle counter goes round every 18 s; the microseconds, of the same crystal, say how often it has. */
-    static bool begun;
-    static uint32_t ahead;
-    uint64_t coarse = (uint64_t)esp_timer_get_time() * CPU_MHZ;
-    uint32_t fine = (uint32_t)esp_cpu_get_cycle_count();
-
-    if (!begun) {
-        begun = true;
-        ahead = fine - (uint32_t)coarse;
-    }
-    int32_t difference = (int32_t)(fine - ahead - (uint32_t)coarse);
-    return coarse + (uint64_t)(int64_t)difference;
+    return (uint64_t)esp_timer_get_time();
 }
 
 void port_alive(void)
