@@ -20,7 +20,6 @@ _PACKAGES = {
     "scipy": ("scipy", "report"),
     "pyarrow": ("pyarrow", "parquet"),
     "ppk2_api": ("ppk2-api", "energy"),
-    "pyjoulescope_driver": ("pyjoulescope-driver", "joulescope"),
 }
 
 

@@ -70,12 +70,19 @@ def of_run(recording: Recording, seconds: Sequence[float], warmup: int) -> Energ
     """
     if recording.ended_by is not None:
         raise NoEnergy(recording.ended_by)
-    if recording.before is None or recording.after is None or recording.active is None:
+    if recording.input is not None and not any(stretch.high for stretch in recording.stretches):
+        raise NoEnergy(
+            f"digital input {recording.input} never went high: is it wired to the board's pin, and does the "
+            "firmware raise it?"
+        )
+    if recording.before is None or recording.after is None:
         raise NoEnergy("the board at rest was not measured")
     if not seconds:
         raise NoEnergy("the device gave no times")
     rest = _Rest(recording.before, recording.after)
     if recording.input is None:
+        if recording.active is None:
+            raise NoEnergy("without a pin a recording does not show which part of it is the run")
         return _bracketed(recording, rest, recording.active, seconds, warmup)
     return _by_pin(recording, rest, seconds, warmup)
 
@@ -83,11 +90,6 @@ def of_run(recording: Recording, seconds: Sequence[float], warmup: int) -> Energ
 def _by_pin(recording: Recording, rest: _Rest, seconds: Sequence[float], warmup: int) -> Energy:
     rate = recording.facts.rate_hz
     pulses = [stretch for stretch in recording.stretches if stretch.high]
-    if not pulses:
-        raise NoEnergy(
-            f"digital input {recording.input} never went high: is it wired to the board's pin, and does the "
-            "firmware raise it?"
-        )
     kept = _invokes(pulses, seconds, warmup, rate)
     if not kept:
         raise NoEnergy(

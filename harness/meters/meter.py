@@ -30,6 +30,7 @@ class Facts:
         inputs: how many digital inputs it has.
         error_percent: largest error of the current by its maker's data sheet; None if there is none.
         virtual: it is a program that stands in for a meter.
+        recorded: it plays a recording, which begins and ends by itself.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Facts:
     inputs: int
     error_percent: float | None
     virtual: bool = False
+    recorded: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,6 @@ METERS: Registry[Kind] = Registry(
     "meter",
     {
         "ppk2": "harness.meters.ppk2:KIND",
-        "joulescope": "harness.meters.joulescope:KIND",
-        "serial": "harness.meters.serial_meter:KIND",
         "file": "harness.meters.recording:KIND",
     },
 )

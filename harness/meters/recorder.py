@@ -128,8 +128,10 @@ class Recorder:
     def rest(self) -> None:
         """Measure the board at rest, for about a second; nothing may be asked of it meanwhile.
 
-        The first call begins the run, the second one ends it.
+        The first call begins the run, the second one ends it. A recording is not waited for.
         """
+        if self._meter.facts.recorded:
+            return
         if not self._thread.ident:
             self._thread.start()
         rate = self._meter.facts.rate_hz
@@ -154,15 +156,21 @@ class Recorder:
 
     def end(self) -> Recording:
         """Stop the meter and return what it saw."""
+        if self._meter.facts.recorded:
+            self._take_all()
         self._ends = True
         if self._thread.is_alive():
             self._thread.join(2 * STALLED_S)
         self._meter.stop()
+        stretches = tuple(self._cutter.end())
+        if self._meter.facts.recorded:
+            self._before, self._after = _rests(stretches)
+            self._active = None
         active = self._active.stretch() if self._active and self._active.seen and self._after else None
         return Recording(
             self._meter.facts,
             self._input,
-            tuple(self._cutter.end()),
+            stretches,
             self._before,
             self._after,
             active,
@@ -212,6 +220,15 @@ class Recorder:
             if self._into is not None:
                 self._into.add(block, power)
             self._changed.notify_all()
+
+
+def _rests(stretches: tuple[Stretch, ...]) -> tuple[Idle | None, Idle | None]:
+    """Return the board at rest before the first pulse of a recording and after its last one."""
+    if len(stretches) < 3 or stretches[0].high or stretches[-1].high:
+        return None, None
+    first, last = stretches[0], stretches[-1]
+    error_w = abs(last.mean_w - first.mean_w) / 2
+    return tuple(Idle(each.mean_w, error_w, each.first + each.samples / 2) for each in (first, last))  # type: ignore[return-value]
 
 
 class _ExcerptTaker:

@@ -61,6 +61,7 @@ class Recorded:
             self._volts,
             8 if self._columns.levels else 0,
             None,
+            recorded=True,
         )
 
     def start(self) -> None:
