@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from harness.boards.lines import Path
 from harness.boards.problems import keys_at
 from harness.boards.profile import SPECIAL_KERNELS, Coefficients, Flash, MemoryKind, Profile, Region
-from harness.boards.table import REST, Table
+from harness.boards.table import REST, ProfileTable
 from harness.errors import nearest
 
 Finding = tuple[Path, str]
@@ -29,7 +29,7 @@ def cross(profile: Profile) -> list[Finding]:
     ]
 
 
-def _sources(table: Table, where: Path) -> Iterator[Finding]:
+def _sources(table: ProfileTable, where: Path) -> Iterator[Finding]:
     """Find facts without a source, and sources for keys that are not there."""
     for way, inner in table.tables():
         yield from _sources(inner, (*where, *way))

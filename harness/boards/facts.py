@@ -9,7 +9,7 @@ from typing import Any, get_args
 from harness.boards import units
 from harness.boards.problems import dotted
 from harness.boards.profile import Profile
-from harness.boards.table import Table
+from harness.boards.table import ProfileTable
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ def facts(profile: Profile) -> list[Fact]:
     return list(_facts(profile, ()))
 
 
-def _facts(table: Table, where: tuple[str | int, ...]) -> Iterator[Fact]:
+def _facts(table: ProfileTable, where: tuple[str | int, ...]) -> Iterator[Fact]:
     for key, value in table.facts():
         yield Fact(dotted((*where, key)), _text(value, _kind(table, key)), table.source_of(key))
     for way, inner in table.tables():
         yield from _facts(inner, (*where, *way))
 
 
-def _kind(table: Table, key: str) -> units.Kind | None:
+def _kind(table: ProfileTable, key: str) -> units.Quantity | None:
     """The kind of quantity that the field behind a TOML key holds, if it holds one."""
     for name, field in type(table).model_fields.items():
         if key == (field.alias or name):
@@ -41,14 +41,14 @@ def _kind(table: Table, key: str) -> units.Kind | None:
     return None
 
 
-def _marks(annotation: Any) -> Iterator[units.Kind]:
-    if isinstance(annotation, units.Kind):
+def _marks(annotation: Any) -> Iterator[units.Quantity]:
+    if isinstance(annotation, units.Quantity):
         yield annotation
     for part in annotation if isinstance(annotation, list) else get_args(annotation):
         yield from _marks(part)
 
 
-def _text(value: Any, kind: units.Kind | None) -> str:
+def _text(value: Any, kind: units.Quantity | None) -> str:
     if kind is not None:
         return units.write(value, kind)
     if isinstance(value, tuple):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr
 
-from harness.boards.table import Address, Baud, Bytes, Cycles, Hertz, Seconds, Table, Text
+from harness.boards.table import Address, Baud, Bytes, Cycles, Hertz, ProfileTable, Seconds, Text
 
 ModelFormat = Literal["int8", "vela"]
 MemoryKind = Literal["sram", "psram", "tcm", "flash"]
@@ -46,7 +46,7 @@ TOUCH_BAUD = 1200
 """The speed that enters the boot loader of boards with USB CDC, if their profile gives no other."""
 
 
-class Chip(Table):
+class Chip(ProfileTable):
     """The SoC and the core that runs the model."""
 
     name: Text = Field(description="the SoC")
@@ -59,7 +59,7 @@ class Chip(Table):
     kernels: Text = Field(description="the optimised kernels behind TFLite-Micro")
 
 
-class Protocols(Table):
+class Protocols(ProfileTable):
     """What firmware for the board can speak over its port."""
 
     supported: tuple[Text, ...] = Field(
@@ -68,7 +68,7 @@ class Protocols(Table):
     default: Text = Field(description="the protocol that is tried first")
 
 
-class Serial(Table):
+class Serial(ProfileTable):
     """The line to the board."""
 
     link: Literal["usb_cdc", "uart_bridge"] = Field(description="what the computer sees")
@@ -86,7 +86,7 @@ class Serial(Table):
     )
 
 
-class Usb(Table):
+class Usb(ProfileTable):
     """A USB id under which the board appears, and what seeing it means."""
 
     id: Annotated[str, AfterValidator(_usb_id)] = Field(description="vendor and product id, VVVV:PPPP in hex")
@@ -102,7 +102,7 @@ class Usb(Table):
         return int(self.id[5:], 16)
 
 
-class Memory(Table):
+class Memory(ProfileTable):
     """A memory of the board."""
 
     name: Identifier = Field(description="the name that the rest of the profile calls it by")
@@ -115,7 +115,7 @@ class Memory(Table):
     )
 
 
-class Arena(Table):
+class Arena(ProfileTable):
     """The tensor arena that the firmware gives to TFLite-Micro."""
 
     memory: Text = Field(description="name of the memory that it is in")
@@ -127,7 +127,7 @@ class Arena(Table):
     )
 
 
-class Region(Table):
+class Region(ProfileTable):
     """A part of a flash memory."""
 
     name: Identifier = Field(description="the region's name")
@@ -142,13 +142,13 @@ class Region(Table):
         return self.offset + self.size_bytes
 
 
-class Esptool(Table):
+class Esptool(ProfileTable):
     """What esptool needs to know."""
 
     chip: Text = Field(description="esptool's name of the chip (--chip)")
 
 
-class Xmodem(Table):
+class Xmodem(ProfileTable):
     """How the boot loader takes files over XMODEM."""
 
     window_s: Seconds = Field(
@@ -164,7 +164,7 @@ class Xmodem(Table):
         )
 
 
-class Uf2(Table):
+class Uf2(ProfileTable):
     """How the boot loader takes UF2 files."""
 
     drive_labels: tuple[Text, ...] = Field(
@@ -185,7 +185,7 @@ class Uf2(Table):
         )
 
 
-class MethodTable(Table):
+class MethodTable(ProfileTable):
     """The table of a flashing method from outside, which alone knows what its keys mean."""
 
     model_config = ConfigDict(extra="allow")
@@ -196,7 +196,7 @@ class MethodTable(Table):
         return self.model_extra or {}
 
 
-class Flash(Table):
+class Flash(ProfileTable):
     """How the board is flashed, and its flash map.
 
     A table that none of the fields names is that of a method from outside: `[flash.NAME]`.
@@ -285,7 +285,7 @@ MemoryArea = Literal["Sram", "Dram", "OnChipFlash", "OffChipFlash"]
 VelaPort = Literal["Axi0", "Axi1"]
 
 
-class VelaArea(Table):
+class VelaArea(ProfileTable):
     """A memory as Vela's performance model sees it; the keys are those of its configuration file."""
 
     clock_scale: float = Field(gt=0, description="its clock as a part of the core clock")
@@ -294,7 +294,7 @@ class VelaArea(Table):
     write_latency: int = Field(ge=0, description="cycles of the core clock")
 
 
-class VelaSystem(Table):
+class VelaSystem(ProfileTable):
     """Vela's system configuration."""
 
     core_clock_hz: Hertz = Field(alias="core_clock", gt=0, description="clock of the NPU")
@@ -320,7 +320,7 @@ class VelaSystem(Table):
         return {name: area for name, area in known.items() if area is not None}
 
 
-class VelaMemory(Table):
+class VelaMemory(ProfileTable):
     """Vela's memory mode: which port each kind of data is on."""
 
     const_mem_area: VelaPort = Field(description="port of weights and other constants")
@@ -328,7 +328,7 @@ class VelaMemory(Table):
     cache_mem_area: VelaPort = Field(description="port of the fast scratch memory")
 
 
-class Vela(Table):
+class Vela(ProfileTable):
     """How a model is compiled for the board's NPU."""
 
     accelerator: Literal[
@@ -357,7 +357,7 @@ class Vela(Table):
 SPECIAL_KERNELS = ("CONV_2D_pointwise",)
 
 
-class Coefficients(Table):
+class Coefficients(ProfileTable):
     """Cycles by operator, under the operators' TFLite names; `default` is for all others."""
 
     model_config = ConfigDict(extra="allow")
@@ -370,7 +370,7 @@ class Coefficients(Table):
         return {"default": self.default, **self.__pydantic_extra__}
 
 
-class Fitted(Table):
+class Fitted(ProfileTable):
     """The range of the models whose times are known: outside it, an estimate's band widens."""
 
     cycles: tuple[int, int] = Field(description="shortest and longest of their times, in cycles")
@@ -378,7 +378,7 @@ class Fitted(Table):
     kernels: tuple[Text, ...] = Field(description="kernels that a known time speaks of")
 
 
-class EstimateError(Table):
+class EstimateError(ProfileTable):
     """How far estimates are off on whole models whose architecture they were not fitted to.
 
     `percent` and `below_percent` are the ends of the band in percent of the estimate: a measured time is at
@@ -400,7 +400,7 @@ class EstimateError(Table):
     range: Fitted | None = Field(default=None, description="what the known models were like")
 
 
-class Library(Table):
+class Library(ProfileTable):
     """Time with another release of the kernel library, as a factor of the estimate: release -> factor."""
 
     model_config = ConfigDict(extra="allow")
@@ -413,7 +413,7 @@ class Library(Table):
         return dict(self.__pydantic_extra__)
 
 
-class NpuEstimate(Table):
+class NpuEstimate(ProfileTable):
     """What an invoke of a model on the NPU costs besides the coefficients of the core."""
 
     cycles_per_job: Cycles = Field(description="cycles of the core for each NPU operator")
@@ -423,7 +423,7 @@ class NpuEstimate(Table):
     factor: float = Field(default=1.0, gt=0, description="times the cycles of its command stream")
 
 
-class Estimate(Table):
+class Estimate(ProfileTable):
     """How invoke time on the core is estimated: fixed cycles, and operators by what they compute and move.
 
     An operator costs cycles_per_operator + MACs * cycles_per_mac + output elements * cycles_per_element +
@@ -478,7 +478,7 @@ class Estimate(Table):
         return found
 
 
-class Profile(Table):
+class Profile(ProfileTable):
     """A board."""
 
     id: Identifier = Field(description="the id that commands and records use")

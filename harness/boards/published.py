@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness import assets
 from harness.boards.profile import Coefficients, MemoryKind
-from harness.boards.table import Bytes, Cycles, Hertz, Table, Text
+from harness.boards.table import Bytes, Cycles, Hertz, ProfileTable, Text
 
 
 class _Part(BaseModel):
@@ -69,7 +69,7 @@ class Figure(_Part):
     work: tuple[Work, ...] = Field(default=(), description="the work, by kernel")
 
 
-class Prior(Table):
+class Prior(ProfileTable):
     """The coefficients before any figure is looked at: what sources of kernels and data sheets give.
 
     `off` says by which factor they may be off, by the name of a part, with a default: that far figures may

@@ -21,7 +21,7 @@ Cycles = Annotated[float, Field(ge=0)]
 REST = "rest"
 
 
-class Table(BaseModel):
+class ProfileTable(BaseModel):
     """A table of a profile: immutable, no unknown keys, and `source` says where its facts are from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -39,16 +39,18 @@ class Table(BaseModel):
                 yield key, getattr(self, name)
         yield from ((key, value) for key, value in (self.model_extra or {}).items() if key not in inner)
 
-    def tables(self) -> Iterator[tuple[tuple[str | int, ...], Table]]:
+    def tables(self) -> Iterator[tuple[tuple[str | int, ...], ProfileTable]]:
         """Yield the tables in this one: the way from here (TOML key, and index in an array) and the table."""
         for name, field in type(self).model_fields.items():
             value, key = getattr(self, name), field.alias or name
-            if isinstance(value, Table):
+            if isinstance(value, ProfileTable):
                 yield (key,), value
             elif isinstance(value, tuple):
-                yield from (((key, i), item) for i, item in enumerate(value) if isinstance(item, Table))
+                yield from (
+                    ((key, i), item) for i, item in enumerate(value) if isinstance(item, ProfileTable)
+                )
         for key, value in (self.model_extra or {}).items():
-            if isinstance(value, Table):
+            if isinstance(value, ProfileTable):
                 yield (key,), value
 
     def source_of(self, key: str) -> str:

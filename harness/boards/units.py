@@ -14,7 +14,7 @@ class UnitError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Kind:
+class Quantity:
     """A kind of quantity: its units as multiples of the SI unit that it is parsed to."""
 
     name: str
@@ -39,13 +39,13 @@ def _units(**scales: int | Fraction) -> dict[str, Fraction]:
 _BINARY = _units(KiB=2**10, MiB=2**20, GiB=2**30)
 _BYTES = _units(B=1, kB=10**3, MB=10**6, GB=10**9) | _BINARY
 
-SIZE = Kind("size", "8 MiB", _BYTES, whole="bytes", hexadecimal=True)
-ADDRESS = Kind("address", "0x400000", _BYTES, whole="bytes", hexadecimal=True)
-FREQUENCY = Kind("frequency", "240 MHz", _units(Hz=1, kHz=10**3, MHz=10**6, GHz=10**9), whole="hertz")
-TIME = Kind(
+SIZE = Quantity("size", "8 MiB", _BYTES, whole="bytes", hexadecimal=True)
+ADDRESS = Quantity("address", "0x400000", _BYTES, whole="bytes", hexadecimal=True)
+FREQUENCY = Quantity("frequency", "240 MHz", _units(Hz=1, kHz=10**3, MHz=10**6, GHz=10**9), whole="hertz")
+TIME = Quantity(
     "time", "100 ms", _units(s=1, ms=Fraction(1, 10**3), us=Fraction(1, 10**6), ns=Fraction(1, 10**9))
 )
-BAUD = Kind("line speed", "921600 Bd", _units(Bd=1, kBd=10**3), whole="baud")
+BAUD = Quantity("line speed", "921600 Bd", _units(Bd=1, kBd=10**3), whole="baud")
 
 _KINDS = (SIZE, FREQUENCY, TIME, BAUD)
 
@@ -58,7 +58,7 @@ _QUANTITY = re.compile(
 _HEX = re.compile(r"\s*0[xX][0-9a-fA-F]+(?:_[0-9a-fA-F]+)*\s*")
 
 
-def parse(value: object, kind: Kind) -> Fraction:
+def parse(value: object, kind: Quantity) -> Fraction:
     """Parse `value`, a string with a unit or a plain number of the SI unit, as a quantity of `kind`.
 
     Raises UnitError that names the kind that is wanted, and the kind that was given if that is another.
@@ -80,7 +80,7 @@ def _shown(value: object) -> str:
     return "this" if isinstance(value, dict | list | tuple) else repr(value)
 
 
-def _scale(unit: str, value: object, kind: Kind) -> Fraction:
+def _scale(unit: str, value: object, kind: Quantity) -> Fraction:
     if unit in kind.units:
         return kind.units[unit]
     other = next((other for other in _KINDS if unit in other.units), None)
@@ -91,7 +91,7 @@ def _scale(unit: str, value: object, kind: Kind) -> Fraction:
     raise UnitError(f"{value!r}: '{unit}' is no unit of {kind}{nearest(meant, kind.units)}")
 
 
-def _bounded(quantity: Fraction, value: object, kind: Kind) -> Fraction:
+def _bounded(quantity: Fraction, value: object, kind: Quantity) -> Fraction:
     if quantity < 0:
         raise UnitError(f"{value!r} is negative; {kind.wanted}")
     if quantity >= _LIMIT:
@@ -126,7 +126,7 @@ def baud(value: object) -> int:
     return int(parse(value, BAUD))
 
 
-def write(quantity: float, kind: Kind) -> str:
+def write(quantity: float, kind: Quantity) -> str:
     """Write a quantity in the largest unit that keeps it whole ("8 MiB", "1135736 B"); an address in hex."""
     if kind is ADDRESS:
         return f"{int(quantity):#x}"

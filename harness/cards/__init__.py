@@ -6,12 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.cards.card import CardError, Change
+    from harness.cards.card import CardError, CellChange
     from harness.cards.planning import show, update
     from harness.cards.rules import Rules
 
-__all__ = ["CardError", "Change", "Rules", "show", "update"]
-_HOMES = {"CardError": "card", "Change": "card", "Rules": "rules", "show": "planning", "update": "planning"}
+__all__ = ["CardError", "CellChange", "Rules", "show", "update"]
+_HOMES = {
+    "CardError": "card",
+    "CellChange": "card",
+    "Rules": "rules",
+    "show": "planning",
+    "update": "planning",
+}
 
 
 def __getattr__(name: str) -> Any:

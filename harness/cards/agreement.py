@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from harness.cards.card import Overview, Row, Table
+from harness.cards.card import BenchmarkTable, Overview, Row
 from harness.cards.forms import EntryForm, every
 from harness.cards.units import Quantity, to_fraction
 from harness.cards.words import Words
@@ -62,7 +62,7 @@ class _Copy:
 
     path: Path
     overview: Overview
-    table: Table
+    table: BenchmarkTable
 
     @property
     def is_entry(self) -> bool:

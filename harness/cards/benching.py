@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.cards import fetching
 from harness.cards.fetching import Files
 from harness.cards.figures import usable
-from harness.cards.models import Benched
+from harness.cards.models import RecordsByModel
 from harness.cards.rules import Rules
 from harness.cards.wanted import Want
 from harness.download import FetchError
@@ -18,7 +18,7 @@ from harness.results.record import Record
 
 
 @dataclass
-class Run:
+class CardRun:
     """One run that cards ask for.
 
     `record` is the id of a record that answers it already, `path` where the model's file is, `missing` why it
@@ -59,18 +59,18 @@ def plan_runs(
     offline: bool = False,
     again: bool = False,
     estimates: bool = False,
-) -> list[Run]:
+) -> list[CardRun]:
     """Return the runs that cards ask for, board by board.
 
     boards: only these, in this order. offline: fetch nothing. again: make those that have a record as well.
     estimates: take what an emulated board has estimated for an answer, though it may not be written.
     """
-    benched = Benched(records)
-    runs: list[Run] = []
+    benched = RecordsByModel(records)
+    runs: list[CardRun] = []
     for want in wants:
         if boards and want.board not in boards:
             continue
-        run = Run(want)
+        run = CardRun(want)
         if not again:
             run.record = _answer(benched, want, rules, estimates)
         if run.record is None:
@@ -80,7 +80,7 @@ def plan_runs(
     return sorted(runs, key=lambda run: order.index(run.want.board))
 
 
-def _answer(benched: Benched, want: Want, rules: Rules, estimates: bool) -> str | None:
+def _answer(benched: RecordsByModel, want: Want, rules: Rules, estimates: bool) -> str | None:
     """Return the newest record whose figure may go into the card, None for none."""
     found = benched.of(want.model)
     records = found.proven or (list(found.named) if rules.by_name else [])
@@ -90,7 +90,7 @@ def _answer(benched: Benched, want: Want, rules: Rules, estimates: bool) -> str 
     return max(fresh, key=lambda record: record.created).id if fresh else None
 
 
-def _find(run: Run, files: Files, by_name: bool, offline: bool) -> None:
+def _find(run: CardRun, files: Files, by_name: bool, offline: bool) -> None:
     """Find the file of a run, or say why it cannot be had."""
     model = run.want.bench
     run.path = files.find(model, by_name) or fetching.cached(model)
@@ -106,7 +106,7 @@ def _find(run: Run, files: Files, by_name: bool, offline: bool) -> None:
         run.missing = "it is in no --models directory and not in the cache (--offline)"
 
 
-def least_seconds(runs: Iterable[Run], invokes: int) -> float:
+def least_seconds(runs: Iterable[CardRun], invokes: int) -> float:
     """Return the seconds that the invokes alone of the runs will take, by the times on the cards.
 
     A model without a time on any card counts as the median of the others.
@@ -119,10 +119,10 @@ def least_seconds(runs: Iterable[Run], invokes: int) -> float:
 
 
 def make(
-    runs: Iterable[Run],
+    runs: Iterable[CardRun],
     bench: Callable[[Path, str], tuple[list[str], bool]],
-    fetching_of: Callable[[Run], fetching.Progress] = lambda run: lambda done, total: None,
-    begin: Callable[[Run, int, int], None] = lambda run, number, total: None,
+    fetching_of: Callable[[CardRun], fetching.Progress] = lambda run: lambda done, total: None,
+    begin: Callable[[CardRun, int, int], None] = lambda run, number, total: None,
 ) -> Came:
     """Make the runs that are to be made, one after the other.
 

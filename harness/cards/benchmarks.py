@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from harness.cards import cell, columns
 from harness.cards.columns import Column, Layout, cell_text
 from harness.cards.conditions import Condition, is_nothing, plain, without_clock
-from harness.cards.footnotes import Group, find_notes
+from harness.cards.footnotes import FootNotes, find_notes
 from harness.cards.models import Checksums, Reference, reference
 from harness.cards.padding import Padding, padding
 from harness.cards.scope import Scope, scopes
@@ -76,7 +76,7 @@ class Benchmark:
 
     table: Table
     layout: Layout
-    group: Group
+    group: FootNotes
     padding: Padding
     scope: Scope
     rows: list[Placed]
@@ -141,7 +141,7 @@ class Benchmark:
         return {s.origin for figures in cells if figures for s in figures.segments} - {"measured"}
 
 
-def find_benchmarks(document: Document, words: Words) -> tuple[list[Benchmark], list[Group]]:
+def find_benchmarks(document: Document, words: Words) -> tuple[list[Benchmark], list[FootNotes]]:
     """Return the benchmark tables, and the groups of foot-notes that they share.
 
     A table's foot-notes are the first list below it; tables with none between them share it.
@@ -150,12 +150,12 @@ def find_benchmarks(document: Document, words: Words) -> tuple[list[Benchmark], 
     above = scopes(document, [table for table, _ in found], words)
     language = language_of(document.body) if found else "en"
     benchmarks: list[Benchmark] = []
-    groups: list[Group] = []
+    groups: list[FootNotes] = []
     after = len(document.lines)
     for (table, layout), scope in reversed(list(zip(found, above, strict=True))):
         notes = find_notes(document, table.after, after, words)
         if notes or not groups:
-            groups.append(Group(notes, table.after - 1, language))
+            groups.append(FootNotes(notes, table.after - 1, language))
         rows = [Placed(row, *columns.place(row, layout, words)) for row in table.rows]
         # A row that cannot be placed still tells what the columns are about.
         seen = [(placed.row, placed.shift or 0) for placed in rows]

@@ -30,7 +30,7 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class Change:
+class CellChange:
     """One figure of a card that a record changes.
 
     `old` is the text that stood there (None for none), `factor` how many times larger or smaller the new
@@ -81,7 +81,7 @@ class Left:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CardPlan:
     """What an update would do to one card.
 
     `left` are the figures that were at hand and are not written, `notes` what else a person may want to know;
@@ -90,7 +90,7 @@ class Plan:
     """
 
     text: str
-    changes: tuple[Change, ...] = ()
+    changes: tuple[CellChange, ...] = ()
     left: tuple[Left, ...] = ()
     notes: tuple[str, ...] = ()
     mapped: frozenset[str] = frozenset()
@@ -136,7 +136,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class BenchmarkTable:
     """One benchmark table as it was understood; `boards` maps foot-note keys to board ids.
 
     `title` is what the model of an entry is called.
@@ -155,7 +155,7 @@ class Overview:
 
     format: str
     language: str | None
-    tables: tuple[Table, ...]
+    tables: tuple[BenchmarkTable, ...]
     notes: tuple[str, ...] = ()
 
 

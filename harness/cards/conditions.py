@@ -45,7 +45,7 @@ _PRECISION_TEXT = re.compile(
 )
 
 
-class Verdict(Enum):
+class RowVerdict(Enum):
     """How a record compares with one thing that a row says."""
 
     AGREES = "agrees"
@@ -62,11 +62,11 @@ class Condition:
     kind: str
     hertz: int | None = None
 
-    def judge(self, value: str, record: Record, words: Words) -> Verdict:
+    def judge(self, value: str, record: Record, words: Words) -> RowVerdict:
         """Compare a record with what a row says here."""
         text = plain(value)
         if is_nothing(text) or self.kind == "result":
-            return Verdict.SILENT
+            return RowVerdict.SILENT
         if self.kind == "board":
             return _board(value, record, words)
         if self.kind == "clock":
@@ -76,9 +76,9 @@ class Condition:
         if self.kind == "precision":
             said, is_of = precision_of(text), record.model.precision.removesuffix(" (Vela)")
             if said is None or is_of in ("mixed", "none"):
-                return Verdict.UNKNOWN
-            return Verdict.AGREES if said == is_of else Verdict.DIFFERS
-        return Verdict.UNKNOWN
+                return RowVerdict.UNKNOWN
+            return RowVerdict.AGREES if said == is_of else RowVerdict.DIFFERS
+        return RowVerdict.UNKNOWN
 
 
 def plain(value: str) -> str:
@@ -145,14 +145,14 @@ def condition(header: str, values: Iterable[str], words: Words) -> Condition:
     return Condition(header, "number" if numbers else "unknown")
 
 
-def _board(value: str, record: Record, words: Words) -> Verdict:
+def _board(value: str, record: Record, words: Words) -> RowVerdict:
     clock = _CLOCK.search(value)
-    if clock and _same_clock(clock_of(clock[0]), record) is Verdict.DIFFERS:
-        return Verdict.DIFFERS
+    if clock and _same_clock(clock_of(clock[0]), record) is RowVerdict.DIFFERS:
+        return RowVerdict.DIFFERS
     board = words.board(without_clock(value))
     if board is None:
-        return Verdict.UNKNOWN
-    return Verdict.AGREES if board == record.board.id else Verdict.DIFFERS
+        return RowVerdict.UNKNOWN
+    return RowVerdict.AGREES if board == record.board.id else RowVerdict.DIFFERS
 
 
 def without_clock(text: str) -> str:
@@ -163,40 +163,40 @@ def without_clock(text: str) -> str:
     return text[: clock.start()].rstrip(" @,(（") + text[clock.end() :].lstrip(" )）")
 
 
-def _same_clock(hertz: Fraction | None, record: Record) -> Verdict:
+def _same_clock(hertz: Fraction | None, record: Record) -> RowVerdict:
     if hertz is None:
-        return Verdict.UNKNOWN
+        return RowVerdict.UNKNOWN
     # 480 MHz is 479,999,232 Hz on some boards, because of their crystal.
     near = abs(hertz - record.board.clock_hz) * 200 <= hertz
-    return Verdict.AGREES if near else Verdict.DIFFERS
+    return RowVerdict.AGREES if near else RowVerdict.DIFFERS
 
 
-def _runtime(text: str, record: Record, words: Words) -> Verdict:
+def _runtime(text: str, record: Record, words: Words) -> RowVerdict:
     """Hold a runtime against a record, which is of TFLite-Micro: "TFLM + ESP-NN" says two things."""
     whole = words.runtime(text)
     parts = [text] if whole else [part for part in re.split(r"[+/,;&()（）]|\bwith\b", text) if part.strip()]
     verdicts = {_runtime_part(part, record, words) for part in parts}
-    for verdict in (Verdict.DIFFERS, Verdict.UNKNOWN):
+    for verdict in (RowVerdict.DIFFERS, RowVerdict.UNKNOWN):
         if verdict in verdicts:
             return verdict
-    return Verdict.AGREES if verdicts else Verdict.UNKNOWN
+    return RowVerdict.AGREES if verdicts else RowVerdict.UNKNOWN
 
 
-def _runtime_part(text: str, record: Record, words: Words) -> Verdict:
+def _runtime_part(text: str, record: Record, words: Words) -> RowVerdict:
     kind = words.runtime(text)
     if kind == "tflite":
-        return Verdict.AGREES
+        return RowVerdict.AGREES
     if kind == "compiled":
         compiled = record.model.vela is not None or record.model.precision.endswith("(Vela)")
         compiled = compiled or record.model.source_sha1 is not None or "_vela." in record.model.file.lower()
-        return Verdict.AGREES if compiled else Verdict.DIFFERS
+        return RowVerdict.AGREES if compiled else RowVerdict.DIFFERS
     if kind == "kernels":
         has = record.firmware.kernels
         if has is None:
-            return Verdict.UNKNOWN
+            return RowVerdict.UNKNOWN
         same = re.sub(r"\W", "", text).casefold().removesuffix("kernels") in re.sub(r"\W", "", has).casefold()
-        return Verdict.AGREES if same else Verdict.DIFFERS
-    return Verdict.DIFFERS if kind == "other" else Verdict.UNKNOWN
+        return RowVerdict.AGREES if same else RowVerdict.DIFFERS
+    return RowVerdict.DIFFERS if kind == "other" else RowVerdict.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -260,9 +260,9 @@ def _agrees(
     boards = [v for c, v in zip(conditions, verdicts, strict=True) if c.kind == "board"]
     for index, (one, verdict) in enumerate(zip(conditions, verdicts, strict=True)):
         said = short(plain(row.values[index]))
-        if one.kind == "board" and verdict is Verdict.UNKNOWN:
+        if one.kind == "board" and verdict is RowVerdict.UNKNOWN:
             # "XIAO ESP32S3 | ESP32-S3": the chip beside a board that is known says nothing more.
-            if Verdict.AGREES in boards:
+            if RowVerdict.AGREES in boards:
                 continue
             _once(
                 result.notes,
@@ -270,22 +270,22 @@ def _agrees(
                 " of a --words file",
             )
             return False
-        if verdict is Verdict.DIFFERS:
+        if verdict is RowVerdict.DIFFERS:
             if one.kind != "board":
                 _once(
                     result.notes,
                     f"'{said}' ({one.header}) is not what record {record.id} is of: {_is(one, record)}",
                 )
             return False
-        if verdict is Verdict.UNKNOWN and one.kind in ("clock", "runtime"):
+        if verdict is RowVerdict.UNKNOWN and one.kind in ("clock", "runtime"):
             _once(
                 result.refused,
                 f"nothing tells whether '{said}' ({one.header}) is what record {record.id} is of",
             )
             return False
     for index in varying:
-        if verdicts[index] is not Verdict.AGREES:
-            if conditions[index].kind == "board" and Verdict.AGREES in boards:
+        if verdicts[index] is not RowVerdict.AGREES:
+            if conditions[index].kind == "board" and RowVerdict.AGREES in boards:
                 continue
             said = short(plain(row.values[index])) or "-"
             _once(

@@ -24,7 +24,7 @@ class Figure:
     record: Record
 
 
-class Disagreement(Exception):
+class ConflictingRecords(Exception):
     """Two records say different things of one cell."""
 
 
@@ -97,7 +97,7 @@ def choose(figures: Sequence[Figure], shown: Callable[[Figure], str], rules: Rul
             continue
         why = _difference(newest, other, rules.tolerance)
         if why:
-            raise Disagreement(
+            raise ConflictingRecords(
                 f"records {newest.record.id} ({shown(newest)}) and {other.record.id} ({shown(other)}) "
                 f"disagree: {why}; choose one with --record {newest.record.id}, or --newest"
             )

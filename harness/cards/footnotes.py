@@ -67,7 +67,7 @@ class Note:
 
 
 @dataclass
-class Group:
+class FootNotes:
     """The foot-notes of one or more tables, and those that an update adds to them.
 
     `after` is the index of the line that the first foot-note of a list that does not exist yet goes behind,
@@ -215,7 +215,7 @@ def _stripped(body: str, start: int, end: int) -> tuple[int, int, str]:
     return start, end, body[start:end]
 
 
-def note_edits(document: Document, group: Group, words: Words) -> tuple[list[Edit], dict[str, str]]:
+def note_edits(document: Document, group: FootNotes, words: Words) -> tuple[list[Edit], dict[str, str]]:
     """Return the edits that add a group's new foot-notes, and each new line by board id or origin.
 
     A new line is made as the last one of the list is. Foot-notes that explain a mark which no figure bears

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from harness.cards.card import Overview, Plan
-from harness.cards.models import NO_CHECKSUMS, Benched, Checksums
+from harness.cards.card import CardPlan, Overview
+from harness.cards.models import NO_CHECKSUMS, Checksums, RecordsByModel
 from harness.cards.rules import Rules
 from harness.cards.words import Words
 from harness.registry import Registry
@@ -22,7 +22,9 @@ class Form(Protocol):
     def recognises(self, text: str) -> bool:
         """Tell whether a text is of this form."""
 
-    def plan(self, text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CHECKSUMS) -> Plan:
+    def plan(
+        self, text: str, benched: RecordsByModel, rules: Rules, checksums: Checksums = NO_CHECKSUMS
+    ) -> CardPlan:
         """Say what the records change in a card, and what is left; raises CardError for a damaged one."""
 
     def show(self, text: str, words: Words, checksums: Checksums = NO_CHECKSUMS) -> Overview:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cards.benchmarks import Benchmark, find_benchmarks, models
-from harness.cards.card import Change, Edit, Plan, apply
+from harness.cards.card import CardPlan, CellChange, Edit, apply
 from harness.cards.columns import Column
 from harness.cards.entries import find_entries, unmarked
 from harness.cards.footnotes import Note, renewed_list
@@ -41,7 +41,7 @@ class Source:
     starts: tuple[int, ...]
     old: tuple[Metrics, ...]
     new: tuple[Metrics, ...]
-    changes: Mapping[tuple[int | None, str], Sequence[Change]]
+    changes: Mapping[tuple[int | None, str], Sequence[CellChange]]
     rows: int
 
     @property
@@ -50,10 +50,10 @@ class Source:
         return self.old != self.new
 
 
-def sources(path: Path, text: str, plan: Plan) -> list[Source]:
+def sources(path: Path, text: str, plan: CardPlan) -> list[Source]:
     """Return the models of a file of the zoo, of which `plan` is the update."""
     before, after = (list(find_entries(t, parse(t))) for t in (text, plan.text))
-    changes: dict[tuple[int | None, str], list[Change]] = defaultdict(list)
+    changes: dict[tuple[int | None, str], list[CellChange]] = defaultdict(list)
     for change in plan.changes:
         changes[change.at, change.column].append(change)
     groups: dict[int, list[int]] = {}
@@ -73,7 +73,7 @@ def sources(path: Path, text: str, plan: Plan) -> list[Source]:
     return found
 
 
-def follow(text: str, source: Source, words: Words) -> Plan | None:
+def follow(text: str, source: Source, words: Words) -> CardPlan | None:
     """Return the update of a card that follows that of its entry, None for a card in another form."""
     document = Document(text)
     benchmarks, _ = find_benchmarks(document, words)
@@ -81,7 +81,7 @@ def follow(text: str, source: Source, words: Words) -> Plan | None:
         return None
     benchmark = benchmarks[0]
     edits: list[Edit] = []
-    changes: list[Change] = []
+    changes: list[CellChange] = []
     keys = 0
     for column in benchmark.layout.measured:
         old, new = (_Rendered.of(column.header, metrics) for metrics in (source.old, source.new))
@@ -99,7 +99,7 @@ def follow(text: str, source: Source, words: Words) -> Plan | None:
             changes += _changes(benchmark, column, source, words)
     if keys > 1:
         return None
-    return Plan(apply(text, edits), tuple(changes), benchmarks=1, rows=source.rows)
+    return CardPlan(apply(text, edits), tuple(changes), benchmarks=1, rows=source.rows)
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _column_edits(benchmark: Benchmark, column: Column, texts: Sequence[str]) ->
     return [Edit(cell.start, cell.end, text) for cell, text in pairs if text != cell.raw]
 
 
-def _changes(benchmark: Benchmark, column: Column, source: Source, words: Words) -> list[Change]:
+def _changes(benchmark: Benchmark, column: Column, source: Source, words: Words) -> list[CellChange]:
     """Return the changes of an entry's metric as those of the card's column."""
     found = []
     for placed, start, old, new in zip(benchmark.rows, source.starts, source.old, source.new, strict=True):

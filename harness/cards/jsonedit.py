@@ -14,7 +14,7 @@ Added = str | Mapping[str, str] | Sequence[str]
 
 
 @dataclass(frozen=True)
-class Form:
+class JsonStyle:
     """How a JSON file is written."""
 
     text: str

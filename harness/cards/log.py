@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from harness.cards.card import Change, Edit, Left, Plan
+from harness.cards.card import CardPlan, CellChange, Edit, Left
 from harness.cards.conditions import Sifted
 from harness.cards.models import Match
 
@@ -42,7 +42,7 @@ class Log(Generic[Changed]):
         if wanted:
             self.left += [Left(where, why) for why in sifted.refused]
 
-    def plan(self, text: str, changes: Iterable[Change], tables: int) -> Plan:
+    def plan(self, text: str, changes: Iterable[CellChange], tables: int) -> CardPlan:
         """Return what the update would do: the new text, its changes, and of how many tables."""
         left, notes, mapped = tuple(self.left), tuple(self.notes), frozenset(self.mapped)
-        return Plan(text, tuple(changes), left, notes, mapped, tables, self.matched)
+        return CardPlan(text, tuple(changes), left, notes, mapped, tables, self.matched)

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 
 from harness.cards import card, cell
 from harness.cards.benchmarks import Benchmark, Placed, find_benchmarks, label, models
-from harness.cards.card import Change, Left, Overview, Plan, Value, apply
+from harness.cards.card import CardPlan, CellChange, Left, Overview, Value, apply
 from harness.cards.columns import Column
 from harness.cards.conditions import Said, sift
 from harness.cards.figures import usable
-from harness.cards.footnotes import Group, note_edits
+from harness.cards.footnotes import FootNotes, note_edits
 from harness.cards.log import Log
-from harness.cards.models import NO_CHECKSUMS, Benched, Checksums, Match, match
+from harness.cards.models import NO_CHECKSUMS, Checksums, Match, RecordsByModel, match
 from harness.cards.places import Places, Shown
 from harness.cards.rules import Rules
 from harness.cards.tables import Document
-from harness.cards.target import Target
+from harness.cards.target import CellTarget
 from harness.cards.units import QUANTITIES, UNITS, Quantity
 from harness.cards.words import Words, language_of
 from harness.results.record import Record
@@ -46,12 +46,12 @@ class _Ready:
     records: Sequence[Record]
 
 
-def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CHECKSUMS) -> Plan:
+def plan(text: str, benched: RecordsByModel, rules: Rules, checksums: Checksums = NO_CHECKSUMS) -> CardPlan:
     """Say what the records change in a card, and return the card with it."""
     words = rules.words.with_boards(benched.boards)
     document = Document(text)
     benchmarks, groups = find_benchmarks(document, words)
-    log: Log[tuple[Change, Group]] = Log()
+    log: Log[tuple[CellChange, FootNotes]] = Log()
     ready = [
         row
         for benchmark in benchmarks
@@ -69,7 +69,7 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
         log.notes.append(_NO_TABLE)
     elif not log.matched:
         log.notes.append("no row links a model of the records; --map can name the model of a row")
-    changes: list[Change] = []
+    changes: list[CellChange] = []
     for group in groups:
         mine = [change for change, of in log.changes if of is group]
         if mine:
@@ -86,11 +86,11 @@ def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CH
 def _ready(
     document: Document,
     benchmark: Benchmark,
-    benched: Benched,
+    benched: RecordsByModel,
     rules: Rules,
     checksums: Checksums,
     words: Words,
-    log: Log[tuple[Change, Group]],
+    log: Log[tuple[CellChange, FootNotes]],
 ) -> list[_Ready]:
     """Return the rows of a table whose models were benched, each with the records that agree with it."""
     matched = [
@@ -123,10 +123,10 @@ def _matched(
     document: Document,
     benchmark: Benchmark,
     placed: Placed,
-    benched: Benched,
+    benched: RecordsByModel,
     rules: Rules,
     checksums: Checksums,
-    log: Log[tuple[Change, Group]],
+    log: Log[tuple[CellChange, FootNotes]],
 ) -> Match | None:
     """Return the match of a row whose model is in the records, None for any other."""
     where = f"line {placed.row.line}"
@@ -170,7 +170,7 @@ def _update_row(
     places: Mapping[Quantity, Mapping[str, Places]],
     rules: Rules,
     words: Words,
-    log: Log[tuple[Change, Group]],
+    log: Log[tuple[CellChange, FootNotes]],
 ) -> None:
     """Put the figures of a row's model into its cells."""
     columns = row.benchmark.measured()
@@ -182,7 +182,7 @@ def _update_row(
                 why = f"the table has several columns for one figure ({headers}); name all but one otherwise"
                 log.left.append(Left(f"line {row.placed.row.line}", why))
             continue
-        target = Target(
+        target = CellTarget(
             row.benchmark,
             row.placed,
             column,
@@ -211,7 +211,7 @@ def show(text: str, words: Words, checksums: Checksums = NO_CHECKSUMS) -> Overvi
         rows = [_shown(document, benchmark, placed, words, checksums) for placed in benchmark.rows]
         headers = tuple(column.header for column in benchmark.layout.measured)
         line = benchmark.table.header.line
-        tables.append(card.Table(line, headers, benchmark.group.boards(), tuple(rows)))
+        tables.append(card.BenchmarkTable(line, headers, benchmark.group.boards(), tuple(rows)))
     notes = () if tables else (_NO_TABLE,)
     return Overview(NAME, language_of(document.body), tuple(tables), notes)
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.cards.card import Change, Drastic, Edit, Left, Refused
+from harness.cards.card import CellChange, Drastic, Edit, Left, Refused
 from harness.cards.conditions import short
 from harness.cards.entries import Entry, Usual, is_nothing, number_of, unmarked
-from harness.cards.figures import Disagreement, Figure, choose, usable
-from harness.cards.jsonedit import Added, Form
+from harness.cards.figures import ConflictingRecords, Figure, choose, usable
+from harness.cards.jsonedit import Added, JsonStyle
 from harness.cards.jsontext import Member, Node
 from harness.cards.log import Log
 from harness.cards.models import Match
@@ -54,7 +54,7 @@ class Update:
     at the end, in one edit each.
     """
 
-    form: Form
+    form: JsonStyle
     usual: Usual
     entry: Entry
     match: Match
@@ -62,7 +62,7 @@ class Update:
     places: Mapping[Quantity, Mapping[str, Places]]
     rules: Rules
     words: Words
-    log: Log[Change]
+    log: Log[CellChange]
     new_metrics: dict[str, Added] = field(default_factory=dict)
     new_devices: list[str] = field(default_factory=list)
 
@@ -87,7 +87,7 @@ class Update:
             name = metrics[0].key if metrics else self.usual.names.get(quantity, DEFAULT_METRIC)
             try:
                 self._update(quantity, name, metrics[0].value if metrics else None)
-            except (Disagreement, Refused) as error:
+            except (ConflictingRecords, Refused) as error:
                 self._refuse(name, error)
         self._add_metrics()
         self._add_devices()
@@ -129,7 +129,7 @@ class Update:
         for board in sorted({figure.record.board.id for figure in metric.allowed}):
             try:
                 self._board(metric, board, added)
-            except (Disagreement, Refused) as error:
+            except (ConflictingRecords, Refused) as error:
                 self._refuse(metric.name, error)
         if added and metric.node is None:
             self.new_metrics[metric.name] = added
@@ -146,7 +146,7 @@ class Update:
         text = rounded(figure.value / metric.unit.size, digits)
         return repr(json.loads(text)) if self.usual.canonical else text
 
-    def _refuse(self, name: str, error: Disagreement | Refused) -> None:
+    def _refuse(self, name: str, error: ConflictingRecords | Refused) -> None:
         drastic = isinstance(error, Drastic)
         self.log.left.append(Left(f"{self._at}: {name}", str(error), drastic=drastic))
 
@@ -212,7 +212,7 @@ class Update:
     def _changed(self, metric: _Metric, chosen: Figure, old: str | None, text: str) -> None:
         record = chosen.record
         self.log.changes.append(
-            Change(
+            CellChange(
                 line=self.entry.line,
                 column=metric.name,
                 model=self.match.name,

@@ -103,7 +103,7 @@ class Found:
         return _once(*self.exact, *self.derived)
 
 
-class Benched:
+class RecordsByModel:
     """The records that an update may draw on, found by the model they are of.
 
     `boards` are theirs, each an id and a name.
@@ -232,7 +232,7 @@ class Match:
 def match(
     row: Sequence[Reference],
     texts: Iterable[str],
-    benched: Benched,
+    benched: RecordsByModel,
     models: Mapping[str, str],
     by_name: bool = False,
 ) -> Match:

@@ -8,10 +8,10 @@ from fractions import Fraction
 
 from harness.cards import cell
 from harness.cards.benchmarks import Benchmark, Placed
-from harness.cards.card import Change, Drastic, Edit, Left, Refused
+from harness.cards.card import CellChange, Drastic, Edit, Left, Refused
 from harness.cards.columns import Column
 from harness.cards.conditions import short
-from harness.cards.figures import Disagreement, Figure, choose, usable
+from harness.cards.figures import ConflictingRecords, Figure, choose, usable
 from harness.cards.models import Match
 from harness.cards.places import Places
 from harness.cards.rules import Rules
@@ -30,11 +30,11 @@ from harness.results.record import Record
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CellOutcome:
     """What putting the figures of a model into one cell comes to."""
 
     edit: Edit | None = None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[CellChange, ...] = ()
     left: tuple[Left, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -50,7 +50,7 @@ class _New:
 
 
 @dataclass
-class Target:
+class CellTarget:
     """A cell of a row, and the records that may go into the row.
 
     `places` are the rows of all the tables of the card that a record may go into, by the record's id.
@@ -77,7 +77,7 @@ class Target:
         """Return the cell's index in its row."""
         return self.column.index - (self.placed.shift or 0)
 
-    def update(self) -> Outcome:
+    def update(self) -> CellOutcome:
         """Put the figures of every board that was benched into the cell."""
         allowed, passed = usable(self.records, self.column.quantity, self.rules, self.match.exact)
         boards = {figure.record.board.id: figure.record.board.name for figure in allowed}
@@ -87,22 +87,22 @@ class Target:
             if record.board.id not in boards
         ]
         edit: Edit | None = None
-        changes: tuple[Change, ...] = ()
+        changes: tuple[CellChange, ...] = ()
         try:
             if boards:
                 edit, changes = self._update(boards, allowed)
         except Refused as error:
             self._refuse(error)
-        return Outcome(
+        return CellOutcome(
             edit, changes, (*left, *self.refused), tuple(f"{self.where}: {note}" for note in self.notes)
         )
 
-    def _refuse(self, error: Disagreement | Refused) -> None:
+    def _refuse(self, error: ConflictingRecords | Refused) -> None:
         self.refused.append(Left(self.where, str(error), drastic=isinstance(error, Drastic)))
 
     def _update(
         self, boards: dict[str, str], allowed: Sequence[Figure]
-    ) -> tuple[Edit | None, tuple[Change, ...]]:
+    ) -> tuple[Edit | None, tuple[CellChange, ...]]:
         own = self._own()
         if own is not None:
             # The rest of the model's boards have rows, columns or tables of their own.
@@ -165,7 +165,7 @@ class Target:
                 found = self._figure(
                     figures, segment, board, of_board, allowed, bare, own, keys_of.get("", [])
                 )
-            except (Disagreement, Refused) as error:
+            except (ConflictingRecords, Refused) as error:
                 self._refuse(error)
                 continue
             if found is None:
@@ -314,7 +314,7 @@ class Target:
 
     def _written(
         self, figures: cell.Figures, new: Mapping[str | None, _New]
-    ) -> tuple[Edit, tuple[Change, ...]]:
+    ) -> tuple[Edit, tuple[CellChange, ...]]:
         style = self.benchmark.styles[self.column.index]
         own = next((segment.style for segment in figures.segments if segment.keys), None)
         usual = own or style.style or self.benchmark.mark_style()
@@ -330,7 +330,7 @@ class Target:
         source = self.placed.row.cells[self.index]
         padded = self.benchmark.padding.pad(source, self.column.index, text)
         changes = tuple(
-            Change(
+            CellChange(
                 line=self.placed.row.line,
                 column=self.column.header,
                 model=self.match.name,

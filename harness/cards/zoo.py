@@ -15,15 +15,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.cards import card
-from harness.cards.card import CardError, Change, Edit, Overview, Plan, Value, apply
+from harness.cards.card import CardError, CardPlan, CellChange, Edit, Overview, Value, apply
 from harness.cards.conditions import Said, condition, sift
 from harness.cards.entries import Entry, Usual, canonical, figures_of, find_entries, number_of
 from harness.cards.figures import usable
-from harness.cards.jsonedit import Form
+from harness.cards.jsonedit import JsonStyle
 from harness.cards.jsontext import Node, parse
 from harness.cards.log import Log
 from harness.cards.metrics import Update
-from harness.cards.models import NO_CHECKSUMS, Benched, Checksums, Match, Reference, match, reference
+from harness.cards.models import NO_CHECKSUMS, Checksums, Match, RecordsByModel, Reference, match, reference
 from harness.cards.places import Places, Shown
 from harness.cards.rules import Rules
 from harness.cards.units import QUANTITIES, Quantity
@@ -49,13 +49,13 @@ def add_checksums(text: str, checksums: Checksums) -> None:
             checksums.add(entry.url, entry.checksum)
 
 
-def plan(text: str, benched: Benched, rules: Rules, checksums: Checksums = NO_CHECKSUMS) -> Plan:
+def plan(text: str, benched: RecordsByModel, rules: Rules, checksums: Checksums = NO_CHECKSUMS) -> CardPlan:
     """Say what the records change in the file, and return the file with it."""
     words = rules.words.with_boards(benched.boards)
     root = _parse(text)
     entries = list(find_entries(text, root))
-    form = Form(text, root)
-    log: Log[Change] = Log()
+    form = JsonStyle(text, root)
+    log: Log[CellChange] = Log()
     matched: list[tuple[Entry, Match]] = []
     for entry in entries:
         where = f"line {entry.line}"
@@ -103,7 +103,7 @@ def _usual(entries: Sequence[Entry], words: Words) -> dict[int, Usual]:
 
 
 def _sifted(
-    matched: Sequence[tuple[Entry, Match]], rules: Rules, words: Words, log: Log[Change]
+    matched: Sequence[tuple[Entry, Match]], rules: Rules, words: Words, log: Log[CellChange]
 ) -> list[tuple[Entry, Match, Sequence[Record]]]:
     """Return the entries with the records that agree with what they say of themselves."""
     said = [entry.says() for entry, _ in matched]
@@ -171,7 +171,9 @@ def show(text: str, words: Words, checksums: Checksums = NO_CHECKSUMS) -> Overvi
         columns = tuple(dict.fromkeys(value.column for row in rows for value in row.values))
         holder = entries[0].holder
         name = holder.get("name") if holder else None
-        tables.append(card.Table(entries[0].line, columns, {}, rows, name.value.text if name else None))
+        tables.append(
+            card.BenchmarkTable(entries[0].line, columns, {}, rows, name.value.text if name else None)
+        )
     notes = () if tables else ("no benchmark: no object with a 'url' and 'metrics'",)
     return Overview(NAME, None, tuple(tables), notes)
 

@@ -15,7 +15,7 @@ from harness.boards.table import Bytes, Text
 from harness.errors import HarnessError, nearest
 
 
-class Firmware(BaseModel):
+class FirmwareLimits(BaseModel):
     """What a firmware can do with a model; None if it sets no limit of its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -38,7 +38,7 @@ class Firmware(BaseModel):
         return self.arena_bytes if self.arena_bytes is not None else board.arena.size_bytes
 
 
-def choose(board: Profile, name: str | None = None) -> Firmware:
+def choose(board: Profile, name: str | None = None) -> FirmwareLimits:
     """Return the firmware called `name`, or in the file of that name; without one, of the default protocol.
 
     Raises HarnessError if there is none for the board, or the file is not of this kind.
@@ -56,7 +56,7 @@ def choose(board: Profile, name: str | None = None) -> Firmware:
     )
 
 
-def speaking(board: Profile, protocol: str | None) -> Firmware:
+def speaking(board: Profile, protocol: str | None) -> FirmwareLimits:
     """Return the firmware of `board` that speaks `protocol` (None: its default).
 
     If none is known, that is one without limits.
@@ -65,30 +65,30 @@ def speaking(board: Profile, protocol: str | None) -> Firmware:
     for firmware in _known():
         if firmware.is_for(board) and firmware.protocol == wanted:
             return firmware
-    return Firmware(name=wanted, protocol=wanted, source="not known: nothing is held against a model")
+    return FirmwareLimits(name=wanted, protocol=wanted, source="not known: nothing is held against a model")
 
 
-def others(board: Profile, chosen: Firmware) -> list[Firmware]:
+def others(board: Profile, chosen: FirmwareLimits) -> list[FirmwareLimits]:
     """Return the firmwares of `board` besides the chosen one that set limits of their own."""
     return [f for f in _known() if f.boards is not None and board.id in f.boards and f != chosen]
 
 
 @cache
-def _known() -> tuple[Firmware, ...]:
+def _known() -> tuple[FirmwareLimits, ...]:
     return _read(assets.directory("firmware") / "known.toml")
 
 
-def _of_file(path: Path) -> Firmware:
+def _of_file(path: Path) -> FirmwareLimits:
     found = _read(path)
     if len(found) != 1:
         raise HarnessError(f"{path}: it has {len(found)} [[firmware]] tables; give a file with one")
     return found[0]
 
 
-def _read(path: Path) -> tuple[Firmware, ...]:
+def _read(path: Path) -> tuple[FirmwareLimits, ...]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-        return tuple(Firmware.model_validate(tuples(f)) for f in values.get("firmware", []))
+        return tuple(FirmwareLimits.model_validate(tuples(f)) for f in values.get("firmware", []))
     except OSError as error:
         raise HarnessError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness import extras
 from harness.boards import Profile
 from harness.boards.profile import EstimateError
-from harness.check.memory import Ram, ram
+from harness.check.memory import MemoryNeed, ram
 from harness.models import ethosu, tflite, vela
 from harness.models.calibration import Band
 from harness.models.estimate import Demand, Estimate, demands, estimate, unlike_known
@@ -67,7 +67,7 @@ class Forecast:
     given: Model
     deployed: Model
     compiled: Compiled | None
-    ram: Ram
+    ram: MemoryNeed
     time: Time
 
 

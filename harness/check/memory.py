@@ -31,7 +31,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Ram:
+class MemoryNeed:
     """The arena of a model on a board.
 
     `arena` is by TFLite-Micro's reference kernels; `with_kernels` by the board's own if those are
@@ -69,13 +69,13 @@ class Ram:
         return tuple(found)
 
 
-def ram(model: Model, board: Profile) -> Ram:
+def ram(model: Model, board: Profile) -> MemoryNeed:
     """Return what `model` takes of the memories of `board`; raises ModelError for a damaged NPU part."""
     plain = arena(model)
     kernels = library(board.chip.kernels, board.chip.core)
     payloads = ethosu.payloads(model)
     own = arena(model, kernels) if kernels else None
-    return Ram(
+    return MemoryNeed(
         arena=plain,
         kernels=board.chip.kernels,
         with_kernels=own,

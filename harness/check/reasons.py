@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.boards import Profile
 from harness.boards.profile import Region
-from harness.check.firmware import Firmware
+from harness.check.firmware import FirmwareLimits
 from harness.check.memory import ram
 from harness.errors import printable
 from harness.models import ethosu, kernels, ops
@@ -75,7 +75,9 @@ class Reason:
         return f"{self.what}; {self.remedy}"
 
 
-def reasons(model: Model, board: Profile, firmware: Firmware, *, address: int | None = None) -> list[Reason]:
+def reasons(
+    model: Model, board: Profile, firmware: FirmwareLimits, *, address: int | None = None
+) -> list[Reason]:
     """Return everything that speaks against the file `model` on `board` with `firmware`; empty if it runs.
 
     `address` is where in flash it is to be written, None for the board's usual place. What is about operators
@@ -136,7 +138,7 @@ def _npu(model: Model, board: Profile) -> Iterator[Reason]:
         )
 
 
-def _operators(model: Model, board: Profile, firmware: Firmware) -> Iterator[Reason]:
+def _operators(model: Model, board: Profile, firmware: FirmwareLimits) -> Iterator[Reason]:
     """What TFLite-Micro has no kernel for, and what this firmware does not register."""
     own = {ETHOS_U, *(firmware.operators or ())}
     lacking = [u for u in ops.unsupported(model, npu=board.vela is not None) if u.operator not in own]
@@ -172,7 +174,7 @@ def _operators(model: Model, board: Profile, firmware: Firmware) -> Iterator[Rea
         )
 
 
-def _refused(model: Model, board: Profile, firmware: Firmware) -> Iterator[Reason]:
+def _refused(model: Model, board: Profile, firmware: FirmwareLimits) -> Iterator[Reason]:
     """What the kernels do not take: one cause gives many, so the first of each kind stands for all."""
     npu = board.vela is not None
     graphs = model.subgraphs
@@ -203,7 +205,7 @@ def _refused(model: Model, board: Profile, firmware: Firmware) -> Iterator[Reaso
                 return
 
 
-def _arena(model: Model, board: Profile, firmware: Firmware) -> Iterator[Reason]:
+def _arena(model: Model, board: Profile, firmware: FirmwareLimits) -> Iterator[Reason]:
     needed, room = ram(model, board).needed, firmware.arena(board)
     memory = board.memory(board.arena.memory)
     if needed.minimum_bytes > memory.size_bytes:
@@ -276,7 +278,7 @@ def _end_of_models(board: Profile, region: Region) -> int:
     return end
 
 
-def _input(model: Model, firmware: Firmware) -> Iterator[Reason]:
+def _input(model: Model, firmware: FirmwareLimits) -> Iterator[Reason]:
     """What a firmware cannot be given: more inputs than it takes, and to one with a camera anything else."""
     main = model.subgraphs[0]
     inputs = [main.tensors[i] for i in main.inputs]

@@ -12,9 +12,9 @@ from harness import extras
 from harness.boards import Profile
 from harness.check import firmware as firmwares
 from harness.check import reasons as checking
-from harness.check.firmware import Firmware
+from harness.check.firmware import FirmwareLimits
 from harness.check.forecast import deployed, time
-from harness.check.memory import Ram, ram
+from harness.check.memory import MemoryNeed, ram
 from harness.check.reasons import Reason
 from harness.models import ethosu, vela
 from harness.models.graph import Model
@@ -32,7 +32,7 @@ class Verdict:
 
     model: Model
     board: Profile
-    firmware: Firmware
+    firmware: FirmwareLimits
     deployed: Model
     compiled: Compiled | None
     reasons: tuple[Reason, ...]
@@ -52,11 +52,11 @@ class Verdict:
         return self.deployed is not self.model
 
     @property
-    def ram(self) -> Ram:
+    def ram(self) -> MemoryNeed:
         return ram(self.deployed, self.board)
 
 
-def judge(model: Model, board: Profile, firmware: Firmware, *, address: int | None = None) -> Verdict:
+def judge(model: Model, board: Profile, firmware: FirmwareLimits, *, address: int | None = None) -> Verdict:
     """Say whether `model` will run on `board` with `firmware`, as a bench would run it.
 
     A model for a board with an NPU is compiled first, if it is not yet, and what goes on the board is

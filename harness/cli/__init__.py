@@ -8,7 +8,7 @@ import sys
 import click
 
 from harness.cli import signals, terminal
-from harness.cli.group import Group
+from harness.cli.group import CommandGroup
 from harness.errors import HarnessError
 from harness.version import __version__
 
@@ -35,7 +35,7 @@ COMMANDS: dict[str, str] = {
 }
 
 
-class LazyGroup(Group):
+class LazyGroup(CommandGroup):
     """A group that knows its commands by name and imports one only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

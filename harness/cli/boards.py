@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import options, terminal
-from harness.cli.group import Group
+from harness.cli.group import CommandGroup
 from harness.errors import printable
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _JSON = options.as_json("Print JSON, with every quantity in its SI unit.")
 
 
-@click.group(cls=Group, invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @_JSON
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:

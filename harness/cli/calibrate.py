@@ -14,7 +14,7 @@ from harness.cli import options, terminal
 if TYPE_CHECKING:
     from harness.boards.published import Chip
     from harness.timing.calibrate import Calibration
-    from harness.timing.published import Comparison
+    from harness.timing.published import ChipFit
 
 
 @click.command("calibrate", short_help="Hold time estimates against figures, and fit them to measurements.")
@@ -96,12 +96,12 @@ def _chips(board: str | None) -> Sequence[Chip]:
     return [chip]
 
 
-def _as_dict(found: Comparison) -> dict[str, Any]:
+def _as_dict(found: ChipFit) -> dict[str, Any]:
     rows = [{**asdict(f), "ratio": f.ratio} for f in found.figures]
     return {**asdict(found), "figures": rows}
 
 
-def _show_published(found: Comparison) -> None:
+def _show_published(found: ChipFit) -> None:
     from harness.cli.terminal import console, facts, table
     from harness.results.table import band
 

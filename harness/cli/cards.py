@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import options, signals, terminal
-from harness.cli.group import Group
+from harness.cli.group import CommandGroup
 from harness.cli.terminal import printable
 
 if TYPE_CHECKING:
     from harness.cards.rules import Rules
-    from harness.cards.session import Session
+    from harness.cards.updating import Update
     from harness.cards.wanted import Want
     from harness.results.record import Record
     from harness.runner import Observer
@@ -79,7 +79,7 @@ def _with_rules(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Keep the Invoke Time and RAM columns of model cards in step with records."""
 
@@ -160,7 +160,7 @@ def bench(
     A model that has a record is not benched again, so repeating an interrupted call resumes it.
     """
     from harness.cards import benching, fetching
-    from harness.cards.session import wants
+    from harness.cards.updating import wants
     from harness.cli import bench_view, cards_view
     from harness.results.store import read_all
 
@@ -221,7 +221,7 @@ def show(cards: tuple[Path, ...], words: Path | None, encoding: str | None, as_j
 
     Of a directory, only files with a benchmark table are shown.
     """
-    from harness.cards.session import overviews
+    from harness.cards.updating import overviews
     from harness.cards.words import default_words, load_words
     from harness.cli.cards_view import print_overviews
 
@@ -345,7 +345,7 @@ def _update(
 
     Returns the exit code.
     """
-    from harness.cards.session import prepare
+    from harness.cards.updating import prepare
     from harness.cli import cards_view
 
     session = prepare(cards, records, rules, encoding)
@@ -368,7 +368,7 @@ def _update(
     return 1 if session.left or stale else 0
 
 
-def _accepts(session: Session) -> bool:
+def _accepts(session: Update) -> bool:
     """Ask about figures that change more than they are expected to; without a terminal they are refused."""
     drastic = session.drastic
     if not sys.stdin.isatty():

@@ -12,22 +12,22 @@ import click
 from harness.cli.terminal import bare_table, console, print_json, printable, table
 
 if TYPE_CHECKING:
-    from harness.cards.benching import Run
+    from harness.cards.benching import CardRun
     from harness.cards.card import Overview
-    from harness.cards.session import Planned, Session
+    from harness.cards.updating import Planned, Update
     from harness.runner import Observer
 
 # What is done with a figure that is out of date, and how the table of files says it.
 WRITE, CHECK = "written", "out of date"
 
 
-def print_notes(session: Session) -> None:
+def print_notes(session: Update) -> None:
     """Print what was passed over and why, a line each, on standard error."""
     for text in (*session.left, *session.notes):
         click.echo(printable(f"harness: {text}"), err=True)
 
 
-def print_session(session: Session, mode: str, nothing_written: bool = False) -> None:
+def print_session(session: Update, mode: str, nothing_written: bool = False) -> None:
     """Print each change, and a table of the files."""
     for card in session.cards:
         if card.unwritten is None:
@@ -53,7 +53,7 @@ def _cells(card: Planned, mode: str, nothing_written: bool) -> str:
     return "up to date" if card.plan.rows else "no record"
 
 
-def _why(card: Planned, session: Session) -> str:
+def _why(card: Planned, session: Update) -> str:
     """Return why figures are left, and whether the card differs from what it is a copy of."""
     reasons = [f"{count} x {why}" if count > 1 else why for why, count in card.reasons().items()]
     if not reasons and any(other.path == card.source and other.left for other in session.cards):
@@ -64,7 +64,7 @@ def _why(card: Planned, session: Session) -> str:
     return "; ".join(reasons)
 
 
-def print_session_json(session: Session, nothing_written: bool = False) -> None:
+def print_session_json(session: Update, nothing_written: bool = False) -> None:
     """Print the changes, and what was left, as JSON."""
     found = [
         {
@@ -85,7 +85,7 @@ def print_session_json(session: Session, nothing_written: bool = False) -> None:
     print_json(shown)
 
 
-def print_runs(runs: Sequence[Run], seconds: float, invokes: int) -> None:
+def print_runs(runs: Sequence[CardRun], seconds: float, invokes: int) -> None:
     """Print what would be benched, board by board, and what cannot be."""
     rows = [(run.want.board, run.want.bench.file, _state(run)) for run in runs]
     bare_table(console(), ("board", "model", "what"), rows)
@@ -101,7 +101,7 @@ def print_runs(runs: Sequence[Run], seconds: float, invokes: int) -> None:
     )
 
 
-def print_runs_json(runs: Sequence[Run], seconds: float) -> None:
+def print_runs_json(runs: Sequence[CardRun], seconds: float) -> None:
     """Print what would be benched as JSON."""
     found = [
         {
@@ -121,7 +121,7 @@ def print_runs_json(runs: Sequence[Run], seconds: float) -> None:
     print_json({"runs": found, "invoke_seconds": round(seconds, 3)})
 
 
-def begin(observer: Observer, run: Run, number: int, total: int) -> None:
+def begin(observer: Observer, run: CardRun, number: int, total: int) -> None:
     """Show on a terminal which run begins."""
     from harness.cli.bench_view import TerminalProgress  # loads what benches, which only `cards bench` needs
 
@@ -129,7 +129,7 @@ def begin(observer: Observer, run: Run, number: int, total: int) -> None:
         observer.begin(f"[{number}/{total}] {run.want.board} {run.want.bench.file[:40]}")
 
 
-def _state(run: Run) -> str:
+def _state(run: CardRun) -> str:
     if run.record:
         return f"has record {run.record}"
     if run.missing:

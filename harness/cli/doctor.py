@@ -26,9 +26,9 @@ def command(board: str | None, port: str | None, protocol: str | None, flash: bo
     Nothing on an attached board is changed without --flash; an ESP32 is reset by the look into its boot
     loader. An emulated board is given what it lacks in any case. The exit code is 1 if a step failed.
     """
-    from harness.runner.doctor import Finding, examine
+    from harness.runner.doctor import StepResult, examine
 
-    found: list[Finding] = []
+    found: list[StepResult] = []
     console = terminal.console()
     for finding in examine(board, port, protocol, flash=flash):
         found.append(finding)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli import options, terminal
-from harness.cli.group import Group
+from harness.cli.group import CommandGroup
 
 if TYPE_CHECKING:
     from harness.firmware.image import Image
 
 
-@click.group("firmware", cls=Group, short_help="List, verify, add and remove firmware images.")
+@click.group("firmware", cls=CommandGroup, short_help="List, verify, add and remove firmware images.")
 def command() -> None:
     """List, verify, add and remove firmware images."""
 

@@ -7,7 +7,7 @@ import click
 from harness.errors import nearest
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group that says which of its commands was probably meant."""
 
     def resolve_command(

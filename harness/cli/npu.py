@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import options, terminal
-from harness.cli.group import Group
+from harness.cli.group import CommandGroup
 from harness.errors import HarnessError, printable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _DEFAULT_BOARD = "grove_vision_ai_we2"
 
 
-@click.group("npu", cls=Group)
+@click.group("npu", cls=CommandGroup)
 def command() -> None:
     """Look into a Vela-compiled model and run it on a functional Ethos-U55, without a board."""
 

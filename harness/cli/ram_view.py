@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from harness.check.memory import Ram
+from harness.check.memory import MemoryNeed
 from harness.models.arena import Arena
 
 _REFERENCE = "TFLite-Micro's reference kernels"
 
 
-def arena_dict(ram: Ram) -> dict[str, Any]:
+def arena_dict(ram: MemoryNeed) -> dict[str, Any]:
     """Return the arena for JSON, in bytes: with the board's kernels, and with the reference kernels beside.
 
     With the breakdown of its tail and what is not accounted for.
@@ -40,12 +40,12 @@ def _figures(arena: Arena) -> dict[str, Any]:
     }
 
 
-def memories_dict(ram: Ram) -> list[dict[str, Any]]:
+def memories_dict(ram: MemoryNeed) -> list[dict[str, Any]]:
     """Return the memories for JSON, in bytes."""
     return [{**asdict(use), "left_bytes": use.left_bytes} for use in ram.memories]
 
 
-def arena_facts(ram: Ram) -> list[tuple[str, str]]:
+def arena_facts(ram: MemoryNeed) -> list[tuple[str, str]]:
     """Return the arena as names and values for people."""
     needed = ram.needed
     by = ram.kernels if ram.with_kernels else "reference kernels"

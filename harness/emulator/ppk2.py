@@ -57,7 +57,7 @@ class Circuit(Protocol):
 
 
 @dataclass
-class Calibration:
+class Modifiers:
     """The coefficients of a kit, an entry a range."""
 
     R: Sequence[float] = RESISTORS
@@ -85,7 +85,7 @@ class Calibration:
 
 
 @dataclass
-class Faults:
+class KitFaults:
     """What goes wrong: samples that never arrive as (first, count), the clock's error, and the cable."""
 
     lost: Sequence[tuple[int, int]] = ()
@@ -100,8 +100,8 @@ class VirtualPpk2:
 
     endpoint: Endpoint
     circuit: Circuit
-    calibration: Calibration = field(default_factory=Calibration)
-    faults: Faults = field(default_factory=Faults)
+    calibration: Modifiers = field(default_factory=Modifiers)
+    faults: KitFaults = field(default_factory=KitFaults)
     noise_counts: float = 1.0
     """Noise of the converter, as a standard deviation."""
     supplied: bool = field(default=False, init=False)

@@ -27,7 +27,7 @@ class Damaged(Exception):
     """The bytes break the format; the message says how, without the file's name."""
 
 
-class Work:
+class ReadBudget:
     """What is left of the allowance for reading one file."""
 
     __slots__ = ("left",)
@@ -47,7 +47,7 @@ class Table:
 
     __slots__ = ("_data", "_schema", "_size", "_vtable", "_work", "position")
 
-    def __init__(self, name: str, data: bytes, position: int, work: Work) -> None:
+    def __init__(self, name: str, data: bytes, position: int, work: ReadBudget) -> None:
         self.position = position
         self._schema = tflite_schema.table(name)
         self._data = data
@@ -148,7 +148,7 @@ class Table:
         return target + 4, length
 
 
-def root(name: str, data: bytes, work: Work) -> Table:
+def root(name: str, data: bytes, work: ReadBudget) -> Table:
     """Return the root table of `data`, of the kind that the schema calls `name`; raises Damaged."""
     if len(data) < 8:
         raise Damaged("it is too short")

@@ -15,7 +15,7 @@ _ARITHMETIC = ("int8", "int16", "uint8", "int4", "float16", "bfloat16", "float32
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class TensorInfo:
     """An input or output of the model, or a tensor that is state; bytes in memory."""
 
     name: str
@@ -89,9 +89,9 @@ class Summary:
     precision: str
     parameters: int | None
     macs: int | None
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    state: tuple[Port, ...]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    state: tuple[TensorInfo, ...]
     operators: tuple[OperatorCount, ...]
     unsupported: tuple[ops.Unsupported, ...]
     subgraphs: tuple[Graph, ...]
@@ -185,13 +185,13 @@ def _npu(model: Model) -> Npu | None:
     )
 
 
-def _port(tensor: Tensor) -> Port:
-    return Port(tensor.name, tensor.shape, tensor.type, tensor.bytes, tensor.quantization)
+def _port(tensor: Tensor) -> TensorInfo:
+    return TensorInfo(tensor.name, tensor.shape, tensor.type, tensor.bytes, tensor.quantization)
 
 
-def _state(model: Model) -> Iterable[Port]:
+def _state(model: Model) -> Iterable[TensorInfo]:
     """Yield what outlives an invoke: variable tensors, then resources by name, shaped as what is put in."""
-    resources: dict[str, Port] = {}
+    resources: dict[str, TensorInfo] = {}
     for graph in model.subgraphs:
         yield from (_port(t) for t in graph.tensors if t.variable)
         handles = {
@@ -200,7 +200,7 @@ def _state(model: Model) -> Iterable[Port]:
             if o.code == "VAR_HANDLE" and o.outputs
         }
         for name in handles.values():
-            resources.setdefault(name, Port(name, (), "resource", 0, None))
+            resources.setdefault(name, TensorInfo(name, (), "resource", 0, None))
         for o in graph.operators:
             if (
                 o.code == "ASSIGN_VARIABLE"

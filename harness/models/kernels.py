@@ -36,7 +36,7 @@ Kind = Literal["type", "hybrid", "scale", "constant", "dimensions", "inputs", "d
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedOperator:
     """An operator that TFLite-Micro refuses, by its place in the model, and why: the rest of a sentence.
 
     "hybrid" are float activations with integer weights, as dynamic-range quantization leaves them; "dynamic"
@@ -50,12 +50,12 @@ class Refusal:
     why: str
 
 
-def refusals(model: Model) -> Iterator[Refusal]:
+def refusals(model: Model) -> Iterator[RefusedOperator]:
     """Yield the operators of `model` that TFLite-Micro has a kernel for and refuses, in order."""
     for graph in model.subgraphs:
         for operator in graph.operators:
             for kind, why in _against(graph, operator):
-                yield Refusal(graph.index, operator.index, operator.label, kind, why)
+                yield RefusedOperator(graph.index, operator.index, operator.label, kind, why)
                 break
 
 

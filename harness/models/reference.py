@@ -159,7 +159,7 @@ def mended(model: bytes) -> bytes:
     """
     one_dimensional: set[int] = set()
     other: set[int] = set()  # tables may be shared, and those of larger tensors must stay as they are
-    for subgraph in flatbuffer.root("Model", model, flatbuffer.Work(len(model))).tables("subgraphs"):
+    for subgraph in flatbuffer.root("Model", model, flatbuffer.ReadBudget(len(model))).tables("subgraphs"):
         for tensor in subgraph.tables("tensors"):
             quantization = tensor.table("quantization")
             axis = quantization.where("quantized_dimension") if quantization is not None else None

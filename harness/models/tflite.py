@@ -16,7 +16,7 @@ from typing import Any
 from harness import tflite_schema
 from harness.errors import HarnessError, printable
 from harness.models import flatbuffer
-from harness.models.flatbuffer import Damaged, Table, Work
+from harness.models.flatbuffer import Damaged, ReadBudget, Table
 from harness.models.graph import BITS, Model, Operator, Quantization, Signature, Subgraph, Tensor
 
 __all__ = [
@@ -95,7 +95,7 @@ def _in_range(index: int, count: int, what: str) -> int:
 
 
 def _model(data: bytes, name: str) -> Model:
-    work = Work(len(data))
+    work = ReadBudget(len(data))
     root = flatbuffer.root("Model", data, work)
     version = root.number("version")
     if version != SCHEMA_VERSION:

@@ -35,7 +35,7 @@ from harness.runner.placing import place_models
 from harness.runner.plan import Job, Settings, Skip, plan
 from harness.runner.prepare import Listed, Prepared, prepare
 from harness.runner.reach import Reach, Shelf, port_kind
-from harness.runner.recording import Benched, make_record, nothing_came_of
+from harness.runner.recording import BoardUsed, make_record, nothing_came_of
 from harness.runner.verify import verify
 from harness.wire.patience import Patience
 from harness.wire.protocol import PROTOCOLS
@@ -335,7 +335,7 @@ def _run(
         if metering is not None:
             metering.virtual_board = ready.virtual
         session = stack.enter_context(ready.greeted.session)
-        board = Benched(
+        board = BoardUsed(
             session.protocol,
             port,
             port_kind(port),

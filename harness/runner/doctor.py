@@ -57,7 +57,7 @@ class NotPossible(Exception):
 
 
 @dataclass(frozen=True)
-class Finding:
+class StepResult:
     """What came of a step: `text` says what was found, or why not and what to do."""
 
     step: str
@@ -114,7 +114,7 @@ class Step:
 
 def examine(
     board: str | None = None, port: str | None = None, protocol: str | None = None, *, flash: bool = False
-) -> Iterator[Finding]:
+) -> Iterator[StepResult]:
     """Walk from the cable to an invoke, and yield what comes of each step as soon as it is known.
 
     Args:
@@ -134,20 +134,20 @@ def examine(
             profile = profile or _recognise(attached, port)
             reached = stack.enter_context(stack.enter_context(Shelf()).reach(profile, port))
         except HarnessError as error:
-            yield Finding("cable", "failed", str(error))
+            yield StepResult("cable", "failed", str(error))
             return
         walk = Walk(profile, port, attached, reached, flash, protocol, stack)
         for step in STEPS:
             yield _taken(step, walk)
 
 
-def _taken(step: Step, walk: Walk) -> Finding:
+def _taken(step: Step, walk: Walk) -> StepResult:
     try:
-        return Finding(step.name, "ok", step.take(walk))
+        return StepResult(step.name, "ok", step.take(walk))
     except NotPossible as reason:
-        return Finding(step.name, "not possible", str(reason))
+        return StepResult(step.name, "not possible", str(reason))
     except HarnessError as error:
-        return Finding(step.name, "failed", str(error))
+        return StepResult(step.name, "failed", str(error))
 
 
 def _find(board: Profile | None, port: str | None) -> tuple[Attached | None, str]:

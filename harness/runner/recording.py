@@ -25,7 +25,7 @@ from harness.wire.session import Identity
 
 
 @dataclass(frozen=True)
-class Benched:
+class BoardUsed:
     """The board that ran, and how it was reached.
 
     Attributes:
@@ -56,7 +56,7 @@ WRONG_CLOCK_PPM = 20_000.0
 def make_record(
     prepared: Prepared | Listed,
     settings: Settings,
-    board: Benched,
+    board: BoardUsed,
     taken: Measurement,
     verification: records.Verification,
     interrupted: str | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
-from harness.models import compare, reference
+from harness.models import outputs, reference
 from harness.results.record import Verification
 from harness.results.usable import NO_MODEL_RAN
 from harness.runner.measure import Measurement
@@ -38,23 +38,23 @@ def verify(taken: Measurement, source: Model | None, expected: reference.Referen
 
 
 def _none(reason: str | None, name: str | None = None) -> Verification:
-    return Verification(verdict="not_available", reference=name, reason=reason, tolerance_ulp=compare.STEPS)
+    return Verification(verdict="not_available", reference=name, reason=reason, tolerance_ulp=outputs.STEPS)
 
 
-def _hold(outputs: list[bytes], source: Model, expected: reference.Reference, name: str) -> Verification:
+def _hold(given: list[bytes], source: Model, expected: reference.Reference, name: str) -> Verification:
     import numpy as np
 
     arrays = expected.result()
     got = [
         np.frombuffer(data, array.dtype).reshape(array.shape)
-        for data, array in zip(outputs, arrays, strict=True)
+        for data, array in zip(given, arrays, strict=True)
     ]
-    found = compare.compare(got, arrays, source)
+    found = outputs.compare(got, arrays, source)
     return Verification(
         verdict=found.verdict,
         reference=name,
         max_ulp=found.max_ulp,
-        tolerance_ulp=compare.STEPS,
+        tolerance_ulp=outputs.STEPS,
         rule=found.rule,
         reason=found.worst,
     )
@@ -76,11 +76,11 @@ def _hold_printed(
     if len(printed) != len(values):
         return _none(f"the device prints {len(printed)} values, and the output has {len(values)}", name)
     # The last decimal, and the rounding of one step that kernels may differ by.
-    allowed = PRINTED_STEP + compare.STEPS * step + 1e-5 * np.abs(values)
+    allowed = PRINTED_STEP + outputs.STEPS * step + 1e-5 * np.abs(values)
     right = bool(np.all(np.abs(np.array(printed) - values) <= allowed + 1e-9))
     return Verification(
         verdict="within_tolerance" if right else "differs",
         reference=name,
-        tolerance_ulp=compare.STEPS,
+        tolerance_ulp=outputs.STEPS,
         rule=f"the first output, printed with steps of {PRINTED_STEP:g}: within one of its own steps",
     )

@@ -14,7 +14,7 @@ from harness.models import calibration
 from harness.models.calibration import Band, Residual, Sample
 from harness.results.record import Record
 from harness.timing import overlay
-from harness.timing.parts import NPU, Table
+from harness.timing.parts import NPU, CoefficientTable
 from harness.timing.records import samples
 
 # Measurements of one's own are near the truth, whatever the coefficients were before.
@@ -68,7 +68,7 @@ def calibrate(board: Profile, records: Sequence[Record], source: str, models: Pa
     )
     text = _overlay(
         board,
-        _by_memory(board, Table.of(coefficients).scaled(factors)),
+        _by_memory(board, CoefficientTable.of(coefficients).scaled(factors)),
         after,
         f"harness calibrate: {taken.records} measured records from {source}",
         on_npu=any(NPU in s.parts for s in taken.samples),

@@ -18,7 +18,7 @@ _REFERENCE = "_reference"
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CoefficientTable:
     """Coefficients by kernel and by use of memory, as `Profile.coefficients` has them."""
 
     per_mac: Mapping[str, float]
@@ -34,7 +34,7 @@ class Table:
     vector_bytes: int = 0
 
     @classmethod
-    def of(cls, coefficients: Mapping[str, Any]) -> Table:
+    def of(cls, coefficients: Mapping[str, Any]) -> CoefficientTable:
         """Return the coefficients of a profile."""
         return cls(
             coefficients["cycles_per_mac"],

@@ -10,7 +10,7 @@ from harness.models import calibration
 from harness.models.calibration import Band, Residual, Sample
 from harness.models.ops import ETHOS_U
 from harness.timing import overlay
-from harness.timing.parts import ARENA, WEIGHTS, Table
+from harness.timing.parts import ARENA, WEIGHTS, CoefficientTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ChipFit:
     """All figures of a chip, how far off those held out are, and the fitted factors of each part."""
 
     chip: str
@@ -54,12 +54,12 @@ class Comparison:
         return tuple(figure for figure in self.figures if figure.how == "held out")
 
 
-def table(chip: Chip, arena: str | None, weights: str | None) -> Table:
+def table(chip: Chip, arena: str | None, weights: str | None) -> CoefficientTable:
     """Return a chip's unfitted coefficients for arena and weights in memories of these kinds."""
     prior = chip.prior
     by_kind = prior.cycles_per_byte.mapping()
     places = {WEIGHTS: weights or "", ARENA: arena or ""}
-    return Table(
+    return CoefficientTable(
         prior.cycles_per_mac.mapping(),
         prior.cycles_per_element.mapping(),
         {use: by_kind.get(kind, by_kind["default"]) for use, kind in places.items()},
@@ -72,7 +72,7 @@ def table(chip: Chip, arena: str | None, weights: str | None) -> Table:
     )
 
 
-def compare(chip: Chip) -> Comparison:
+def compare(chip: Chip) -> ChipFit:
     """Hold the estimate against the figures of `chip`."""
     usable = [figure for figure in chip.figure if figure.work and not figure.outlier]
     samples = [_sample(chip, figure) for figure in usable]
@@ -81,7 +81,7 @@ def compare(chip: Chip) -> Comparison:
     found = calibration.residuals(samples, off)
     by_figure = {id(figure): residual for figure, residual in zip(usable, found, strict=True)}
     within = calibration.band(found)
-    return Comparison(
+    return ChipFit(
         chip.chip,
         tuple(_compared(chip, figure, factors, by_figure.get(id(figure))) for figure in chip.figure),
         calibration.median_factor(found),

@@ -18,7 +18,7 @@ from harness.models.graph import Model
 from harness.models.ops import ETHOS_U
 from harness.results.record import Record
 from harness.results.usable import unusable
-from harness.timing.parts import INVOKE, Table, work_of
+from harness.timing.parts import INVOKE, CoefficientTable, work_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def samples(
     `models`, by its SHA-256. One run gives a sample for its invoke, and one for each kernel that was timed
     on its own.
     """
-    table = Table.of(coefficients)
+    table = CoefficientTable.of(coefficients)
     files = _Files(models)
     found: list[Sample] = []
     used, left_out = 0, []
@@ -59,7 +59,7 @@ def samples(
     return Taken(tuple(found), used, tuple(left_out))
 
 
-def _samples(record: Record, model: Model, table: Table, board: Profile) -> list[Sample]:
+def _samples(record: Record, model: Model, table: CoefficientTable, board: Profile) -> list[Sample]:
     streams = stream_times(model, board.vela.settings()) if board.vela else {}
     to_cycles = board.clock_hz / record.invoke.tick_hz
     needs = demands(model)

@@ -59,7 +59,7 @@ BENCHMARKS = (
 )
 
 
-class Tensor(Protocol):
+class TensorLike(Protocol):
     """An input or output, as far as it tells benchmarks apart."""
 
     @property
@@ -70,7 +70,7 @@ class Tensor(Protocol):
     def scale(self) -> float: ...
 
 
-def benchmark_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Benchmark | None:
+def benchmark_of(inputs: Sequence[TensorLike], outputs: Sequence[TensorLike]) -> Benchmark | None:
     """Return the benchmark that a model with these tensors is for; None: it is for none."""
     if len(inputs) != 1 or len(outputs) != 1:
         return None

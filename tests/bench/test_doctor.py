@@ -19,7 +19,7 @@ import pytest
 from harness.emulator.process import BoardProcess
 from harness.errors import HarnessError
 from harness.runner import doctor
-from harness.runner.doctor import STEPS, Finding, driver_of, examine
+from harness.runner.doctor import STEPS, StepResult, driver_of, examine
 from harness.runner.plan import DEFAULT_MODEL
 from tests.results.running import harness
 from tests.test_package import CHECKOUT
@@ -37,11 +37,11 @@ def attached(*options: str, board: str = XIAO, model: str | None = DEFAULT_MODEL
         yield process.url
 
 
-def walk(port: str, board: str | None = XIAO, **more: object) -> dict[str, Finding]:
+def walk(port: str, board: str | None = XIAO, **more: object) -> dict[str, StepResult]:
     return {finding.step: finding for finding in examine(board, port, **more)}  # type: ignore[arg-type]
 
 
-def failed(found: dict[str, Finding]) -> dict[str, str]:
+def failed(found: dict[str, StepResult]) -> dict[str, str]:
     return {step: finding.text for step, finding in found.items() if finding.outcome == "failed"}
 
 

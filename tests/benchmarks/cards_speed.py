@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.cards import session, update
+from harness.cards import update, updating
 from harness.cards.rules import Rules
 from tests.cards import zoo_making
 from tests.cards.making import benched, link
@@ -45,9 +45,9 @@ def main() -> None:
             names = [f"net{i}" for i in range(models)]
             zoo_making.write(Path(place), *(zoo_making.usual(name) for name in names))
             records = [benched(600, sha1=zoo_making.digest(name), file=f"{name}.tflite") for name in names]
-            made: list[session.Session] = []
+            made: list[updating.Update] = []
             took = seconds(
-                lambda p=place, r=records, m=made: m.append(session.prepare([Path(p)], r, Rules()))
+                lambda p=place, r=records, m=made: m.append(updating.prepare([Path(p)], r, Rules()))
             )
             print(f"a zoo of {len(made[0].cards)} files and {models} records: {took:.2f} s")
 

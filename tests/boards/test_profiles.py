@@ -15,7 +15,7 @@ from harness import assets, boards
 from harness.boards import UnknownBoard
 from harness.boards.facts import facts
 from harness.boards.profile import Profile
-from harness.boards.table import Table
+from harness.boards.table import ProfileTable
 from harness.errors import HarnessError
 
 BOARDS = [
@@ -208,7 +208,7 @@ def test_uf2_settings_of_the_two_himax_we1_boards():
         assert (uf2.drive_labels[0], uf2.family_id, uf2.touch_baud) == (label, 0xEF32C892, 1200)
 
 
-def tables(table: Table):
+def tables(table: ProfileTable):
     yield table
     for _, inner in table.tables():
         yield from tables(inner)
@@ -300,7 +300,7 @@ def test_the_estimate_is_a_plain_mapping_with_a_default_for_every_operator(board
         assert all(type(value) is float for value in mapping[key].values())
 
 
-def schema_keys(model: type[Table]) -> set[str]:
+def schema_keys(model: type[ProfileTable]) -> set[str]:
     from harness.boards.problems import models_in
 
     keys = set()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cards import Rules, benching, session
-from harness.cards.benching import Run
+from harness.cards import Rules, benching, updating
+from harness.cards.benching import CardRun
 from harness.cards.fetching import Files, fetch
 from harness.download import FetchError
 from harness.errors import BoardError
@@ -94,15 +94,15 @@ def run(place: Path) -> RunCommand:
     return run
 
 
-def runs(folder: Path, records: list = [], **options: object) -> list[Run]:  # noqa: B006
-    found, _, _ = session.wants([folder], Rules().words)
+def runs(folder: Path, records: list = [], **options: object) -> list[CardRun]:  # noqa: B006
+    found, _, _ = updating.wants([folder], Rules().words)
     options = {"files": Files.of([folder.parent / "models"]), **options}
     return benching.plan_runs(found, records, Rules(), **options)
 
 
 def test_cards_ask_for_each_model_on_each_board_that_a_row_names_once(place: Path) -> None:
     zoo(place / "zoo")
-    found, unknown, unread = session.wants([place / "zoo"], Rules().words)
+    found, unknown, unread = updating.wants([place / "zoo"], Rules().words)
     asked = [(want.bench.file, want.board, want.seconds) for want in found]
     file = f"cifar_sha1_{SHA1}.tflite"
     # The WE2 is to run what Vela makes of the int8 file: the zoo's own file has nothing to verify it by.
@@ -123,7 +123,7 @@ def test_a_place_that_is_still_empty_is_asked_for_and_an_unknown_board_is_named(
         f"| XIAO ESP32S3 | - | [x](https://e.com/a_{SHA1}.tflite) |\n"
         f"| STM32H743 | 5 | [x](https://e.com/a_{SHA1}.tflite) |\n"
     )
-    found, unknown, _ = session.wants([Path("card.md")], Rules().words)
+    found, unknown, _ = updating.wants([Path("card.md")], Rules().words)
     assert [(want.board, want.seconds) for want in found] == [(XIAO, None)]
     assert unknown == ["card.md: line 4: 'STM32H743' is no board that is known"]
 
@@ -195,8 +195,8 @@ def test_a_failure_holds_back_no_other_run_and_an_interrupt_ends_them(place: Pat
 def test_a_board_that_is_not_there_is_not_asked_for_every_model(place: Path) -> None:
     rows = "".join(f"| 5<sup>(1)</sup> | [x](https://e.com/a_{i:040x}.tflite) |\n" for i in range(30))
     (place / "card.md").write_text(f"| Inference(ms) | Link |\n|-|-|\n{rows}\n- ***1:** xiao_esp32s3.*\n")
-    found, _, _ = session.wants([Path("card.md")], Rules().words)
-    planned = [Run(want, path=Path("x.tflite")) for want in found]
+    found, _, _ = updating.wants([Path("card.md")], Rules().words)
+    planned = [CardRun(want, path=Path("x.tflite")) for want in found]
 
     def bench(path: Path, board: str) -> tuple[list[str], bool]:
         raise BoardError("no board at /dev/ttyACM0")
@@ -210,7 +210,7 @@ def test_an_error_that_a_run_comes_after_is_not_held_against_the_board(place: Pa
     """A cable that was pulled and put back twice: every other run works, and none is given up."""
     rows = "".join(f"| 5<sup>(1)</sup> | [x](https://e.com/a_{i:040x}.tflite) |\n" for i in range(6))
     (place / "card.md").write_text(f"| Inference(ms) | Link |\n|-|-|\n{rows}\n- ***1:** xiao_esp32s3.*\n")
-    found, _, _ = session.wants([Path("card.md")], Rules().words)
+    found, _, _ = updating.wants([Path("card.md")], Rules().words)
     tried: list[str] = []
 
     def bench(path: Path, board: str) -> tuple[list[str], bool]:
@@ -219,7 +219,7 @@ def test_an_error_that_a_run_comes_after_is_not_held_against_the_board(place: Pa
             raise BoardError("no board at /dev/ttyACM0")
         return [], False
 
-    came = benching.make([Run(want, path=Path("x.tflite")) for want in found], bench)
+    came = benching.make([CardRun(want, path=Path("x.tflite")) for want in found], bench)
     assert (len(tried), came.made, len(came.failures)) == (6, 3, 3)
 
 

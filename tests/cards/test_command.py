@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from harness.cards import CardError, Rules, files, session
+from harness.cards import CardError, Rules, files, updating
 from harness.results import store
 from tests.cards import zoo_making
 from tests.cards.making import OTHER_SHA1, SHA1, benched, link
@@ -511,7 +511,7 @@ def test_what_was_written_before_an_interrupt_is_named(place: Path, monkeypatch:
     for name in ("one.md", "two.md"):
         (place / name).write_text(CARD)
     records = [benched(500)]
-    planned = session.prepare([Path("one.md"), Path("two.md")], records, Rules())
+    planned = updating.prepare([Path("one.md"), Path("two.md")], records, Rules())
     monkeypatch.setattr(os, "replace", second_fails)
     with pytest.raises(CardError, match=r"interrupted; already written: one\.md"):
         planned.write()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.cards import Rules
-from harness.cards.card import Plan
-from harness.cards.models import Benched
+from harness.cards.card import CardPlan
+from harness.cards.models import RecordsByModel
 from harness.cards.planning import plan
 from harness.results.record import Record
 from tests.cards.making import SHA1, benched, link
@@ -22,11 +22,11 @@ def card(headers: str, *rows: str, above: str = "", notes: str = NOTES) -> str:
     return above + "\n".join(lines).replace("LINK", link()) + "\n" + notes
 
 
-def updated(text: str, *records: Record, rules: Rules = ACCEPT) -> Plan:
-    return plan(text, Benched(records or [benched(54)]), rules)
+def updated(text: str, *records: Record, rules: Rules = ACCEPT) -> CardPlan:
+    return plan(text, RecordsByModel(records or [benched(54)]), rules)
 
 
-def changed_rows(text: str, made: Plan) -> list[str]:
+def changed_rows(text: str, made: CardPlan) -> list[str]:
     """Return the lines that an update changed, as they are now, without their links."""
     pairs = zip(text.split("\n"), made.text.split("\n"), strict=False)
     return [new.replace(link(), "LINK").strip("| ") for old, new in pairs if old != new]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.cards import Rules, session
-from harness.cards.session import Session
+from harness.cards import Rules, updating
+from harness.cards.updating import Update
 from harness.results.record import Record
 from tests.cards.making import benched
 from tests.cards.zoo_making import benchmark, contents, digest, model, regenerate, usual, write
@@ -25,8 +25,8 @@ def records(name: str, xiao: float, we2: float, **rest: object) -> list[Record]:
     return [benched(xiao, sha1=sha1, file=file, **rest), compiled]
 
 
-def updated(folder: Path, found: list[Record], **rules: object) -> Session:
-    made = session.prepare([folder], found, Rules(**rules))
+def updated(folder: Path, found: list[Record], **rules: object) -> Update:
+    made = updating.prepare([folder], found, Rules(**rules))
     made.write()
     return made
 
@@ -79,7 +79,7 @@ def test_a_card_is_said_to_change_where_it_does_however_its_entry_is_written(
     entry = tmp_path / "entries" / "person.json"
     entry.write_text(json.dumps(json.loads(entry.read_text()), indent=indent))
     found = records("person", 600, 16)
-    made = session.prepare([tmp_path], [*found, benched(91, board=GROVE, sha1=digest("person"))], Rules())
+    made = updating.prepare([tmp_path], [*found, benched(91, board=GROVE, sha1=digest("person"))], Rules())
     said = {
         card.path.suffix: [(c.model, c.board, c.old, c.new) for c in card.plan.changes] for card in made.cards
     }

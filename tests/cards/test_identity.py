@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.cards import Rules, session
-from harness.cards.card import Plan
-from harness.cards.models import Benched, Checksums, reference
+from harness.cards import Rules, updating
+from harness.cards.card import CardPlan
+from harness.cards.models import Checksums, RecordsByModel, reference
 from harness.cards.planning import plan
 from harness.results.record import Record
 from tests.cards.making import OTHER_SHA1, SHA1, benched
@@ -37,8 +37,8 @@ def checksums(**urls: str) -> Checksums:
     return found
 
 
-def updated(text: str, *records: Record, known: Checksums | None = None, rules: Rules = ACCEPT) -> Plan:
-    return plan(text, Benched(records), rules, known or Checksums())
+def updated(text: str, *records: Record, known: Checksums | None = None, rules: Rules = ACCEPT) -> CardPlan:
+    return plan(text, RecordsByModel(records), rules, known or Checksums())
 
 
 def test_a_sha1_in_the_name_goes_before_everything_else() -> None:
@@ -147,10 +147,10 @@ def test_the_cards_of_a_folder_are_proven_by_its_entries(tmp_path: Path) -> None
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "card.md").write_text(card(URL))
     records = [benched(54, file="person_detection_int8.tflite", md5=MD5)]
-    alone = session.prepare([tmp_path / "docs"], records, ACCEPT)
+    alone = updating.prepare([tmp_path / "docs"], records, ACCEPT)
     assert "unproven" in alone.left[0]
     (tmp_path / "person.json").write_text(json.dumps([entry(URL, MD5)]))
-    session.prepare([tmp_path], records, ACCEPT).write()
+    updating.prepare([tmp_path], records, ACCEPT).write()
     assert (tmp_path / "docs" / "card.md").read_text() == card(URL).replace("70<", "54<")
 
 

@@ -481,10 +481,10 @@ def test_records_of_different_firmware_disagree_unless_the_card_shows_them_alike
     ],
 )
 def test_a_record_that_may_not_be_published_is_passed_over_with_the_reason(record, reason: str) -> None:
-    from harness.cards.models import Benched
+    from harness.cards.models import RecordsByModel
     from harness.cards.planning import plan
 
-    result = plan(card("582<sup>(1)</sup>"), Benched([record]), Rules(accept=True))
+    result = plan(card("582<sup>(1)</sup>"), RecordsByModel([record]), Rules(accept=True))
     assert result.changes == ()
     assert result.text == card("582<sup>(1)</sup>")
     (left,) = result.left

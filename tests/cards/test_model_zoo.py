@@ -23,9 +23,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.cards import Rules, session
+from harness.cards import Rules, updating
 from harness.cards.card import Left
-from harness.cards.models import Benched
+from harness.cards.models import RecordsByModel
 from harness.cards.planning import plan
 from harness.results.record import Record
 from tests.cards import oracle
@@ -144,7 +144,7 @@ def test_every_version_is_set_to_new_values_and_back(zoo: Path) -> None:
         text = data.decode()
         figures = oracle.figures(path, text)
         texts = new_texts(text, figures, rng)
-        made = plan(text, Benched(records_of(figures, texts)), ACCEPT)
+        made = plan(text, RecordsByModel(records_of(figures, texts)), ACCEPT)
         count["versions"] += 1
         count["versions with figures"] += bool(figures)
         count["figures"] += sum(len(figure.boards) for figure in figures)
@@ -169,7 +169,9 @@ def test_every_version_is_set_to_new_values_and_back(zoo: Path) -> None:
                 else:
                     exceptions[_reason(figure, made.left)] += len(figure.boards)
         back = plan(
-            made.text, Benched(records_of(figures, {f.start: text[f.start : f.end] for f in figures})), ACCEPT
+            made.text,
+            RecordsByModel(records_of(figures, {f.start: text[f.start : f.end] for f in figures})),
+            ACCEPT,
         )
         assert back.text.encode() == data, path
     unexplained = [why for why in exceptions if not any(re.fullmatch(known, why) for known in EXCEPTIONS)]
@@ -276,7 +278,7 @@ def test_one_command_writes_every_time_of_today_and_the_generator_changes_nothin
     records = records_of_today(today, boards, seed)
     before = cells(today)
     rules = Rules(accept=True, by_name=True, only=frozenset(only))
-    made = session.prepare([today], records, rules)
+    made = updating.prepare([today], records, rules)
     made.write()
     files = {card.path for card in made.cards}
     assert len(files) == 40 + 18
@@ -298,7 +300,7 @@ def test_one_command_writes_every_time_of_today_and_the_generator_changes_nothin
         decimals = len(shown.partition(".")[2])
         assert abs(float(shown) - ms) <= 0.5 * 10**-decimals + 1e-9, (name, line, board)
     print(f"{len(records)} records, {len(before)} times before, {len(texts)} after, in {len(files)} files")
-    assert session.prepare([today], records, rules).changed == []
+    assert updating.prepare([today], records, rules).changed == []
     if "MODEL_ZOO_PYTHON" in os.environ:
         assert generated(today) == []
 
@@ -394,13 +396,13 @@ def test_folders_of_the_past_are_set_to_new_values_and_back(zoo: Path, tmp_path:
                     records.setdefault(f"{record.model.file} {record.board.id}", record)
         if not new:
             continue
-        made = session.prepare([folder], list(new.values()), ACCEPT)
+        made = updating.prepare([folder], list(new.values()), ACCEPT)
         made.write()
         count["commits"] += 1
         count["files"] += len(made.cards)
         count["changes"] += sum(len(card.plan.changes) for card in made.cards)
         why.update(re.sub(r"[\d.]+|'[^']*'", "…", reason) for card in made.cards for reason in card.reasons())
-        session.prepare([folder], list(old.values()), ACCEPT).write()
+        updating.prepare([folder], list(old.values()), ACCEPT).write()
         # Another file of the folder may have a place for a figure that it did not show before.
         gained = {card.path for card in made.cards if any(change.old is None for change in card.plan.changes)}
         count["files that gained a figure"] += len(gained)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.cards import Rules
-from harness.cards.models import Benched
+from harness.cards.models import RecordsByModel
 from harness.cards.planning import plan
 from harness.results.record import Record
 from tests.cards.making import SHA1, benched
@@ -269,14 +269,14 @@ def written(text: str, row: Row) -> set[str]:
 
 def check(sheet: Sheet) -> None:
     before = sheet.text
-    after = plan(before, Benched(records()), Rules(accept=True)).text
+    after = plan(before, RecordsByModel(records()), Rules(accept=True)).text
     for row in sheet.rows:
         for board in written(after, row):
             assert may(sheet, row, board), f"{board} in {row.tag}:\n{before}\n->\n{after}"
         for board in NEW:
             if must(sheet, row, board):
                 assert board in written(after, row), f"no {board} in {row.tag}:\n{before}"
-    again = plan(after, Benched(records()), Rules(accept=True)).text
+    again = plan(after, RecordsByModel(records()), Rules(accept=True)).text
     assert again == after
 
 

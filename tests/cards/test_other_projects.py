@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cards import session, show, update
+from harness.cards import show, update, updating
 from harness.cards.words import default_words
 from tests.cards.making import benched
 
@@ -89,7 +89,7 @@ def test_a_column_of_models_is_no_column_of_times() -> None:
 )
 def test_what_is_no_card_is_said_in_a_line(tmp_path: Path, name: str, text: str, why: str) -> None:
     (tmp_path / name).write_text(text)
-    found, unread = session.overviews([tmp_path / name], default_words())
+    found, unread = updating.overviews([tmp_path / name], default_words())
     (note,) = found[tmp_path / name].notes
     assert note.startswith(why)
     assert "\n" not in note
@@ -99,6 +99,6 @@ def test_what_is_no_card_is_said_in_a_line(tmp_path: Path, name: str, text: str,
 def test_of_a_folder_those_files_are_shown_that_have_a_table(tmp_path: Path) -> None:
     for name, text in (("a.md", ESP_DL), ("b.md", "# Notes\n"), ("c.json", "{}"), ("d.md", MLPERF)):
         (tmp_path / name).write_text(text)
-    found, unread = session.overviews([tmp_path], default_words())
+    found, unread = updating.overviews([tmp_path], default_words())
     assert [path.name for path in found] == ["a.md", "d.md"]
     assert unread == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.cards.models import Benched, match, reference
+from harness.cards.models import RecordsByModel, match, reference
 from harness.results.record import Record
 from tests.cards.making import OTHER_SHA1, SHA1, benched
 
@@ -25,7 +25,7 @@ def matched(record: Record, *, by_name: bool = False, models: dict[str, str] | N
     """Return how a row that links FILE finds the record."""
     link = reference(f"https://files.example.com/{FILE}")
     assert link is not None
-    return match([link], [], Benched([record]), models or {}, by_name)
+    return match([link], [], RecordsByModel([record]), models or {}, by_name)
 
 
 def test_a_card_s_row_does_not_take_it_for_the_file_whose_hash_it_has() -> None:
@@ -56,5 +56,5 @@ def test_a_proven_run_goes_before_it() -> None:
     proven = benched(15, id="proven", file=FILE)
     link = reference(f"https://files.example.com/{FILE}")
     assert link is not None
-    found = match([link], [], Benched([unproven(), proven]), {}, by_name=True)
+    found = match([link], [], RecordsByModel([unproven(), proven]), {}, by_name=True)
     assert [record.id for record in found.records] == ["proven"]

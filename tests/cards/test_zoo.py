@@ -7,7 +7,7 @@ import json
 import pytest
 
 from harness.cards import CardError, Rules, show, update
-from harness.cards.models import Benched
+from harness.cards.models import RecordsByModel
 from harness.cards.planning import plan
 from harness.cards.units import Quantity, Unit
 from harness.cards.words import Words, default_words
@@ -132,7 +132,7 @@ def test_an_entry_of_one_other_board_is_left_alone() -> None:
 @pytest.mark.parametrize("device", [None, [{"name": "xiao_esp32s3"}]])
 def test_a_device_list_of_another_form_is_left_alone_and_said_to_be(device: object) -> None:
     text = zoo({**entry({"Inference(ms)": {}}), "device": device})
-    made = plan(text, Benched([benched(500)]), ACCEPT)
+    made = plan(text, RecordsByModel([benched(500)]), ACCEPT)
     assert json.loads(made.text)["benchmark"][0]["device"] == device
     assert made.notes[0].endswith("'device' is no list of boards: xiao_esp32s3 is not put there")
 
@@ -186,7 +186,7 @@ def test_a_file_of_many_models_takes_no_longer_a_model_than_a_small_one() -> Non
         looked = 0
         shas = [f"{number:040x}" for number in range(size)]
         text = zoo(*(entry({"Inference(ms)": {"xiao_esp32s3": 582}}, sha1=sha1) for sha1 in shas))
-        usual = plan(text, Benched(benched(500, sha1=sha1) for sha1 in shas), Rules(words=words))
+        usual = plan(text, RecordsByModel(benched(500, sha1=sha1) for sha1 in shas), Rules(words=words))
         assert len(usual.changes) == size
         counts.append(looked)
     assert counts[1] <= 10 * counts[0]

@@ -11,7 +11,7 @@ import pytest
 
 from harness import boards
 from harness.check import firmware
-from harness.check.firmware import Firmware
+from harness.check.firmware import FirmwareLimits
 from harness.check.reasons import reasons
 from harness.check.verdict import judge
 from harness.errors import HarnessError
@@ -300,7 +300,7 @@ class TestFirmware:
     def test_a_protocol_that_no_known_firmware_speaks_sets_no_limits(self) -> None:
         own = XIAO.model_copy(update={"id": "mine"})
         found = firmware.speaking(own, "sscma")
-        assert isinstance(found, Firmware)
+        assert isinstance(found, FirmwareLimits)
         assert found.operators is None
 
 

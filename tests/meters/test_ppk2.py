@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ppk2_api.ppk2_api import PPK2_API
 
 from harness.emulator.listening import listen
-from harness.emulator.ppk2 import ADC_MULT, Calibration, Faults, VirtualPpk2
+from harness.emulator.ppk2 import ADC_MULT, KitFaults, Modifiers, VirtualPpk2
 from harness.errors import HarnessError
 from harness.meters.energy import Energy, NoEnergy, of_run
 from harness.meters.meter import Meter, parse
@@ -21,7 +21,7 @@ from harness.meters.ppk2_samples import Converter
 from harness.meters.recorder import Recorder
 from tests.meters.circuits import Board, Playing, Pulse
 
-ODD = Calibration(
+ODD = Modifiers(
     R=(1003.35, 101.6, 10.3, 0.95, 0.0427),
     GS=(2.1, 13.2, 1.02, 1.2, 0.7),
     GI=(1.01, 0.99, 1.002, 0.97, 1.01),
@@ -35,9 +35,9 @@ ODD = Calibration(
 
 @contextlib.contextmanager
 def kit(
-    board: Board, calibration: Calibration = ODD, faults: Faults | None = None
+    board: Board, calibration: Modifiers = ODD, faults: KitFaults | None = None
 ) -> Iterator[tuple[str, VirtualPpk2]]:
-    with VirtualPpk2(listen("pty"), board, calibration, faults or Faults()) as made:
+    with VirtualPpk2(listen("pty"), board, calibration, faults or KitFaults()) as made:
         yield f"ppk2:{made.endpoint.url}", made
 
 
@@ -134,7 +134,7 @@ def test_a_kit_whose_clock_is_off_finds_it_too_with_samples_lost(skew_ppm: float
     """Gaps of 7 samples show in the counter; 64 and 640, whole turns of it, only by the clock."""
     board = Board(100_000, constant(0.020), ripple=0.02)
     lost = [(135_000 + 9_001 * i, 7) for i in range(8)] + [(150_000, 64), (175_000, 640)]
-    with kit(board, faults=Faults(lost=sorted(lost), skew_ppm=skew_ppm)) as (name, _):
+    with kit(board, faults=KitFaults(lost=sorted(lost), skew_ppm=skew_ppm)) as (name, _):
         energy = measured(name, board, [Pulse(0.0153, 0.080) for _ in range(60)])
     assert np.median(energy.gross_uj) == pytest.approx(3.3 * 0.080 * 0.0153 * 1e6, rel=0.005)
     # The two invokes in which whole turns were lost, and those in which that is noticed, a second later.
@@ -152,7 +152,7 @@ def test_as_ampere_meter_it_is_told_the_voltage_of_the_supply() -> None:
 
 def test_an_unplugged_kit_costs_the_energy_and_says_so() -> None:
     board = Board(100_000, constant(0.020))
-    with kit(board, faults=Faults(unplugged_at=150_000)) as (name, _), Recorder(at(name), 3) as recorder:
+    with kit(board, faults=KitFaults(unplugged_at=150_000)) as (name, _), Recorder(at(name), 3) as recorder:
         recorder.rest()
         recorder.rest()
         recording = recorder.end()
@@ -197,7 +197,7 @@ def test_a_port_that_is_not_there_is_named() -> None:
 
 def test_a_damaged_calibration_is_refused() -> None:
     board = Board(100_000, constant(0.020))
-    damaged = Calibration(GS=(float("nan"),) * 5)
+    damaged = Modifiers(GS=(float("nan"),) * 5)
     with kit(board, damaged) as (name, _), pytest.raises(HarnessError, match="calibration is damaged: GS is"):
         at(name)
 

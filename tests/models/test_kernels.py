@@ -12,7 +12,7 @@ import pytest
 
 from harness.models import kernels, tensors, tflite
 from harness.models.build import Builder, Scale
-from harness.models.kernels import Refusal
+from harness.models.kernels import RefusedOperator
 from tests.models import corpus
 from tests.models.wheel import Answer, Asked, Wheel
 
@@ -94,7 +94,7 @@ def _convert(builder: Builder, index: int, new: str) -> None:
     graph.tensors[index] = replace(old, type=new, scale=scale, buffer=buffer)
 
 
-def _asked(wheel: Wheel, data: bytes, *last: np.ndarray) -> tuple[list[Refusal], Answer]:
+def _asked(wheel: Wheel, data: bytes, *last: np.ndarray) -> tuple[list[RefusedOperator], Answer]:
     """Return what the tables say and what TFLite-Micro does with random inputs; `last` are the last ones."""
     model = tflite.parse(data, "model")
     main = model.subgraphs[0]

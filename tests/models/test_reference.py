@@ -15,7 +15,7 @@ import pytest
 
 from harness.models import bundled, reference, tensors, tflite
 from harness.models.build import Builder, Scale
-from harness.models.compare import max_ulp
+from harness.models.outputs import max_ulp
 from harness.models.reference import ReferenceError
 from harness.models.resolve import resolve
 from tests.models.wheel import Asked, Wheel

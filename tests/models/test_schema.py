@@ -11,7 +11,7 @@ import pytest
 from ethosu.vela.ethos_u55_regs.ethos_u55_regs import cmd0, cmd1
 
 from harness import tflite_schema
-from harness.models.flatbuffer import Work, root
+from harness.models.flatbuffer import ReadBudget, root
 from harness.models.npu import stream
 
 _DATA = tflite_schema._data()
@@ -55,7 +55,7 @@ def test_a_table_has_all_the_schemas_fields_where_the_generated_writer_puts_them
         getattr(module, adders[_plain(key)])(out, value)
         out.Finish(getattr(module, f"{name}End")(out))
         data = bytes(out.Output())
-        table = root(name, data, Work(len(data)))
+        table = root(name, data, ReadBudget(len(data)))
         assert [other for other in tflite_schema.table(name) if table.where(other) is not None] == [key]
         if field.is_scalar:
             assert table.scalar(key) == value
@@ -70,7 +70,7 @@ def test_what_a_file_leaves_out_is_the_schemas_default(name: str) -> None:
     data = bytes(out.Output())
     theirs = getattr(module, name).GetRootAs(data, 0)
     readers = {key.lower(): key for key in vars(type(theirs))}
-    ours = root(name, data, Work(len(data)))
+    ours = root(name, data, ReadBudget(len(data)))
     for key, field in tflite_schema.table(name).items():
         if field.is_scalar:
             assert ours.scalar(key) == getattr(theirs, readers[_plain(key)])()

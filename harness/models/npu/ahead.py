@@ -19,7 +19,7 @@ from harness.models.npu.accelerator import ACCELERATORS
 from harness.models.npu.faults import NpuFault
 from harness.models.npu.jobs import Job, jobs
 from harness.models.npu.operations import BlockOperation, Dma, Range
-from harness.models.npu.weights import MOST_WEIGHTS, Key, WeightCache, decode_volume, key_of, volume_of
+from harness.models.npu.weights import MOST_WEIGHTS, WeightCache, WeightsKey, decode_volume, key_of, volume_of
 from harness.models.tflite import Model
 
 _FORMAT = 1  # of what is kept; raised when decoding comes to mean something else
@@ -41,7 +41,7 @@ def decode_ahead(
 
     Raises NpuFault and ModelError as `jobs` does.
     """
-    streams: dict[Key, bytes] = {}
+    streams: dict[WeightsKey, bytes] = {}
     for job in jobs(model) if found is None else found:
         accelerator = ACCELERATORS.get(job.configuration.accelerator)
         if accelerator is None:
@@ -104,7 +104,7 @@ def _copied_from(part: Range, copies: list[Dma]) -> Range | None:
     return None
 
 
-def _load(facts: dict[str, Any], keys: list[Key]) -> dict[Key, NDArray[np.int16]] | None:
+def _load(facts: dict[str, Any], keys: list[WeightsKey]) -> dict[WeightsKey, NDArray[np.int16]] | None:
     entry = cache.load(cache.key(facts), _KIND)
     if entry is None or entry.facts != facts:
         return None

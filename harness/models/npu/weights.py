@@ -335,7 +335,7 @@ def decode_stream(data: bytes, expected: int) -> NDArray[np.int16]:
 
 
 @dataclass(frozen=True)
-class Key:
+class WeightsKey:
     """What decides decoded weights: a digest of their stream, their volume, the accelerator's name."""
 
     digest: str
@@ -343,9 +343,9 @@ class Key:
     accelerator: str
 
 
-def key_of(data: bytes, volume: Volume, accelerator: Accelerator) -> Key:
+def key_of(data: bytes, volume: Volume, accelerator: Accelerator) -> WeightsKey:
     """Return the key of a weight stream."""
-    return Key(blake2b(data, digest_size=16).hexdigest(), volume, accelerator.name)
+    return WeightsKey(blake2b(data, digest_size=16).hexdigest(), volume, accelerator.name)
 
 
 class WeightCache:
@@ -354,9 +354,9 @@ class WeightCache:
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._held = 0
-        self._entries: OrderedDict[Key, NDArray[np.int16]] = OrderedDict()
+        self._entries: OrderedDict[WeightsKey, NDArray[np.int16]] = OrderedDict()
 
-    def add(self, key: Key, weights: NDArray[np.int16]) -> None:
+    def add(self, key: WeightsKey, weights: NDArray[np.int16]) -> None:
         """Hold decoded weights (outputs, height, width, inputs)."""
         self._entries[key] = weights
         self._held += weights.nbytes

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from harness.cards import generated
 from harness.cards.agreement import Disagreement, disagreements
-from harness.cards.card import CardError, Left, Overview, Plan
+from harness.cards.card import CardError, CardPlan, Left, Overview
 from harness.cards.files import CardFile, find_cards, read_card, write_card
 from harness.cards.forms import EntryForm, form_of, suffixes
-from harness.cards.models import Benched, Checksums
+from harness.cards.models import Checksums, RecordsByModel
 from harness.cards.planning import plan, show
 from harness.cards.rules import Rules
 from harness.cards.wanted import Want, wanted
@@ -39,14 +39,14 @@ class Planned:
     path: Path
     named: bool
     file: CardFile | None = None
-    plan: Plan = field(default_factory=lambda: Plan(""))
+    plan: CardPlan = field(default_factory=lambda: CardPlan(""))
     source: Path | None = None
     unread: str | None = None
     unwritten: str | None = None
 
     def unreadable(self, error: CardError) -> None:
         """Note why the file cannot be read."""
-        self.unread, self.plan = _said(self.path, error), Plan(self.file.text if self.file else "")
+        self.unread, self.plan = _said(self.path, error), CardPlan(self.file.text if self.file else "")
 
     @property
     def is_card(self) -> bool:
@@ -89,7 +89,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Session:
+class Update:
     """The cards of one update; `disagreements` are places that differ from what they are copies of."""
 
     cards: tuple[Planned, ...]
@@ -146,13 +146,13 @@ class Session:
 
 def prepare(
     paths: Iterable[Path], records: Sequence[Record], rules: Rules, encoding: str | None = None
-) -> Session:
+) -> Update:
     """Plan the update of files, and of the cards in directories.
 
     Raises HarnessError for a mapping, a record or a board that is not known, and if there is no card.
     """
     paths = tuple(paths)
-    benched = Benched(records)
+    benched = RecordsByModel(records)
     _check_choices(benched, rules)
     words = rules.words.with_boards(benched.boards)
     rules = replace(rules, words=words)
@@ -184,7 +184,7 @@ def prepare(
     if unused:
         raise HarnessError(f"--map {unused[0]}=...: no row has such a cell or links such a file")
     after = {card.path: show(card.plan.text, words) for card in shown if card.file and not card.unread}
-    return Session(tuple(shown), rules, tuple(disagreements(after, words)), tuple(passed_over))
+    return Update(tuple(shown), rules, tuple(disagreements(after, words)), tuple(passed_over))
 
 
 def wants(
@@ -251,7 +251,7 @@ def _read(found: Iterable[tuple[Path, bool]], encoding: str | None) -> list[Plan
         cards.append(card)
         try:
             card.file = read_card(path, encoding)
-            card.plan = Plan(card.file.text)
+            card.plan = CardPlan(card.file.text)
         except CardError as error:
             card.unreadable(error)
     return cards
@@ -278,7 +278,7 @@ def _said(path: Path, error: CardError) -> str:
     return said if said.startswith(str(path)) else f"{path}: {said}"
 
 
-def _check_choices(benched: Benched, rules: Rules) -> None:
+def _check_choices(benched: RecordsByModel, rules: Rules) -> None:
     for model in rules.models.values():
         if not benched.called(model):
             hint = nearest(model, benched.names())

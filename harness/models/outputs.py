@@ -40,7 +40,7 @@ Verdict = Literal["exact", "within_tolerance", "differs"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class OutputComparison:
     """How outputs compare: `rule` is by what they were judged, `worst` names the output that is furthest off.
 
     `max_ulp` is the largest difference in units of the last place, for integers in steps.
@@ -52,7 +52,7 @@ class Comparison:
     worst: str | None
 
 
-def compare(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray], model: Model) -> Comparison:
+def compare(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray], model: Model) -> OutputComparison:
     """Hold the outputs of a device against the reference's, both in the order of `model`, which made them.
 
     Raises HarnessError if count, shapes or types differ: those are not the same model's outputs.
@@ -63,12 +63,12 @@ def compare(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray], mode
     excess = [rule.off(a, b) / rule.most for rule, a, b in zip(rules, outputs, reference, strict=True)]
     rule = "; ".join(dict.fromkeys(rule.said for rule in rules))
     if max(excess, default=0) <= 1:
-        return Comparison("within_tolerance" if ulp else "exact", ulp, rule, None)
+        return OutputComparison("within_tolerance" if ulp else "exact", ulp, rule, None)
     at = max(range(len(excess)), key=excess.__getitem__)
     name = printable(main.tensors[main.outputs[at]].name[:80])
     off = rules[at].off(outputs[at], reference[at])
     worst = f"output {at} ('{name}') is off by {off:.3g} {rules[at].unit}"
-    return Comparison("differs", ulp, rule, worst)
+    return OutputComparison("differs", ulp, rule, worst)
 
 
 @dataclass(frozen=True)

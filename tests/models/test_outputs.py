@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness.errors import HarnessError
 from harness.models import bundled, reference, tensors, tflite
 from harness.models.build import Builder, Scale
-from harness.models.compare import Comparison, compare, max_ulp
+from harness.models.outputs import OutputComparison, compare, max_ulp
 from tests.models import corpus
 from tests.models.wheel import Asked, Wheel
 
@@ -79,7 +79,7 @@ def returning(type: str, scale: Scale | None = None, *, source: str = "", count:
     return tflite.parse(out.finish(), "made")
 
 
-def judged(model: tflite.Model, values: list[float], expected: list[float]) -> Comparison:
+def judged(model: tflite.Model, values: list[float], expected: list[float]) -> OutputComparison:
     tensor = model.subgraphs[0].tensors[model.subgraphs[0].outputs[0]]
     a, b = (np.array(v).astype(tensor.type).reshape(tensor.shape) for v in (values, expected))
     return compare([a], [b], model)
