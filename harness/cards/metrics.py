@@ -46,7 +46,7 @@ class _Metric:
 
 
 @dataclass
-class Update:
+class EntryUpdate:
     """One benchmark and the records that may go into it; `places` are all benchmarks that a record may go
     into, by its id.
 

@@ -22,7 +22,7 @@ from harness.cards.figures import usable
 from harness.cards.jsonedit import JsonStyle
 from harness.cards.jsontext import Node, parse
 from harness.cards.log import Log
-from harness.cards.metrics import Update
+from harness.cards.metrics import EntryUpdate
 from harness.cards.models import NO_CHECKSUMS, Checksums, Match, RecordsByModel, Reference, match, reference
 from harness.cards.places import Places, Shown
 from harness.cards.rules import Rules
@@ -72,7 +72,7 @@ def plan(text: str, benched: RecordsByModel, rules: Rules, checksums: Checksums 
             for record in records:
                 places[quantity][record.id].add(entry.place, boards)
     for entry, found, records in ready:
-        Update(form, usual[id(entry.holder)], entry, found, records, places, rules, words, log).run()
+        EntryUpdate(form, usual[id(entry.holder)], entry, found, records, places, rules, words, log).run()
     if not entries:
         log.notes.append("no benchmark: no object with a 'url' and 'metrics'")
     elif not matched and not log.left:

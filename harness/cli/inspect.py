@@ -9,7 +9,7 @@ import click
 from harness.cli import options, terminal
 
 if TYPE_CHECKING:
-    from harness.models.inspect import Summary, TensorInfo
+    from harness.models.inspect import ModelTensor, Summary
 
 
 @click.command("inspect")
@@ -106,7 +106,7 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     return [(key, value) for key, value in facts if value]
 
 
-def _port(port: TensorInfo) -> tuple[object, ...]:
+def _port(port: ModelTensor) -> tuple[object, ...]:
     scale = zero_point = ""
     if port.quantization:
         scale, zero_point = f"{port.quantization.scales[0]:.9g}", str(port.quantization.zero_points[0])

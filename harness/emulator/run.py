@@ -102,12 +102,7 @@ def run(
         if drives is None and profile.flash.drive_labels:
             drives = own_directory(profile.id)
             stack.callback(shutil.rmtree, drives, ignore_errors=True)
-        endpoint = listen(listen_on)
-        stack.callback(endpoint.close)
-        if line is not None and line.vanishes and not endpoint.can_vanish:
-            raise HarnessError(
-                f"--faults vanish needs --listen socket://HOST:PORT: a {listen_on} cannot come back as it was"
-            )
+        endpoint = stack.enter_context(_listening(listen_on, line))
         controls = _controls(profile, endpoint)
 
         def press(boot: Boot) -> None:
@@ -133,6 +128,17 @@ def run(
                 end = stack.enter_context(line.attach(endpoint, lambda: press(Boot.APPLICATION)))
             power.troubles = troubles or power.troubles
             power.power_on(BoardLine(end, controls), Boot.LOADER if loader else Boot.APPLICATION)
+
+
+@contextlib.contextmanager
+def _listening(listen_on: str, line: VirtualLine | None) -> Iterator[Endpoint]:
+    endpoint = listen(listen_on)
+    with contextlib.closing(endpoint):
+        if line is not None and line.vanishes and not endpoint.can_vanish:
+            raise HarnessError(
+                f"--faults vanish needs --listen socket://HOST:PORT: a {listen_on} cannot come back as it was"
+            )
+        yield endpoint
 
 
 def _controls(profile: Profile, endpoint: Endpoint) -> Controls:

@@ -15,7 +15,7 @@ _ARITHMETIC = ("int8", "int16", "uint8", "int4", "float16", "bfloat16", "float32
 
 
 @dataclass(frozen=True, slots=True)
-class TensorInfo:
+class ModelTensor:
     """An input or output of the model, or a tensor that is state; bytes in memory."""
 
     name: str
@@ -89,9 +89,9 @@ class Summary:
     precision: str
     parameters: int | None
     macs: int | None
-    inputs: tuple[TensorInfo, ...]
-    outputs: tuple[TensorInfo, ...]
-    state: tuple[TensorInfo, ...]
+    inputs: tuple[ModelTensor, ...]
+    outputs: tuple[ModelTensor, ...]
+    state: tuple[ModelTensor, ...]
     operators: tuple[OperatorCount, ...]
     unsupported: tuple[ops.Unsupported, ...]
     subgraphs: tuple[Graph, ...]
@@ -120,8 +120,8 @@ def summarize(model: Model) -> Summary:
         precision=precision(model),
         parameters=None if npu else cost.parameters(model),
         macs=None if None in macs else sum(m for m in macs if m is not None),
-        inputs=tuple(_port(main.tensors[i]) for i in main.inputs),
-        outputs=tuple(_port(main.tensors[i]) for i in main.outputs),
+        inputs=tuple(_described(main.tensors[i]) for i in main.inputs),
+        outputs=tuple(_described(main.tensors[i]) for i in main.outputs),
         state=tuple(_state(model)),
         operators=tuple(_counts(layers, entered)),
         # That a board has the NPU a file was compiled for is not the file's to say.
@@ -185,22 +185,22 @@ def _npu(model: Model) -> Npu | None:
     )
 
 
-def _port(tensor: Tensor) -> TensorInfo:
-    return TensorInfo(tensor.name, tensor.shape, tensor.type, tensor.bytes, tensor.quantization)
+def _described(tensor: Tensor) -> ModelTensor:
+    return ModelTensor(tensor.name, tensor.shape, tensor.type, tensor.bytes, tensor.quantization)
 
 
-def _state(model: Model) -> Iterable[TensorInfo]:
+def _state(model: Model) -> Iterable[ModelTensor]:
     """Yield what outlives an invoke: variable tensors, then resources by name, shaped as what is put in."""
-    resources: dict[str, TensorInfo] = {}
+    resources: dict[str, ModelTensor] = {}
     for graph in model.subgraphs:
-        yield from (_port(t) for t in graph.tensors if t.variable)
+        yield from (_described(t) for t in graph.tensors if t.variable)
         handles = {
             o.outputs[0]: str(o.options.get("shared_name", ""))
             for o in graph.operators
             if o.code == "VAR_HANDLE" and o.outputs
         }
         for name in handles.values():
-            resources.setdefault(name, TensorInfo(name, (), "resource", 0, None))
+            resources.setdefault(name, ModelTensor(name, (), "resource", 0, None))
         for o in graph.operators:
             if (
                 o.code == "ASSIGN_VARIABLE"
@@ -210,7 +210,7 @@ def _state(model: Model) -> Iterable[TensorInfo]:
             ):
                 name = handles[o.inputs[0]]
                 resources[name] = dataclasses.replace(
-                    _port(graph.tensors[o.inputs[1]]), name=name, quantization=None
+                    _described(graph.tensors[o.inputs[1]]), name=name, quantization=None
                 )
     yield from resources.values()
 

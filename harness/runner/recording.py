@@ -66,20 +66,8 @@ def make_record(
     known = prepared if isinstance(prepared, Prepared) else None
     virtual = board.virtual
     origins = _origins(identity, virtual)
-    clock_hz = identity.clock_hz or profile.clock_hz
-    notes = [*(known.input_notes if known else ()), *taken.notes]
-    if interrupted:
-        notes.append(interrupted)
-    if SELFTEST in identity.capabilities:
-        notes.append(NO_MODEL_RAN)
     drift_ppm = taken.drift_ppm if origins.time == "measured" else None
-    if drift_ppm is not None:
-        notes.append(_of_the_clock(drift_ppm, taken.drift_uncertainty_ppm or 0.0))
     forecast = known.time if known and virtual else None
-    if forecast is not None:
-        notes += _caveats(forecast)
-    # A guess is not recorded as a time.
-    ticks = taken.samples if forecast is None or forecast.seconds is not None else []
     return Record(
         id=new_id(),
         created=datetime.now(UTC),
@@ -87,35 +75,21 @@ def make_record(
             id=profile.id,
             name=profile.name,
             profile_sha256=profile.sha256,
-            clock_hz=clock_hz,
+            clock_hz=identity.clock_hz or profile.clock_hz,
             memory_bytes=profile.arena.size_bytes,
             serial_number=board.serial_number,
             port=board.port,
             port_kind=board.port_kind,
         ),
-        firmware=records.Firmware(
-            protocol=board.protocol,
-            name=identity.firmware_name,
-            version=identity.firmware_version,
-            build_hash=identity.build_hash or None,
-            kernels=identity.kernels or None,
-            image_sha256=board.image.sha256 if board.image else None,
-            selftest=SELFTEST in identity.capabilities,
-        ),
+        firmware=_firmware(board, identity),
         model=_model(prepared, board.unproven),
         inputs=_inputs(settings, taken),
-        invoke=records.Invoke(
-            origin=origins.time,
-            ticks=ticks,
-            tick_hz=taken.tick_hz,
-            resolution_us=_resolution_us(taken),
-            warmup=settings.warmup,
-            requested=taken.requested,
-            error_percent=forecast.band_percent if forecast else None,
-            error_below_percent=forecast.below_percent if forecast else None,
-            pre_ms=taken.pre_ms,
-            post_ms=taken.post_ms,
-            method=_time_method(prepared) if virtual else f"the {origins.device}'s own clock",
+        invoke=_invoke(
+            taken,
+            settings.warmup,
+            origins.time,
+            _time_method(prepared) if virtual else f"the {origins.device}'s own clock",
+            forecast,
         ),
         ram=_ram(taken, virtual, origins, profile),
         outputs=_outputs(taken, origins),
@@ -134,7 +108,45 @@ def make_record(
         host=provenance.host(),
         versions=provenance.versions(),
         git=provenance.git(),
-        notes=notes,
+        notes=[
+            *(known.input_notes if known else ()),
+            *taken.notes,
+            *([interrupted] if interrupted else ()),
+            *([NO_MODEL_RAN] if SELFTEST in identity.capabilities else ()),
+            *([] if drift_ppm is None else [_of_the_clock(drift_ppm, taken.drift_uncertainty_ppm or 0.0)]),
+            *(_caveats(forecast) if forecast else ()),
+        ],
+    )
+
+
+def _firmware(board: BoardUsed, identity: Identity) -> records.Firmware:
+    return records.Firmware(
+        protocol=board.protocol,
+        name=identity.firmware_name,
+        version=identity.firmware_version,
+        build_hash=identity.build_hash or None,
+        kernels=identity.kernels or None,
+        image_sha256=board.image.sha256 if board.image else None,
+        selftest=SELFTEST in identity.capabilities,
+    )
+
+
+def _invoke(
+    taken: Measurement, warmup: int, origin: records.Origin, method: str, forecast: Time | None
+) -> records.Invoke:
+    guessed = forecast is not None and forecast.seconds is None  # a guess is not recorded as a time
+    return records.Invoke(
+        origin=origin,
+        ticks=[] if guessed else taken.samples,
+        tick_hz=taken.tick_hz,
+        resolution_us=_resolution_us(taken),
+        warmup=warmup,
+        requested=taken.requested,
+        error_percent=forecast.band_percent if forecast else None,
+        error_below_percent=forecast.below_percent if forecast else None,
+        pre_ms=taken.pre_ms,
+        post_ms=taken.post_ms,
+        method=method,
     )
 
 

@@ -16,7 +16,7 @@ from harness.cli import terminal
 from harness.cli.inspect import command
 from harness.models import tflite
 from harness.models.build import Builder, Scale
-from harness.models.inspect import TensorInfo, precision, summarize
+from harness.models.inspect import ModelTensor, precision, summarize
 from tests.models.bases import compiled, everything
 
 
@@ -69,7 +69,7 @@ def test_a_resource_that_nothing_is_put_into_is_still_state() -> None:
     main.operator("VAR_HANDLE", [], [handle], shared_name="lonely")
     main.operator("READ_VARIABLE", [handle], [y])
     assert summarize(tflite.parse(out.finish(), "m")).state == (
-        TensorInfo("lonely", (), "resource", 0, None),
+        ModelTensor("lonely", (), "resource", 0, None),
     )
 
 
