@@ -47,7 +47,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of a comparison: true where it holds. Its text says how the two compare."""
+    """The outcome of a comparison: true if it holds. Its text says how the two compare."""
 
     holds: bool
     text: str
@@ -116,7 +116,7 @@ class Benched:
 
     @property
     def arena_bytes(self) -> int | None:
-        """The arena use in bytes, None where the firmware does not report it."""
+        """The arena use in bytes, None if the firmware does not report it."""
         return self._group.arena_used_bytes
 
     @property

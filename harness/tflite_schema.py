@@ -49,7 +49,7 @@ ENUMERATED = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a table: its slot in the vtable from 0, its kind, and its value where a file has none."""
+    """A field of a table: its slot in the vtable from 0, its kind, and its value if a file has none."""
 
     slot: int
     kind: str
