@@ -19,7 +19,7 @@ from harness import boards
 MODULE = r"""
 from contextlib import contextmanager
 from dataclasses import replace
-from harness.cards.card import Change, Overview, Plan
+from harness.cards.card import CardPlan, CellChange, Overview
 from harness.chips.rp2040 import Rp2040
 from harness.flash import uf2
 from harness.flash.method import Flasher, Option
@@ -64,8 +64,8 @@ class Nuts:
         (record,) = benched.records
         new = f"NUTS\n{record.model.name} {record.board.id} {record.ram.arena_used_bytes}\n"
         names = record.model.name, record.board.id
-        change = Change(2, "RAM", *names, None, new, "bytes", "emulated", record.id)
-        return Plan(new, (change,), benchmarks=1, rows=1)
+        change = CellChange(2, "RAM", *names, None, new, "bytes", "emulated", record.id)
+        return CardPlan(new, (change,), benchmarks=1, rows=1)
 
 
 FAMILY = Acorn()
